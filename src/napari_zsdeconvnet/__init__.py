@@ -1,0 +1,43 @@
+"""Zero-shot denoising and deconvolution of fluorescence microscopy images.
+
+The names below are loaded on first use, so that importing the package needs neither torch
+nor a display.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import InputError
+    from .images import Image, read_image, write_image
+    from .model import Model
+    from .noise import NoiseModel
+    from .psf import PSF
+    from .training import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": "errors",
+    "Image": "images",
+    "read_image": "images",
+    "write_image": "images",
+    "Model": "model",
+    "NoiseModel": "noise",
+    "PSF": "psf",
+    "train": "training",
+}
+
+__all__ = ["PSF", "Image", "InputError", "Model", "NoiseModel", "read_image", "train", "write_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
