@@ -1,0 +1,213 @@
+"""Work in a thread, heard in the window ten times a second at most.
+
+A `Job` runs a generator in a napari worker. Its values arrive on the main thread in batches,
+so that nothing is lost and the window is never flooded; a failure arrives as a value too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from napari.qt.threading import create_worker
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    Worker = Any  # napari's GeneratorWorker, whose signals are made at run time
+
+Value = TypeVar("Value")
+Result = TypeVar("Result")
+
+INTERVAL = 0.1  # seconds between two batches of values
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a job returns in place of a result when its generator raised."""
+
+    error: Exception
+
+
+class Stopped:
+    """What a job returns when it was told to stop before the generator had ended."""
+
+
+class Job(Generic[Value, Result]):
+    """A generator at work in a thread.
+
+    The handlers are called on the main thread, where layers and widgets may be touched, and
+    never again once the owner or its viewer is gone.
+
+    Parameters
+    ----------
+    source : generator
+        Its body runs in the thread and nowhere else, imports included.
+    owner : QWidget
+        The widget that shows the work. The job stops when it is destroyed.
+    on_values : callable, optional
+        Gets a list of all that was yielded since the last call, oldest first.
+    on_result : callable, optional
+        Gets what the generator returned. Not called after `stop` or a failure.
+    on_failure : callable, optional
+        Gets the exception that the generator raised.
+    on_end : callable, optional
+        Called last, however the work ended.
+    title : str
+        What napari calls the work when it asks whether to close the window on it.
+    uses_torch : bool
+        Import torch in the thread and leave one core to the window.
+    """
+
+    def __init__(
+        self,
+        source: Generator[Value, Any, Result],
+        *,
+        owner: QWidget,
+        on_values: Callable[[list[Value]], None] | None = None,
+        on_result: Callable[[Result], None] | None = None,
+        on_failure: Callable[[Exception], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+        title: str = "ZS-DeconvNet",
+        uses_torch: bool = False,
+    ) -> None:
+        self._on_values = on_values
+        self._on_result = on_result
+        self._on_failure = on_failure
+        self._on_end = on_end
+        self._stop = threading.Event()
+        self._shown = threading.Event()
+        self._shown.set()
+        self._owner_gone = False
+
+        relay = _Titled(_relay, source, self._stop, self._shown, uses_torch)
+        relay.title = title
+        # Connected before it starts: a quick worker ends before a late listener comes.
+        self._worker: Worker = create_worker(relay, _start_thread=False)
+        self._worker.yielded.connect(self._receive_values)
+        self._worker.returned.connect(self._receive_outcome)
+        self._worker.finished.connect(self._receive_end)
+        owner.destroyed.connect(self._forget_owner)
+
+    @property
+    def running(self) -> bool:
+        """Whether the work has begun and not yet ended."""
+        return self in _under_way
+
+    def start(self) -> None:
+        """Begin the work."""
+        _under_way.add(self)
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Ask the work to end after the value it is busy with; the generator is closed."""
+        self._stop.set()
+
+    @property
+    def _heard(self) -> bool:
+        # napari asks its workers to quit when the viewer closes; what is still under way
+        # must not reach widgets and layers that are being taken down.
+        return not (self._owner_gone or self._worker.abort_requested)
+
+    def _receive_values(self, values: list[Value]) -> None:
+        try:
+            if self._heard and self._on_values is not None:
+                self._on_values(values)
+        finally:
+            self._shown.set()
+
+    def _receive_outcome(self, outcome: Result | Failure | Stopped) -> None:
+        if not self._heard:
+            return
+        if isinstance(outcome, Failure):
+            if self._on_failure is not None:
+                self._on_failure(outcome.error)
+        elif not isinstance(outcome, Stopped) and self._on_result is not None:
+            self._on_result(outcome)
+
+    def _receive_end(self) -> None:
+        _under_way.discard(self)
+        if self._heard and self._on_end is not None:
+            self._on_end()
+
+    def _forget_owner(self) -> None:
+        self._owner_gone = True
+        self._stop.set()
+        self._on_values = self._on_result = self._on_failure = self._on_end = None
+
+
+# Qt holds bound methods weakly: without this a job that nobody kept would fall silent.
+_under_way: set[Job[Any, Any]] = set()
+
+
+def once(
+    function: Callable[..., Result], *args: Any, **kwargs: Any
+) -> Generator[Any, None, Result]:
+    """Turn one call into a generator for `Job`: it yields nothing and returns the result."""
+    return function(*args, **kwargs)
+    yield  # makes this a generator: the call happens in the thread
+
+
+def spare_cores() -> int:
+    """Return how many threads may compute while the window keeps one core for itself."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
+class _Titled(partial[Any]):
+    """A call that napari prints by its title when it lists the work under way."""
+
+    title = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+
+def _relay(
+    source: Generator[Value, Any, Result],
+    stop: threading.Event,
+    shown: threading.Event,
+    uses_torch: bool,
+) -> Generator[list[Value], None, Result | Failure | Stopped]:
+    """Run the source in this thread and hand its values on in batches.
+
+    A batch leaves when the interval has passed and the window has shown the one before, so
+    that a slow window is never sent more than it can draw.
+    """
+    waiting: list[Value] = []
+    outcome: Result | Failure | Stopped = Stopped()
+    sent = 0.0
+    try:
+        if uses_torch:
+            _leave_a_core_to_the_window()
+        while not stop.is_set():
+            waiting.append(next(source))
+            if shown.is_set() and monotonic() - sent >= INTERVAL:
+                shown.clear()
+                sent = monotonic()
+                yield waiting
+                waiting = []
+    except StopIteration as end:
+        outcome = end.value
+    except Exception as error:
+        outcome = Failure(error)
+    finally:
+        source.close()
+    if waiting:
+        yield waiting
+    return outcome
+
+
+def _leave_a_core_to_the_window() -> None:
+    import torch
+
+    # The setting belongs to the thread that makes it.
+    torch.set_num_threads(spare_cores())

@@ -1,0 +1,156 @@
+"""A generator in a thread: nothing lost, nothing after the end, failures told."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from qtpy.QtCore import QThread
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_zsdeconvnet._qt._workers import INTERVAL, Job, once, spare_cores
+
+
+class Listener:
+    """Keeps what a job says, and says when it has ended."""
+
+    def __init__(self):
+        self.batches, self.times, self.results, self.failures = [], [], [], []
+        self.threads = set()
+        self.ended = 0
+
+    def on_values(self, values):
+        self.batches.append(values)
+        self.times.append(time.monotonic())
+        self.threads.add(QThread.currentThread())
+
+    def on_end(self):
+        self.ended += 1
+
+    def job(self, source, owner, **kwargs):
+        return Job(
+            source,
+            owner=owner,
+            on_values=self.on_values,
+            on_result=self.results.append,
+            on_failure=self.failures.append,
+            on_end=self.on_end,
+            **kwargs,
+        )
+
+
+@pytest.fixture
+def owner(qtbot):
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    return widget
+
+
+def count(until, pause=0.0, closed=None):
+    try:
+        for value in range(until):
+            time.sleep(pause)
+            yield value
+        return "done"
+    finally:
+        if closed is not None:
+            closed.set()
+
+
+def test_no_value_is_lost_and_the_window_hears_ten_times_a_second(qtbot, owner):
+    listener = Listener()
+    listener.job(count(300, pause=0.002), owner).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    assert [value for batch in listener.batches for value in batch] == list(range(300))
+    assert listener.results == ["done"]
+    # The last batch comes as soon as the generator ends, the others keep their distance.
+    first, *_, last_but_one, _ = listener.times
+    assert (last_but_one - first) / (len(listener.times) - 2) > 0.8 * INTERVAL
+    assert listener.threads == {QApplication.instance().thread()}
+
+
+def test_a_quick_generator_is_heard(qtbot, owner):
+    listener = Listener()
+    listener.job(once(pow, 2, 10), owner).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    assert listener.results == [1024]
+    assert listener.batches == []
+
+
+def test_a_slow_listener_is_never_sent_more_than_it_has_shown(qtbot, owner):
+    listener = Listener()
+
+    def slow(values):
+        listener.on_values(values)
+        time.sleep(0.15)
+
+    Job(count(100, pause=0.005), owner=owner, on_values=slow, on_end=listener.on_end).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    assert [value for batch in listener.batches for value in batch] == list(range(100))
+    assert len(listener.batches) <= 6
+
+
+def test_a_failure_is_told_after_the_last_values(qtbot, owner):
+    def failing():
+        yield 1
+        yield 2
+        raise ValueError("the reason")
+
+    listener = Listener()
+    listener.job(failing(), owner).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    assert [value for batch in listener.batches for value in batch] == [1, 2]
+    assert [str(error) for error in listener.failures] == ["the reason"]
+    assert listener.results == []
+
+
+def test_stop_closes_the_generator_in_its_own_thread(qtbot, owner):
+    closed = threading.Event()
+    listener = Listener()
+    job = listener.job(count(10_000, pause=0.01, closed=closed), owner)
+    job.start()
+    qtbot.waitUntil(lambda: len(listener.batches) > 0, timeout=5000)
+    assert job.running
+    job.stop()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    assert closed.is_set()
+    assert not job.running
+    assert listener.results == listener.failures == []
+
+
+def test_a_job_ends_with_its_owner_and_says_no_more(qtbot):
+    closed = threading.Event()
+    listener = Listener()
+    widget = QWidget()
+    listener.job(count(10_000, pause=0.01, closed=closed), widget).start()
+    qtbot.waitUntil(lambda: len(listener.batches) > 0, timeout=5000)
+    widget.deleteLater()
+    qtbot.waitUntil(closed.is_set, timeout=5000)
+    heard = len(listener.batches)
+    qtbot.wait(300)
+    assert len(listener.batches) == heard
+    assert listener.ended == 0
+
+
+def test_nothing_holds_the_listener_once_the_work_is_over(qtbot, owner):
+    listener = Listener()
+    listener.job(count(3), owner).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    qtbot.wait(50)
+    gone = weakref.ref(listener)
+    listener = None
+    gc.collect()
+    assert gone() is None
+
+
+def test_one_core_is_left_to_the_window(qtbot, owner):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    listener = Listener()
+    listener.job(once(torch.get_num_threads), owner, uses_torch=True).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=30_000)
+    torch.set_num_threads(before)
+    assert listener.results == [spare_cores()]
