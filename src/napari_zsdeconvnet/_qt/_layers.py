@@ -1,0 +1,355 @@
+"""From napari layers to images and back, and from drawn shapes to masks.
+
+napari puts pixel (0, 0) with its centre at the layer's origin. A result on a grid of half the
+pixel therefore begins a quarter of a raw pixel before its source; `add_or_update` sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari import layers
+from napari.utils.transforms import Affine
+
+from ..errors import InputError
+from ..images import Image
+from ._state import unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from numpy.typing import ArrayLike, NDArray
+
+METADATA_KEY = "napari-zsdeconvnet"
+
+_NAMES = {"time": "T", "frame": "T", "channel": "C", "slice": "Z", "plane": "Z"}
+_ELLIPSE_CORNERS = 96
+
+
+def layer_axes(layer: layers.Image) -> str:
+    """Return the layer's axes as letters, such as "TYX".
+
+    The last two axes are Y and X. Of those before them the labels decide where they are
+    telling ("t", "C", "slice"); without labels the first is taken to be time, a second Z.
+
+    Raises
+    ------
+    InputError
+        If the layer is an RGB picture, has fewer than two axes or more than can be told.
+    """
+    if layer.rgb:
+        raise InputError(
+            f"layer {layer.name!r} is an RGB picture; split it into channels first "
+            "(right-click the layer, Split RGB) and choose one of them."
+        )
+    leading = [_letter(label) for label in layer.axis_labels[:-2]]
+    free = [letter for letter in "TZ" if letter not in leading]
+    if layer.ndim < 2 or leading.count("") > len(free):
+        raise InputError(
+            f"layer {layer.name!r} has {layer.ndim} axes, which cannot be told apart; "
+            "choose a layer with Y and X, and time before them if it is a series."
+        )
+    axes = "".join(letter or free.pop(0) for letter in leading) + "YX"
+    if len(set(axes)) != len(axes):
+        raise InputError(
+            f"layer {layer.name!r} has the axes {axes}, one of them twice; "
+            "give its axes different names (layer.axis_labels)."
+        )
+    return axes
+
+
+def channel_count(layer: layers.Image) -> int:
+    """Return how many channels the layer has, 1 where it has no channel axis."""
+    axes = layer_axes(layer)
+    return int(_pixels(layer).shape[axes.index("C")]) if "C" in axes else 1
+
+
+def layer_image(layer: layers.Image, *, channel: int | None = None) -> Image:
+    """Return the layer's pixels with their axes and voxel size.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Of a multiscale layer the full resolution is taken, of a lazy one all of it is read.
+    channel : int, optional
+        Which channel, where the layer has several.
+
+    Returns
+    -------
+    Image
+        Axes out of "TZYX"; the voxel size in micrometres, or None for a layer in pixels.
+
+    Raises
+    ------
+    InputError
+        If the layer is RGB, its axes cannot be told or no channel was chosen out of several.
+    """
+    axes = layer_axes(layer)
+    pixels = _pixels(layer)
+    if "C" in axes:
+        pixels = _one_channel(pixels, axes, channel, layer.name)
+    return Image(
+        np.asarray(pixels),
+        axes.replace("C", ""),
+        voxel_size=layer_voxel_size(layer),
+        name=layer.name,
+    )
+
+
+def layer_frame(
+    layer: layers.Image, viewer: napari.viewer.Viewer, *, channel: int | None = None
+) -> NDArray[Any]:
+    """Return the plane (Y, X) that the viewer's sliders show; only that plane is read.
+
+    The channel is the given one, or else the one that the sliders show.
+    """
+    axes = layer_axes(layer)
+    pixels = _pixels(layer)
+    shown = layer.world_to_data(viewer.dims.point)[:-2]
+    index = [
+        int(np.clip(round(position), 0, length - 1))
+        for position, length in zip(shown, pixels.shape[:-2], strict=True)
+    ]
+    if channel is not None and "C" in axes:
+        index[axes.index("C")] = channel
+    return np.asarray(pixels[tuple(index)])
+
+
+def layer_voxel_size(layer: layers.Image) -> tuple[float, ...] | None:
+    """Return micrometres along the layer's Z, Y, X, or None where its scale is in pixels.
+
+    A scale other than 1 on a layer without units is taken to be in micrometres, as most
+    readers write it.
+    """
+    spatial = [i for i, letter in enumerate(layer_axes(layer)) if letter in "ZYX"]
+    sizes = tuple(
+        abs(float(layer.scale[i])) * _micrometres(layer.units[i], layer.name) for i in spatial
+    )
+    in_pixels = all(str(layer.units[i]) == "pixel" for i in spatial)
+    return None if in_pixels and all(size == 1 for size in sizes) else sizes
+
+
+def add_or_update(
+    viewer: napari.viewer.Viewer,
+    name: str,
+    data: ArrayLike,
+    *,
+    like: layers.Image,
+    upsampling: int = 1,
+    origin: tuple[float, float] = (0, 0),
+    metadata: dict[str, Any] | None = None,
+    reset_contrast: bool = True,
+) -> layers.Image:
+    """Show `data` over the layer it was computed from, in the same layer each time.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show it.
+    name : str
+        Name of the result; a layer of this name made from `like` before is updated in place,
+        also when the user has renamed it since.
+    data : array
+        The axes of `like`, or its last ones, without its channel axis.
+    like : napari.layers.Image
+        The source: scale, translation, rotation, units, axis labels and colormap come
+        from it.
+    upsampling : int
+        Pixels of `data` per pixel of the source, along Y and X.
+    origin : (float, float)
+        Pixel (y, x) of the source at which `data` begins, for a part of the image.
+    metadata : dict, optional
+        Kept with the layer.
+    reset_contrast : bool
+        Fit the contrast limits to the new data also when the layer exists already.
+
+    Returns
+    -------
+    napari.layers.Image
+        The layer that shows `data`.
+    """
+    viewer = unwrapped(viewer)
+    data = np.asarray(data)
+    place = _placement(like, data.ndim, upsampling, origin)
+    key = (str(like.unique_id), name)
+    metadata = {**(metadata or {}), METADATA_KEY: key}
+    layer = _find(viewer, lambda one: one.metadata.get(METADATA_KEY) == key)
+    if layer is not None and layer.ndim == data.ndim:
+        layer.data = data
+        for attribute, value in place.items():
+            setattr(layer, attribute, value)
+        layer.metadata = metadata
+        if reset_contrast:
+            fit_contrast(layer)
+        return layer
+    layer = layers.Image(
+        data, name=name, colormap=like.colormap, blending="translucent", metadata=metadata, **place
+    )
+    fit_contrast(layer)
+    viewer.add_layer(layer)
+    return layer
+
+
+def fit_contrast(layer: layers.Image) -> None:
+    """Set the contrast limits to the bulk of the data, so that a few peaks do not hide it."""
+    pixels = np.asarray(layer.data)
+    step = max(1, pixels.size // 500_000)
+    low, high, peak = np.percentile(pixels.ravel()[::step], [0.5, 99.8, 100])
+    if not high > low:
+        high = max(float(peak), float(low) + 1.0)
+    layer.contrast_limits_range = (float(pixels.min()), max(float(pixels.max()), float(high)))
+    layer.contrast_limits = (float(low), float(high))
+
+
+def shapes_mask(
+    shapes: layers.Shapes, layer: layers.Image
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
+    """Return which pixels of the layer lie inside the drawn shapes.
+
+    Rectangles, ellipses and polygons count; lines and paths enclose nothing. The shapes go
+    through their own and the layer's transforms, so the two layers may differ in scale,
+    translation and rotation.
+
+    Returns
+    -------
+    mask : array of bool, axes YX
+        Pixels whose centre is inside, cut to the part of the image that the shapes touch.
+    part : (slice, slice)
+        That part of the image, along Y and X.
+
+    Raises
+    ------
+    InputError
+        If nothing was drawn or it lies outside the image.
+    """
+    outlines = [
+        _to_pixels(_outline(corners[:, -2:], kind), shapes, layer)
+        for corners, kind in zip(shapes.data, shapes.shape_type, strict=True)
+        if kind in ("rectangle", "ellipse", "polygon")
+    ]
+    if not outlines:
+        raise InputError(
+            f"layer {shapes.name!r} holds no rectangle, ellipse or polygon; "
+            "draw one over empty background."
+        )
+    corners = np.concatenate(outlines)
+    shape = _pixels(layer).shape[-2:]
+    first = np.clip(np.ceil(corners.min(axis=0)), 0, shape).astype(int)
+    last = np.clip(np.floor(corners.max(axis=0)) + 1, 0, shape).astype(int)
+    part = (slice(first[0], last[0]), slice(first[1], last[1]))
+    mask = np.zeros(np.maximum(last - first, 0), dtype=bool)
+    for outline in outlines:
+        mask |= _filled(outline - first, mask.shape)
+    if not mask.any():
+        raise InputError(
+            f"the shapes in {shapes.name!r} cover no pixel of {layer.name!r}; "
+            "draw one over empty background inside the image."
+        )
+    return mask, part
+
+
+def _letter(label: str) -> str:
+    label = label.strip().lower()
+    if label in _NAMES:
+        return _NAMES[label]
+    return label.upper() if label in ("t", "c", "z") else ""
+
+
+def _pixels(layer: layers.Image) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _one_channel(pixels: Any, axes: str, channel: int | None, name: str) -> Any:
+    position = axes.index("C")
+    count = pixels.shape[position]
+    if channel is None and count > 1:
+        raise InputError(f"layer {name!r} has {count} channels; choose one of them.")
+    channel = channel or 0
+    if not 0 <= channel < count:
+        raise InputError(
+            f"layer {name!r} has no channel {channel}; choose one of 0 to {count - 1}."
+        )
+    return pixels[(slice(None),) * position + (channel,)]
+
+
+def _micrometres(unit: Any, name: str) -> float:
+    if str(unit) == "pixel":
+        return 1.0
+    try:
+        return float((1 * unit).to("micrometer").magnitude)
+    except Exception as error:  # pint raises a family of its own for what is not a length
+        raise InputError(
+            f"layer {name!r} is measured in {unit} along Y or X, which is not a length; "
+            "set its units to micrometre."
+        ) from error
+
+
+def _find(
+    viewer: napari.viewer.Viewer, fits: Callable[[layers.Layer], bool]
+) -> layers.Image | None:
+    return next((one for one in viewer.layers if isinstance(one, layers.Image) and fits(one)), None)
+
+
+def _placement(
+    like: layers.Image, ndim: int, upsampling: int, origin: tuple[float, float]
+) -> dict[str, Any]:
+    kept = list(range(like.ndim))
+    if ndim < like.ndim:
+        axes = layer_axes(like)
+        kept = [i for i in kept if axes[i] != "C"][-ndim:]
+    local = Affine(scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate)
+    if len(kept) < like.ndim:
+        local = local.set_slice(kept)
+    # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
+    first = np.zeros(ndim)
+    first[-2:] = np.asarray(origin) + (1 / upsampling - 1) / 2
+    scale = np.array(local.scale, dtype=float)
+    scale[-2:] /= upsampling
+    return {
+        "scale": scale,
+        "rotate": local.rotate,
+        "shear": local.shear,
+        "translate": local(first),
+        "affine": like.affine.set_slice(kept) if len(kept) < like.ndim else like.affine,
+        "units": tuple(like.units[i] for i in kept),
+        "axis_labels": tuple(like.axis_labels[i] for i in kept),
+    }
+
+
+def _outline(corners: NDArray[np.floating], kind: str) -> NDArray[np.floating]:
+    """Return the corners of a closed polygon (n, 2); an ellipse is given by its frame."""
+    if kind != "ellipse":
+        return corners
+    centre = corners.mean(axis=0)
+    angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, np.newaxis]
+    across, along = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    return centre + np.cos(angle) * across + np.sin(angle) * along
+
+
+def _to_pixels(
+    corners: NDArray[np.floating], shapes: layers.Shapes, layer: layers.Image
+) -> NDArray[np.floating]:
+    inside = np.empty((len(corners), 2))
+    for i, corner in enumerate(corners):
+        drawn = np.zeros(shapes.ndim)
+        drawn[-2:] = corner
+        world = np.zeros(layer.ndim)
+        world[-2:] = np.asarray(shapes.data_to_world(drawn))[-2:]
+        inside[i] = np.asarray(layer.world_to_data(world))[-2:]
+    return inside
+
+
+def _filled(outline: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Fill a closed polygon (even-odd rule) by scan lines: fast also for a large one."""
+    height, width = shape
+    crossings = np.zeros((height, width + 1), dtype=bool)
+    for (y0, x0), (y1, x1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        if y0 == y1:
+            continue
+        low, high = sorted((y0, y1))
+        rows = np.arange(max(0, int(np.ceil(low))), min(height, int(np.ceil(high))))
+        x = x0 + (rows - y0) * (x1 - x0) / (y1 - y0)
+        columns = np.clip(np.ceil(x), 0, width).astype(int)
+        crossings[rows, columns] ^= True
+    return np.logical_xor.accumulate(crossings, axis=1)[:, :width]

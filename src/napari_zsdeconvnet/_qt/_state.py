@@ -1,0 +1,103 @@
+"""What one viewer knows: the noise, the PSF and the model that its widgets share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from ..model import Model
+    from ..noise import NoiseModel
+    from ..psf import PSF
+
+
+@dataclass
+class Optics:
+    """The microscope as typed last, so that no widget asks for it twice.
+
+    Attributes
+    ----------
+    na : float
+        Numerical aperture of the objective.
+    wavelength : float
+        Emission wavelength in micrometres.
+    refractive_index : float
+        Refractive index of the immersion medium.
+    pixel_size : float or None
+        Raw lateral pixel size in micrometres; None until a layer or the user says it.
+    """
+
+    na: float = 1.4
+    wavelength: float = 0.525
+    refractive_index: float = 1.515
+    pixel_size: float | None = None
+
+
+class ViewerState:
+    """Shared by all widgets of one viewer; get it with `ViewerState.of(viewer)`.
+
+    The signals carry the new value, or None where it was taken away. They are emitted in
+    the thread that sets the value: set it on the main thread.
+    """
+
+    noise_changed = Signal(object)
+    psf_changed = Signal(object)
+    model_changed = Signal(object)
+
+    def __init__(self) -> None:
+        self.optics = Optics()
+        self._noise: NoiseModel | None = None
+        self._psf: PSF | None = None
+        self._model: Model | None = None
+
+    @classmethod
+    def of(cls, viewer: napari.viewer.Viewer) -> ViewerState:
+        """Return the state of `viewer`, made at the first call."""
+        return _states.setdefault(unwrapped(viewer), cls())
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The calibrated camera noise."""
+        return self._noise
+
+    @noise.setter
+    def noise(self, noise: NoiseModel | None) -> None:
+        self._noise = noise
+        self.noise_changed.emit(noise)
+
+    @property
+    def psf(self) -> PSF | None:
+        """The PSF, on whichever grid it was made or read."""
+        return self._psf
+
+    @psf.setter
+    def psf(self, psf: PSF | None) -> None:
+        self._psf = psf
+        self.psf_changed.emit(psf)
+
+    @property
+    def model(self) -> Model | None:
+        """The model trained or loaded last."""
+        return self._model
+
+    @model.setter
+    def model(self, model: Model | None) -> None:
+        self._model = model
+        self.model_changed.emit(model)
+
+
+# Weak, so that a closed viewer takes its images and its model along.
+_states: WeakKeyDictionary[napari.viewer.Viewer, ViewerState] = WeakKeyDictionary()
+
+
+def unwrapped(viewer: napari.viewer.Viewer) -> napari.viewer.Viewer:
+    """Return the viewer behind the proxy that napari hands to plugins.
+
+    Layers reached through the proxy are proxies too, and `is` fails between the two kinds.
+    """
+    return cast("napari.viewer.Viewer", getattr(viewer, "__wrapped__", viewer))
