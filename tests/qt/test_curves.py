@@ -1,0 +1,73 @@
+"""The loss curves show every term and follow the theme."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from napari_zsdeconvnet._qt._curves import LossCurves
+
+
+@pytest.fixture
+def curves(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    curves = LossCurves(viewer)
+    qtbot.addWidget(curves)
+    return curves
+
+
+def losses(step):
+    return {"total": 2.0 / (step + 1), "denoising": 1.0 / (step + 1), "hessian": 0.0}
+
+
+def test_every_term_has_a_curve_and_a_name_in_the_legend(curves):
+    for step in range(5):
+        curves.append(step, losses(step))
+    curves.redraw()
+    steps, values = curves.terms["denoising"]
+    assert steps == [0, 1, 2, 3, 4]
+    assert values == [1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+    labels = [label.text for _, label in curves._legend.items]
+    assert labels == ["total", "denoising", "hessian"]
+
+
+def test_zero_has_no_logarithm_and_leaves_a_gap(curves):
+    curves.append(0, {"hessian": 0.0})
+    curves.append(1, {"hessian": 0.5})
+    curves.redraw()
+    _, values = curves.terms["hessian"]
+    assert math.isnan(values[0])
+    assert values[1] == 0.5
+
+
+def test_clear_begins_anew(curves):
+    curves.append(0, losses(0))
+    curves.redraw()
+    curves.clear()
+    assert curves.terms == {}
+    curves.append(7, losses(7))
+    curves.redraw()
+    assert curves.terms["total"] == ([7], [0.25])
+
+
+def test_the_colours_follow_the_theme(curves):
+    viewer = curves._viewer
+    dark = curves._plot.backgroundBrush().color().lightness()
+    viewer.theme = "light"
+    light = curves._plot.backgroundBrush().color().lightness()
+    assert light > dark + 100
+
+
+def test_two_thousand_steps_are_drawn_quickly(curves, qtbot):
+    for step in range(2000):
+        curves.append(step, losses(step))
+    curves.resize(360, 200)
+    curves.show()
+    qtbot.waitExposed(curves)
+    curves.redraw()
+    begun = time.perf_counter()
+    curves.redraw()
+    curves.grab()
+    assert time.perf_counter() - begun < 0.1
