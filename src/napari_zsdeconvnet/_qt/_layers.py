@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import layers
-from napari.utils.transforms import Affine
+from napari.utils.transforms import CompositeAffine
 
 from ..errors import InputError
 from ..images import Image
@@ -298,7 +298,9 @@ def _placement(
     if ndim < like.ndim:
         axes = layer_axes(like)
         kept = [i for i in kept if axes[i] != "C"][-ndim:]
-    local = Affine(scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate)
+    local = CompositeAffine(
+        scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate
+    )
     if len(kept) < like.ndim:
         local = local.set_slice(kept)
     # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
@@ -320,11 +322,11 @@ def _placement(
 def _outline(corners: NDArray[np.floating], kind: str) -> NDArray[np.floating]:
     """Return the corners of a closed polygon (n, 2); an ellipse is given by its frame."""
     if kind != "ellipse":
-        return corners
+        return np.asarray(corners)
     centre = corners.mean(axis=0)
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, np.newaxis]
     across, along = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    return centre + np.cos(angle) * across + np.sin(angle) * along
+    return np.asarray(centre + np.cos(angle) * across + np.sin(angle) * along)
 
 
 def _to_pixels(

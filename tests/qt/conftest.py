@@ -1,0 +1,51 @@
+"""Real viewers for the window tests, and a plain word where there is no display."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+REQUIRE_DISPLAY = os.environ.get("ZSDECONVNET_REQUIRE_DISPLAY") == "1"
+
+# napari draws layers with OpenGL, which Qt's offscreen platform does not offer.
+HAS_DISPLAY = (
+    sys.platform in ("win32", "darwin")
+    or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+) and os.environ.get("QT_QPA_PLATFORM") != "offscreen"
+
+NO_DISPLAY = "no display to open a window on; run the tests under xvfb-run"
+
+
+@pytest.fixture(autouse=True)
+def _display():
+    if not HAS_DISPLAY:
+        if REQUIRE_DISPLAY:
+            pytest.fail(NO_DISPLAY)
+        pytest.skip(NO_DISPLAY)
+
+
+@pytest.fixture
+def viewer(_display, make_napari_viewer):
+    """A viewer in a window that is shown, so that what is docked is laid out and painted."""
+    from napari.qt.threading import WorkerBase
+
+    viewer = make_napari_viewer(show=True)
+    yield viewer
+    WorkerBase.await_workers(10_000)
+
+
+@pytest.fixture
+def notifications():
+    """Every notification that napari shows during the test, as (severity, message)."""
+    from napari.utils.notifications import notification_manager
+
+    shown = []
+
+    def remember(notification):
+        shown.append((str(notification.severity), notification.message))
+
+    notification_manager.notification_ready.connect(remember)
+    yield shown
+    notification_manager.notification_ready.disconnect(remember)
