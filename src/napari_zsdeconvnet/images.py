@@ -293,7 +293,7 @@ def check_pixels(data: ArrayLike, *, name: str = "image") -> tuple[str, ...]:
     pixels = np.asarray(data)
     _check_type(pixels, name)
     frames = pixels.reshape(-1, *pixels.shape[-2:])
-    _check_finite(frames, pixels.shape, name)
+    check_finite(pixels, name=name)
 
     lows = np.array([frame.min() for frame in frames])
     highs = np.array([frame.max() for frame in frames])
@@ -317,6 +317,39 @@ def check_pixels(data: ArrayLike, *, name: str = "image") -> tuple[str, ...]:
         )
     warnings.extend(_saturation_warnings(frames, float(high), name))
     return tuple(warnings)
+
+
+def check_finite(data: ArrayLike, *, name: str = "image") -> None:
+    """Refuse pixels that are NaN or infinite, saying how many and where the first is.
+
+    Parameters
+    ----------
+    data
+        Pixels, any shape of two axes or more; whole numbers pass unread.
+    name
+        What the message calls the image.
+
+    Raises
+    ------
+    InputError
+        If any pixel is NaN or infinite.
+    """
+    pixels = np.asarray(data)
+    if pixels.dtype.kind != "f":
+        return
+    count, first = 0, None
+    frames = pixels.reshape(-1, *pixels.shape[-2:])
+    for index, frame in enumerate(frames):
+        bad = np.flatnonzero(~np.isfinite(frame))
+        if len(bad) and first is None:
+            first = np.unravel_index(index * frame.size + int(bad[0]), pixels.shape)
+        count += len(bad)
+    if first is not None:
+        where = ", ".join(str(int(position)) for position in first)
+        raise InputError(
+            f"{name} has {count} NaN or infinite pixel(s), the first at ({where}); replace "
+            "them or crop them away."
+        )
 
 
 def _check_type(pixels: NDArray[Any], name: str) -> None:
@@ -363,23 +396,6 @@ def _rgb_error(name: str) -> InputError:
         f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
         "Image > Color > Split Channels."
     )
-
-
-def _check_finite(frames: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
-    if frames.dtype.kind != "f":
-        return
-    count, first = 0, None
-    for index, frame in enumerate(frames):
-        bad = np.flatnonzero(~np.isfinite(frame))
-        if len(bad) and first is None:
-            first = np.unravel_index(index * frame.size + int(bad[0]), shape)
-        count += len(bad)
-    if first is not None:
-        where = ", ".join(str(int(position)) for position in first)
-        raise InputError(
-            f"{name} has {count} NaN or infinite pixel(s), the first at ({where}); replace "
-            "them or crop them away."
-        )
 
 
 def _saturation_warnings(frames: NDArray[Any], high: float, name: str) -> list[str]:
