@@ -1,6 +1,6 @@
-"""Run a command with a display: `python tests/with_display.py python -m pytest`.
+"""Run Python with a display: `python tests/with_display.py -m pytest`.
 
-On a machine without one (a server, CI) the command runs inside a virtual X server, provided
+On a Linux machine without one (a server, CI) Python runs inside a virtual X server, provided
 `xvfb-run` is installed. Everywhere else it runs as it is, and the window tests decide for
 themselves whether they can.
 """
@@ -22,4 +22,5 @@ def with_display(command: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(subprocess.run(with_display(sys.argv[1:]), check=False).returncode)
+    command = with_display([sys.executable, *sys.argv[1:]])
+    sys.exit(subprocess.run(command, check=False).returncode)
