@@ -1,0 +1,241 @@
+"""A PSF from an image of beads: find them, keep the sound ones, align and average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .errors import InputError
+from .psf_grid import core_centre, fourier_shift, widths
+
+FloatArray = NDArray[np.float64]
+
+_DETECTED_WIDTH = 3.0  # pixels, the FWHM that detection is tuned to at first
+_DETECTION = 7.0  # standard deviations above the noise, after smoothing
+_NEIGHBOUR = 0.15  # a neighbour below this share of a bead's height is put up with
+_BRIGHTNESS = 2.5  # times the median, either way: doublets and dirt
+_WIDTH = 0.25  # share of the median width
+_SIZE_IN_WIDTHS = 8  # holds 95 % of an Airy pattern
+_SMALLEST_SIZE, _LARGEST_SIZE = 15, 65
+
+
+@dataclass(frozen=True)
+class BeadAverage:
+    """The mean bead, and what became of each candidate.
+
+    Attributes
+    ----------
+    array
+        Mean of the aligned crops, background subtracted, (Y, X) or (Z, Y, X), odd.
+    used
+        Sub-pixel positions of the beads in it, (N, axes), in pixels.
+    rejected
+        How many were left out, by reason.
+    """
+
+    array: FloatArray
+    used: FloatArray
+    rejected: dict[str, int]
+
+
+def average_beads(
+    image: NDArray[np.generic], *, size: int | None = None, largest_count: int = 200
+) -> BeadAverage:
+    """Find beads, leave out the doubtful, align the rest below the pixel and average them.
+
+    A bead counts if its crop lies inside the image, nothing in it is saturated, no other
+    bead stands in it, and its brightness and width are near the median of all. From each
+    crop the median of its border is subtracted; the Fourier shift to the middle pixel keeps
+    the noise and the shape as they are. The mean of raw counts weighs each bead by its
+    brightness, as its noise asks.
+
+    Parameters
+    ----------
+    image
+        Beads on a dark background, (Y, X) or (Z, Y, X), camera counts, finite.
+    size
+        Odd lateral size of the crops in pixels; None takes eight widths of a bead.
+    largest_count
+        Use no more than this many, the brightest.
+
+    Returns
+    -------
+    BeadAverage
+
+    Raises
+    ------
+    InputError
+        If no bead is found or none is sound; the message says why.
+    """
+    counts = np.asarray(image, dtype=float)
+    peaks, heights = _candidates(counts)
+    if not len(peaks):
+        raise InputError(
+            f"No bead was found in the image of shape {counts.shape}: nothing rises "
+            f"{_DETECTION:g} standard deviations above the noise; record brighter beads or "
+            "average several exposures."
+        )
+    width = _typical_width(counts, peaks, heights)
+    if width > _DETECTED_WIDTH:  # a wide bead has several maxima at the finest scale
+        peaks, heights = _candidates(counts, width)
+    half = _half_sizes(counts.shape, peaks, width, size)
+    rejected: dict[str, int] = {}
+    crops, places = [], []
+    for index in np.argsort(-heights):
+        fault = _fault(image, peaks, heights, int(index), half)
+        if fault:
+            rejected[fault] = rejected.get(fault, 0) + 1
+            continue
+        window = _window(peaks[index], half)
+        crop = counts[window]
+        crops.append(crop - np.median(_frame(crop)))
+        places.append(peaks[index])
+
+    kept = _alike(crops, rejected)[:largest_count]
+    if not kept:
+        raise InputError(
+            f"None of the {len(peaks)} beads found can be used ({in_words(rejected)}); record "
+            "fewer beads to the field, well apart and not saturated, or give a smaller size."
+        )
+    aligned, positions = [], []
+    for index in kept:
+        offset = core_centre(crops[index]) - np.array(half)
+        aligned.append(fourier_shift(crops[index], -offset))
+        positions.append(places[index] + offset)
+    return BeadAverage(np.mean(aligned, axis=0), np.array(positions), rejected)
+
+
+def in_words(rejected: dict[str, int]) -> str:
+    """List what was left out: "3 near the border, 1 saturated".
+
+    Parameters
+    ----------
+    rejected
+        How many, by reason.
+
+    Returns
+    -------
+    str
+        "none" where nothing was left out.
+    """
+    return ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "none"
+
+
+def _candidates(
+    counts: FloatArray, width: float = _DETECTED_WIDTH
+) -> tuple[NDArray[np.intp], FloatArray]:
+    """Local maxima of the image between two blurs, far enough above its noise."""
+    sigma = width / 2.355
+    band = ndimage.gaussian_filter(counts, sigma) - ndimage.gaussian_filter(counts, 5 * sigma)
+    spread = 1.4826 * float(np.median(np.abs(band - np.median(band))))
+    # Without noise the band is flat but for the beads; their own rings are no beads.
+    threshold = max(_DETECTION * spread, 0.02 * float(band.max()))
+    neighbourhood = 2 * int(np.ceil(width)) + 1
+    maxima = (band == ndimage.maximum_filter(band, neighbourhood)) & (band > threshold)
+    return np.argwhere(maxima), band[maxima]
+
+
+def _typical_width(
+    counts: FloatArray, peaks: NDArray[np.intp], heights: FloatArray, reach: int = 15
+) -> float:
+    """Diameter of the disc as large as what is above half of the maximum, in pixels."""
+    found = []
+    for index in np.argsort(-heights)[:30]:
+        row, column = peaks[index][-2:]
+        plane = counts[peaks[index][0]] if counts.ndim == 3 else counts
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        crop = plane[top : row + reach + 1, left : column + reach + 1]
+        smooth = ndimage.gaussian_filter(crop - np.median(crop), 0.7)
+        labels, _ = ndimage.label(smooth > smooth[row - top, column - left] / 2)
+        own = labels == labels[row - top, column - left]
+        found.append(2 * np.sqrt(own.sum() / np.pi))
+    return float(np.median(found))
+
+
+def _half_sizes(
+    shape: tuple[int, ...], peaks: NDArray[np.intp], width: float, size: int | None
+) -> tuple[int, ...]:
+    """Half of the crop along each axis."""
+    if size is None:
+        size = min(max(int(_SIZE_IN_WIDTHS * width) | 1, _SMALLEST_SIZE), _LARGEST_SIZE)
+    half = size // 2
+    if 2 * half + 1 > min(shape[-2:]):
+        raise InputError(
+            f"A crop of {size} pixels about a bead does not fit into the image of shape "
+            f"{shape}; give a smaller odd size or a larger image."
+        )
+    if len(shape) == 2:
+        return (half, half)
+    # Beads lie on the cover slip, so that the planes about their focus are shared.
+    focus = int(np.median(peaks[:, 0]))
+    return (max(min(focus, shape[0] - 1 - focus) - 1, 0), half, half)
+
+
+def _fault(
+    image: NDArray[np.generic],
+    peaks: NDArray[np.intp],
+    heights: FloatArray,
+    index: int,
+    half: tuple[int, ...],
+) -> str:
+    """Say why a candidate cannot be used, or nothing."""
+    peak = peaks[index]
+    inside = all(h <= p < n - h for p, h, n in zip(peak, half, image.shape, strict=True))
+    if not inside:
+        return "near the border"
+    crop = image[_window(peak, half)]
+    if _saturated(crop, image):
+        return "saturated"
+    distance = np.abs(peaks - peak)
+    near = (distance <= np.array(half)).all(axis=1)
+    near[index] = False
+    if (heights[near] > _NEIGHBOUR * heights[index]).any():
+        return "too close to another"
+    return ""
+
+
+def _saturated(crop: NDArray[np.generic], image: NDArray[np.generic]) -> bool:
+    """Several pixels at the very top of the image, which is the top of a camera's range."""
+    top = image.max()
+    full = top in [2**bits - 1 for bits in (8, 10, 12, 14, 16)]
+    return bool(full and np.count_nonzero(crop == top) >= 2)
+
+
+def _alike(crops: list[FloatArray], rejected: dict[str, int]) -> list[int]:
+    """Choose the crops whose brightness and width are near the median."""
+    if not crops:
+        return []
+    brightness = np.array([_core_light(crop) for crop in crops])
+    width = np.array(
+        [np.mean(widths(ndimage.gaussian_filter(c, 0.7), (1,) * c.ndim)[-2:]) for c in crops]
+    )
+    middle = np.median(brightness)
+    kept = []
+    for index, (light, across) in enumerate(zip(brightness, width, strict=True)):
+        if not middle / _BRIGHTNESS <= light <= middle * _BRIGHTNESS:
+            reason = "of another brightness"
+        elif not abs(across - np.nanmedian(width)) <= _WIDTH * np.nanmedian(width):
+            reason = "of another width"
+        else:
+            kept.append(index)
+            continue
+        rejected[reason] = rejected.get(reason, 0) + 1
+    return kept
+
+
+def _core_light(crop: FloatArray) -> float:
+    middle = tuple(slice(max(n // 2 - 3, 0), n // 2 + 4) for n in crop.shape)
+    return float(crop[middle].sum())
+
+
+def _frame(crop: FloatArray) -> FloatArray:
+    """Pixels along the lateral borders of a crop."""
+    edges = (crop[..., :2, :], crop[..., -2:, :], crop[..., :2], crop[..., -2:])
+    return np.concatenate([edge.ravel() for edge in edges])
+
+
+def _window(peak: NDArray[np.intp], half: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(int(p) - h, int(p) + h + 1) for p, h in zip(peak, half, strict=True))

@@ -1,0 +1,229 @@
+"""What a PSF must be, what its numbers must be, and how either is said in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import optics, psf_grid
+from .errors import InputError
+
+VoxelSize = float | Sequence[float]
+
+_COARSEST_VOXEL = 10.0  # micrometres; larger values are nanometres that were mistyped
+_WAVELENGTHS = (0.2, 2.0)  # micrometres
+NEGATIVE_SHARE = 1e-3  # of the maximum: rounding and ringing of a computed PSF
+_NEGATIVE_SHARE_RECORDED = 0.05  # beside six standard deviations of the noise
+_CUT_OFF = 0.05  # of the maximum, left standing at the border
+_FEWEST_PIXELS_ACROSS = 1.8
+
+
+# Checks
+
+
+def checked_pixels(array: ArrayLike) -> NDArray[np.float64]:
+    """Give the pixels as float64 without leading axes of length one, or say what is wrong."""
+    given = np.asarray(array)
+    if given.dtype.kind == "c":
+        raise InputError(
+            f"The PSF is complex ({given.dtype}); give the intensity, or a radial OTF as an MRC "
+            "file."
+        )
+    if given.dtype.kind not in "uifb":
+        raise InputError(f"The PSF holds {given.dtype} values; give numbers.")
+    shape = given.shape
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) not in (2, 3) or min(shape, default=0) < 1:
+        raise InputError(
+            f"The PSF has {given.ndim} axes of shape {given.shape}; give one image (Y, X) or one "
+            "stack (Z, Y, X)."
+        )
+    if min(shape[-2:]) < 3:
+        raise InputError(
+            f"The PSF has the shape {given.shape}; it needs three pixels or more along Y and X."
+        )
+    pixels = given.reshape(shape).astype(float)
+    bad = int(np.count_nonzero(~np.isfinite(pixels)))
+    if bad:
+        raise InputError(
+            f"The PSF has {bad} NaN or infinite pixel(s); replace them or crop them away."
+        )
+    if pixels.min() == pixels.max():
+        raise InputError(
+            f"The PSF is constant, every pixel being {pixels.min():g}; check that the right file "
+            "was chosen."
+        )
+    return pixels
+
+
+def check_light(cleaned: psf_grid.Cleaned) -> None:
+    """Refuse what no image of a point can be."""
+    array = cleaned.array
+    total, low, high = float(array.sum()), float(array.min()), float(array.max())
+    after = f" after subtracting {cleaned.level:.4g} counts" if cleaned.level else ""
+    if high <= 0 or total <= 0:
+        raise InputError(
+            f"The PSF has the sum {total:.4g}{after}; it must be positive, so check the background "
+            "and that the values are intensities."
+        )
+    allowed = NEGATIVE_SHARE * high
+    if cleaned.noise:
+        allowed = _NEGATIVE_SHARE_RECORDED * high + 6 * cleaned.noise
+        if high < 6 * cleaned.noise:
+            raise InputError(
+                f"The PSF's brightest pixel, {high:.4g} counts above the background, does not "
+                f"stand out from noise of {cleaned.noise:.4g}; average several beads."
+            )
+    if low < -allowed:
+        raise InputError(
+            f"The PSF has negative values down to {low:.4g}, {-100 * low / high:.2g} % of its "
+            f"peak{after}; an intensity is not negative, so give the PSF before filtering or check "
+            "its background."
+        )
+
+
+def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[float, ...]:
+    """Give one positive length for each axis, in micrometres."""
+    given = np.atleast_1d(np.asarray(value, dtype=float))
+    if given.ndim != 1 or len(given) not in (1, ndim):
+        hint = (
+            "choose a plane of the 3D PSF with .plane() first"
+            if (len(given), ndim) == (2, 3)
+            else f"give one for all axes or {ndim}, {', '.join('zyx'[-ndim:])}"
+        )
+        raise InputError(f"{name} has {given.size} values for a {ndim}D PSF; {hint}.")
+    for step in given:
+        if not (np.isfinite(step) and step > 0):
+            raise InputError(f"{name} is {step:g}; it must be positive, in micrometres.")
+        if step > _COARSEST_VOXEL:
+            raise InputError(
+                f"{name} is {step:g}, in micrometres; did you mean {step / 1000:g} ({step:g} nm)?"
+            )
+    return tuple(float(step) for step in (np.repeat(given, ndim) if len(given) == 1 else given))
+
+
+def checked_wavelength(value: float) -> float:
+    """Give the wavelength, unless it looks like nanometres or is none of light."""
+    wavelength = finite(value, "wavelength")
+    low, high = _WAVELENGTHS
+    if low <= wavelength <= high:
+        return wavelength
+    nanometres = low <= wavelength / 1000 <= high
+    remedy = (
+        f"did you mean {wavelength / 1000:g}?"
+        if nanometres
+        else f"light seen by a camera has {low:g} to {high:g}."
+    )
+    raise InputError(f"wavelength is {wavelength:g}, and is given in micrometres; {remedy}")
+
+
+def checked_refractive_index(na: float, value: float | None) -> float:
+    """Give the index stated or usual for this NA, which must exceed it."""
+    index = optics.usual_refractive_index(na) if value is None else finite(value, "index")
+    if not 1.0 <= index <= 2.5:
+        raise InputError(
+            f"refractive_index is {index:g}; it lies between 1.0 (air) and about 1.6, oil having "
+            "1.515."
+        )
+    if na >= index:
+        raise InputError(
+            f"na is {na:g}, which must be below the refractive index {index:g} of the medium; "
+            "check both (water 1.33, glycerol 1.47, oil 1.515)."
+        )
+    return index
+
+
+def finite(value: Any, name: str) -> float:
+    """Give the number, or say that it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {value!r}; it must be a number.")
+    return number
+
+
+def odd(value: int, name: str) -> int:
+    """Give an odd number from 3."""
+    if value != int(value) or value < 3 or value % 2 == 0:
+        raise InputError(
+            f"{name} is {value}; it must be an odd number from 3, such as "
+            f"{max(int(value), 2) | 1}, so that there is a middle pixel."
+        )
+    return int(value)
+
+
+# Words
+
+
+def background_words(cleaned: psf_grid.Cleaned) -> list[str]:
+    """Say what was subtracted."""
+    if cleaned.noise:
+        return [
+            f"A background of {cleaned.level:.4g} counts (noise {cleaned.noise:.3g}) was "
+            "subtracted, and what cannot be told from it was set to zero."
+        ]
+    if cleaned.level:
+        return [f"A background of {cleaned.level:.4g} counts was subtracted."]
+    return []
+
+
+def centre_words(old: tuple[int, ...], new: tuple[int, ...], shift: tuple[float, ...]) -> list[str]:
+    """Say that the size was even or the peak off the middle."""
+    words = []
+    shape_old, shape_new = ("x".join(str(n) for n in shape) for shape in (old, new))
+    if any(n % 2 == 0 for n in old):
+        words.append(
+            f"A PSF of even size, {shape_old}, has no middle pixel; it was brought to {shape_new} "
+            "about its peak."
+        )
+    if max(abs(s) for s in shift) > 0.75:
+        off = ", ".join(f"{s:+.2f}" for s in shift)
+        letters = ", ".join("zyx"[-len(shift) :])
+        words.append(
+            f"The peak lay off the middle by ({off}) pixels ({letters}); it was moved there "
+            f"({shape_old} to {shape_new})."
+        )
+    return words
+
+
+def shape_words(array: NDArray[np.float64]) -> list[str]:
+    """Say that the PSF is cut off or too small on its grid."""
+    words = []
+    share = psf_grid.border_share(array)
+    if share > _CUT_OFF:
+        words.append(
+            f"The PSF is still at {100 * share:.2g} % of its peak at the border, so its tails are "
+            "cut off; give a larger crop."
+        )
+    across = min(psf_grid.widths(array, (1.0,) * array.ndim)[-2:])
+    if across < _FEWEST_PIXELS_ACROSS:
+        words.append(
+            f"The PSF is only {across:.2g} pixels wide (FWHM), too few to hold its shape; check "
+            "that it is a PSF and not a hot pixel, or record it on a finer grid."
+        )
+    return words
+
+
+def sampling_words(na: float, wavelength: float, pixel: float) -> tuple[str, ...]:
+    """Say that the pixel is too coarse for the objective."""
+    nyquist = wavelength / (4 * na)
+    if pixel <= nyquist:
+        return ()
+    return (
+        f"The pixel of {pixel:g} um is coarser than {nyquist:.3g} um, a quarter of wavelength / "
+        "NA, so that this grid cannot hold the objective's finest detail.",
+    )
+
+
+def times(steps: Sequence[float]) -> str:
+    """Join lengths as "0.1 x 0.05"; one alone where Y and X are alone and equal."""
+    if len(steps) == 2 and steps[0] == steps[1]:
+        return f"{steps[0]:g}"
+    return " x ".join(f"{step:g}" for step in steps)
