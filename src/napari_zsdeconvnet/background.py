@@ -1,0 +1,375 @@
+"""What an empty region of an image says about the camera: its offset and read variance.
+
+A pixel that receives no light still reads the offset, with the variance of reading it out.
+Both are the first two moments of an empty region. The rest of this module is doubt: whether
+the region is empty, and whether its noise is the camera's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from .errors import InputError
+from .images import check_pixels
+
+FloatArray = NDArray[np.float64]
+
+FEW_PIXELS = 200
+"""Below this many pixels the read variance is known to no better than 10 %."""
+
+_PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and cost time
+_FRAMES_CHECKED = 4
+_HOT = 8.0  # robust standard deviations; a sound camera has none beyond
+_HOT_SHARE = 0.01  # more than this are not outliers but something in the region
+
+
+@dataclass(frozen=True, eq=False)
+class BackgroundFit:
+    """An empty region, measured: what a histogram plot and a verdict need.
+
+    Attributes
+    ----------
+    offset
+        Mean of the region, counts.
+    read_variance
+        Variance of its pixels about a plane, counts squared.
+    offset_error, read_variance_error
+        Standard errors of the two.
+    pixels
+        How many pixel values they rest on.
+    edges
+        Bin edges of the histogram, counts, shape ``(bins + 1,)``.
+    counts
+        Pixels in each bin, shape ``(bins,)``.
+    fitted
+        Pixels in each bin expected of a Gaussian of that mean and variance, same shape.
+    warnings
+        What is wrong with the region, one sentence each.
+    verdict
+        One plain sentence for the user.
+    """
+
+    offset: float
+    read_variance: float
+    offset_error: float
+    read_variance_error: float
+    pixels: int
+    edges: FloatArray
+    counts: NDArray[np.int64]
+    fitted: FloatArray
+    warnings: tuple[str, ...]
+    verdict: str
+
+
+def fit_background(
+    image: ArrayLike, mask: ArrayLike, *, gain: float | None = None, name: str = "image"
+) -> BackgroundFit:
+    """Measure offset and read variance in an empty region of an image.
+
+    Outliers (hot pixels, more than eight robust standard deviations off) are left out as
+    long as they are fewer than one in a hundred; so far out they cost Gaussian or Poisson
+    noise nothing, and both moments stay unbiased. The mean of each frame and one plane are
+    taken out before the variance, so that a drifting or sloping background does not pass
+    for noise.
+
+    Parameters
+    ----------
+    image
+        Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``.
+    mask
+        True (or a label above zero) in the empty region, which may have any shape; axes
+        ``(Y, X)`` for every frame alike, or the shape of the image.
+    gain
+        Counts per electron, when known: how much skew photon noise may have.
+    name
+        What messages call the image.
+
+    Raises
+    ------
+    InputError
+        If the mask does not fit the image or marks none of its pixels, or if pixels are
+        NaN, infinite, constant or saturated.
+    """
+    pixels = np.asarray(image)
+    region, inside = _cut_out(pixels, np.asarray(mask), name)
+    warnings = list(_check_frames(pixels, name))
+
+    values = region[inside]
+    _check_values(values)
+    inside = inside & ~_hot_pixels(region, inside, warnings)
+    values = region[inside]
+    offset = float(values.mean())
+
+    residual, slope_variance = _flatten(region, inside)
+    fitted_away = len(region) + 2
+    degrees = max(len(values) - fitted_away, 1)
+    read_variance = float(np.sum(residual**2) / degrees)
+    squares = np.where(inside, residual**2 - read_variance, 0.0)
+
+    warnings += _doubt_region(residual, inside, read_variance, slope_variance, gain)
+    warnings += _doubt_camera(values, read_variance, pixels.dtype.kind in "ui")
+    edges, counts = _histogram(values, offset, read_variance)
+    curve = len(values) * np.diff(ndtr((edges - offset) / np.sqrt(read_variance)))
+    return BackgroundFit(
+        offset=offset,
+        read_variance=read_variance,
+        offset_error=_error_of_mean(residual, len(values)),
+        read_variance_error=_error_of_mean(squares, len(values)),
+        pixels=len(values),
+        edges=edges,
+        counts=counts,
+        fitted=curve,
+        warnings=tuple(warnings),
+        verdict=_verdict(warnings, len(values)),
+    )
+
+
+def neighbour_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tuple[float, float]:
+    """Correlation between pixels one and two apart, along the axis where it is stronger.
+
+    A camera's pixels are read one by one, so both are zero for its noise. Interpolated
+    noise (rotated, registered, deskewed) correlates neighbours and hardly anything beyond;
+    an image of something, blurred by the microscope, stays correlated two pixels on.
+
+    Parameters
+    ----------
+    residual
+        Noise with zero mean, zero outside the region, axes ``(T, Y, X)``.
+    inside
+        The region, same shape.
+    """
+    variance = float(np.sum(residual**2)) / max(int(inside.sum()), 1)
+
+    def correlation(axis: int, lag: int) -> float:
+        if residual.shape[axis] <= lag or variance == 0:
+            return 0.0
+        here, there = [slice(None)] * 3, [slice(None)] * 3
+        here[axis], there[axis] = slice(None, -lag), slice(lag, None)
+        pairs = np.count_nonzero(inside[tuple(here)] & inside[tuple(there)])
+        product = float(np.vdot(residual[tuple(here)], residual[tuple(there)]))
+        return product / variance / max(pairs, 1)
+
+    axis = max((1, 2), key=lambda candidate: abs(correlation(candidate, 1)))
+    return correlation(axis, 1), correlation(axis, 2)
+
+
+def _cut_out(
+    pixels: NDArray[Any], mask: NDArray[Any], name: str
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the mask's bounding box of the image and the mask therein, both (T, Y, X)."""
+    if pixels.ndim not in (2, 3):
+        raise InputError(
+            f"{name} has {pixels.ndim} axes {pixels.shape}; a background region is measured in "
+            "one image (Y, X) or a time series (T, Y, X)."
+        )
+    if mask.dtype.kind not in "bui":
+        raise InputError(
+            f"The mask holds {mask.dtype} values; give True and False, or whole-number labels."
+        )
+    if mask.shape not in (pixels.shape, pixels.shape[-2:]):
+        raise InputError(
+            f"The mask has shape {mask.shape} and {name} {pixels.shape}; draw the background "
+            "region on the image it is meant for."
+        )
+    inside = mask if mask.dtype == bool else mask > 0
+    flat = inside if inside.ndim == 2 else inside.any(axis=0)
+    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    if len(rows) == 0:
+        raise InputError(
+            f"The background region holds no pixel of {name}; draw it inside the image, on an "
+            "area without signal."
+        )
+    box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    inside = inside[box]
+    frames = pixels[box] if pixels.ndim == 3 else pixels[box][None]
+    if len(frames) * frames[0].size > _PIXELS_USED:
+        few = max(_PIXELS_USED // frames[0].size, 1)
+        chosen = np.linspace(0, len(frames) - 1, few).round().astype(int)
+        frames = frames[chosen]
+        inside = inside if inside.ndim == 2 else inside[chosen]
+    return frames.astype(np.float64), np.broadcast_to(inside, frames.shape)
+
+
+def _check_frames(pixels: NDArray[Any], name: str) -> tuple[str, ...]:
+    """Check whole frames, as a region alone cannot tell a dark image from a clipped one."""
+    frames = pixels.reshape(-1, *pixels.shape[-2:])
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES_CHECKED)).round().astype(int)
+    return check_pixels(frames[np.unique(chosen)], name=name)
+
+
+def _check_values(values: FloatArray) -> None:
+    if not np.isfinite(values).all():
+        wrong = int(np.sum(~np.isfinite(values)))
+        raise InputError(
+            f"The background region holds {wrong} pixel(s) that are NaN or infinite; draw it "
+            "where the image has values."
+        )
+    if values.min() == values.max():
+        raise InputError(
+            f"The background region is constant, every pixel being {values[0]:g}; draw it inside "
+            "the part of the image that the camera recorded."
+        )
+
+
+def _hot_pixels(
+    region: FloatArray, inside: NDArray[np.bool_], warnings: list[str]
+) -> NDArray[np.bool_]:
+    """Find isolated outliers and say so; none when they are too many to be outliers."""
+    values = region[inside]
+    some = values[:: max(len(values) // 100_000, 1)]
+    low, middle, high = np.percentile(some, [15.87, 50, 84.13])
+    spread = max((high - low) / 2, 0.05 * float(values.std()))
+    hot = inside & (np.abs(region - middle) > _HOT * spread)
+    found = int(hot.sum())
+    if found == 0 or found > _HOT_SHARE * len(values):
+        return np.zeros_like(hot)
+    warnings.append(
+        f"{found} of {len(values)} pixels in the background region lie far off all others (hot "
+        "pixels or cosmic rays) and were left out."
+    )
+    return hot
+
+
+def _flatten(region: FloatArray, inside: NDArray[np.bool_]) -> tuple[FloatArray, float]:
+    """Take each frame's mean and one common plane out; also return the plane's variance."""
+    seen = inside.sum(axis=(1, 2))
+    means = np.sum(region, axis=(1, 2), where=inside) / np.maximum(seen, 1)
+    residual = np.where(inside, region - means[:, None, None], 0.0)
+
+    weight = inside.sum(axis=0).astype(np.float64)
+    total = weight.sum()
+    ramps = [np.arange(length) - (length - 1) / 2 for length in weight.shape]
+    across = (weight.sum(axis=1), weight.sum(axis=0))
+    y, x = (ramp - float(ramp @ share) / total for ramp, share in zip(ramps, across, strict=True))
+    summed = residual.sum(axis=0)
+    normal = np.array(
+        [
+            [float(y**2 @ across[0]), float(y @ weight @ x)],
+            [float(y @ weight @ x), float(x**2 @ across[1])],
+        ]
+    )
+    slopes = np.linalg.pinv(normal) @ [float(y @ summed.sum(axis=1)), float(summed.sum(axis=0) @ x)]
+    plane = slopes[0] * y[:, None] + slopes[1] * x
+    residual = np.where(inside, residual - plane, 0.0)
+    return residual, float(np.sum(weight * plane**2) / total)
+
+
+def _error_of_mean(residual: FloatArray, count: int) -> float:
+    """Return the standard error of a mean over pixels that may repeat from frame to frame.
+
+    Frames of one pixel share its fixed pattern, so they are summed before they are squared.
+    """
+    return float(np.sqrt(np.sum(residual.sum(axis=0) ** 2)) / count)
+
+
+def _doubt_region(
+    residual: FloatArray,
+    inside: NDArray[np.bool_],
+    variance: float,
+    slope_variance: float,
+    gain: float | None,
+) -> list[str]:
+    """Ask whether the region is empty and its noise independent from pixel to pixel."""
+    warnings = []
+    count = int(inside.sum())
+    if count < FEW_PIXELS:
+        warnings.append(
+            f"The background region has {count} pixels; with fewer than {FEW_PIXELS} the read "
+            "variance is only roughly known, so draw a larger one."
+        )
+    if slope_variance > 0.03 * variance and slope_variance * count > 30 * variance:
+        warnings.append(
+            "The background region slopes from one side to the other; its slope was taken out, but "
+            "the offset is a mean over it, so choose a flatter place."
+        )
+
+    near, far = neighbour_correlation(residual, inside)
+    if abs(near) > max(0.05, 5 / np.sqrt(count)):
+        if far > 0.35 * near > 0:
+            warnings.append(
+                f"The background region holds structure (pixels two apart correlate by {far:.2f}), "
+                "which counts as read variance here; move it to an emptier place."
+            )
+        else:
+            warnings.append(correlated_noise(near))
+
+    skew = float(np.mean(residual[inside] ** 3)) / variance**1.5
+    photon_skew = 0.5 if gain is None else gain / np.sqrt(variance)
+    if skew > photon_skew + 5 * np.sqrt(6 / count):
+        warnings.append(
+            f"The background region is skewed toward bright pixels (skewness {skew:.1f}), more "
+            "than noise explains; something bright may reach into it."
+        )
+    return warnings
+
+
+def correlated_noise(correlation: float) -> str:
+    """Say that the noise is not the camera's own any more."""
+    return (
+        f"Neighbouring pixels share noise (correlation {correlation:.2f}): the image was "
+        "interpolated, deskewed, registered, smoothed or compressed after recording; calibrate and "
+        "train on the camera's original pixels where there are any."
+    )
+
+
+def _doubt_camera(values: FloatArray, variance: float, whole_numbers: bool) -> list[str]:
+    """Ask whether the values are as the camera gave them."""
+    warnings = []
+    at_zero = float(np.mean(values == 0))
+    if at_zero > 0.01 and values.min() == 0:
+        warnings.append(
+            f"{at_zero:.0%} of the background region is exactly 0: an offset was subtracted and "
+            "the rest clipped, so offset and read variance come out wrong; use the original image."
+        )
+    averaged = 1 if whole_numbers else _averaged_frames(values)
+    if averaged > 1:
+        warnings.append(
+            f"All values are multiples of 1/{averaged}: the image looks like a mean of {averaged} "
+            "frames (or of binned pixels), so gain and read variance are those of the mean, not of "
+            "the camera."
+        )
+    if whole_numbers and variance < 0.2:
+        warnings.append(
+            f"A read variance of {variance:.2g} counts squared is little more than rounding makes: "
+            "the image may be averaged, denoised or compressed."
+        )
+    return warnings
+
+
+def _averaged_frames(values: FloatArray) -> int:
+    """Return the smallest n for which all values are multiples of 1/n, or 1."""
+    some = values[:1000]
+    for parts in range(1, 65):
+        multiples = some * parts
+        if np.abs(multiples - np.round(multiples)).max() < 1e-3:
+            return parts
+    return 1
+
+
+def _histogram(
+    values: FloatArray, offset: float, variance: float
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Count pixels in bins over five standard deviations; whole numbers get whole bins."""
+    reach = 5 * np.sqrt(variance)
+    if np.all(values[:1000] == np.round(values[:1000])):
+        width = max(round(reach / 32), 1)
+        first = np.floor(offset - reach) - 0.5
+        bins = int(np.ceil((offset + reach - first) / width))
+        edges = first + width * np.arange(bins + 1, dtype=np.float64)
+    else:
+        edges = np.linspace(offset - reach, offset + reach, 65)
+    counts, _ = np.histogram(values, edges)
+    return edges, counts.astype(np.int64)
+
+
+def _verdict(warnings: list[str], count: int) -> str:
+    if not warnings:
+        return f"Good: {count} pixels of plain camera noise."
+    if len(warnings) == 1:
+        return f"Take care: {warnings[0]}"
+    return f"Take care, for {len(warnings)} reasons: {warnings[0]}"

@@ -1,0 +1,437 @@
+"""The camera's noise: how its counts follow from light, and five ways to find out.
+
+``counts = offset + gain * electrons + reading``, with electrons Poisson distributed and the
+reading error of zero mean, so that ``variance = gain * (mean - offset) + read_variance``. In
+order of trust the three numbers come from a dark stack, a series of frames, one image, or a
+data sheet; an empty region gives offset and read variance, and never the gain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri
+
+from .background import BackgroundFit, fit_background
+from .errors import InputError
+from .images import as_frames, check_pixels
+from .photon_transfer import PhotonTransfer, transfer_of_images, transfer_of_series
+
+__all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
+
+SINGLE_IMAGE_ERROR = 0.25
+"""Relative error of a gain from one image, as seen against cameras' own calibrations."""
+
+_NO_GAIN = "The gain was not measured"
+_GAIN_FROM = ", the gain from "
+_BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
+_CHANCE = 1e-6  # of a sound pixel to be taken for a hot one
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Offset, gain and read variance of a camera, with their errors and where they come from.
+
+    Attributes
+    ----------
+    offset
+        Counts a pixel reads without light.
+    gain
+        Counts per photoelectron; None when it was not measured.
+    read_variance
+        Variance of a pixel without light, counts squared, rounding to whole counts included:
+        the variance that recorded pixels have, and a noise model must explain.
+    offset_error, gain_error, read_variance_error
+        Standard errors; None when not known.
+    source
+        Where the numbers come from, in words.
+    warnings
+        What speaks against them, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If a number is NaN or infinite, the gain is not positive, or a variance or an error
+        is negative.
+    """
+
+    offset: float
+    gain: float | None
+    read_variance: float
+    offset_error: float | None = None
+    gain_error: float | None = None
+    read_variance_error: float | None = None
+    source: str = "typed by hand"
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", _number(self.offset, "offset", "counts"))
+        object.__setattr__(
+            self, "read_variance", _number(self.read_variance, "read variance", "counts squared")
+        )
+        if self.gain is not None:
+            object.__setattr__(self, "gain", _number(self.gain, "gain", "counts per electron"))
+            if self.gain <= 0:
+                raise InputError(
+                    f"The gain is {self.gain:g} counts per electron; it must be above zero (None "
+                    "where it is not known)."
+                )
+        if self.read_variance < 0:
+            raise InputError(
+                f"The read variance is {self.read_variance:g} counts squared; it cannot be "
+                "negative (it is the square of the read noise in counts)."
+            )
+        for field in ("offset_error", "gain_error", "read_variance_error"):
+            error = getattr(self, field)
+            if error is None:
+                continue
+            words = field.replace("_", " ")
+            object.__setattr__(self, field, _number(error, words, "the units of its value"))
+            if error < 0:
+                raise InputError(f"The {words} is {error:g}; a standard error is zero or more.")
+        object.__setattr__(self, "source", str(self.source))
+        object.__setattr__(self, "warnings", tuple(str(warning) for warning in self.warnings))
+
+    # Calibrations --------------------------------------------------------------------------
+
+    @classmethod
+    def from_background(
+        cls,
+        image: ArrayLike,
+        mask: ArrayLike,
+        *,
+        gain: float | None = None,
+        cutoff: float | None = None,
+    ) -> Self:
+        """Measure offset and read variance in an empty region of an image.
+
+        An empty region cannot tell the gain. Where it is not given it is measured in the rest
+        of the image as by `from_image`, with this offset, and holds to about 25 %; where that
+        is impossible too it stays None and a warning says why.
+
+        Parameters
+        ----------
+        image
+            Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``.
+        mask
+            True in the empty region, of any shape; axes ``(Y, X)`` or those of the image.
+        gain
+            Counts per electron, when known; measuring it is then left out, which is quick.
+        cutoff
+            As for `from_image`, for measuring the gain.
+
+        Raises
+        ------
+        InputError
+            If the mask does not fit or is empty, or pixels are NaN, infinite, constant or
+            saturated.
+        """
+        fit = fit_background(image, mask, gain=gain)
+        region = cls(
+            offset=fit.offset,
+            gain=gain,
+            read_variance=fit.read_variance,
+            offset_error=fit.offset_error,
+            read_variance_error=fit.read_variance_error,
+            source=f"a background region of {fit.pixels} pixels",
+            warnings=fit.warnings,
+        )
+        if gain is not None:
+            return replace(region, source=f"{region.source}, the gain typed by hand")
+        try:
+            return region.with_gain_from(image, cutoff=cutoff)
+        except InputError as error:
+            return replace(region, warnings=(*fit.warnings, f"{_NO_GAIN}: {error}"))
+
+    @classmethod
+    def from_image(
+        cls, image: ArrayLike, offset: float | None = None, *, cutoff: float | None = None
+    ) -> Self:
+        """Measure gain and read variance in one image, from noise beyond the optical cutoff.
+
+        Fine structure beyond the cutoff (coarse pixels) makes the gain too high, interpolated
+        pixels make it too low, so 25 % are added to its standard error.
+
+        Parameters
+        ----------
+        image
+            Camera counts, axes ``(Y, X)``, or ``(T, Y, X)`` for several images of one camera.
+        offset
+            Counts without light. None takes the darkest part of the image for it.
+        cutoff
+            Cycles per pixel beyond which the optics pass nothing, ``2 NA / wavelength * pixel
+            size`` in micrometres; None assumes 0.5, an image sampled at Nyquist's rate.
+
+        Raises
+        ------
+        InputError
+            If the image shows too little signal or is too small, or pixels are NaN, infinite,
+            constant or saturated.
+        """
+        frames = as_frames(image)
+        warnings = check_pixels(frames)
+        if offset is not None:
+            offset = _number(offset, "offset", "counts")
+        transfer = transfer_of_images(frames, offset, cutoff)
+        source = "one image" if len(frames) == 1 else f"{len(frames)} single images"
+        darkest = ", the offset from its darkest part" if offset is None else ""
+        return cls._from_transfer(
+            transfer,
+            source=f"photon transfer in {source} (to about 25 %){darkest}",
+            warnings=warnings,
+            systematic=SINGLE_IMAGE_ERROR,
+        )
+
+    @classmethod
+    def from_series(cls, frames: ArrayLike, *, offset: float | None = None) -> Self:
+        """Measure gain and read variance from the differences of consecutive frames.
+
+        Two exposures of one field are enough; twenty frames give the gain within a few per
+        cent. What moves is masked, and bleaching is taken out. Offset and read variance cannot
+        be told apart by shot noise: a higher offset with more read noise lies on the same
+        line. So where the offset is not given, the darkest pixels stand for it, and the read
+        variance is that of the darkest pixels.
+
+        Parameters
+        ----------
+        frames
+            Camera counts, axes ``(T, Y, X)``, of one field.
+        offset
+            Counts without light.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two frames or too little signal, or pixels are NaN,
+            infinite, constant or saturated.
+        """
+        frames = as_frames(frames, name="frames")
+        warnings = check_pixels(frames, name="frames")
+        if offset is not None:
+            offset = _number(offset, "offset", "counts")
+        transfer = transfer_of_series(frames, offset)
+        darkest = ", the offset from the darkest pixels" if offset is None else ""
+        return cls._from_transfer(
+            transfer,
+            source=f"photon transfer in a series of {len(frames)} frames{darkest}",
+            warnings=warnings,
+            systematic=0.0,
+        )
+
+    @classmethod
+    def from_dark(cls, frames: ArrayLike) -> Self:
+        """Measure offset and read variance from frames taken with the shutter closed.
+
+        Mean and variance are taken pixel by pixel over time and then averaged, so a fixed
+        pattern does not count as noise. Hot pixels are left out of both averages. There is no
+        light, hence no gain (`with_gain_from` adds it).
+
+        Parameters
+        ----------
+        frames
+            Camera counts, axes ``(T, Y, X)``, two frames at least; twenty or more are good.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two frames, or pixels are NaN, infinite, constant or
+            saturated.
+        """
+        frames = as_frames(frames, name="dark frames")
+        if len(frames) < 2:
+            raise InputError(
+                "A dark calibration was given 1 frame; it needs at least 2, or mark all of the one "
+                "frame as a background region."
+            )
+        warnings = list(check_pixels(frames, name="dark frames"))
+        means = frames.mean(axis=0, dtype=np.float64)
+        levels = frames.mean(axis=(1, 2), dtype=np.float64)
+        variances = _variance_over_time(frames, means, levels)
+        sound = _sound_pixels(means, variances, len(frames))
+        if not sound.all():
+            hot = 1 - sound.mean()
+            warnings.append(
+                f"{hot:.2%} of the pixels are hot or unusually noisy and were left out of the "
+                "averages; their noise in an image is underestimated."
+            )
+        pixels = int(sound.sum())
+        read_variance = float(variances[sound].mean())
+        drift = float(levels.std())
+        if drift > 5 * math.sqrt(read_variance / frames[0].size) and drift > 0.1:
+            warnings.append(
+                f"The level of the dark frames drifts by {drift:.2g} counts (one standard "
+                "deviation); let the camera reach its temperature and keep light out."
+            )
+        return cls(
+            offset=float(means[sound].mean()),
+            gain=None,
+            read_variance=read_variance,
+            offset_error=float(
+                math.hypot(means[sound].std() / math.sqrt(pixels), drift / math.sqrt(len(frames)))
+            ),
+            read_variance_error=float(variances[sound].std() / math.sqrt(pixels)),
+            source=f"a dark stack of {len(frames)} frames",
+            warnings=tuple(warnings),
+        )
+
+    def with_gain_from(self, image: ArrayLike, *, cutoff: float | None = None) -> Self:
+        """Return this noise model with the gain measured in an image, offset and rest kept.
+
+        Parameters
+        ----------
+        image, cutoff
+            As for `from_image`.
+
+        Raises
+        ------
+        InputError
+            As `from_image` does; the remedy is an image with signal, or typing the gain in.
+        """
+        single = type(self).from_image(image, self.offset, cutoff=cutoff)
+        kept = tuple(text for text in self.warnings if not text.startswith(_NO_GAIN))
+        new = tuple(text for text in single.warnings if text not in kept)
+        return replace(
+            self,
+            gain=single.gain,
+            gain_error=single.gain_error,
+            source=f"{self.source.split(_GAIN_FROM)[0]}{_GAIN_FROM}{single.source}",
+            warnings=kept + new,
+        )
+
+    @classmethod
+    def _from_transfer(
+        cls,
+        transfer: PhotonTransfer,
+        *,
+        source: str,
+        warnings: tuple[str, ...],
+        systematic: float,
+    ) -> Self:
+        return cls(
+            offset=transfer.offset,
+            gain=transfer.gain,
+            read_variance=transfer.read_variance,
+            offset_error=transfer.offset_error,
+            gain_error=math.hypot(transfer.gain_error, systematic * transfer.gain),
+            read_variance_error=transfer.read_variance_error,
+            source=source,
+            warnings=(*warnings, *transfer.warnings),
+        )
+
+    # Use -----------------------------------------------------------------------------------
+
+    def variance(self, mean: ArrayLike) -> NDArray[np.float64]:
+        """Return ``read_variance + gain * max(mean - offset, 0)``, in counts squared.
+
+        Parameters
+        ----------
+        mean
+            Expected counts, any shape.
+
+        Raises
+        ------
+        InputError
+            If the gain is not known.
+        """
+        if self.gain is None:
+            raise InputError(
+                "The gain is not known (None), so neither is the noise of bright pixels; measure "
+                "it with with_gain_from(image) or type it in."
+            )
+        signal = np.maximum(np.asarray(mean, dtype=np.float64) - self.offset, 0.0)
+        return np.asarray(self.read_variance + self.gain * signal)
+
+    def describe(self) -> str:
+        """Return one sentence with all numbers, units, errors and the source."""
+        offset = _with_error(self.offset, self.offset_error, "counts")
+        variance = _with_error(self.read_variance, self.read_variance_error, "counts squared")
+        if self.gain is None:
+            gain = "gain not measured"
+        else:
+            gain = f"gain {_with_error(self.gain, self.gain_error, 'counts per electron')}"
+            read_noise = math.sqrt(self.read_variance) / self.gain
+            variance += f" (read noise {read_noise:.2g} electrons)"
+        return f"offset {offset}, {gain}, read variance {variance}; from: {self.source}."
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and a list, ready for JSON."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a noise model from what `to_dict` returned.
+
+        Raises
+        ------
+        InputError
+            If an entry is missing, unknown or not what it should be.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(
+                f"A noise model was read from a {type(values).__name__}; give a JSON object with "
+                "offset, gain and read_variance."
+            )
+        known = {field.name for field in fields(cls)}
+        missing = sorted({"offset", "gain", "read_variance"} - set(values))
+        if missing:
+            raise InputError(
+                f"The noise model lacks {', '.join(missing)}; calibrate and save it again."
+            )
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(
+                f"The noise model has the unknown entries {', '.join(map(str, unknown))}; it may "
+                "come from a newer version, so update the package or remove them."
+            )
+        return cls(**values)
+
+
+def _number(value: Any, what: str, unit: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"The {what} is {value!r}; give a number in {unit}.") from None
+    if not math.isfinite(number):
+        raise InputError(f"The {what} is {number}; give a finite number in {unit}.")
+    return number
+
+
+def _with_error(value: float, error: float | None, unit: str) -> str:
+    if error is None or error == 0:
+        return f"{value:.4g} {unit}"
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}"
+
+
+def _variance_over_time(
+    frames: NDArray[Any], means: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return each pixel's unbiased variance over time, the drift of whole frames taken out."""
+    squares = np.zeros(means.shape)
+    for frame, level in zip(frames, levels, strict=True):
+        squares += (frame - means - (level - levels.mean())) ** 2
+    return squares / (len(frames) - 1)
+
+
+def _sound_pixels(
+    means: NDArray[np.float64], variances: NDArray[np.float64], frames: int
+) -> NDArray[np.bool_]:
+    """Mark pixels that are neither hot nor far noisier than the typical one.
+
+    A variance over few frames scatters as chi squared does, so the limit follows from it.
+    """
+    degrees = frames - 1
+    typical = max(float(np.median(variances)) * degrees / chdtri(degrees, 0.5), 1e-12)
+    limit = typical * max(_BRIGHT_DARK_PIXEL, chdtri(degrees, _CHANCE) / degrees)
+    low, middle, high = np.percentile(means, [15.87, 50, 84.13])
+    spread = max((high - low) / 2, math.sqrt(typical / frames))
+    sound: NDArray[np.bool_] = (variances <= limit) & (np.abs(means - middle) <= 8 * spread)
+    return sound

@@ -1,0 +1,502 @@
+"""The gain of a camera from the noise of its images: photon transfer.
+
+Shot noise grows with the light, ``variance = gain * (mean - offset) + read_variance`` (all in
+counts), so the slope of variance over mean is the gain. What makes it hard is to see the
+variance apart from what the image shows. Two ways:
+
+* one image: beyond the optical cutoff there is no image, only noise;
+* a time series: in the difference of two frames what stands still is gone.
+
+In both, a map of squared noise and the matching map of the mean are averaged over small
+blocks, and a line is fitted through the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from scipy.signal import fftconvolve
+
+from .background import correlated_noise, neighbour_correlation
+from .errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+NYQUIST_CUTOFF = 0.5
+"""Cycles per pixel beyond which an image sampled at Nyquist's rate holds noise alone."""
+
+_TAPS = 31  # width of the high-pass filter, pixels
+_BLOCK = 8  # side of a block, pixels
+_DARK_BLOCK = 16  # side of a block in which darkness is looked for
+_SMALLEST = 64  # pixels; a smaller frame has too few blocks for a line
+_WINDOW = 1024  # large frames are taken in windows of this side, to bound memory
+_MOST_WINDOWS = 16
+_MOST_FRAMES = 8
+_SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
+_CORRELATED = 0.1
+_MOVED = 4.5  # standard deviations of the local mean difference
+
+
+@dataclass(frozen=True)
+class PhotonTransfer:
+    """A fitted line ``variance = read_variance + gain * (mean - offset)``.
+
+    ``gain_error`` and ``read_variance_error`` are standard errors from the scatter of the
+    blocks about the line; they know nothing of what is wrong with the method.
+    """
+
+    offset: float
+    offset_error: float | None
+    gain: float
+    gain_error: float
+    read_variance: float
+    read_variance_error: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Mean signal above the offset and noise variance in each block, with its weight.
+
+    ``dilution`` is the variance of a block's mean per variance of a pixel.
+    """
+
+    signal: FloatArray
+    variance: FloatArray
+    weight: FloatArray
+    dilution: float
+
+
+# One image ---------------------------------------------------------------------------------
+
+
+def transfer_of_images(
+    frames: NDArray[Any], offset: float | None, cutoff: float | None, *, name: str = "image"
+) -> PhotonTransfer:
+    """Measure gain and read variance in single images, from noise beyond the optical cutoff.
+
+    The image is filtered with a short high-pass filter ``k`` (31 x 31 taps, unit energy,
+    only where it fits wholly inside, so that no border leaks in). For noise that is white,
+    ``E[(k * y)^2] = k^2 * variance`` exactly, and ``k^2 * (y - offset)`` is the mean to set
+    against it.
+
+    Parameters
+    ----------
+    frames
+        Camera counts, axes ``(T, Y, X)``; each frame is taken by itself, eight at most.
+    offset
+        Counts without light; None to take the darkest part of the frames for it.
+    cutoff
+        Cycles per pixel beyond which the optics pass nothing, ``2 NA / wavelength * pixel
+        size``; None for 0.5, an image sampled at Nyquist's rate or finer.
+    name
+        What messages call the image.
+
+    Raises
+    ------
+    InputError
+        If the cutoff leaves no frequencies, the image is too small, or it shows no signal.
+    """
+    cutoff = NYQUIST_CUTOFF if cutoff is None else float(cutoff)
+    if not 0 < cutoff < 0.65:
+        raise InputError(
+            f"The cutoff is {cutoff:g} cycles per pixel; give 2 NA / wavelength times the pixel "
+            "size, which must lie between 0 and 0.65 for noise to be left beyond it (finer pixels "
+            "or a series of frames are the other ways)."
+        )
+    _check_size(frames, name)
+    warnings: list[str] = []
+    chosen = frames[_spread(len(frames), _MOST_FRAMES)]
+    offset_error = None
+    if offset is None:
+        offset, offset_error = _darkest_level_of_images(chosen)
+        warnings.append(
+            f"The offset was not given; the darkest part of the image, {offset:.1f} counts, stands "
+            "for it, so background light counts as offset and its noise as read variance."
+        )
+    kernel = _highpass(cutoff)
+    parts = [_image_blocks(window, offset, kernel) for window in _windows(chosen)]
+    blocks = _Blocks(
+        *(np.concatenate([getattr(p, field) for p in parts]) for field in _BLOCK_FIELDS),
+        dilution=parts[0].dilution,
+    )
+    scale, correlation = _correlation_scale(chosen, kernel)
+    if scale != 1:
+        warnings.append(
+            f"{correlated_noise(correlation)} The gain was scaled by {scale:.1f} to make up for it."
+        )
+    return _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
+
+
+_BLOCK_FIELDS = ("signal", "variance", "weight")
+
+
+def _image_blocks(window: FloatArray, offset: float, kernel: FloatArray) -> _Blocks:
+    signal = window - offset
+    # Without its own mean the image is smaller and the transforms lose fewer digits.
+    noise = fftconvolve(signal - signal.mean(), kernel, mode="valid")
+    mean = fftconvolve(signal, kernel**2, mode="valid")
+    signals = _block_means(mean, _BLOCK).ravel()
+    variances = _block_means(noise**2, _BLOCK).ravel()
+    return _Blocks(signals, variances, np.ones_like(signals), _dilution(kernel, _BLOCK))
+
+
+def _windows(frames: NDArray[Any]) -> Iterator[FloatArray]:
+    """Cut frames into windows small enough to transform, evenly chosen when there are many."""
+    corners = [
+        (frame, y, x)
+        for frame in range(len(frames))
+        for y in range(0, frames.shape[1], _WINDOW)
+        for x in range(0, frames.shape[2], _WINDOW)
+    ]
+    for index in _spread(len(corners), _MOST_WINDOWS):
+        frame, y, x = corners[index]
+        window = frames[frame, y : y + _WINDOW, x : x + _WINDOW]
+        if min(window.shape) >= _SMALLEST:
+            yield window.astype(np.float64)
+
+
+@lru_cache(maxsize=8)
+def _highpass(cutoff: float) -> FloatArray:
+    """Return a short filter that passes frequencies beyond the cutoff, with unit energy.
+
+    The ideal filter is cut off by a Blackman window, whose side lobes (below -58 dB) keep
+    bright structures out.
+    """
+    size = 128
+    frequency = np.fft.fftfreq(size)
+    radius = np.hypot(frequency[:, None], frequency[None, :])
+    ideal = np.fft.fftshift(np.fft.ifft2(radius > cutoff).real)
+    middle, reach = size // 2, _TAPS // 2
+    core = slice(middle - reach, middle + reach + 1)
+    taper = np.blackman(_TAPS + 2)[1:-1]
+    kernel: FloatArray = ideal[core, core] * taper[:, None] * taper[None, :]
+    kernel -= kernel.mean()
+    return kernel / np.sqrt(np.sum(kernel**2))
+
+
+def _dilution(kernel: FloatArray, side: int) -> float:
+    """Return the variance of a block's mean signal per variance of a pixel."""
+    averaged = fftconvolve(kernel**2, np.full((side, side), 1 / side**2))
+    return float(np.sum(averaged**2))
+
+
+def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean of the darkest fiftieth of the blocks and its standard error.
+
+    Blocks chosen for being dark are dark by chance too. So the black squares of a
+    checkerboard choose and the white ones are averaged, and the other way round.
+    """
+    shape = frames.shape[1:]
+    white = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 2 == 0
+    levels: list[FloatArray] = []
+    for chooser in (white, ~white):
+        chosen_by, measured = (
+            np.concatenate(
+                [_block_means(np.where(half, frame, 0.0), _DARK_BLOCK).ravel() for frame in frames]
+            )
+            for half in (chooser, ~chooser)
+        )
+        darkest = np.argsort(chosen_by)[: max(len(chosen_by) // 50, 4)]
+        levels.append(2 * measured[darkest])
+    values = np.concatenate(levels)
+    return float(values.mean()), float(values.std() / np.sqrt(len(values)))
+
+
+def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float, float]:
+    """Return how much noise the filter misses because neighbours share it, and how they do.
+
+    Interpolation takes noise away at high frequencies. In the darkest tenth of the image,
+    where hardly anything but noise is seen, the variance of the pixels is compared with what
+    passes the filter. Structure would tell on pixels two apart too, and then nothing is scaled.
+    """
+    scales, correlations = [], []
+    for window in _windows(frames):
+        means = _block_means(window, _DARK_BLOCK)
+        dark = means <= np.quantile(means, 0.1)
+        inside = _enlarge(dark)
+        cropped = window[: inside.shape[0], : inside.shape[1]]
+        residual = np.where(inside, cropped - _enlarge(means), 0.0)
+        near, far = neighbour_correlation(residual[None], inside[None])
+        correlations.append((near, far))
+        filtered = fftconvolve(cropped - cropped.mean(), kernel, mode="same")
+        total = np.sum(residual**2) / (1 - 1 / _DARK_BLOCK**2)
+        edge = _TAPS // 2
+        inner = inside[edge:-edge, edge:-edge]
+        beyond = np.mean(filtered[edge:-edge, edge:-edge][inner] ** 2) if inner.any() else np.nan
+        scales.append(total / inside.sum() / beyond)
+    near, far = np.median(np.array(correlations), axis=0)
+    if near < _CORRELATED or far > 0.35 * near or not np.isfinite(scales).all():
+        return 1.0, float(near)
+    return max(float(np.median(scales)), 1.0), float(near)
+
+
+# A series ----------------------------------------------------------------------------------
+
+
+def transfer_of_series(
+    frames: NDArray[Any], offset: float | None, *, name: str = "frames"
+) -> PhotonTransfer:
+    """Measure gain and read variance from the differences of consecutive frames.
+
+    Half the squared difference of two exposures is their noise variance. Three things spoil
+    it. Bleaching and lamp drift: a line in the mean is taken out of each difference. Motion:
+    a pixel is left out of a pair where the mean difference over 5 x 5 pixels is more than
+    4.5 standard deviations, and, unless neighbours share noise, the differences are filtered
+    to beyond 0.5 cycles per pixel, where moving structures leave no trace. Undersampled
+    images are safe as long as they stand still, for then they cancel.
+
+    Parameters
+    ----------
+    frames
+        Camera counts, axes ``(T, Y, X)``, two frames at least.
+    offset
+        Counts without light; None to take the darkest pixels' mean for it.
+    name
+        What messages call the series.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two frames, or they are too small or show no signal.
+    """
+    if len(frames) < 2:
+        raise InputError(
+            f"{name} has {len(frames)} frame; photon transfer from differences needs at least two "
+            "exposures of the same field (for one image use the single-image calibration)."
+        )
+    _check_size(frames, name)
+    firsts = _spread(len(frames) - 1, max(_SERIES_PIXELS // frames[0].size, 1))
+    pairs = [(int(first), int(first) + 1) for first in firsts]
+    correlation = _series_correlation(frames, pairs)
+    white = abs(correlation) < _CORRELATED
+    kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
+
+    warnings = [] if white else [correlated_noise(correlation)]
+    level, level_error = _darkest_level_of_series(frames)
+    # A few pairs are enough to know how much change is noise.
+    few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES // 2)]
+    line = None
+    for some in (few, few, pairs):
+        blocks = _series_blocks(frames, some, kernel, level, line)
+        line = _fit_line(blocks)
+    if offset is None:
+        zero = level - line.intercept / line.slope if line.slope > 0 else -np.inf
+        warnings.append(
+            f"The offset was not given; the darkest pixels, {level:.1f} counts, stand for it, and "
+            f"the noise would vanish at {zero:.1f} counts: the camera's offset lies between the "
+            "two, and only a dark image or an empty region tells where."
+        )
+        return _fitted(blocks, level, level_error, warnings, scale=1.0, name=name)
+    shifted = _Blocks(
+        blocks.signal + level - offset, blocks.variance, blocks.weight, blocks.dilution
+    )
+    return _fitted(shifted, offset, None, warnings, scale=1.0, name=name)
+
+
+def _series_blocks(
+    frames: NDArray[Any],
+    pairs: list[tuple[int, int]],
+    kernel: FloatArray,
+    level: float,
+    line: _Line | None,
+) -> _Blocks:
+    """Sum noise and mean of all pairs over blocks; with a line known, without what moved."""
+    trim = kernel.shape[0] // 2
+    inner = (slice(trim, frames.shape[1] - trim), slice(trim, frames.shape[2] - trim))
+    signal, variance, seen = (np.zeros(frames[0][inner].shape) for _ in range(3))
+    for first, second in pairs:
+        one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
+        mean = (one + two) / 2 - level
+        difference = _without_drift((two - one) / np.sqrt(2), mean)
+        still = np.ones(mean.shape, dtype=bool)
+        if line is not None:
+            still = _standing_still(difference, mean, line)
+        still = still[inner]
+        if kernel.size > 1:
+            difference = fftconvolve(difference, kernel, mode="valid")
+            mean = fftconvolve(mean, kernel**2, mode="valid")
+        signal += mean * still
+        variance += difference**2 * still
+        seen += still
+    # Many exposures know the mean so well that small blocks, which keep bright spots apart
+    # from their surroundings, are better.
+    exposures = len({frame for pair in pairs for frame in pair})
+    side = max(_BLOCK // int(np.sqrt(exposures)), 2)
+    weight = _block_means(seen, side).ravel()
+    kept = weight > 0
+    return _Blocks(
+        _block_means(signal, side).ravel()[kept] / weight[kept],
+        _block_means(variance, side).ravel()[kept] / weight[kept],
+        weight[kept] / len(pairs),
+        _dilution(kernel, side) / exposures,
+    )
+
+
+def _without_drift(difference: FloatArray, mean: FloatArray) -> FloatArray:
+    """Take out what bleaching, lamp and offset drift do: a line in the mean."""
+    centred = mean - mean.mean()
+    slope = np.vdot(difference, centred) / max(float(np.vdot(centred, centred)), 1e-12)
+    return difference - difference.mean() - slope * centred
+
+
+def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> NDArray[np.bool_]:
+    """Mark pixels whose surroundings did not change beyond their noise."""
+    expected = np.maximum(line.intercept + line.slope * uniform_filter(mean, 5), 1e-12)
+    change = uniform_filter(difference / np.sqrt(expected), 5)
+    noise = 1.4826 * float(np.median(np.abs(change)))
+    moved = np.abs(change) > _MOVED * max(noise, 1e-12)
+    reach = 5 + _TAPS // 4
+    still: NDArray[np.bool_] = uniform_filter(moved.astype(np.float32), reach) < 1e-4
+    return still
+
+
+def _series_correlation(frames: NDArray[Any], pairs: list[tuple[int, int]]) -> float:
+    """Return how neighbouring pixels correlate in the differences, where it is dark."""
+    few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES)]
+    values = []
+    for first, second in few:
+        one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
+        blocks = _block_means(one + two, _DARK_BLOCK)
+        inside = _enlarge(blocks <= np.quantile(blocks, 0.25))
+        change = (two - one)[: inside.shape[0], : inside.shape[1]]
+        residual = np.where(inside, change - change[inside].mean(), 0.0)
+        values.append(neighbour_correlation(residual[None], inside[None])[0])
+    return float(np.mean(values))
+
+
+def _darkest_level_of_series(frames: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean of the darkest hundredth of the pixels, and its standard error.
+
+    As in one image, one half of the frames chooses the pixels and the other half measures.
+    """
+    halves = [
+        uniform_filter(frames[start::2].mean(axis=0, dtype=np.float64), 3) for start in (0, 1)
+    ]
+    levels = []
+    for chooser, measured in (halves, halves[::-1]):
+        darkest = chooser <= np.quantile(chooser, 0.01)
+        levels.append(measured[darkest])
+    values = np.concatenate(levels)
+    # The smoothing makes nine neighbours one.
+    return float(values.mean()), float(values.std() / np.sqrt(max(len(values) / 9, 1)))
+
+
+# The line ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Line:
+    intercept: float
+    slope: float
+    intercept_error: float
+    slope_error: float
+    contrast: float  # spread of the means over what noise alone gives them
+
+
+def _fit_line(blocks: _Blocks) -> _Line:
+    """Fit variance over signal by weighted least squares, iterated.
+
+    A variance estimate scatters in proportion to the variance itself, so the weights are the
+    fitted variance to the power -2 (a gamma model with identity link). The means are noisy
+    too, which dilutes the slope. Shot noise does no harm, as a block that is bright by chance
+    is noisy by the same chance (the second and third moment of Poisson noise are one); the
+    read noise in the means is subtracted from their spread. Errors come from the scatter
+    about the line, each residual divided by one minus its leverage.
+    """
+    x, y = blocks.signal, blocks.variance
+    design = np.stack([np.ones_like(x), x], axis=1)
+    line = np.array([float(np.average(y, weights=blocks.weight)), 0.0])
+    floor = 0.05 * line[0]
+    for _ in range(50):
+        weight = blocks.weight / np.maximum(design @ line, max(0.5 * line[0], floor)) ** 2
+        normal = (design.T * weight) @ design
+        normal[1, 1] -= np.sum(weight) * blocks.dilution * max(line[0], 0.0)
+        try:
+            updated = np.linalg.solve(normal, (design.T * weight) @ y)
+        except np.linalg.LinAlgError:
+            return _Line(line[0], 0.0, np.inf, np.inf, 0.0)
+        settled = bool(np.allclose(updated, line, rtol=1e-5))
+        line = updated
+        if settled:
+            break
+    inverse = np.linalg.inv(normal)
+    leverage = np.clip(np.sum((design @ inverse) * design, axis=1) * weight, 0, 0.9)
+    scatter = (y - design @ line) / (1 - leverage) * weight
+    covariance = inverse @ ((design.T * scatter**2) @ design) @ inverse
+    centred = x - np.average(x, weights=weight)
+    by_noise = np.sum(weight * np.maximum(design @ line, 0)) * blocks.dilution
+    return _Line(
+        intercept=float(line[0]),
+        slope=float(line[1]),
+        intercept_error=float(np.sqrt(covariance[0, 0])),
+        slope_error=float(np.sqrt(covariance[1, 1])),
+        contrast=float(np.sum(weight * centred**2) / max(by_noise, 1e-300)),
+    )
+
+
+def _fitted(
+    blocks: _Blocks,
+    offset: float,
+    offset_error: float | None,
+    warnings: list[str],
+    *,
+    scale: float,
+    name: str,
+) -> PhotonTransfer:
+    line = _fit_line(blocks)
+    if not (line.contrast > 1.5 and line.slope > 3 * line.slope_error):
+        raise InputError(
+            f"{name} shows too little signal above its background to measure a gain (slope "
+            f"{line.slope:.3g} ± {line.slope_error:.2g} counts per electron); use an image with "
+            "bright structures, or type in the gain from the camera's data sheet."
+        )
+    if line.intercept < -2 * line.intercept_error:
+        warnings.append(
+            f"The noise at the offset of {offset:.1f} counts comes out below zero "
+            f"({line.intercept:.2g} counts squared); the offset is probably too low, and the read "
+            "variance was set to 0."
+        )
+    return PhotonTransfer(
+        offset=offset,
+        offset_error=offset_error,
+        gain=scale * line.slope,
+        gain_error=scale * line.slope_error,
+        read_variance=max(scale * line.intercept, 0.0),
+        read_variance_error=scale * line.intercept_error,
+        warnings=tuple(warnings),
+    )
+
+
+# Helpers -----------------------------------------------------------------------------------
+
+
+def _check_size(frames: NDArray[Any], name: str) -> None:
+    height, width = frames.shape[-2:]
+    if min(height, width) < _SMALLEST:
+        raise InputError(
+            f"{name} is {height} x {width} pixels; a gain needs at least {_SMALLEST} x "
+            f"{_SMALLEST}, so use a larger image or type the gain in."
+        )
+
+
+def _spread(available: int, most: int) -> NDArray[np.intp]:
+    """Return up to `most` indices, evenly spread over what is available."""
+    return np.unique(np.linspace(0, available - 1, min(available, most)).round().astype(np.intp))
+
+
+def _block_means(image: FloatArray, side: int) -> FloatArray:
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    cropped = image[: rows * side, : columns * side]
+    means: FloatArray = cropped.reshape(rows, side, columns, side).mean(axis=(1, 3))
+    return means
+
+
+def _enlarge(blocks: NDArray[Any]) -> NDArray[Any]:
+    return np.repeat(np.repeat(blocks, _DARK_BLOCK, axis=0), _DARK_BLOCK, axis=1)
