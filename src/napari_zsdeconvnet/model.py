@@ -1,0 +1,360 @@
+"""A trained model: the network and everything it was trained with, in one file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .devices import resolve_device
+from .errors import InputError
+from .files import written_whole
+from .images import Image, as_frames, check_finite
+from .inference import Averaging, Result, TileProgress, exhaust, infer
+from .networks import TwoStageNetwork, build_network
+from .noise import NoiseModel
+from .psf import PSF
+
+FORMAT = 1
+"""Layout of the file; raised when a reader of today would misread a file of tomorrow."""
+
+PIXEL_SIZE_TOLERANCE = 0.05
+"""Relative difference of pixel size from which an image is refused."""
+
+_HEADER = "zsdeconvnet"
+_NETWORK = "network."
+_TRAINING = "training."
+_PSF = "psf"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with the imaging conditions that it has learned to invert.
+
+    Made by `train` or `Model.load`.
+    """
+
+    network: TwoStageNetwork
+    preset: str
+    """Name of the preset that it was trained with."""
+    settings: Mapping[str, Any]
+    """The preset's settings as trained, the network's name among them."""
+    psf: PSF
+    """On the output grid."""
+    noise: NoiseModel
+    scale: float
+    """Counts above the offset that are 1 to the network, the same for every image and frame."""
+    axes: str
+    """Axes of the images that the network takes."""
+    voxel_size: tuple[float, ...] | None
+    """Raw pixel (Y, X) in micrometres; None where it was not given."""
+    seed: int
+    data_hash: str
+    """SHA-256 of the training images."""
+    history: tuple[Mapping[str, float], ...] = ()
+    """Step, loss terms and learning rate along the training."""
+    warnings: tuple[str, ...] = ()
+    """What was noticed about images, PSF and noise when training began."""
+    versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
+
+    @property
+    def upsampling(self) -> int:
+        """How many output pixels stand side by side in a raw pixel."""
+        return self.network.upsampling
+
+    @property
+    def steps_trained(self) -> int:
+        """Optimiser steps behind this model."""
+        return int(self.history[-1]["step"]) if self.history else 0
+
+    def describe(self) -> str:
+        """Say in a few lines what the model is and what it is for."""
+        pixel = (
+            "pixel size not recorded"
+            if self.voxel_size is None
+            else f"raw pixels of {_nanometres(self.voxel_size)}"
+        )
+        return "\n".join(
+            (
+                f"{self.preset} model, axes {self.axes}, output grid {self.upsampling}x finer, "
+                f"{pixel}",
+                f"trained for {self.steps_trained} steps, seed {self.seed}, "
+                f"data {self.data_hash[:12]}",
+                f"PSF: {self.psf.describe()}",
+                f"Noise: {self.noise.describe()}",
+            )
+        )
+
+    def predict(
+        self,
+        image: ArrayLike | Image,
+        *,
+        axes: str | None = None,
+        voxel_size: tuple[float, ...] | None = None,
+        device: str | torch.device = "auto",
+        tile: int | None = None,
+        repeats: int = 0,
+        seed: int = 0,
+        progress: Callable[[TileProgress], None] | None = None,
+    ) -> Result:
+        """Denoise and deconvolve an image.
+
+        Parameters
+        ----------
+        image : array_like or Image
+            Counts, shape (Y, X) or (T, Y, X), any size and number of frames.
+        axes : str, optional
+            Letters for the axes of an array; by default ``"YX"`` or ``"TYX"``.
+        voxel_size : tuple of float, optional
+            Pixel size (Y, X) in micrometres, checked against the model's; an `Image`
+            brings its own.
+        device : str
+            See `devices.resolve_device`.
+        tile : int, optional
+            Width in raw pixels of the windows computed at a time, overlap included; by
+            default as large as the free memory allows. What is too small to hold the
+            overlap is raised to the least that works.
+        repeats : int
+            Average over this many re-corruptions of the image (equation 2) instead of taking
+            it as it is; time grows accordingly.
+        seed : int
+            Seed of those re-corruptions.
+        progress : callable, optional
+            Called after every tile; what it raises ends the inference.
+
+        Returns
+        -------
+        Result
+            Both images in float32, in the image's own counts above the offset.
+
+        Raises
+        ------
+        InputError
+            If the image has unfit axes, NaN, or another pixel size than the model's, or if
+            memory runs out even with the smallest tiles.
+        """
+        tiles = self.iter_predict(
+            image,
+            axes=axes,
+            voxel_size=voxel_size,
+            device=device,
+            tile=tile,
+            repeats=repeats,
+            seed=seed,
+        )
+        return exhaust(tiles, progress)
+
+    def iter_predict(
+        self,
+        image: ArrayLike | Image,
+        *,
+        axes: str | None = None,
+        voxel_size: tuple[float, ...] | None = None,
+        device: str | torch.device = "auto",
+        tile: int | None = None,
+        repeats: int = 0,
+        seed: int = 0,
+    ) -> Generator[TileProgress, None, Result]:
+        """Predict tile by tile: yields `TileProgress`, returns the `Result`.
+
+        The parameters are those of `predict`; close the generator to cancel.
+        """
+        frames = as_frames(image, axes)
+        name = image.name if isinstance(image, Image) else "image"
+        check_finite(frames, name=name)
+        self._check_pixel_size(image.voxel_size if isinstance(image, Image) else voxel_size, name)
+        alphas = self.settings.get("magnitude", (1.0, 1.0))
+        result = yield from infer(
+            self.network,
+            frames,
+            self.noise,
+            self.scale,
+            resolve_device(device),
+            tile=tile,
+            averaging=Averaging(repeats, sum(alphas) / 2, seed),
+        )
+        ndim = image.data.ndim if isinstance(image, Image) else np.ndim(image)
+        return Result(result.denoised[0], result.deconvolved[0]) if ndim == 2 else result
+
+    def _check_pixel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
+        if voxel_size is None or self.voxel_size is None:
+            return
+        lateral = voxel_size[-2:]
+        if any(
+            not math.isclose(given, trained, rel_tol=PIXEL_SIZE_TOLERANCE)
+            for given, trained in zip(lateral, self.voxel_size, strict=True)
+        ):
+            raise InputError(
+                f"{name} has pixels of {_nanometres(lateral)} and the model was trained on "
+                f"{_nanometres(self.voxel_size)}: train a model for this pixel size."
+            )
+
+    # ------------------------------------------------------------------ the file
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, whole or not at all.
+
+        The weights and the PSF are stored as safetensors, which holds numbers only and
+        executes nothing; everything else is JSON in its header.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        save_with_training(self, path, {}, {})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Read a model and check all of it.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, foreign, from a newer version, or does not
+            fit together.
+        """
+        return load_with_training(path)[0]
+
+
+def save_with_training(
+    model: Model,
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+) -> None:
+    """Write a model together with what is needed to go on training it.
+
+    Parameters
+    ----------
+    model : Model
+        What `Model.load` gives back.
+    path : path
+        The file.
+    tensors, state : mapping
+        Optimiser, weights and random state as tensors, the rest as JSON.
+    """
+    header = {
+        "format": FORMAT,
+        "preset": model.preset,
+        "settings": dict(model.settings),
+        "psf": model.psf.to_metadata(),
+        "noise": model.noise.to_dict(),
+        "scale": model.scale,
+        "axes": model.axes,
+        "voxel_size": model.voxel_size,
+        "upsampling": model.upsampling,
+        "seed": model.seed,
+        "data_hash": model.data_hash,
+        "history": list(model.history),
+        "warnings": list(model.warnings),
+        "versions": dict(model.versions),
+        "training": dict(state),
+    }
+    contents = {_PSF: torch.tensor(model.psf.array)}
+    contents |= {_NETWORK + name: value for name, value in model.network.state_dict().items()}
+    contents |= {_TRAINING + name: value for name, value in tensors.items()}
+    contents = {name: value.detach().cpu().contiguous() for name, value in contents.items()}
+    with written_whole(path) as temporary:
+        safetensors.torch.save_file(contents, temporary, {_HEADER: json.dumps(header)})
+
+
+def load_with_training(
+    path: str | os.PathLike[str],
+) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_with_training` wrote; the last two are empty for a plain model."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: check the name and the folder.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = (file.metadata() or {}).get(_HEADER)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is not a model file or is truncated ({error}): copy it again or train anew."
+        ) from error
+    if described is None:
+        raise InputError(
+            f"{path} holds weights of another program: choose a model saved by zsdeconvnet."
+        )
+    try:
+        return _assemble(json.loads(described), tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not fit together ({error}): copy it again or train anew."
+        ) from error
+
+
+def _assemble(
+    header: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+    if header["format"] > FORMAT:
+        raise InputError(
+            f"the file has format {header['format']} and this version reads {FORMAT}, "
+            "so a newer zsdeconvnet is needed"
+        )
+    network = build_network(header["settings"]["network"])
+    if network.upsampling != header["upsampling"]:
+        raise InputError(
+            f"the file says {header['upsampling']}x up-sampling and its network does "
+            f"{network.upsampling}x"
+        )
+    network.load_state_dict(below(_NETWORK, tensors), strict=True)
+    if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
+        raise InputError("its weights are not finite")
+    voxel_size = header["voxel_size"]
+    model = Model(
+        network=network.eval(),
+        preset=header["preset"],
+        settings=header["settings"],
+        psf=PSF.from_metadata(tensors[_PSF].numpy(), header["psf"]),
+        noise=NoiseModel.from_dict(header["noise"]),
+        scale=float(header["scale"]),
+        axes=header["axes"],
+        voxel_size=None if voxel_size is None else tuple(voxel_size),
+        seed=header["seed"],
+        data_hash=header["data_hash"],
+        history=tuple(header["history"]),
+        warnings=tuple(header["warnings"]),
+        versions=header["versions"],
+    )
+    return model, below(_TRAINING, tensors), header["training"]
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pick the tensors whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _nanometres(voxel_size: tuple[float, ...]) -> str:
+    return " x ".join(f"{1000 * size:.4g}" for size in voxel_size) + " nm"
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    names = ("napari-zsdeconvnet", "numpy", "torch")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,110 @@
+"""The named sets of training settings: `paper`, as published, and `fast`, the default."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .errors import InputError
+
+if TYPE_CHECKING:  # so that a window can list the presets without waiting for torch
+    from .losses import Norm
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything about a training run that is not the image, the PSF or the noise."""
+
+    name: str
+    """What the user chooses it by."""
+    description: str
+    """One sentence for the user: what it is for and how long it takes."""
+    network: str
+    """Key into `networks.NETWORKS`."""
+    steps: int
+    """Optimiser steps of a whole run."""
+    batch: int
+    """Patches in a step."""
+    patch: int
+    """Width of a patch in raw pixels, margin included."""
+    margin: int
+    """Raw pixels of the rim of a patch that gives context but takes no part in the loss."""
+    learning_rate: float
+    """Adam's peak learning rate."""
+    schedule: Literal["one-cycle", "halving"]
+    """``one-cycle`` rises for a tenth of the run and falls as a cosine; ``halving`` halves
+    at every fifth of the run."""
+    magnitude: tuple[float, float] = (1.0, 2.0)
+    """Range of alpha in equation 2, the size of the added noise."""
+    shot_noise: tuple[float, float] = (0.5, 1.5)
+    """Range of beta1 in equation 3, as a multiple of the gain."""
+    read_noise: tuple[float, float] = (0.8, 1.2)
+    """Range of beta2 in equation 3, as a multiple of the read variance."""
+    norm: Norm = "squared"
+    """Norm of both fidelity terms."""
+    denoising_weight: float = 0.5
+    """mu of equation 4."""
+    hessian_weight: float = 0.02
+    """lambda of equation 6, in the convention of `losses.hessian_penalty`."""
+    weight_average: float = 0.0
+    """Decay per step of the running average of the weights that is kept as the model; 0 keeps
+    the last weights."""
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of a step (1 to ``steps``)."""
+        done = (step - 1) / steps
+        if self.schedule == "halving":
+            return self.learning_rate * 0.5 ** math.floor(5 * done)
+        warm_up = 0.1
+        if done < warm_up:
+            return self.learning_rate * (0.1 + 0.9 * done / warm_up)
+        falling = (done - warm_up) / (1 - warm_up)
+        return self.learning_rate * max(0.5 + 0.5 * math.cos(math.pi * falling), 0.003)
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="fast",
+            description="For daily work: a small residual network, one to two minutes on a laptop.",
+            network="residual",
+            steps=400,
+            batch=4,
+            patch=96,
+            margin=8,
+            learning_rate=3e-3,
+            schedule="one-cycle",
+        ),
+        Preset(
+            name="paper",
+            description=(
+                "The published network and settings, for comparison: hours on a GPU, "
+                "days on a laptop."
+            ),
+            network="published",
+            steps=50_000,
+            batch=4,
+            patch=160,
+            margin=16,
+            learning_rate=5e-5,
+            schedule="halving",
+            # The published weight of 0.02 multiplies half of our penalty.
+            hessian_weight=0.01,
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Look a preset up by its name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"Preset {name!r} does not exist: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,0 +1,575 @@
+"""Training on the noisy images themselves: `train` gives a run that is iterated step by step."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from .devices import describe_device, is_out_of_memory, reduced_precision, resolve_device
+from .errors import InputError
+from .forward import Blur, bin_down
+from .images import Image, as_frames, check_pixels
+from .inference import exhaust, infer
+from .losses import combined_loss, deconvolution_loss, denoising_loss, hessian_penalty
+from .model import Model, below, load_with_training, save_with_training
+from .networks import build_network
+from .noise import NoiseModel
+from .pairs import MEAN_RADIUS, RecorruptedPatches, local_mean
+from .presets import Preset, find_preset
+from .psf import PSF
+from .tiling import as_tensor
+
+SMALLEST_PATCH = 48
+"""Raw pixels; a smaller image has too little context to learn from."""
+
+PREVIEW_WIDTH = 256
+"""Raw pixels of the fixed region that previews show."""
+
+PREVIEWS = 25
+"""Previews in a run, unless the caller asks for another interval."""
+
+HISTORY_LENGTH = 1000
+"""Entries that a run's loss history has at most; longer runs record every so many steps."""
+
+GRADIENT_LIMIT = 1.0
+"""Norm to which gradients are clipped, so that one odd batch cannot throw the weights off."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the run keeps the last good weights."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The fixed region as the model of the moment renders it, float32 counts above the offset."""
+
+    raw: NDArray[np.float32]
+    denoised: NDArray[np.float32]
+    deconvolved: NDArray[np.float32]
+    """On the grid twice as fine."""
+    origin: tuple[int, int]
+    """Raw pixel (Y, X) of the region's first corner."""
+    image: int
+    """Which of the training images."""
+    frame: int
+    """Which of its frames."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a run after a step."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    """``total``, ``denoising``, ``deconvolution`` and ``hessian``, in normalised units squared."""
+    learning_rate: float
+    seconds_elapsed: float
+    seconds_left: float
+    device: str
+    """What computes, in words."""
+    message: str = ""
+    """What the user must be told, such as that the batch was made smaller."""
+    preview: Preview | None = None
+    finished: bool = False
+    """Whether the run has done all its steps."""
+
+
+def train(
+    images: ArrayLike | Image | Sequence[ArrayLike | Image],
+    psf: PSF | ArrayLike | None = None,
+    noise: NoiseModel | None = None,
+    *,
+    axes: str | None = None,
+    voxel_size: tuple[float, ...] | None = None,
+    preset: str | Preset = "fast",
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str | torch.device = "auto",
+    preview_every: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
+) -> TrainingRun:
+    """Prepare a training run; iterate over it to train.
+
+    Parameters
+    ----------
+    images : array_like, Image, or a sequence of them
+        One or more noisy recordings in counts, (Y, X) or (T, Y, X); frames of a series are
+        further images. A list of 2D arrays is a list of recordings.
+    psf : PSF or array_like
+        The 2D PSF. With its own voxel size and that of the images known it is resampled to
+        the output grid (half the raw pixel); otherwise it is taken to be on that grid.
+    noise : NoiseModel
+        The camera. Where its gain is None, the gain is measured from the first image.
+    axes : str, optional
+        Letters for the axes of arrays.
+    voxel_size : tuple of float, optional
+        Raw pixel (Y, X) in micrometres; an `Image` brings its own.
+    preset : str or Preset
+        ``"fast"`` or ``"paper"``.
+    steps : int, optional
+        Optimiser steps; by default the preset's own number.
+    seed : int, optional
+        Seed of the weights and of every random draw; by default drawn, and kept in the model.
+        The same seed gives the same bits on the same CPU and thread count.
+    device : str
+        See `devices.resolve_device`.
+    preview_every : int, optional
+        Steps between previews; 0 makes none.
+    resume : path, optional
+        A file written by `TrainingRun.save`: go on from there, with its PSF, noise model,
+        preset, seed and number of steps; ``steps``, where given, is the new total.
+
+    Returns
+    -------
+    TrainingRun
+        An iterator of `Progress`.
+
+    Raises
+    ------
+    InputError
+        If anything that was given cannot be used; nothing is trained then.
+    """
+    recordings = _recordings(images, axes, voxel_size)
+    warnings = tuple(
+        warning
+        for recording in recordings
+        for warning in check_pixels(recording.data, name=recording.name)
+    )
+    if resume is not None:
+        return _resumed_run(recordings, resume, steps, device, preview_every)
+    if psf is None or noise is None:
+        missing = "psf" if psf is None else "noise"
+        raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
+    chosen = preset if isinstance(preset, Preset) else find_preset(preset)
+    grid_psf, notes = _on_output_grid(psf, recordings)
+    if noise.gain is None:
+        noise = noise.with_gain_from(recordings[0].data)
+        notes.extend(noise.warnings)
+    seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+    torch_random = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    network = build_network(chosen.network)
+    # The caller's own random numbers are none of our business.
+    torch.random.set_rng_state(torch_random)
+    model = Model(
+        network=network,
+        preset=chosen.name,
+        settings=asdict(chosen),
+        psf=grid_psf,
+        noise=noise,
+        scale=_intensity_scale(recordings, noise),
+        axes="YX",
+        voxel_size=recordings[0].voxel_size,
+        seed=seed,
+        data_hash=_hash(recordings),
+        warnings=(*warnings, *notes),
+    )
+    return TrainingRun(
+        recordings, model, chosen, steps or chosen.steps, resolve_device(device), preview_every
+    )
+
+
+class TrainingRun(Iterator[Progress]):
+    """A training in progress; made by `train`.
+
+    Each ``next`` does one optimiser step. `stop` may be called from another thread and ends
+    the iteration after the current step; `resume` lets it go on. `model` and `save` work at
+    any time, from any thread.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Image],
+        model: Model,
+        preset: Preset,
+        steps: int,
+        device: torch.device,
+        preview_every: int | None,
+    ) -> None:
+        if steps < 1:
+            raise InputError(f"steps is {steps}: give at least 1.")
+        self.step = 0
+        self.steps = steps
+        self.device = device
+        self.warnings = model.warnings
+        self._recordings = recordings
+        self._start = model
+        self._preset = preset
+        self._network = model.network.to(device)
+        self._average = copy.deepcopy(self._network) if preset.weight_average else None
+        self._optimiser = torch.optim.Adam(
+            self._network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99)
+        )
+        self._pairs = RecorruptedPatches(
+            [as_tensor(recording.data).to(device) for recording in recordings],
+            model.noise,
+            model.scale,
+            preset,
+            device,
+            model.seed,
+        )
+        self._random_state = self._pairs.random_state()
+        self._blur = Blur(model.psf.array).to(device)
+        self._precision = reduced_precision(device)
+        self._history: list[Mapping[str, float]] = list(model.history)
+        self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
+        self._region = _preview_region(recordings, model.noise.offset)
+        self._stopped = False
+        self._elapsed = 0.0
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ stepping
+
+    def __next__(self) -> Progress:
+        """Do one step.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If the loss is NaN or infinite; the weights are those before the step.
+        InputError
+            If memory runs out with the smallest batch.
+        """
+        if self._stopped or self.step >= self.steps:
+            raise StopIteration
+        begun = time.perf_counter()
+        rate = self._preset.learning_rate_at(self.step + 1, self.steps)
+        losses, message = self._step_within_memory(rate)
+        every = max(self.steps // HISTORY_LENGTH, 1)
+        if self.step % every == 0 or self.step == self.steps:
+            self._history.append({"step": self.step, "learning_rate": rate, **losses})
+        due = self._every and (self.step % self._every == 0 or self.step == self.steps)
+        preview = self._preview() if due else None
+        self._elapsed += time.perf_counter() - begun
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            losses=losses,
+            learning_rate=rate,
+            seconds_elapsed=self._elapsed,
+            seconds_left=self._elapsed / self.step * (self.steps - self.step),
+            device=describe_device(self.device),
+            message=message,
+            preview=preview,
+            finished=self.step >= self.steps,
+        )
+
+    def stop(self) -> None:
+        """End the iteration after the step under way; what was learned is kept."""
+        self._stopped = True
+
+    def resume(self) -> None:
+        """Let a stopped run go on where it was."""
+        self._stopped = False
+
+    def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
+        """Do a step, with a smaller batch where memory runs out."""
+        message = ""
+        while True:
+            try:
+                return self._optimise(rate), message
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self._pairs.batch == 1:
+                    raise InputError(
+                        f"Memory ran out on {describe_device(self.device)} with a batch of 1: "
+                        "close other programs or choose another device."
+                    ) from error
+            self._optimiser.zero_grad(set_to_none=True)
+            self._pairs.batch = max(self._pairs.batch // 2, 1)
+            message = f"Memory ran out: going on with a batch of {self._pairs.batch}."
+
+    def _optimise(self, rate: float) -> dict[str, float]:
+        """One step of Adam on equation 4."""
+        self._network.train()
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        terms = self._losses()
+        terms["total"].backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_LIMIT)
+        values = dict(zip(terms, torch.stack([*terms.values()]).detach().tolist(), strict=True))
+        if not all(np.isfinite([*values.values(), float(norm)])):
+            self._optimiser.zero_grad(set_to_none=True)
+            self._stopped = True
+            raise NonFiniteLossError(
+                f"The loss is not finite at step {self.step + 1} "
+                f"({', '.join(f'{name} {value:.3g}' for name, value in values.items())}): "
+                "training ended and the last good weights are kept; check the image, the PSF "
+                "and the noise model."
+            )
+        # Together under the lock, so that a copy taken by another thread is of one moment.
+        with self._lock:
+            self._optimiser.step()
+            self._update_average()
+            self._random_state = self._pairs.random_state()
+            self.step += 1
+        self._optimiser.zero_grad(set_to_none=True)
+        return values
+
+    def _losses(self) -> dict[str, Tensor]:
+        pair = self._pairs.draw()
+        with torch.autocast(self.device.type, self._precision, enabled=self._precision is not None):
+            denoised, deconvolved = self._network(
+                pair.input.contiguous(memory_format=torch.channels_last)
+            )
+        margin, factor = self._preset.margin, self._start.upsampling
+        inner = _inside(margin)
+        reblurred = bin_down(self._blur(deconvolved, (factor * margin,) * 2), factor)
+        denoising = denoising_loss(denoised[inner], pair.target[inner], self._preset.norm)
+        deconvolution = deconvolution_loss(reblurred[inner], pair.target[inner], self._preset.norm)
+        hessian = hessian_penalty(deconvolved[_inside(factor * margin)])
+        total = combined_loss(
+            denoising,
+            deconvolution,
+            hessian,
+            denoising_weight=self._preset.denoising_weight,
+            hessian_weight=self._preset.hessian_weight,
+        )
+        return {
+            "total": total,
+            "denoising": denoising,
+            "deconvolution": deconvolution,
+            "hessian": hessian,
+        }
+
+    def _update_average(self) -> None:
+        if self._average is None:
+            return
+        # A young average forgets faster, or the first steps would weigh on it for long.
+        decay = min(self._preset.weight_average, (1 + self.step) / (10 + self.step))
+        for average, weight in zip(
+            self._average.parameters(), self._network.parameters(), strict=True
+        ):
+            average.data.lerp_(weight.data, 1 - decay)
+
+    # ------------------------------------------------------------------ what comes out
+
+    @property
+    def model(self) -> Model:
+        """The model as it stands, a copy that further steps do not touch."""
+        with self._lock:
+            network = copy.deepcopy(self._average or self._network)
+        return replace(
+            self._start,
+            network=network.cpu().eval(),
+            history=tuple(self._history),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model and the state of the training, for `train(..., resume=path)`.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        model = self.model
+        with self._lock:
+            tensors = {f"network.{k}": v for k, v in self._network.state_dict().items()}
+            for index, state in self._optimiser.state_dict()["state"].items():
+                tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+            tensors |= {f"random.{name}": value for name, value in self._random_state.items()}
+            tensors = {name: value.detach().clone() for name, value in tensors.items()}
+            state = {
+                "step": self.step,
+                "steps": self.steps,
+                "batch": self._pairs.batch,
+                "elapsed": self._elapsed,
+                "device": self.device.type,
+            }
+        save_with_training(model, path, tensors, state)
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Take over weights, optimiser, schedule and random state from a saved run."""
+        self.step = state["step"]
+        self._elapsed = state["elapsed"]
+        self._pairs.batch = state["batch"]
+        if self._average is not None:
+            self._average.load_state_dict(self._network.state_dict())
+        self._network.load_state_dict(below("network.", tensors))
+        adam = self._optimiser.state_dict()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in below("adam.", tensors).items():
+            index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = value
+        adam["state"] = moments
+        self._optimiser.load_state_dict(adam)
+        if state["device"] == self.device.type:
+            self._pairs.set_random_state(below("random.", tensors))
+
+    def _preview(self) -> Preview:
+        """Render the fixed region with the model of the moment."""
+        image, frame, rows, columns = self._region
+        raw = self._recordings[image].data[frame, rows, columns]
+        network = self._average or self._network
+        result = exhaust(
+            infer(network, raw[None], self._start.noise, self._start.scale, self.device)
+        )
+        return Preview(
+            raw=raw.astype(np.float32) - np.float32(self._start.noise.offset),
+            denoised=result.denoised[0],
+            deconvolved=result.deconvolved[0],
+            origin=(rows.start, columns.start),
+            image=image,
+            frame=frame,
+        )
+
+
+def _inside(margin: int) -> tuple[Any, ...]:
+    inner = slice(margin, -margin) if margin else slice(None)
+    return (..., inner, inner)
+
+
+def _recordings(
+    images: ArrayLike | Image | Sequence[ArrayLike | Image],
+    axes: str | None,
+    voxel_size: tuple[float, ...] | None,
+) -> list[Image]:
+    """Lay all that was given out as recordings (T, Y, X) with one pixel size."""
+    listed = isinstance(images, list | tuple) and all(
+        isinstance(entry, Image) or np.ndim(entry) >= 2 for entry in images
+    )
+    entries: list[Any] = list(images) if listed else [images]  # type: ignore[arg-type]
+    if not entries:
+        raise InputError("images is empty: give at least one image.")
+    recordings = []
+    for number, entry in enumerate(entries, 1):
+        name = f"image {number}" if len(entries) > 1 else "image"
+        size = voxel_size
+        if isinstance(entry, Image):
+            name = entry.name or name
+            size = size or entry.voxel_size
+        frames = as_frames(entry, axes, name=name)
+        if min(frames.shape[1:]) < SMALLEST_PATCH:
+            raise InputError(
+                f"{name} is {frames.shape[1]} x {frames.shape[2]} pixels, fewer than the smallest "
+                f"patch of {SMALLEST_PATCH}: train on a larger image of the same kind."
+            )
+        lateral = None if size is None else _checked_pixel_size(size)
+        recordings.append(Image(frames, "TYX", lateral, name))
+    sizes = {recording.voxel_size for recording in recordings}
+    if len(sizes) > 1:
+        raise InputError(
+            f"The images have different pixel sizes ({sizes}, micrometres): train one model for "
+            "each, or give voxel_size."
+        )
+    return recordings
+
+
+def _checked_pixel_size(voxel_size: tuple[float, ...]) -> tuple[float, ...]:
+    lateral = tuple(float(size) for size in voxel_size[-2:])
+    if len(lateral) != 2 or not all(np.isfinite(lateral)) or min(lateral) <= 0:
+        raise InputError(
+            f"voxel_size is {voxel_size}: give two positive lengths (Y, X) in micrometres."
+        )
+    return lateral
+
+
+def _on_output_grid(psf: PSF | ArrayLike, recordings: Sequence[Image]) -> tuple[PSF, list[str]]:
+    """Bring the PSF to half the raw pixel, and say where that had to be assumed."""
+    psf = psf if isinstance(psf, PSF) else PSF.from_array(np.asarray(psf))
+    if psf.array.ndim != 2:
+        raise InputError(
+            f"psf has {psf.array.ndim} axes and the images are 2D: choose a plane of it with "
+            "psf.plane()."
+        )
+    notes = list(psf.warnings)
+    pixel = recordings[0].voxel_size
+    if pixel is not None and psf.voxel_size is not None:
+        psf = psf.resampled(tuple(size / 2 for size in pixel))
+        notes = list(psf.warnings)
+    else:
+        missing = "the images" if pixel is None else "the PSF"
+        notes.append(
+            f"The pixel size of {missing} is not known, so the PSF is taken to be sampled at half "
+            "the raw pixel."
+        )
+    smallest = np.min([recording.data.shape[1:] for recording in recordings], axis=0)
+    if np.any(np.array(psf.array.shape) > 2 * smallest):
+        raise InputError(
+            f"psf is {psf.array.shape} output pixels and the smallest image only "
+            f"{tuple(int(size) for size in 2 * smallest)}: crop the PSF or train on a larger image."
+        )
+    return psf, notes
+
+
+def _intensity_scale(recordings: Sequence[Image], noise: NoiseModel) -> float:
+    """Choose the counts that become 1: a bright part of the smoothed signal.
+
+    One number for all images and frames, so that intensities can be compared; never less
+    than the read noise, so that a blank image is not blown up.
+    """
+    bright = []
+    for recording in recordings:
+        for frame in recording.data[:: max(len(recording.data) // 16, 1)]:
+            smoothed = local_mean(torch.from_numpy(frame.astype(np.float32))[None, None])
+            bright.append(np.quantile(smoothed.numpy(), 0.999) - noise.offset)
+    return float(max(*bright, noise.read_variance**0.5, 1e-6 * max(abs(noise.offset), 1.0), 1e-12))
+
+
+def _preview_region(recordings: Sequence[Image], offset: float) -> tuple[int, int, slice, slice]:
+    """Choose where previews look: the window of the first frame with the strongest signal."""
+    frame = torch.from_numpy(recordings[0].data[0].astype(np.float32))[None, None]
+    height, width = (min(PREVIEW_WIDTH, length) for length in frame.shape[2:])
+    power = local_mean(frame - offset).clamp(min=0).square()
+    stride = 16
+    windows = torch.nn.functional.avg_pool2d(
+        power, (height - 2 * MEAN_RADIUS, width - 2 * MEAN_RADIUS), stride
+    )[0, 0]
+    row, column = divmod(int(windows.argmax()), windows.shape[1])
+    top, left = stride * row, stride * column
+    return 0, 0, slice(top, top + height), slice(left, left + width)
+
+
+def _hash(recordings: Sequence[Image]) -> str:
+    """Fingerprint of the training images."""
+    digest = hashlib.sha256()
+    for recording in recordings:
+        digest.update(f"{recording.data.shape} {recording.data.dtype.name}".encode())
+        for frame in recording.data:
+            digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def _resumed_run(
+    recordings: Sequence[Image],
+    path: str | os.PathLike[str],
+    steps: int | None,
+    device: str | torch.device,
+    preview_every: int | None,
+) -> TrainingRun:
+    model, tensors, state = load_with_training(path)
+    if not tensors:
+        raise InputError(f"{path} holds a finished model without its training: train a new one.")
+    if _hash(recordings) != model.data_hash:
+        raise InputError(
+            f"{path} was trained on other images: resume with the same images, in the same order."
+        )
+    total = steps or int(state["steps"])
+    if total <= state["step"]:
+        raise InputError(
+            f"{path} has done {state['step']} of {total} steps already: give more steps to go on."
+        )
+    run = TrainingRun(
+        recordings,
+        model,
+        Preset(**model.settings),
+        total,
+        resolve_device(device),
+        preview_every,
+    )
+    run.restore(tensors, state)
+    return run
