@@ -1,0 +1,91 @@
+"""What a command says: words, warnings, progress and, for scripts, one JSON object."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tqdm import tqdm
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a sentence on what has been kept."""
+
+
+@dataclass
+class Console:
+    """Where a command's words go.
+
+    Plain words go to stdout, or to stderr where stdout belongs to JSON; warnings and progress
+    always go to stderr.
+
+    Attributes
+    ----------
+    json
+        Whether stdout is for one JSON object.
+    warnings
+        Everything warned of so far.
+    """
+
+    json: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Print a line for a person."""
+        print(text, file=sys.stderr if self.json else sys.stdout, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning, each only once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            print(f"Warning: {text}", file=sys.stderr, flush=True)
+
+    def result(self, values: dict[str, Any]) -> None:
+        """Print the JSON object, if one was asked for."""
+        if self.json:
+            plain = _plain({**values, "warnings": self.warnings})
+            print(json.dumps(plain, indent=2, allow_nan=False), flush=True)
+
+    def bar(self, total: int, what: str, unit: str = "step") -> tqdm[Any]:
+        """Make a progress bar on stderr; in a log file it is renewed only every 10 seconds."""
+        from tqdm import tqdm
+
+        return tqdm(
+            total=total,
+            desc=what,
+            unit=unit,
+            file=sys.stderr,
+            mininterval=0.1 if sys.stderr.isatty() else 10,
+            dynamic_ncols=True,
+        )
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print aligned columns, the first to the left and all others to the right."""
+        widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+        for row in (header, ["-" * width for width in widths], *rows):
+            first, *others = row
+            cells = [first.ljust(widths[0])]
+            cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+            self.say("  ".join(cells).rstrip())
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings, numpy values and paths into what JSON knows; NaN and infinity into null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | str) else str(value)
