@@ -15,6 +15,7 @@ FloatArray = NDArray[np.float64]
 
 _DETECTED_WIDTH = 3.0  # pixels, the FWHM that detection is tuned to at first
 _DETECTION = 7.0  # standard deviations above the noise, after smoothing
+_RING = 0.05  # of the brightest nearby
 _NEIGHBOUR = 0.15  # a neighbour below this share of a bead's height is put up with
 _BRIGHTNESS = 2.5  # times the median, either way: doublets and dirt
 _WIDTH = 0.25  # share of the median width
@@ -85,7 +86,7 @@ def average_beads(
     rejected: dict[str, int] = {}
     crops, places = [], []
     for index in np.argsort(-heights):
-        fault = _fault(image, peaks, heights, int(index), half)
+        fault = _fault(image, peaks, heights, int(index), half, width)
         if fault:
             rejected[fault] = rejected.get(fault, 0) + 1
             continue
@@ -102,7 +103,7 @@ def average_beads(
         )
     aligned, positions = [], []
     for index in kept:
-        offset = core_centre(crops[index]) - np.array(half)
+        offset = _offset(crops[index], width)
         aligned.append(fourier_shift(crops[index], -offset))
         positions.append(places[index] + offset)
     return BeadAverage(np.mean(aligned, axis=0), np.array(positions), rejected)
@@ -131,10 +132,10 @@ def _candidates(
     sigma = width / 2.355
     band = ndimage.gaussian_filter(counts, sigma) - ndimage.gaussian_filter(counts, 5 * sigma)
     spread = 1.4826 * float(np.median(np.abs(band - np.median(band))))
-    # Without noise the band is flat but for the beads; their own rings are no beads.
-    threshold = max(_DETECTION * spread, 0.02 * float(band.max()))
     neighbourhood = 2 * int(np.ceil(width)) + 1
-    maxima = (band == ndimage.maximum_filter(band, neighbourhood)) & (band > threshold)
+    maxima = (band == ndimage.maximum_filter(band, neighbourhood)) & (band > _DETECTION * spread)
+    # The rings of a bright bead are no beads.
+    maxima &= band > _RING * ndimage.maximum_filter(band, 4 * neighbourhood + 1)
     return np.argwhere(maxima), band[maxima]
 
 
@@ -180,6 +181,7 @@ def _fault(
     heights: FloatArray,
     index: int,
     half: tuple[int, ...],
+    clearance: float,
 ) -> str:
     """Say why a candidate cannot be used, or nothing."""
     peak = peaks[index]
@@ -190,7 +192,8 @@ def _fault(
     if _saturated(crop, image):
         return "saturated"
     distance = np.abs(peaks - peak)
-    near = (distance <= np.array(half)).all(axis=1)
+    # Half a bead beyond the crop still throws light into its corner.
+    near = (distance[:, -2:] <= half[-1] + clearance).all(axis=1)
     near[index] = False
     if (heights[near] > _NEIGHBOUR * heights[index]).any():
         return "too close to another"
@@ -224,6 +227,16 @@ def _alike(crops: list[FloatArray], rejected: dict[str, int]) -> list[int]:
             continue
         rejected[reason] = rejected.get(reason, 0) + 1
     return kept
+
+
+def _offset(crop: FloatArray, width: float) -> FloatArray:
+    """Where the bead's centre lies, in pixels from the middle of its crop."""
+    halves = [min(n // 2, int(1.5 * width) + 3) for n in crop.shape[-2:]]
+    halves = [n // 2 for n in crop.shape[:-2]] + halves
+    middle = tuple(
+        slice(n // 2 - half, n // 2 + half + 1) for n, half in zip(crop.shape, halves, strict=True)
+    )
+    return np.asarray(core_centre(crop[middle]) - np.array(halves))
 
 
 def _core_light(crop: FloatArray) -> float:

@@ -132,12 +132,17 @@ class PSF:
             cleaned = psf_grid.Cleaned(pixels, 0.0, 0.0)
         else:
             cleaned = psf_grid.without_background(pixels, level)
+        return cls._finished(cleaned, steps, source)
+
+    @classmethod
+    def _finished(
+        cls, cleaned: psf_grid.Cleaned, steps: tuple[float, ...] | None, source: str
+    ) -> PSF:
         check_light(cleaned)
-        positive = np.maximum(cleaned.array, 0.0)
-        moved, shift = psf_grid.centred(positive)
+        moved, shift = psf_grid.centred(np.maximum(cleaned.array, 0.0))
         warnings = [
             *background_words(cleaned),
-            *centre_words(pixels.shape, moved.shape, shift),
+            *centre_words(cleaned.array.shape, moved.shape, shift),
             *shape_words(moved),
         ]
         return cls(_normalised(moved), steps, source, shift, float(cleaned.level), tuple(warnings))
@@ -363,7 +368,8 @@ class PSF:
         )
         count = len(average.used)
         source = f"mean of {count} beads (left out: {beads.in_words(average.rejected)})"
-        psf = cls.from_array(average.array, steps, source=source)
+        cleaned = psf_grid.without_background(average.array, None, recorded=True)
+        psf = cls._finished(cleaned, steps, source)
         warnings = list(psf.warnings)
         if count < 5:
             warnings.append(
@@ -615,15 +621,15 @@ class PSF:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: dict[str, Any], array: ArrayLike) -> PSF:
-        """Put together again what `to_metadata` and `array` hold, to the bit.
+    def from_metadata(cls, array: ArrayLike, metadata: dict[str, Any]) -> PSF:
+        """Put together again what `array` and `to_metadata` hold, to the bit.
 
         Parameters
         ----------
-        metadata
-            From `to_metadata`.
         array
             The array of that PSF.
+        metadata
+            From its `to_metadata`.
 
         Returns
         -------

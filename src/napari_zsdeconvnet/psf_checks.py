@@ -66,6 +66,11 @@ def check_light(cleaned: psf_grid.Cleaned) -> None:
     array = cleaned.array
     total, low, high = float(array.sum()), float(array.min()), float(array.max())
     after = f" after subtracting {cleaned.level:.4g} counts" if cleaned.level else ""
+    if cleaned.noise and (high < 6 * cleaned.noise or total <= 0):
+        raise InputError(
+            f"The PSF's brightest pixel, {high:.4g} counts above the background, does not "
+            f"stand out from noise of {cleaned.noise:.4g}; average several beads."
+        )
     if high <= 0 or total <= 0:
         raise InputError(
             f"The PSF has the sum {total:.4g}{after}; it must be positive, so check the background "
@@ -74,11 +79,6 @@ def check_light(cleaned: psf_grid.Cleaned) -> None:
     allowed = NEGATIVE_SHARE * high
     if cleaned.noise:
         allowed = _NEGATIVE_SHARE_RECORDED * high + 6 * cleaned.noise
-        if high < 6 * cleaned.noise:
-            raise InputError(
-                f"The PSF's brightest pixel, {high:.4g} counts above the background, does not "
-                f"stand out from noise of {cleaned.noise:.4g}; average several beads."
-            )
     if low < -allowed:
         raise InputError(
             f"The PSF has negative values down to {low:.4g}, {-100 * low / high:.2g} % of its "

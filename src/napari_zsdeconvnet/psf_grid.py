@@ -45,7 +45,9 @@ class Cleaned:
     noise: float
 
 
-def without_background(array: FloatArray, background: float | None) -> Cleaned:
+def without_background(
+    array: FloatArray, background: float | None, *, recorded: bool | None = None
+) -> Cleaned:
     """Subtract what the camera adds, and keep noise from passing for light.
 
     In a recording the outskirts are many and each holds noise; clipped at zero they would
@@ -63,6 +65,8 @@ def without_background(array: FloatArray, background: float | None) -> Cleaned:
         (Y, X) or (Z, Y, X), finite.
     background
         Counts to subtract; None finds the level in a frame along the lateral borders.
+    recorded
+        Whether the array holds a camera's noise; None judges by the outskirts.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def without_background(array: FloatArray, background: float | None) -> Cleaned:
     """
     outskirts = _outskirts(array.shape)
     level, spread = _clipped_mean(array[outskirts])
-    recorded = _is_recorded(array, level, spread)
+    if recorded is None:
+        recorded = _is_recorded(array, level, spread)
     if background is None:
         background = level if recorded or _is_pedestal(array[outskirts], level) else 0.0
     array = array - background
@@ -120,7 +125,8 @@ def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
 def core_centre(array: FloatArray) -> FloatArray:
     """Sub-pixel centre of the core: the centroid of what rises above half of the maximum.
 
-    The tails have no say, so that noise, haze and a neighbour do not pull at the centre.
+    The tails have no say, so that noise, haze and a neighbour do not pull at the centre. The
+    core is smoothed by a fifth of its width first.
 
     Parameters
     ----------
@@ -133,23 +139,21 @@ def core_centre(array: FloatArray) -> FloatArray:
         Index along each axis.
     """
     smooth = ndimage.gaussian_filter(array, 0.7)  # one hot pixel is no peak
-    peak = np.unravel_index(int(np.argmax(smooth)), array.shape)
-    labels, _ = ndimage.label(smooth >= smooth[peak] / 2)
-    box = ndimage.find_objects((labels == labels[peak]).astype(np.int8))[0]
+    weight = _above_half(smooth)
+    # Noise on a finely sampled core would pull its centre to the brightest pixel; the spread
+    # of the core itself, a fifth of its width, smooths that away.
+    smooth = ndimage.gaussian_filter(array, _centroid(weight)[1])
+    box = ndimage.find_objects((_above_half(smooth) > 0).astype(np.int8))[0]
     lows = [max(part.start - 2, 0) for part in box]
     highs = [min(part.stop + 2, n) for part, n in zip(box, array.shape, strict=True)]
-    part = array[tuple(slice(a, b) for a, b in zip(lows, highs, strict=True))]
+    part = smooth[tuple(slice(a, b) for a, b in zip(lows, highs, strict=True))]
 
     # Four samples a pixel: a core two pixels wide has too few above half of its maximum.
     fineness = 4 if part.size < 20_000 else 1
     axes = [np.linspace(0, n - 1, fineness * (n - 1) + 1) for n in part.shape]
     grid = np.meshgrid(*axes, indexing="ij")
     fine = ndimage.map_coordinates(part, grid, order=3, mode="nearest")
-    weight = np.maximum(fine - fine.max() / 2, 0)
-    labels, _ = ndimage.label(weight > 0)
-    weight[labels != labels[np.unravel_index(int(np.argmax(fine)), fine.shape)]] = 0
-    total = weight.sum()
-    return np.array([a + (g * weight).sum() / total for a, g in zip(lows, grid, strict=True)])
+    return np.array(lows) + _centroid(_above_half(fine))[0] / fineness
 
 
 def fourier_shift(array: FloatArray, shift: NDArray[Any]) -> FloatArray:
@@ -406,7 +410,7 @@ def _clipped_mean(values: FloatArray) -> tuple[float, float]:
 def _is_recorded(array: FloatArray, level: float, spread: float) -> bool:
     """Tell a recording from a computed PSF by the noise of its outskirts."""
     outskirts = array[_outskirts(array.shape)]
-    if len(outskirts) < _FEWEST_OUTSKIRTS or spread <= 1e-6 * float(array.max()):
+    if len(outskirts) < _FEWEST_OUTSKIRTS or spread <= 1e-6 * float(np.ptp(array)):
         return False
     rows = _frame_width(array.shape[-2])
     strips = np.concatenate([array[..., :rows, :], array[..., -rows:, :]], axis=-2)
@@ -423,6 +427,25 @@ def _is_pedestal(outskirts: FloatArray, level: float) -> bool:
 
 
 # Centre
+
+
+def _above_half(array: FloatArray) -> FloatArray:
+    """Keep what rises above half of the maximum and is connected to it, less that half."""
+    peak = np.unravel_index(int(np.argmax(array)), array.shape)
+    weight = np.maximum(array - array[peak] / 2, 0)
+    labels, _ = ndimage.label(weight)
+    return np.where(labels == labels[peak], weight, 0.0)
+
+
+def _centroid(weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean position and standard deviation of a weight along each axis."""
+    means, spreads = [], []
+    for axis, length in enumerate(weight.shape):
+        share = weight.sum(axis=tuple(a for a in range(weight.ndim) if a != axis)) / weight.sum()
+        positions = np.arange(length)
+        means.append(float(share @ positions))
+        spreads.append(float(np.sqrt(share @ (positions - means[-1]) ** 2)))
+    return np.array(means), np.array(spreads)
 
 
 def _symmetric_about(array: FloatArray, middle: int, axis: int) -> FloatArray:
