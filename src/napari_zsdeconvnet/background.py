@@ -158,6 +158,11 @@ def neighbour_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tu
     return correlation(axis, 1), correlation(axis, 2)
 
 
+def is_structure(near: float, far: float) -> bool:
+    """Tell an image (still correlated two pixels on) from interpolated noise."""
+    return far > 0.35 * near > 0
+
+
 def _cut_out(
     pixels: NDArray[Any], mask: NDArray[Any], name: str
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -290,7 +295,7 @@ def _doubt_region(
 
     near, far = neighbour_correlation(residual, inside)
     if abs(near) > max(0.05, 5 / np.sqrt(count)):
-        if far > 0.35 * near > 0:
+        if is_structure(near, far):
             warnings.append(
                 f"The background region holds structure (pixels two apart correlate by {far:.2f}), "
                 "which counts as read variance here; move it to an emptier place."
@@ -298,7 +303,7 @@ def _doubt_region(
         else:
             warnings.append(correlated_noise(near))
 
-    skew = float(np.mean(residual[inside] ** 3)) / variance**1.5
+    skew = float(np.vdot(residual, residual * residual)) / count / variance**1.5
     photon_skew = 0.5 if gain is None else gain / np.sqrt(variance)
     if skew > photon_skew + 5 * np.sqrt(6 / count):
         warnings.append(

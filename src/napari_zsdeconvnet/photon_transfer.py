@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
-from .background import correlated_noise, neighbour_correlation
+from .background import correlated_noise, is_structure, neighbour_correlation
 from .errors import InputError
 
 FloatArray = NDArray[np.float64]
@@ -129,7 +129,9 @@ def transfer_of_images(
     scale, correlation = _correlation_scale(chosen, kernel)
     if scale != 1:
         warnings.append(
-            f"{correlated_noise(correlation)} The gain was scaled by {scale:.1f} to make up for it."
+            f"The gain was scaled by {scale:.1f}, since neighbouring pixels share noise "
+            f"(correlation {correlation:.2f}: the image was interpolated or smoothed) and the high "
+            "frequencies lack it; take it as rough, or calibrate on the camera's original pixels."
         )
     return _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
 
@@ -232,7 +234,7 @@ def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float,
         beyond = np.mean(filtered[edge:-edge, edge:-edge][inner] ** 2) if inner.any() else np.nan
         scales.append(total / inside.sum() / beyond)
     near, far = np.median(np.array(correlations), axis=0)
-    if near < _CORRELATED or far > 0.35 * near or not np.isfinite(scales).all():
+    if near < _CORRELATED or is_structure(near, far) or not np.isfinite(scales).all():
         return 1.0, float(near)
     return max(float(np.median(scales)), 1.0), float(near)
 
@@ -358,17 +360,21 @@ def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> ND
 
 
 def _series_correlation(frames: NDArray[Any], pairs: list[tuple[int, int]]) -> float:
-    """Return how neighbouring pixels correlate in the differences, where it is dark."""
+    """Return how neighbouring pixels share noise, in the blocks that change least.
+
+    Zero where the correlation reaches two pixels on, for that is motion and no noise.
+    """
     few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES)]
     values = []
     for first, second in few:
         one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
-        blocks = _block_means(one + two, _DARK_BLOCK)
-        inside = _enlarge(blocks <= np.quantile(blocks, 0.25))
-        change = (two - one)[: inside.shape[0], : inside.shape[1]]
-        residual = np.where(inside, change - change[inside].mean(), 0.0)
-        values.append(neighbour_correlation(residual[None], inside[None])[0])
-    return float(np.mean(values))
+        change = two - one - np.median(two - one)
+        energy = _block_means(change**2, _DARK_BLOCK)
+        inside = _enlarge(energy <= np.quantile(energy, 0.25))
+        residual = np.where(inside, change[: inside.shape[0], : inside.shape[1]], 0.0)
+        values.append(neighbour_correlation(residual[None], inside[None]))
+    near, far = np.mean(np.array(values), axis=0)
+    return 0.0 if is_structure(near, far) else float(near)
 
 
 def _darkest_level_of_series(frames: NDArray[Any]) -> tuple[float, float]:
