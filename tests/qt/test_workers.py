@@ -8,6 +8,7 @@ import time
 import weakref
 
 import pytest
+from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QThread
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -133,6 +134,15 @@ def test_a_job_ends_with_its_owner_and_says_no_more(qtbot):
     qtbot.wait(300)
     assert len(listener.batches) == heard
     assert listener.ended == 0
+
+
+def test_a_worker_asked_to_quit_does_not_wait_for_a_window_that_is_gone(qtbot, owner):
+    closed = threading.Event()
+    job = Job(count(10_000, pause=0.01, closed=closed), owner=owner)
+    job.start()
+    time.sleep(0.3)  # no event is processed meanwhile: nobody says that the first batch is shown
+    WorkerBase.await_workers(2000)
+    assert closed.is_set()
 
 
 def test_nothing_holds_the_listener_once_the_work_is_over(qtbot, owner):

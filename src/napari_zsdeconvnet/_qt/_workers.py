@@ -85,7 +85,7 @@ class Job(Generic[Value, Result]):
         self._shown.set()
         self._owner_gone = False
 
-        relay = _Titled(_relay, source, self._stop, self._shown, uses_torch)
+        relay = _Titled(_relay, source, self._told_to_stop, self._shown, uses_torch)
         relay.title = title
         # Connected before it starts: a quick worker ends before a late listener comes.
         self._worker: Worker = create_worker(relay, _start_thread=False)
@@ -107,6 +107,9 @@ class Job(Generic[Value, Result]):
     def stop(self) -> None:
         """Ask the work to end after the value it is busy with; the generator is closed."""
         self._stop.set()
+
+    def _told_to_stop(self) -> bool:
+        return self._stop.is_set() or self._worker.abort_requested
 
     @property
     def _heard(self) -> bool:
@@ -173,7 +176,7 @@ class _Titled(partial[Any]):
 
 def _relay(
     source: Generator[Value, Any, Result],
-    stop: threading.Event,
+    told_to_stop: Callable[[], bool],
     shown: threading.Event,
     uses_torch: bool,
 ) -> Generator[list[Value], None, Result | Failure | Stopped]:
@@ -188,7 +191,7 @@ def _relay(
     try:
         if uses_torch:
             _leave_a_core_to_the_window()
-        while not stop.is_set():
+        while not told_to_stop():
             waiting.append(next(source))
             if shown.is_set() and monotonic() - sent >= INTERVAL:
                 shown.clear()
