@@ -1,7 +1,7 @@
 """The command `zsdeconvnet`: what can be asked for on a command line.
 
-This module only knows the arguments, so that `--help` answers at once; `commands` does the
-work and is loaded when there is some.
+This module only knows the arguments, so that `--help` answers at once; `commands` and `demo`
+do the work and are loaded when there is some.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TypeAlias
 
 from . import __version__
@@ -41,9 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        from . import commands
-
-        command = getattr(commands, arguments.command)
+        module, function = arguments.command.split(".")
+        command = getattr(import_module(f".{module}", __package__), function)
         command(arguments, Console(json=arguments.json))
     except InputError as error:
         return _end(_BAD_INPUT, str(error), arguments.debug)
@@ -98,7 +98,10 @@ def _add(commands: _Commands, name: str, does: str, text: str) -> argparse.Argum
 
 def _add_demo(commands: _Commands) -> None:
     parser = _add(
-        commands, "demo", "demo", "Simulate an image and take it all the way, with a score table."
+        commands,
+        "demo",
+        "demo.run_demo",
+        "Simulate an image and take it all the way, with a score table.",
     )
     parser.add_argument(
         "-o", "--output", default="zsdeconvnet-demo", metavar="FOLDER", help="%(default)s"
@@ -120,7 +123,7 @@ def _add_calibrate(commands: _Commands) -> None:
     parser = _add(
         commands,
         "calibrate",
-        "calibrate",
+        "commands.calibrate",
         "Measure the camera's offset, gain and read variance from an image, a background "
         "region, a time series or a dark stack.",
     )
@@ -152,7 +155,7 @@ def _add_psf(commands: _Commands) -> None:
     group = commands.add_parser("psf", help=text, description=text)
     ways = group.add_subparsers(required=True, metavar="WAY")
 
-    simulate = _add(ways, "simulate", "psf_simulate", "Simulate a widefield PSF.")
+    simulate = _add(ways, "simulate", "commands.psf_simulate", "Simulate a widefield PSF.")
     simulate.add_argument("--na", type=_positive, required=True, help="numerical aperture")
     simulate.add_argument(
         "--wavelength", type=_positive, required=True, metavar="UM", help="emission, as in 0.525"
@@ -168,14 +171,16 @@ def _add_psf(commands: _Commands) -> None:
     simulate.add_argument("--axial-step", type=_positive, metavar="UM", help="for a 3D PSF")
     simulate.add_argument("--planes", type=_whole, metavar="N", help="for a 3D PSF")
 
-    read = _add(ways, "read", "psf_read", "Read a PSF (TIFF, MRC or .npy), check and centre it.")
+    read = _add(
+        ways, "read", "commands.psf_read", "Read a PSF (TIFF, MRC or .npy), check and centre it."
+    )
     read.add_argument("file", metavar="FILE")
     _add_voxel_size(read, "--voxel-size", "of the file, as in 0.3,0.1,0.1 (Z,Y,X)")
     plane = read.add_mutually_exclusive_group()
     plane.add_argument("--plane", type=_count, metavar="N", help="plane of a 3D PSF, from 0")
     plane.add_argument("--focus", action="store_true", help="plane in focus of a 3D PSF")
 
-    beads = _add(ways, "beads", "psf_beads", "Measure the PSF on an image of beads.")
+    beads = _add(ways, "beads", "commands.psf_beads", "Measure the PSF on an image of beads.")
     beads.add_argument("file", metavar="IMAGE")
     _add_voxel_size(beads, "--voxel-size", "of the image, as in 0.3,0.1,0.1 (Z,Y,X)")
     beads.add_argument("--axes", metavar="LETTERS", help='as in "ZYX"')
@@ -190,7 +195,10 @@ def _add_psf(commands: _Commands) -> None:
 
 def _add_train(commands: _Commands) -> None:
     parser = _add(
-        commands, "train", "train", "Train a model on one or more noisy images and save it."
+        commands,
+        "train",
+        "commands.train",
+        "Train a model on one or more noisy images and save it.",
     )
     _add_images(parser)
     parser.add_argument(
@@ -218,7 +226,9 @@ def _add_train(commands: _Commands) -> None:
 
 
 def _add_predict(commands: _Commands) -> None:
-    parser = _add(commands, "predict", "predict", "Deconvolve images with a trained model.")
+    parser = _add(
+        commands, "predict", "commands.predict", "Deconvolve images with a trained model."
+    )
     parser.add_argument("model", metavar="MODEL")
     _add_images(parser)
     parser.add_argument(
@@ -249,7 +259,9 @@ def _add_predict(commands: _Commands) -> None:
 
 
 def _add_info(commands: _Commands) -> None:
-    parser = _add(commands, "info", "info", "Say what is in a model, image, PSF or noise file.")
+    parser = _add(
+        commands, "info", "commands.info", "Say what is in a model, image, PSF or noise file."
+    )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
 

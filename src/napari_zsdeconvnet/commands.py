@@ -32,16 +32,6 @@ _MODEL_SUFFIX = ".safetensors"
 _SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
 
 
-# -- demo
-
-
-def demo(arguments: argparse.Namespace, console: Console) -> None:
-    """Take a simulated image all the way and score the result."""
-    from .demo import run_demo
-
-    run_demo(arguments, console)
-
-
 # -- calibrate
 
 
