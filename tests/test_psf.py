@@ -190,6 +190,7 @@ def test_immersion_follows_the_na(na: float, index: float) -> None:
         ({"na": 1.6}, "below the refractive index 1.515"),
         ({"refractive_index": 15.15}, "refractive_index is 15.15"),
         ({"size": 64}, "size is 64; it must be an odd number from 3, such as 65"),
+        ({"size": "big"}, "size is 'big'"),
         ({"planes": 11}, "axial_step is not given"),
         ({"axial_step": 0.1, "planes": 10}, "planes is 10"),
         ({"axial_step": 100}, "did you mean 0.1"),
@@ -237,6 +238,7 @@ def test_noise_without_a_bead_is_refused() -> None:
     [
         ((0.1, 0.03, 0.03), "3 values for a 2D PSF"),
         (-0.03, "must be positive"),
+        ("small", "voxel_size is 'small'"),
         (65, "did you mean 0.065"),
     ],
 )

@@ -139,7 +139,7 @@ class PSF:
         cls, cleaned: psf_grid.Cleaned, steps: tuple[float, ...] | None, source: str
     ) -> PSF:
         check_light(cleaned)
-        moved, shift = psf_grid.centred(np.maximum(cleaned.array, 0.0))
+        moved, shift = psf_grid.centred(cleaned.array)
         warnings = [
             *background_words(cleaned),
             *centre_words(cleaned.array.shape, moved.shape, shift),

@@ -89,7 +89,10 @@ def check_light(cleaned: psf_grid.Cleaned) -> None:
 
 def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[float, ...]:
     """Give one positive length for each axis, in micrometres."""
-    given = np.atleast_1d(np.asarray(value, dtype=float))
+    try:
+        given = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {value!r}; give numbers in micrometres.") from error
     if given.ndim != 1 or len(given) not in (1, ndim):
         hint = (
             "choose a plane of the 3D PSF with .plane() first"
@@ -151,12 +154,13 @@ def finite(value: Any, name: str) -> float:
 
 def odd(value: int, name: str) -> int:
     """Give an odd number from 3."""
-    if value != int(value) or value < 3 or value % 2 == 0:
+    number = finite(value, name)
+    if number != int(number) or number < 3 or number % 2 == 0:
         raise InputError(
             f"{name} is {value}; it must be an odd number from 3, such as "
-            f"{max(int(value), 2) | 1}, so that there is a middle pixel."
+            f"{max(int(number), 2) | 1}, so that there is a middle pixel."
         )
-    return int(value)
+    return int(number)
 
 
 # Words

@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 MTF_FLOOR = 0.005  # an OTF below 0.5 % of its value at 0 transfers nothing that can be seen
 _HIGHEST_FLOOR = 0.05
 _LOST_BY_CROP = 5e-3  # share of the energy that may be cut off to make an array symmetric
+_FAINTEST_WEIGHT = 0.02
 _FEWEST_OUTSKIRTS = 80  # pixels; fewer do not show whether they hold noise
 _LEAST_REACH = 4  # pixels to either side of the middle
 _HIGHEST_GAIN = 2.5  # in dividing by a bead's spectrum
@@ -88,7 +89,9 @@ def without_background(
     labels, _ = ndimage.label(seen)
     peak = labels[np.unravel_index(np.argmax(smooth), smooth.shape)]
     kept = ndimage.binary_dilation(labels == peak, iterations=2) if peak else seen
-    return Cleaned(np.where(kept, array, 0.0), background, spread)
+    # A soft edge, since a hard one through noise would ring when the array is shifted.
+    weight = ndimage.gaussian_filter(kept.astype(float), 1.0)
+    return Cleaned(np.where(weight > _FAINTEST_WEIGHT, array * weight, 0.0), background, spread)
 
 
 def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
@@ -107,8 +110,8 @@ def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
     Returns
     -------
     array, shift
-        The centred array, and where the centre was, in pixels from the middle of the input
-        (at index (n - 1) / 2), one value per axis.
+        The centred array, negative noise clipped; and where the centre was, in pixels from
+        the middle of the input (at index (n - 1) / 2), one value per axis.
     """
     centre = core_centre(array)
     shift = tuple(float(c - (n - 1) / 2) for c, n in zip(centre, array.shape, strict=True))
@@ -118,8 +121,9 @@ def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
         array = _without_empty_margins(array, axis)
     rest = centre - whole
     if np.abs(rest).max() > _NEGLIGIBLE_SHIFT:
-        array = np.maximum(fourier_shift(array, -rest), 0.0)
-    return array, shift
+        array = fourier_shift(array, -rest)
+    # Only now: clipped before, noise would be shifted as if it were light.
+    return np.maximum(array, 0.0), shift
 
 
 def core_centre(array: FloatArray) -> FloatArray:
