@@ -30,7 +30,16 @@ _HOMES = {
     "train": "training",
 }
 
-__all__ = ["PSF", "Image", "InputError", "Model", "NoiseModel", "read_image", "train", "write_image"]
+__all__ = [
+    "PSF",
+    "Image",
+    "InputError",
+    "Model",
+    "NoiseModel",
+    "read_image",
+    "train",
+    "write_image",
+]
 
 
 def __getattr__(name: str) -> Any:
