@@ -326,6 +326,14 @@ class TestFilesThatCannotBeWritten:
             interrupted()
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.skipif(os.name == "nt", reason="permissions of this kind exist on POSIX only")
+    def test_new_files_have_the_permissions_of_the_user(self, tmp_path: Path):
+        (tmp_path / "usual").touch()
+        with written_whole(tmp_path / "ours") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+        assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
     def test_check_writable_says_so_beforehand(self, tmp_path: Path):
         check_writable(tmp_path / "model.safetensors")
         assert list(tmp_path.iterdir()) == []

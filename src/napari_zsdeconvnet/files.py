@@ -39,7 +39,12 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     temporary = target.with_name(f".{os.getpid()}.{target.name}")
     try:
+        # Made here, the file has the permissions the user wants new files to have; some
+        # writers would let nobody else read it.
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(permissions)
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(_reason(error, target)) from error
