@@ -222,12 +222,19 @@ class TestCalibrate:
         answer = run("calibrate", tmp_path / "two.tif")
         assert answer.code == 2
         assert "2 channels" in answer.err
-        first = run("calibrate", tmp_path / "two.tif", "--channel", "1", "--json").json
-        second = run("calibrate", tmp_path / "two.tif", "--channel", "2", "--json").json
+        first = run("calibrate", tmp_path / "two.tif", "--channel", "0", "--json").json
+        second = run("calibrate", tmp_path / "two.tif", "--channel", "1", "--json").json
         shift = second["noise"]["offset"] - first["noise"]["offset"]
         assert shift == pytest.approx(50, abs=1e-6)
-        assert run("calibrate", tmp_path / "two.tif", "--channel", "3").code == 2
+        assert run("calibrate", tmp_path / "two.tif", "--channel", "2").code == 2
         assert run("calibrate", tmp_path / "two.tif", "--axes", "TYX").code == 0
+
+        steps = {"voxel_size": (0.2, PIXEL, PIXEL)}
+        write_image(tmp_path / "planes.tif", stack, axes="ZYX", **steps)
+        assert "2 planes" in run("calibrate", tmp_path / "planes.tif").err
+        plane = run("calibrate", tmp_path / "planes.tif", "--plane", "1", "--json").json
+        assert plane["noise"]["offset"] == second["noise"]["offset"]
+        assert run("calibrate", tmp_path / "planes.tif", "--plane", "2").code == 2
 
 
 class TestPSF:

@@ -104,7 +104,10 @@ def _add_demo(commands: _Commands) -> None:
         "Simulate an image and take it all the way, with a score table.",
     )
     parser.add_argument(
-        "-o", "--output", default="zsdeconvnet-demo", metavar="FOLDER", help="%(default)s"
+        *("-o", "--output"),
+        default="zsdeconvnet-demo",
+        metavar="FOLDER",
+        help="for all that is written (%(default)s)",
     )
     parser.add_argument(
         "--size", type=_whole, default=512, metavar="PIXELS", help="of the image (%(default)s)"
@@ -127,7 +130,7 @@ def _add_calibrate(commands: _Commands) -> None:
         "Measure the camera's offset, gain and read variance from an image, a background "
         "region, a time series or a dark stack.",
     )
-    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("image", metavar="IMAGE", help="TIFF or .npy")
     way = parser.add_mutually_exclusive_group()
     _add_background(way)
     way.add_argument(
@@ -167,7 +170,7 @@ def _add_psf(commands: _Commands) -> None:
         metavar="UM",
         help="of the PSF: half of the camera's for the doubled grid",
     )
-    simulate.add_argument("--refractive-index", type=_positive, metavar="N")
+    _add_refractive_index(simulate)
     simulate.add_argument("--axial-step", type=_positive, metavar="UM", help="for a 3D PSF")
     simulate.add_argument("--planes", type=_whole, metavar="N", help="for a 3D PSF")
 
@@ -202,7 +205,10 @@ def _add_train(commands: _Commands) -> None:
     )
     _add_images(parser)
     parser.add_argument(
-        "-o", "--output", default="model.safetensors", metavar="MODEL", help="%(default)s"
+        *("-o", "--output"),
+        default="model.safetensors",
+        metavar="MODEL",
+        help="file to write (%(default)s)",
     )
     _add_axes(parser)
     psf = parser.add_argument_group("point spread function: a file, or the objective")
@@ -212,7 +218,7 @@ def _add_train(commands: _Commands) -> None:
     psf.add_argument("--psf-focus", action="store_true", help="plane in focus of a 3D PSF")
     psf.add_argument("--na", type=_positive, help="numerical aperture of the objective")
     psf.add_argument("--wavelength", type=_positive, metavar="UM", help="of emission, as in 0.525")
-    psf.add_argument("--refractive-index", type=_positive, metavar="N")
+    _add_refractive_index(psf)
     noise = parser.add_argument_group("noise: what is not given is measured on the first image")
     noise.add_argument("--noise", metavar="JSON", help="file written by calibrate -o")
     noise.add_argument("--offset", type=_number, metavar="COUNTS", help="counts without light")
@@ -229,7 +235,7 @@ def _add_predict(commands: _Commands) -> None:
     parser = _add(
         commands, "predict", "commands.predict", "Deconvolve images with a trained model."
     )
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="file written by train")
     _add_images(parser)
     parser.add_argument(
         "-o",
@@ -277,7 +283,8 @@ def _add_axes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size", type=_positive, metavar="UM", help="if the file has it wrong or not at all"
     )
-    parser.add_argument("--channel", type=_whole, metavar="N", help="channel to take, from 1")
+    parser.add_argument("--channel", type=_count, metavar="N", help="channel to take, from 0")
+    parser.add_argument("--plane", type=_count, metavar="N", help="plane (Z) to take, from 0")
 
 
 def _add_background(parser: argparse._ActionsContainer) -> None:
@@ -286,6 +293,15 @@ def _add_background(parser: argparse._ActionsContainer) -> None:
         type=_region,
         metavar="Y0:Y1,X0:X1",
         help="region without any structure, in pixels",
+    )
+
+
+def _add_refractive_index(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--refractive-index",
+        type=_positive,
+        metavar="N",
+        help="of the medium; by default what suits the numerical aperture",
     )
 
 

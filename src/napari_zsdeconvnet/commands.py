@@ -253,7 +253,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         console.say("Noise:")
         show_noise(noise, console)
     run = start(
-        [_as_frames_image(image) for image in images],
+        images,
         psf,
         noise,
         preset=arguments.preset,
@@ -513,7 +513,7 @@ def _predict_one(
     model: Model, image: Image, arguments: argparse.Namespace, console: Console
 ) -> Result:
     tiles = model.iter_predict(
-        _as_frames_image(image),
+        image,
         device=arguments.device,
         tile=arguments.tile,
         repeats=arguments.repeats,
@@ -534,8 +534,7 @@ def _predict_one(
 
 def _write_result(result: Result, image: Image, output: Path, denoised: bool) -> dict[str, Any]:
     """Write one result beside its siblings; return the names of the files."""
-    axes = "TYX" if "T" in image.axes else "YX"
-    size = None if image.voxel_size is None else image.voxel_size[-2:]
+    axes, size = image.axes, image.voxel_size
     half = None if size is None else tuple(step / 2 for step in size)
     interval = image.frame_interval
     write_image(output, result.deconvolved, axes=axes, voxel_size=half, frame_interval=interval)
@@ -690,49 +689,62 @@ def expand(patterns: Sequence[str]) -> list[str]:
 
 
 def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
-    """Read an image, with the axes, pixel size and channel the command line says."""
+    """Read an image, with the axes, pixel size, channel and plane the command line says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arguments
+        With `axes`, `pixel_size`, `channel` and `plane`, each None where the file decides.
+    console
+        Where notes of the reader go.
+
+    Returns
+    -------
+    Image
+        Frames (T, Y, X) or one image (Y, X), with the size of its pixels (Y, X).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or has several channels or planes and none is chosen.
+    """
     image = read_image(path)
-    axes = (arguments.axes or image.axes).upper()
+    size = None if image.voxel_size is None else image.voxel_size[-2:]
+    if arguments.pixel_size is not None:
+        size = (arguments.pixel_size, arguments.pixel_size)
+    image = replace(image, axes=(arguments.axes or image.axes).upper(), voxel_size=None)
     if arguments.axes is None:
         for note in image.notes:
             console.warn(note)
-    voxel_size = image.voxel_size
-    lateral = None if voxel_size is None else voxel_size[-2:]
-    if arguments.pixel_size is not None:
-        lateral = (arguments.pixel_size, arguments.pixel_size)
-    if lateral is not None:
-        axial = voxel_size[0] if voxel_size is not None and len(voxel_size) == 3 else None
-        voxel_size = lateral if "Z" not in axes else None if axial is None else (axial, *lateral)
-    else:
-        voxel_size = None
-    image = replace(image, axes=axes, voxel_size=voxel_size)
-    return image if arguments.channel is None else _channel(image, arguments.channel)
-
-
-def _as_frames_image(image: Image) -> Image:
-    """Drop channel and plane axes of length one, or say which one to choose."""
+    image = _one_of(_one_of(image, "C", arguments.channel), "Z", arguments.plane)
     frames = as_frames(image)
-    series = "T" in image.axes
-    return replace(
-        image,
-        data=frames if series else frames[0],
-        axes="TYX" if series else "YX",
-        voxel_size=None if image.voxel_size is None else image.voxel_size[-2:],
-    )
+    if "T" in image.axes:
+        return replace(image, data=frames, axes="TYX", voxel_size=size)
+    return replace(image, data=frames[0], axes="YX", voxel_size=size)
 
 
-def _channel(image: Image, number: int) -> Image:
-    count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if number > count:
-        raise InputError(f"{image.name} has {count} channel(s), not {number}; choose 1 to {count}.")
-    if "C" not in image.axes:
+def _one_of(image: Image, letter: str, index: int | None) -> Image:
+    """Take one channel (C) or plane (Z), counted from 0, or the only one."""
+    count = image.data.shape[image.axes.index(letter)] if letter in image.axes else 1
+    if index is None:
+        if count > 1:
+            return image
+        index = 0
+    if index >= count:
+        what = "channel" if letter == "C" else "plane"
+        raise InputError(
+            f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
+            f"is none of number {index}; choose another --{what}."
+        )
+    if letter not in image.axes:
         return image
-    axis = image.axes.index("C")
     return replace(
         image,
-        data=image.data.take(number - 1, axis),
-        axes=image.axes.replace("C", ""),
-        channel_names=image.channel_names[number - 1 : number],
+        data=image.data.take(index, image.axes.index(letter)),
+        axes=image.axes.replace(letter, ""),
+        channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
     )
 
 
