@@ -123,8 +123,10 @@ def transfer_of_images(
     kernel = _highpass(cutoff)
     parts = [_image_blocks(window, offset, kernel) for window in _windows(chosen)]
     blocks = _Blocks(
-        *(np.concatenate([getattr(p, field) for p in parts]) for field in _BLOCK_FIELDS),
-        dilution=parts[0].dilution,
+        np.concatenate([part.signal for part in parts]),
+        np.concatenate([part.variance for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+        parts[0].dilution,
     )
     scale, correlation = _correlation_scale(chosen, kernel)
     if scale != 1:
@@ -134,9 +136,6 @@ def transfer_of_images(
             "frequencies lack it; take it as rough, or calibrate on the camera's original pixels."
         )
     return _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
-
-
-_BLOCK_FIELDS = ("signal", "variance", "weight")
 
 
 def _image_blocks(window: FloatArray, offset: float, kernel: FloatArray) -> _Blocks:
@@ -180,7 +179,8 @@ def _highpass(cutoff: float) -> FloatArray:
     taper = np.blackman(_TAPS + 2)[1:-1]
     kernel: FloatArray = ideal[core, core] * taper[:, None] * taper[None, :]
     kernel -= kernel.mean()
-    return kernel / np.sqrt(np.sum(kernel**2))
+    kernel /= np.sqrt(np.sum(kernel**2))
+    return kernel
 
 
 def _dilution(kernel: FloatArray, side: int) -> float:
@@ -284,8 +284,8 @@ def transfer_of_series(
     level, level_error = _darkest_level_of_series(frames)
     # A few pairs are enough to know how much change is noise.
     few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES // 2)]
-    line = None
-    for some in (few, few, pairs):
+    line = _fit_line(_series_blocks(frames, few, kernel, level, None))
+    for some in (few, pairs):
         blocks = _series_blocks(frames, some, kernel, level, line)
         line = _fit_line(blocks)
     if offset is None:
@@ -345,7 +345,8 @@ def _without_drift(difference: FloatArray, mean: FloatArray) -> FloatArray:
     """Take out what bleaching, lamp and offset drift do: a line in the mean."""
     centred = mean - mean.mean()
     slope = np.vdot(difference, centred) / max(float(np.vdot(centred, centred)), 1e-12)
-    return difference - difference.mean() - slope * centred
+    without: FloatArray = difference - difference.mean() - slope * centred
+    return without
 
 
 def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> NDArray[np.bool_]:
