@@ -261,7 +261,7 @@ def test_separability_takes_the_median_of_each_separation_and_skips_single_lines
 def test_smallest_resolved_needs_all_wider_ones_too():
     assert smallest_resolved({0.1: 0.5, 0.2: 0.1, 0.3: 0.4, 0.4: 0.9}) == 0.3
     assert smallest_resolved({0.1: 0.0, 0.2: 0.1}) == np.inf
-    assert smallest_resolved({0.1: 0.9, 0.2: float("nan")}) == np.inf
+    assert smallest_resolved({0.1: 0.9, 0.2: float("nan")}) == 0.1
 
 
 @needs_reference

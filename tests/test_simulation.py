@@ -73,7 +73,7 @@ def test_raw_minus_noise_free_has_the_variance_of_the_camera():
     noise = NoiseModel(offset=100, gain=2.0, read_variance=9.0)
     sample = simulate("mesh", shape=(256, 256), photons=50, noise=noise, seed=1)
     residual = sample.raw - (100 + 2.0 * sample.noise_free)
-    expected = 4.0 * sample.noise_free + 9.0 + 1 / 12
+    expected = 4.0 * sample.noise_free + 9.0
 
     assert abs(residual.mean()) < 4 * np.sqrt(expected.mean() / residual.size)
     # The mean of n squared near-normal values of variance 1 has a standard error of sqrt(2/n).
@@ -85,7 +85,7 @@ def test_camera_follows_the_photon_transfer_line():
     rng = np.random.default_rng(0)
     for electrons in (0.0, 3.0, 40.0, 500.0):
         counts = camera(np.full(100_000, electrons), noise, rng).astype(float)
-        variance = 2.5**2 * electrons + 6.0 + 1 / 12
+        variance = 2.5**2 * electrons + 6.0
         assert counts.mean() == pytest.approx(
             100 + 2.5 * electrons, abs=5 * np.sqrt(variance / 1e5)
         )

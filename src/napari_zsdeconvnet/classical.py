@@ -6,6 +6,7 @@ camera's pixel, is blurred by the PSF and averaged over 2x2 pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,15 @@ class Iteration:
     estimate: FloatImage
     reblurred: FloatImage
     chi_square: float
+
+    @property
+    def explains_image(self) -> bool:
+        """Whether the residual is no larger than noise: the discrepancy principle.
+
+        Two standard errors of the chi-square are granted, as the noise of this very image may
+        be above its average; without them it might never come so far.
+        """
+        return self.chi_square <= 1 + 2 * math.sqrt(2 / self.reblurred.size)
 
 
 def iterate_richardson_lucy(
@@ -133,7 +143,7 @@ def richardson_lucy(
         Offset, gain and read variance of the camera.
     iterations
         How many. By default the discrepancy principle decides: the first at which the
-        residual is no larger than the noise (chi-square of 1), or 200 at most.
+        residual is no larger than the noise (`Iteration.explains_image`), or 200 at most.
     upsampling
         Output pixels per raw pixel and axis.
 
@@ -155,7 +165,7 @@ def richardson_lucy(
     for step in iterate_richardson_lucy(image, psf, noise, upsampling=upsampling):
         if step.number == (iterations or MAX_ITERATIONS):
             break
-        if iterations is None and step.chi_square <= 1:
+        if iterations is None and step.explains_image:
             break
     return step.estimate
 

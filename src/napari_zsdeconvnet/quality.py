@@ -480,7 +480,7 @@ def smallest_resolved(dips: dict[float, float], dip: float = RAYLEIGH_DIP) -> fl
     Parameters
     ----------
     dips
-        From `two_line_separability`.
+        From `two_line_separability`; what is NaN was not measured and is passed over.
     dip
         From which depth on two lines count as resolved; by default Rayleigh's.
 
@@ -491,9 +491,10 @@ def smallest_resolved(dips: dict[float, float], dip: float = RAYLEIGH_DIP) -> fl
     """
     smallest = float("inf")
     for distance in sorted(dips, reverse=True):
-        if not dips[distance] >= dip:
+        if dips[distance] < dip:
             break
-        smallest = distance
+        if dips[distance] >= dip:
+            smallest = distance
     return smallest
 
 

@@ -28,6 +28,9 @@ UPSAMPLING = 2
 BRIGHT_PERCENTILE = 99.9
 """The percentile of the noise-free image that `photons` speaks of."""
 
+ROUNDING_VARIANCE = 1 / 12
+"""Of a number that is rounded to a whole one, in counts squared."""
+
 PATH_STEP = 0.25
 """Distance of neighbouring points of a drawn line, in fine pixels."""
 
@@ -222,7 +225,8 @@ def camera(
     """Record an expected number of electrons: shot noise, gain, read noise, offset, rounding.
 
     The result has the mean ``offset + gain * electrons`` and the variance
-    ``gain**2 * electrons + read_variance``, to which rounding adds 1/12.
+    ``gain**2 * electrons + read_variance``. The variance of 1/12 that rounding adds counts
+    toward the read variance, as it does in every measurement of it; there is no less.
 
     Parameters
     ----------
@@ -248,7 +252,8 @@ def camera(
     if not np.all(np.isfinite(electrons)) or np.any(electrons < 0):
         raise InputError("Expected electrons must be finite and not negative.")
     counts = noise.offset + noise.gain * rng.poisson(electrons)
-    counts += rng.normal(scale=np.sqrt(noise.read_variance), size=counts.shape)
+    before_rounding = max(noise.read_variance - ROUNDING_VARIANCE, 0.0)
+    counts += rng.normal(scale=np.sqrt(before_rounding), size=counts.shape)
     return np.asarray(np.clip(np.rint(counts), 0, 65535), dtype=np.uint16)
 
 
