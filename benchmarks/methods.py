@@ -1,0 +1,186 @@
+"""The methods that the benchmark compares; each makes two images of both exposures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_zsdeconvnet.classical import (
+    MAX_ITERATIONS,
+    Iteration,
+    iterate_richardson_lucy,
+)
+from napari_zsdeconvnet.quality import enlarge, score, truth_at_resolution
+from napari_zsdeconvnet.simulation import Sample
+
+PATIENCE = 10
+"""Iterations without a better score after which the best one counts as found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a method made of a sample.
+
+    Attributes
+    ----------
+    denoised, deconvolved
+        Of the first exposure, counts above the offset.
+    deconvolved_again
+        Of the second exposure. What is trained is trained on the first one only.
+    seconds, cpu_seconds
+        Of the first exposure, training included: by the clock, and of all threads together.
+    predict_seconds
+        Without the training; None for what is not trained.
+    note
+        What the table should say beside the figures.
+    """
+
+    denoised: NDArray[np.floating]
+    deconvolved: NDArray[np.floating]
+    deconvolved_again: NDArray[np.floating]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    predict_seconds: float | None = None
+    note: str = ""
+
+
+class _Stopwatch:
+    """Time by the clock and of the processor, with pauses."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = 0.0
+
+    def __enter__(self) -> _Stopwatch:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._wall
+        self.cpu_seconds += time.process_time() - self._cpu
+
+
+def raw(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+    """Take the raw image as it is, and enlarge it by bicubic interpolation."""
+    watch = _Stopwatch()
+    first, second = (
+        image - float(sample.noise.offset) for image in (sample.raw, sample.second_exposure)
+    )
+    with watch:
+        enlarged = enlarge(first)
+    return Output(first, enlarged, enlarge(second), watch.seconds, watch.cpu_seconds)
+
+
+def richardson_lucy_best(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+    """Stop at the iteration that comes closest to the truth, which no user could know."""
+    target = truth_at_resolution(sample.truth, 0.1, sample.pixel_size / 2)
+    border = min(32, sample.truth.shape[0] // 8)
+
+    def worth(step: Iteration) -> float:
+        return score(step.estimate, target, border=border).psnr
+
+    best, watch = _iterate(sample, sample.raw, worth)
+    again, _ = _iterate(sample, sample.second_exposure, worth)
+    return _classical(best, again, watch)
+
+
+def richardson_lucy_rule(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+    """Stop as soon as the residual is no larger than the noise."""
+
+    def worth(step: Iteration) -> float:
+        return float(step.explains_image)
+
+    best, watch = _iterate(sample, sample.raw, worth, enough=1.0)
+    again, _ = _iterate(sample, sample.second_exposure, worth, enough=1.0)
+    return _classical(best, again, watch)
+
+
+def _iterate(
+    sample: Sample,
+    image: NDArray[np.integer],
+    worth: Callable[[Iteration], float],
+    enough: float = float("inf"),
+) -> tuple[Iteration, _Stopwatch]:
+    """Keep the iteration of the greatest worth; what the judging takes is not timed."""
+    watch = _Stopwatch()
+    steps = iterate_richardson_lucy(image, sample.psf, sample.noise)
+    best, greatest = None, -float("inf")
+    seconds = cpu_seconds = 0.0
+    while True:
+        with watch:
+            step = next(steps)
+        value = worth(step)
+        if best is None or value > greatest:
+            best, greatest = step, value
+            seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
+        patient = enough == float("inf") and step.number - best.number >= PATIENCE
+        if greatest >= enough or patient or step.number == MAX_ITERATIONS:
+            break
+    if greatest < enough < float("inf"):
+        best, seconds, cpu_seconds = step, watch.seconds, watch.cpu_seconds
+    watch.seconds, watch.cpu_seconds = seconds, cpu_seconds
+    return best, watch
+
+
+def _classical(best: Iteration, again: Iteration, watch: _Stopwatch) -> Output:
+    return Output(
+        best.reblurred,
+        best.estimate,
+        again.estimate,
+        watch.seconds,
+        watch.cpu_seconds,
+        note=f"{best.number} iterations",
+    )
+
+
+def _trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
+    def method(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+        import napari_zsdeconvnet as zs
+
+        watch, predicting = _Stopwatch(), _Stopwatch()
+        with watch:
+            run = zs.train(
+                sample.raw,
+                sample.psf,
+                sample.noise,
+                voxel_size=(sample.pixel_size, sample.pixel_size),
+                preset=preset,
+                steps=steps,
+                seed=seed,
+                device=device,
+                preview_every=0,
+            )
+            last = None
+            for progress in run:
+                last = progress
+            model = run.model
+            with predicting:
+                result = model.predict(sample.raw, device=device)
+        again = model.predict(sample.second_exposure, device=device)
+        return Output(
+            result.denoised,
+            result.deconvolved,
+            again.deconvolved,
+            watch.seconds,
+            watch.cpu_seconds,
+            predicting.seconds,
+            note=last.device if last else "",
+        )
+
+    method.__doc__ = f"Train the preset {preset} on the first exposure alone; predict both."
+    return method
+
+
+METHODS: dict[str, Callable[[Sample, int | None, int, str], Output]] = {
+    "raw": raw,
+    "RL best": richardson_lucy_best,
+    "RL rule": richardson_lucy_rule,
+    "fast": _trained("fast"),
+    "paper": _trained("paper"),
+}
+"""Names to methods; "RL" is Richardson-Lucy."""
+
+TRAINED = ("fast", "paper")

@@ -1,0 +1,183 @@
+"""Turn results into tables and a picture, and set them into a page of the documentation."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import Case
+from PIL import Image
+
+from napari_zsdeconvnet.pictures import side_by_side
+
+Result = dict[str, Any]
+
+COLUMNS: dict[str, tuple[str, Callable[[Result], str]]] = {}
+
+
+def _column(title: str, key: str, pattern: str) -> None:
+    def text(result: Result) -> str:
+        value = result.get(key)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        return "none" if value == math.inf else format(value, pattern)
+
+    COLUMNS[title] = (key, text)
+
+
+_column("denoised PSNR", "denoised_psnr", ".1f")
+_column("denoised SSIM", "denoised_ssim", ".3f")
+_column("PSNR", "psnr", ".1f")
+_column("SSIM", "ssim", ".3f")
+_column("second exposure PSNR", "psnr_second_exposure", ".1f")
+_column("filament, nm", "filament_nm", ".0f")
+_column("two lines, nm", "two_lines_nm", ".0f")
+_column("FRC, nm", "frc_nm", ".0f")
+_column("flux error, %", "flux_error", "+.1f")
+_column("time, s", "seconds", ".1f")
+_column("CPU time, s", "cpu_seconds", ".1f")
+_column("memory, MiB", "peak_memory_mib", ".0f")
+
+
+def full_table(results: Sequence[Result]) -> str:
+    """Put one result in a row, phantoms and photons in their order."""
+    rows = []
+    for result in results:
+        case = result["case"]
+        derived = {**result, "flux_error": 100 * (result["flux_ratio"] - 1)}
+        method = label(result)
+        if "iterations" in result["note"]:
+            method += f" ({result['note']})"
+        cells = [text(derived) for _, text in COLUMNS.values()]
+        rows.append([case["phantom"], f"{case['photons']:g}", method, *cells])
+    return table(["phantom", "photons", "method", *COLUMNS], rows)
+
+
+def summary_table(results: Sequence[Result]) -> str:
+    """Average over the phantoms each method that has seen all phantoms of its light."""
+    groups: dict[tuple[float, str], dict[str, Result]] = {}
+    for result in results:
+        if result["case"]["phantom"] != "reference":
+            key = (result["case"]["photons"], label(result))
+            groups.setdefault(key, {})[result["case"]["phantom"]] = result
+    phantoms = {result["case"]["phantom"] for result in results} - {"reference"}
+    rows = []
+    for (photons, method), found in sorted(groups.items(), key=lambda group: group[0][0]):
+        if len(found) < len(phantoms):
+            continue
+        means = [
+            np.mean([result[key] for result in found.values()])
+            for key in ("denoised_psnr", "denoised_ssim", "psnr", "ssim", "seconds")
+        ]
+        patterns = (".1f", ".3f", ".1f", ".3f", ".1f")
+        cells = [format(mean, pattern) for mean, pattern in zip(means, patterns, strict=True)]
+        rows.append([f"{photons:g}", method, str(len(found)), *cells])
+    header = ["photons", "method", "phantoms", "denoised PSNR", "denoised SSIM", "PSNR", "SSIM"]
+    return table([*header, "time, s"], rows)
+
+
+def label(result: Result) -> str:
+    """Name a method with its steps of training."""
+    return Case(**result["case"]).label
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Say in a sentence what computed."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def set_section(page: Path, name: str, text: str, *, title: str) -> None:
+    """Replace the part of a page between the marks of a name, or add it at the end."""
+    begin, end = f"<!-- {name}: generated, begin -->", f"<!-- {name}: generated, end -->"
+    old = page.read_text() if page.is_file() else f"# {title}\n"
+    section = f"{begin}\n\n{text.strip()}\n\n{end}"
+    if begin in old and end in old:
+        before, _, rest = old.partition(begin)
+        after = rest.partition(end)[2]
+        new = before + section + after
+    else:
+        new = f"{old.rstrip()}\n\n{section}\n"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(new)
+
+
+def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) -> bool:
+    """Write one picture: phantoms below each other, methods side by side.
+
+    Parameters
+    ----------
+    path
+        PNG to write.
+    results
+        Of which those of the given photons are drawn, where their images are still there.
+    folder
+        Where the images of the cases lie.
+    photons
+        Which results to show.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to draw.
+    """
+    rows: dict[str, list[tuple[Result, Path]]] = {}
+    for result in results:
+        images = folder / f"{result['name']}.npz"
+        wanted = result["case"]["photons"] == photons and result["case"]["method"] != "raw"
+        if wanted and images.is_file():
+            rows.setdefault(result["case"]["phantom"], []).append((result, images))
+    columns = max((len(row) for row in rows.values()), default=0)
+    strips = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for phantom, row in rows.items():
+            panels, captions = [], []
+            with np.load(row[0][1]) as first:
+                truth = first["truth"]
+                panels.append(first["raw"])
+                captions.append(f"{phantom}\nraw, {photons:g} photons")
+            for result, images in row:
+                with np.load(images) as crops:
+                    panels.append(crops["deconvolved"])
+                scores = f"{result['psnr']:.1f} dB, {result['ssim']:.3f}"
+                captions.append(f"{label(result)}\n{scores}")
+            panels.append(truth)
+            captions.append("truth\nat 100 nm")
+            # An equal number of panels in every strip, so that the columns line up.
+            while len(panels) < columns + 2:
+                panels.append(np.zeros_like(truth))
+                captions.append("")
+            strip = Path(temporary) / f"{phantom}.png"
+            side_by_side(panels, captions, strip, pixel_sizes=0.0313, panel_width=260)
+            with Image.open(strip) as picture:
+                strips.append(picture.convert("RGB"))
+    if not strips:
+        return False
+    canvas = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)))
+    top = 0
+    for strip in strips:
+        canvas.paste(strip, (0, top))
+        top += strip.height
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path)
+    return True
