@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import tifffile
 
 from napari_zsdeconvnet import commands, training
-from napari_zsdeconvnet.cli import main
+from napari_zsdeconvnet.cli import _parser, main
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import read_image, write_image
 from napari_zsdeconvnet.model import Model
@@ -21,6 +22,7 @@ from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.simulation import simulate
 
+DOCS = Path(__file__).parents[1] / "docs" / "command_line.md"
 PIXEL = 0.0626
 OPTICS = ["--na", "1.3", "--wavelength", "0.525"]
 CAMERA = ["--offset", "100", "--gain", "1", "--read-variance", "4"]
@@ -118,6 +120,16 @@ class TestHelp:
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2
+
+    def test_every_line_in_the_docs_can_be_typed(self):
+        lines = [
+            shlex.split(line.split("|")[0])[1:]
+            for line in DOCS.read_text(encoding="utf-8").splitlines()
+            if line.startswith("zsdeconvnet ")
+        ]
+        assert len(lines) > 15
+        for arguments in lines:
+            _parser().parse_args(arguments)
 
 
 class TestErrors:
