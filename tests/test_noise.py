@@ -358,6 +358,19 @@ class TestOneImage:
         # Averaging two pixels halves the variance of each.
         assert noise.gain == pytest.approx(0.5, rel=0.25)
 
+    def test_filled_corners_are_left_out_and_told(self):
+        image = expose(200 * phantom("filaments", 5), 6)
+        image[:, :150] = 97
+        noise = NoiseModel.from_image(image)
+        assert noise.offset == pytest.approx(100, abs=0.3)
+        assert noise.gain == pytest.approx(1, rel=0.1)
+        assert any("filled with one value" in warning for warning in noise.warnings)
+        mask = square(image.shape, 60, 120)
+        assert any("filled" in warning for warning in fit_background(image, mask).warnings)
+        image[:, :500] = 97
+        with pytest.raises(InputError, match="filled in"):
+            NoiseModel.from_image(image)
+
     def test_no_signal_no_gain(self):
         for seed in range(12):
             blank = expose(np.full((256, 256), 3.0), seed)
@@ -423,9 +436,19 @@ class TestSeries:
         frames = np.stack([expose(signal, rng) for _ in range(20)])
         assert NoiseModel.from_series(frames, offset=100).gain == pytest.approx(1, rel=0.05)
 
+    def test_filled_borders_are_left_out(self):
+        signal = 200 * phantom("cells", 11, 256)
+        frames = np.stack([expose(signal, t) for t in range(10)])
+        frames[:, :40] = 0
+        noise = NoiseModel.from_series(frames, offset=100)
+        assert noise.gain == pytest.approx(1, rel=0.05)
+        assert noise.read_variance == pytest.approx(4 + ROUNDING, rel=0.1)
+        assert any("filled with one value" in warning for warning in noise.warnings)
+        assert NoiseModel.from_series(frames).offset == pytest.approx(100, abs=0.5)
+
     def test_error_is_honest(self):
         fits = []
-        for seed in range(40):
+        for seed in range(24):
             signal = 100 * phantom("cells", seed % 5, 128)
             frames = np.stack([expose(signal, 1000 * seed + t) for t in range(6)])
             fits.append(transfer_of_series(frames, 100.0))
@@ -521,6 +544,11 @@ class TestRecordings:
         vanishes_at = noise.offset - noise.read_variance / noise.gain
         assert vanishes_at == pytest.approx(95.8, abs=1)
         assert any("share noise" in warning for warning in noise.warnings)
+
+    def test_deskewed_cell_is_told(self):
+        stack = recording("volume/lls_cell_deskewed.tif")
+        noise = NoiseModel.from_image(stack[32])
+        assert any("filled with one value" in warning for warning in noise.warnings)
 
     def test_rna_spots(self):
         image = recording("widefield2d/terra_rna_spots.tif")

@@ -111,6 +111,9 @@ def fit_background(
     read_variance = float(np.sum(residual**2) / degrees)
     squares = np.where(inside, residual**2 - read_variance, 0.0)
 
+    padding = float(np.mean(filled(region[0])[inside[0]])) if inside[0].any() else 0.0
+    if padding > 0:
+        warnings.append(filled_warning(padding, "the background region"))
     warnings += _doubt_region(residual, inside, read_variance, slope_variance, gain)
     warnings += _doubt_camera(values, read_variance, pixels.dtype.kind in "ui")
     edges, counts = _histogram(values, offset, read_variance)
@@ -156,6 +159,35 @@ def neighbour_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tu
 
     axis = max((1, 2), key=lambda candidate: abs(correlation(candidate, 1)))
     return correlation(axis, 1), correlation(axis, 2)
+
+
+def filled(image: NDArray[Any], side: int = 8) -> NDArray[np.bool_]:
+    """Mark squares in which all pixels are equal, as no camera leaves them.
+
+    Deskewing, rotating and registering fill the corners they leave empty with one value.
+
+    Parameters
+    ----------
+    image
+        Axes ``(Y, X)``.
+    side
+        Side of the squares, pixels; a margin narrower than that is not looked at.
+    """
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    marked = np.zeros(image.shape, dtype=bool)
+    squares = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    flat = squares.max(axis=(1, 3)) == squares.min(axis=(1, 3))
+    marked[: rows * side, : columns * side] = flat.repeat(side, axis=0).repeat(side, axis=1)
+    return marked
+
+
+def filled_warning(share: float, what: str) -> str:
+    """Say that part of an image was never recorded."""
+    return (
+        f"{share:.1%} of {what} is filled with one value, as deskewing, rotating and registering "
+        "leave it; such images carry interpolated noise, so calibrate on the camera's original "
+        "pixels where there are any."
+    )
 
 
 def is_structure(near: float, far: float) -> bool:

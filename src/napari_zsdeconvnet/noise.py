@@ -20,7 +20,7 @@ from scipy.special import chdtri
 from .background import BackgroundFit, fit_background
 from .errors import InputError
 from .images import as_frames, check_pixels
-from .photon_transfer import PhotonTransfer, transfer_of_images, transfer_of_series
+from .photon_transfer import MOST_FRAMES, PhotonTransfer, transfer_of_images, transfer_of_series
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 
@@ -178,7 +178,8 @@ class NoiseModel:
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_images(frames, offset, cutoff)
-        source = "one image" if len(frames) == 1 else f"{len(frames)} single images"
+        seen = min(len(frames), MOST_FRAMES)
+        source = "one image" if seen == 1 else f"{seen} single images"
         darkest = ", the offset from its darkest part" if offset is None else ""
         return cls._from_transfer(
             transfer,

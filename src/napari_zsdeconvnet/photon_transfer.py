@@ -20,10 +20,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.signal import fftconvolve
 
-from .background import correlated_noise, is_structure, neighbour_correlation
+from .background import (
+    correlated_noise,
+    filled,
+    filled_warning,
+    is_structure,
+    neighbour_correlation,
+)
 from .errors import InputError
 
 FloatArray = NDArray[np.float64]
@@ -31,13 +37,15 @@ FloatArray = NDArray[np.float64]
 NYQUIST_CUTOFF = 0.5
 """Cycles per pixel beyond which an image sampled at Nyquist's rate holds noise alone."""
 
+MOST_FRAMES = 8
+"""So many frames of a stack are looked at one by one."""
+
 _TAPS = 31  # width of the high-pass filter, pixels
 _BLOCK = 8  # side of a block, pixels
 _DARK_BLOCK = 16  # side of a block in which darkness is looked for
 _SMALLEST = 64  # pixels; a smaller frame has too few blocks for a line
 _WINDOW = 1024  # large frames are taken in windows of this side, to bound memory
 _MOST_WINDOWS = 16
-_MOST_FRAMES = 8
 _SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
 _CORRELATED = 0.1
 _MOVED = 4.5  # standard deviations of the local mean difference
@@ -112,7 +120,10 @@ def transfer_of_images(
         )
     _check_size(frames, name)
     warnings: list[str] = []
-    chosen = frames[_spread(len(frames), _MOST_FRAMES)]
+    chosen = frames[_spread(len(frames), MOST_FRAMES)]
+    padding = float(np.mean([filled(frame).mean() for frame in chosen]))
+    if padding > 0:
+        warnings.append(filled_warning(padding, name))
     offset_error = None
     if offset is None:
         offset, offset_error = _darkest_level_of_images(chosen)
@@ -122,6 +133,7 @@ def transfer_of_images(
         )
     kernel = _highpass(cutoff)
     parts = [_image_blocks(window, offset, kernel) for window in _windows(chosen)]
+    _check_blocks(sum(len(part.signal) for part in parts), name)
     blocks = _Blocks(
         np.concatenate([part.signal for part in parts]),
         np.concatenate([part.variance for part in parts]),
@@ -145,7 +157,23 @@ def _image_blocks(window: FloatArray, offset: float, kernel: FloatArray) -> _Blo
     mean = fftconvolve(signal, kernel**2, mode="valid")
     signals = _block_means(mean, _BLOCK).ravel()
     variances = _block_means(noise**2, _BLOCK).ravel()
-    return _Blocks(signals, variances, np.ones_like(signals), _dilution(kernel, _BLOCK))
+    trim = kernel.shape[0] // 2
+    recorded = _recorded(window)[trim:-trim, trim:-trim].astype(np.float64)
+    kept = _block_means(recorded, _BLOCK).ravel() == 1
+    return _Blocks(
+        signals[kept], variances[kept], np.ones(int(kept.sum())), _dilution(kernel, _BLOCK)
+    )
+
+
+def _recorded(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark pixels out of the filter's reach of any that were filled in."""
+    padding = filled(image)
+    if not padding.any():
+        return ~padding
+    # A square that is filled in part is not marked itself, hence one more on each side.
+    reach = 2 * _BLOCK + _TAPS
+    reached: NDArray[np.bool_] = maximum_filter(padding, reach)
+    return ~reached
 
 
 def _windows(frames: NDArray[Any]) -> Iterator[FloatArray]:
@@ -198,6 +226,9 @@ def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
     shape = frames.shape[1:]
     white = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 2 == 0
     levels: list[FloatArray] = []
+    recorded = np.concatenate(
+        [_block_means(_recorded(frame).astype(np.float64), _DARK_BLOCK).ravel() for frame in frames]
+    )
     for chooser in (white, ~white):
         chosen_by, measured = (
             np.concatenate(
@@ -205,7 +236,8 @@ def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
             )
             for half in (chooser, ~chooser)
         )
-        darkest = np.argsort(chosen_by)[: max(len(chosen_by) // 50, 4)]
+        chosen_by = np.where(recorded == 1, chosen_by, np.inf)
+        darkest = np.argsort(chosen_by)[: max(int((recorded == 1).sum()) // 50, 4)]
         levels.append(2 * measured[darkest])
     values = np.concatenate(levels)
     return float(values.mean()), float(values.std() / np.sqrt(len(values)))
@@ -221,8 +253,10 @@ def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float,
     scales, correlations = [], []
     for window in _windows(frames):
         means = _block_means(window, _DARK_BLOCK)
-        dark = means <= np.quantile(means, 0.1)
-        inside = _enlarge(dark)
+        recorded = _block_means(_recorded(window).astype(np.float64), _DARK_BLOCK) == 1
+        if not recorded.any():
+            continue
+        inside = _enlarge(recorded & (means <= np.quantile(means[recorded], 0.1)))
         cropped = window[: inside.shape[0], : inside.shape[1]]
         residual = np.where(inside, cropped - _enlarge(means), 0.0)
         near, far = neighbour_correlation(residual[None], inside[None])
@@ -233,6 +267,8 @@ def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float,
         inner = inside[edge:-edge, edge:-edge]
         beyond = np.mean(filtered[edge:-edge, edge:-edge][inner] ** 2) if inner.any() else np.nan
         scales.append(total / inside.sum() / beyond)
+    if not correlations:
+        return 1.0, 0.0
     near, far = np.median(np.array(correlations), axis=0)
     if near < _CORRELATED or is_structure(near, far) or not np.isfinite(scales).all():
         return 1.0, float(near)
@@ -281,9 +317,12 @@ def transfer_of_series(
     kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
 
     warnings = [] if white else [correlated_noise(correlation)]
+    padding = float(filled(frames[0]).mean())
+    if padding > 0:
+        warnings.append(filled_warning(padding, name))
     level, level_error = _darkest_level_of_series(frames)
     # A few pairs are enough to know how much change is noise.
-    few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES // 2)]
+    few = [pairs[index] for index in _spread(len(pairs), MOST_FRAMES // 2)]
     line = _fit_line(_series_blocks(frames, few, kernel, level, None))
     for some in (few, pairs):
         blocks = _series_blocks(frames, some, kernel, level, line)
@@ -311,15 +350,16 @@ def _series_blocks(
 ) -> _Blocks:
     """Sum noise and mean of all pairs over blocks; with a line known, without what moved."""
     trim = kernel.shape[0] // 2
+    recorded = _recorded(frames[0]) & _recorded(frames[-1])
     inner = (slice(trim, frames.shape[1] - trim), slice(trim, frames.shape[2] - trim))
     signal, variance, seen = (np.zeros(frames[0][inner].shape) for _ in range(3))
     for first, second in pairs:
         one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
         mean = (one + two) / 2 - level
         difference = _without_drift((two - one) / np.sqrt(2), mean)
-        still = np.ones(mean.shape, dtype=bool)
+        still = recorded
         if line is not None:
-            still = _standing_still(difference, mean, line)
+            still = recorded & _standing_still(difference, mean, line)
         still = still[inner]
         if kernel.size > 1:
             difference = fftconvolve(difference, kernel, mode="valid")
@@ -333,6 +373,7 @@ def _series_blocks(
     side = max(_BLOCK // int(np.sqrt(exposures)), 2)
     weight = _block_means(seen, side).ravel()
     kept = weight > 0
+    _check_blocks(int(kept.sum()), "frames")
     return _Blocks(
         _block_means(signal, side).ravel()[kept] / weight[kept],
         _block_means(variance, side).ravel()[kept] / weight[kept],
@@ -365,7 +406,7 @@ def _series_correlation(frames: NDArray[Any], pairs: list[tuple[int, int]]) -> f
 
     Zero where the correlation reaches two pixels on, for that is motion and no noise.
     """
-    few = [pairs[index] for index in _spread(len(pairs), _MOST_FRAMES)]
+    few = [pairs[index] for index in _spread(len(pairs), MOST_FRAMES)]
     values = []
     for first, second in few:
         one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
@@ -386,9 +427,12 @@ def _darkest_level_of_series(frames: NDArray[Any]) -> tuple[float, float]:
     halves = [
         uniform_filter(frames[start::2].mean(axis=0, dtype=np.float64), 3) for start in (0, 1)
     ]
+    recorded = _recorded(frames[0]) & _recorded(frames[-1])
+    if not recorded.any():
+        recorded = ~recorded
     levels = []
     for chooser, measured in (halves, halves[::-1]):
-        darkest = chooser <= np.quantile(chooser, 0.01)
+        darkest = recorded & (chooser <= np.quantile(chooser[recorded], 0.01))
         levels.append(measured[darkest])
     values = np.concatenate(levels)
     # The smoothing makes nine neighbours one.
@@ -490,6 +534,14 @@ def _check_size(frames: NDArray[Any], name: str) -> None:
         raise InputError(
             f"{name} is {height} x {width} pixels; a gain needs at least {_SMALLEST} x "
             f"{_SMALLEST}, so use a larger image or type the gain in."
+        )
+
+
+def _check_blocks(blocks: int, name: str) -> None:
+    if blocks < 10:
+        raise InputError(
+            f"{name} has only {blocks} blocks of {_BLOCK} x {_BLOCK} pixels that were recorded, "
+            "not filled in, and stand still; use another image or type the gain in."
         )
 
 
