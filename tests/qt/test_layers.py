@@ -10,10 +10,11 @@ from napari_zsdeconvnet._qt._layers import (
     channel_count,
     fit_contrast,
     layer_axes,
-    layer_frame,
     layer_image,
     layer_voxel_size,
+    read_frame,
     shapes_mask,
+    shown_frame,
 )
 from napari_zsdeconvnet.errors import InputError
 
@@ -106,9 +107,9 @@ def test_the_frame_is_the_one_the_sliders_show():
         data, axis_labels=("c", "t", "y", "x"), scale=(1, 0.5, 0.1, 0.1), translate=(0, 4, 0, 0)
     )
     viewer.dims.set_current_step(1, 2)
-    np.testing.assert_array_equal(layer_frame(layer, viewer, channel=1), data[1, 2])
+    assert shown_frame(layer, viewer, channel=1) == (1, 2)
     viewer.dims.set_current_step(0, 0)
-    np.testing.assert_array_equal(layer_frame(layer, viewer), data[0, 2])
+    np.testing.assert_array_equal(read_frame(layer, shown_frame(layer, viewer)), data[0, 2])
 
 
 PLACEMENTS = {
@@ -252,7 +253,7 @@ def test_overlapping_shapes_are_joined_and_cut_at_the_border():
 def test_shapes_outside_the_image_are_refused():
     layer = Image(np.zeros((20, 30)), name="raw")
     box = np.array([(50, 50), (50, 60), (60, 60), (60, 50)])
-    with pytest.raises(InputError, match="cover no pixel of 'raw'"):
+    with pytest.raises(InputError, match="The shapes in 'ROI' cover no pixel of 'raw'"):
         shapes_mask(Shapes([box], name="ROI"), layer)
     with pytest.raises(InputError, match="'ROI' holds no"):
         shapes_mask(Shapes(name="ROI", ndim=2), layer)

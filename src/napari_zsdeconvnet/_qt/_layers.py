@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import layers
-from napari.utils.transforms import CompositeAffine
+from napari.utils.transforms import Affine, CompositeAffine
 
+from .._samples import METADATA_KEY as METADATA_KEY  # the widgets know layers from here
 from ..errors import InputError
 from ..images import Image
 from ._state import unwrapped
@@ -21,17 +22,15 @@ if TYPE_CHECKING:
     import napari.viewer
     from numpy.typing import ArrayLike, NDArray
 
-METADATA_KEY = "napari-zsdeconvnet"
-
 _NAMES = {"time": "T", "frame": "T", "channel": "C", "slice": "Z", "plane": "Z"}
 _ELLIPSE_CORNERS = 96
 
 
-def layer_axes(layer: layers.Image) -> str:
+def layer_axes(layer: layers.Image, *, unlabelled: str = "TZ") -> str:
     """Return the layer's axes as letters, such as "TYX".
 
     The last two axes are Y and X. Of those before them the labels decide where they are
-    telling ("t", "C", "slice"); without labels the first is taken to be time, a second Z.
+    telling ("t", "C", "slice"); those without are named after the letters of `unlabelled`.
 
     Raises
     ------
@@ -40,20 +39,20 @@ def layer_axes(layer: layers.Image) -> str:
     """
     if layer.rgb:
         raise InputError(
-            f"layer {layer.name!r} is an RGB picture; split it into channels first "
+            f"Layer {layer.name!r} is an RGB picture; split it into channels first "
             "(right-click the layer, Split RGB) and choose one of them."
         )
     leading = [_letter(label) for label in layer.axis_labels[:-2]]
-    free = [letter for letter in "TZ" if letter not in leading]
+    free = [letter for letter in unlabelled if letter not in leading]
     if layer.ndim < 2 or leading.count("") > len(free):
         raise InputError(
-            f"layer {layer.name!r} has {layer.ndim} axes, which cannot be told apart; "
+            f"Layer {layer.name!r} has {layer.ndim} axes, which cannot be told apart; "
             "choose a layer with Y and X, and time before them if it is a series."
         )
     axes = "".join(letter or free.pop(0) for letter in leading) + "YX"
     if len(set(axes)) != len(axes):
         raise InputError(
-            f"layer {layer.name!r} has the axes {axes}, one of them twice; "
+            f"Layer {layer.name!r} has the axes {axes}, one of them twice; "
             "give its axes different names (layer.axis_labels)."
         )
     return axes
@@ -65,7 +64,9 @@ def channel_count(layer: layers.Image) -> int:
     return int(_pixels(layer).shape[axes.index("C")]) if "C" in axes else 1
 
 
-def layer_image(layer: layers.Image, *, channel: int | None = None) -> Image:
+def layer_image(
+    layer: layers.Image, *, channel: int | None = None, unlabelled: str = "TZ"
+) -> Image:
     """Return the layer's pixels with their axes and voxel size.
 
     Parameters
@@ -74,6 +75,8 @@ def layer_image(layer: layers.Image, *, channel: int | None = None) -> Image:
         Of a multiscale layer the full resolution is taken, of a lazy one all of it is read.
     channel : int, optional
         Which channel, where the layer has several.
+    unlabelled : str
+        As in `layer_axes`: "ZT" where a volume is expected rather than a time series.
 
     Returns
     -------
@@ -85,44 +88,50 @@ def layer_image(layer: layers.Image, *, channel: int | None = None) -> Image:
     InputError
         If the layer is RGB, its axes cannot be told or no channel was chosen out of several.
     """
-    axes = layer_axes(layer)
+    axes = layer_axes(layer, unlabelled=unlabelled)
     pixels = _pixels(layer)
     if "C" in axes:
         pixels = _one_channel(pixels, axes, channel, layer.name)
     return Image(
         np.asarray(pixels),
         axes.replace("C", ""),
-        voxel_size=layer_voxel_size(layer),
+        voxel_size=layer_voxel_size(layer, unlabelled=unlabelled),
         name=layer.name,
     )
 
 
-def layer_frame(
+def shown_frame(
     layer: layers.Image, viewer: napari.viewer.Viewer, *, channel: int | None = None
-) -> NDArray[Any]:
-    """Return the plane (Y, X) that the viewer's sliders show; only that plane is read.
+) -> tuple[int, ...]:
+    """Return where the viewer's sliders stand in the layer: one index per axis before Y, X.
 
     The channel is the given one, or else the one that the sliders show.
     """
     axes = layer_axes(layer)
-    pixels = _pixels(layer)
-    shown = layer.world_to_data(viewer.dims.point)[:-2]
+    shape = _pixels(layer).shape
+    point = layer.world_to_data(viewer.dims.point)[: len(shape) - 2]
     index = [
         int(np.clip(round(position), 0, length - 1))
-        for position, length in zip(shown, pixels.shape[:-2], strict=True)
+        for position, length in zip(point, shape[:-2], strict=True)
     ]
     if channel is not None and "C" in axes:
         index[axes.index("C")] = channel
-    return np.asarray(pixels[tuple(index)])
+    return tuple(index)
 
 
-def layer_voxel_size(layer: layers.Image) -> tuple[float, ...] | None:
+def read_frame(layer: layers.Image, index: tuple[int, ...]) -> NDArray[Any]:
+    """Return one plane (Y, X) of the layer; only that plane is read from a lazy one."""
+    return np.asarray(_pixels(layer)[index])
+
+
+def layer_voxel_size(layer: layers.Image, *, unlabelled: str = "TZ") -> tuple[float, ...] | None:
     """Return micrometres along the layer's Z, Y, X, or None where its scale is in pixels.
 
     A scale other than 1 on a layer without units is taken to be in micrometres, as most
     readers write it.
     """
-    spatial = [i for i, letter in enumerate(layer_axes(layer)) if letter in "ZYX"]
+    axes = layer_axes(layer, unlabelled=unlabelled)
+    spatial = [i for i, letter in enumerate(axes) if letter in "ZYX"]
     sizes = tuple(
         abs(float(layer.scale[i])) * _micrometres(layer.units[i], layer.name) for i in spatial
     )
@@ -171,14 +180,16 @@ def add_or_update(
     """
     viewer = unwrapped(viewer)
     data = np.asarray(data)
-    place = _placement(like, data.ndim, upsampling, origin)
+    place = placement(like, data.ndim, upsampling=upsampling, origin=origin)
     key = (str(like.unique_id), name)
     metadata = {**(metadata or {}), METADATA_KEY: key}
     layer = _find(viewer, lambda one: one.metadata.get(METADATA_KEY) == key)
     if layer is not None and layer.ndim == data.ndim:
         layer.data = data
         for attribute, value in place.items():
-            setattr(layer, attribute, value)
+            # Each makes napari lay out the whole scene anew: none is set in vain.
+            if not _same(getattr(layer, attribute), value):
+                setattr(layer, attribute, value)
         layer.metadata = metadata
         if reset_contrast:
             fit_contrast(layer)
@@ -191,15 +202,67 @@ def add_or_update(
     return layer
 
 
+def placement(
+    like: layers.Image, ndim: int, *, upsampling: int = 1, origin: tuple[float, float] = (0, 0)
+) -> dict[str, Any]:
+    """Return the arguments that lay a new layer of `ndim` axes over the pixels of `like`.
+
+    Parameters
+    ----------
+    like : napari.layers.Image
+        The layer to lie over; of its axes the last ones are taken, without channels.
+    ndim : int
+        Axes of the new layer.
+    upsampling : int
+        Pixels of the new layer per pixel of `like`, along Y and X.
+    origin : (float, float)
+        Pixel (y, x) of `like` at which the new layer begins.
+
+    Returns
+    -------
+    dict
+        scale, rotate, shear, translate, affine, units and axis_labels.
+    """
+    kept = list(range(like.ndim))
+    if ndim < like.ndim:
+        axes = layer_axes(like)
+        kept = [i for i in kept if axes[i] != "C"][-ndim:]
+    local = CompositeAffine(
+        scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate
+    )
+    if len(kept) < like.ndim:
+        local = local.set_slice(kept)
+    # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
+    first = np.zeros(ndim)
+    first[-2:] = np.asarray(origin) + (1 / upsampling - 1) / 2
+    scale = np.array(local.scale, dtype=float)
+    scale[-2:] /= upsampling
+    return {
+        "scale": scale,
+        "rotate": local.rotate,
+        "shear": local.shear,
+        "translate": local(first),
+        "affine": like.affine.set_slice(kept) if len(kept) < like.ndim else like.affine,
+        "units": tuple(like.units[i] for i in kept),
+        "axis_labels": tuple(like.axis_labels[i] for i in kept),
+    }
+
+
 def fit_contrast(layer: layers.Image) -> None:
     """Set the contrast limits to the bulk of the data, so that a few peaks do not hide it."""
     pixels = np.asarray(layer.data)
+    low, high = bulk(pixels)
+    layer.contrast_limits_range = (float(pixels.min()), max(float(pixels.max()), high))
+    layer.contrast_limits = (low, high)
+
+
+def bulk(pixels: NDArray[Any]) -> tuple[float, float]:
+    """Return the values between which nearly all pixels lie, the lower below the higher."""
     step = max(1, pixels.size // 500_000)
-    low, high, peak = np.percentile(pixels.ravel()[::step], [0.5, 99.8, 100])
-    if not high > low:
-        high = max(float(peak), float(low) + 1.0)
-    layer.contrast_limits_range = (float(pixels.min()), max(float(pixels.max()), float(high)))
-    layer.contrast_limits = (float(low), float(high))
+    low, high, peak = (
+        float(value) for value in np.percentile(pixels.ravel()[::step], [0.5, 99.8, 100])
+    )
+    return low, high if high > low else max(peak, low + 1.0)
 
 
 def shapes_mask(
@@ -230,7 +293,7 @@ def shapes_mask(
     ]
     if not outlines:
         raise InputError(
-            f"layer {shapes.name!r} holds no rectangle, ellipse or polygon; "
+            f"Layer {shapes.name!r} holds no rectangle, ellipse or polygon; "
             "draw one over empty background."
         )
     corners = np.concatenate(outlines)
@@ -243,7 +306,7 @@ def shapes_mask(
         mask |= _filled(outline - first, mask.shape)
     if not mask.any():
         raise InputError(
-            f"the shapes in {shapes.name!r} cover no pixel of {layer.name!r}; "
+            f"The shapes in {shapes.name!r} cover no pixel of {layer.name!r}; "
             "draw one over empty background inside the image."
         )
     return mask, part
@@ -264,11 +327,11 @@ def _one_channel(pixels: Any, axes: str, channel: int | None, name: str) -> Any:
     position = axes.index("C")
     count = pixels.shape[position]
     if channel is None and count > 1:
-        raise InputError(f"layer {name!r} has {count} channels; choose one of them.")
+        raise InputError(f"Layer {name!r} has {count} channels; choose one of them.")
     channel = channel or 0
     if not 0 <= channel < count:
         raise InputError(
-            f"layer {name!r} has no channel {channel}; choose one of 0 to {count - 1}."
+            f"Layer {name!r} has no channel {channel}; choose one of 0 to {count - 1}."
         )
     return pixels[(slice(None),) * position + (channel,)]
 
@@ -280,7 +343,7 @@ def _micrometres(unit: Any, name: str) -> float:
         return float((1 * unit).to("micrometer").magnitude)
     except Exception as error:  # pint raises a family of its own for what is not a length
         raise InputError(
-            f"layer {name!r} is measured in {unit} along Y or X, which is not a length; "
+            f"Layer {name!r} is measured in {unit} along Y or X, which is not a length; "
             "set its units to micrometre."
         ) from error
 
@@ -291,32 +354,12 @@ def _find(
     return next((one for one in viewer.layers if isinstance(one, layers.Image) and fits(one)), None)
 
 
-def _placement(
-    like: layers.Image, ndim: int, upsampling: int, origin: tuple[float, float]
-) -> dict[str, Any]:
-    kept = list(range(like.ndim))
-    if ndim < like.ndim:
-        axes = layer_axes(like)
-        kept = [i for i in kept if axes[i] != "C"][-ndim:]
-    local = CompositeAffine(
-        scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate
-    )
-    if len(kept) < like.ndim:
-        local = local.set_slice(kept)
-    # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
-    first = np.zeros(ndim)
-    first[-2:] = np.asarray(origin) + (1 / upsampling - 1) / 2
-    scale = np.array(local.scale, dtype=float)
-    scale[-2:] /= upsampling
-    return {
-        "scale": scale,
-        "rotate": local.rotate,
-        "shear": local.shear,
-        "translate": local(first),
-        "affine": like.affine.set_slice(kept) if len(kept) < like.ndim else like.affine,
-        "units": tuple(like.units[i] for i in kept),
-        "axis_labels": tuple(like.axis_labels[i] for i in kept),
-    }
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Affine):
+        return np.allclose(one.affine_matrix, other.affine_matrix)
+    if isinstance(one, np.ndarray):
+        return np.allclose(one, other)
+    return bool(one == other)
 
 
 def _outline(corners: NDArray[np.floating], kind: str) -> NDArray[np.floating]:

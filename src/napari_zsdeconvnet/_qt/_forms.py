@@ -1,0 +1,163 @@
+"""Pieces that the forms of several widgets are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, FloatSpinBox
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from ._choosers import ImageChooser
+
+WIDTH = 340
+"""Width in pixels that the widgets are laid out for."""
+
+
+class Panel(QWidget):
+    """A dock widget whose content scrolls when the window is too low for it.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        content = QWidget()
+        self.body = QVBoxLayout(content)
+        self.body.setContentsMargins(6, 6, 6, 6)
+        area = _Area()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
+        self.setMinimumWidth(WIDTH)
+
+
+class _Area(QScrollArea):
+    """Scrolls up and down only, so it is never narrower than content and scroll bar."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size below which the content would be cut off at its side."""
+        size = super().minimumSizeHint()
+        content, bar = self.widget(), self.verticalScrollBar()
+        if content is not None and bar is not None:
+            size.setWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
+        return size
+
+
+def number(
+    label: str,
+    value: float,
+    *,
+    unit: str,
+    tooltip: str,
+    minimum: float = 0.0,
+    maximum: float = 1e6,
+    step: float = 1.0,
+    decimals: int = 2,
+    absent: str = "",
+) -> FloatSpinBox:
+    """Return a box for a number that says its unit.
+
+    Parameters
+    ----------
+    label, tooltip, unit : str
+        What it is, in a word, in a plain sentence and in which unit.
+    value, minimum, maximum, step : float
+        As shown, in that unit.
+    decimals : int
+        Digits after the point.
+    absent : str
+        What to show in place of the smallest value, when that stands for "not known".
+    """
+    box = FloatSpinBox(label=label, min=minimum, max=maximum, step=step, tooltip=tooltip)
+    spin = box.native
+    spin.setDecimals(decimals)
+    box.value = value  # not before: it would be rounded to the digits of the step
+    spin.setSuffix(f" {unit}" if unit else "")
+    spin.setSpecialValueText(absent)
+    # A number is taken when it is complete, not after each digit.
+    spin.setKeyboardTracking(False)
+    return box
+
+
+def note(text: str = "") -> QLabel:
+    """Return a label for sentences: it wraps, and its text can be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
+    return label
+
+
+def heading(text: str) -> QLabel:
+    """Return a label that begins a part of a form."""
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    label.setContentsMargins(0, 6, 0, 0)
+    return label
+
+
+class Form(QWidget):
+    """Boxes under each other, their labels in one column.
+
+    magicgui's own container measures labels in another font than napari shows them in, and
+    they end up out of line.
+
+    Parameters
+    ----------
+    boxes : magicgui widgets
+        One row each.
+    """
+
+    def __init__(self, *boxes: Any) -> None:
+        super().__init__()
+        self._labels: dict[Any, QLabel] = {}
+        self._rows = QFormLayout(self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for box in boxes:
+            self.add(box)
+
+    def add(self, box: Any) -> None:
+        """Append a row: a box with its label, which hides with the box."""
+        label = QLabel("" if isinstance(box, CheckBox) else box.label)
+        label.setToolTip(box.tooltip)
+        self._rows.addRow(label, box.native)
+        self._labels[box.native] = label
+        box.native.installEventFilter(self)
+
+    def add_image(self, chooser: ImageChooser) -> None:
+        """Append the choice of an image, and of its channel where it has several."""
+        self.add(chooser.layer_box)
+        self.add(chooser.channel_box)
+        # Qt hides what moves into another window.
+        chooser.channel_box.visible = chooser.channel is not None
+
+    def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:
+        """Let a label come and go with its box."""
+        if event is not None and event.type() in (
+            QEvent.Type.ShowToParent,
+            QEvent.Type.HideToParent,
+        ):
+            label = self._labels.get(box)
+            if label is not None:
+                label.setVisible(event.type() == QEvent.Type.ShowToParent)
+        return False

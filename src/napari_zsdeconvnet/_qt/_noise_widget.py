@@ -1,0 +1,423 @@
+"""The dock widget *Noise calibration*: offset, gain and read variance of the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Shapes
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from ..errors import InputError
+from ..images import as_frames
+from ..noise import BackgroundFit, NoiseModel, fit_background
+from ._choosers import ImageChooser, alive, read_layer
+from ._forms import Form, Panel, heading, note
+from ._layers import layer_voxel_size, placement, read_frame, shapes_mask, shown_frame
+from ._noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues
+from ._notify import show_error
+from ._plots import BackgroundHistogram
+from ._state import ViewerState, unwrapped
+from ._workers import Job, once
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
+
+ROI_NAME = "Background ROI"
+PAUSE = 40  # milliseconds from a movement of the mouse to the measurement that follows it
+
+HINT = "Draw a box where the image is empty; offset and read variance follow as you move it."
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where to measure: a plane of a layer and the pixels of it that the shapes cover."""
+
+    layer: ImageLayer
+    index: tuple[int, ...]
+    mask: NDArray[np.bool_]
+    part: tuple[slice, slice]
+
+
+class NoiseWidget(Panel):
+    """Calibrates the noise of the camera that took an image of the viewer.
+
+    The result goes to the viewer's shared state, where the training finds it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are measured.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self._roi: Shapes | None = None
+        self._fit_job: Job[Any, BackgroundFit] | None = None
+        self._calibration: Job[Any, NoiseModel] | None = None
+        self._shared: NoiseModel | None = None
+        self._waiting = False  # the shapes have moved since the running measurement began
+        self._announce = False  # the mouse was let go, so a problem deserves a notification
+
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
+        self._timer.timeout.connect(self._measure)
+
+        self._build()
+        self._lay_out()
+
+        self.image.layer_box.changed.connect(self._on_moved)
+        self.image.channel_box.changed.connect(self._on_moved)
+        self.values.typed.connect(self._on_typed)
+        self._viewer.dims.events.current_step.connect(self._on_moved)
+        self._state.noise_changed.connect(self._on_noise_changed)
+        if self._state.noise is not None:
+            self.values.take(self._state.noise, (OFFSET, GAIN, READ_VARIANCE))
+        self._adopt_roi()
+        self._summarise()
+
+    def _build(self) -> None:
+        self.image = ImageChooser(
+            self._viewer, "The raw image, time series or dark stack to measure, in camera counts."
+        )
+        self.form = Form()
+        self.form.add_image(self.image)
+
+        self.draw_button = QPushButton("Draw background box")
+        self.draw_button.setToolTip(
+            f"Draw in the layer '{ROI_NAME}' (made if there is none). Rectangles, ellipses and "
+            "polygons count; several are taken together."
+        )
+        self.draw_button.clicked.connect(lambda: self.draw())
+        self.histogram = BackgroundHistogram(self._viewer)
+        self.histogram.setToolTip(
+            "How often each value occurs in the box, and the Gaussian that plain camera noise "
+            "of that mean and variance would give."
+        )
+        self.verdict = note(HINT)
+
+        self.image_button = QPushButton("This image")
+        self.image_button.setToolTip(
+            "Measure the gain in the frame shown, from its noise beyond the optical cutoff (to "
+            "about 25 %). Offset and read variance are measured as well where not known."
+        )
+        self.series_button = QPushButton("Time series")
+        self.series_button.setToolTip(
+            "Measure the gain from the differences of consecutive frames of the chosen layer "
+            "(to a few per cent from twenty frames)."
+        )
+        self.dark_button = QPushButton("Dark stack")
+        self.dark_button.setToolTip(
+            "Take the chosen layer for frames recorded without light, and measure offset and "
+            "read variance in it."
+        )
+        self.image_button.clicked.connect(lambda: self.calibrate_from_image())
+        self.series_button.clicked.connect(lambda: self.calibrate_from_series())
+        self.dark_button.clicked.connect(lambda: self.calibrate_from_dark())
+
+        self.values = NoiseValues()
+        self.summary = note()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        for button in (self.image_button, self.series_button, self.dark_button):
+            buttons.addWidget(button)
+        for widget in (
+            self.form,
+            heading("Empty background"),
+            self.draw_button,
+            self.histogram,
+            self.verdict,
+            heading("Or measure in"),
+        ):
+            self.body.addWidget(widget)
+        self.body.addLayout(buttons)
+        self.body.addWidget(heading("The camera"))
+        self.body.addWidget(self.values)
+        self.body.addWidget(self.summary)
+        self.body.addStretch(1)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if not alive(self):
+            return
+        self.image.reset_choices()
+        self._adopt_roi()
+
+    # ------------------------------------------------------------------ the background box
+
+    @property
+    def roi(self) -> Shapes | None:
+        """The layer that the background is drawn in, while the viewer has it."""
+        return self._roi if self._roi in self._viewer.layers else None
+
+    def draw(self) -> Shapes | None:
+        """Make or choose the layer for the background, with the mouse set to draw a box."""
+        layer = self.image.layer
+        if layer is None:
+            show_error(self._no_image())
+            return None
+        try:
+            roi = self.roi or self._new_roi(layer)
+        except InputError as error:
+            show_error(error)
+            return None
+        self._viewer.dims.ndisplay = 2
+        self._viewer.layers.selection.active = roi
+        roi.mode = "add_rectangle"
+        return roi
+
+    def _new_roi(self, layer: ImageLayer) -> Shapes:
+        roi = Shapes(
+            ndim=2,
+            name=ROI_NAME,
+            face_color="transparent",
+            edge_color="yellow",
+            edge_width=max(1.0, min(layer.data.shape[-2:]) / 250),
+            **placement(layer, 2),
+        )
+        self._viewer.add_layer(roi)
+        self._adopt_roi()
+        return roi
+
+    def _adopt_roi(self) -> None:
+        """Listen to the background layer, which an earlier widget may have made."""
+        if self.roi is not None:
+            return
+        self._roi = next(
+            (
+                one
+                for one in self._viewer.layers
+                if isinstance(one, Shapes) and one.name == ROI_NAME
+            ),
+            None,
+        )
+        if self._roi is not None:
+            self._roi.events.data.connect(self._on_drawn)
+            # While a shape is dragged the layer tells of nothing but its repainting.
+            self._roi.events.set_data.connect(self._on_moved)
+            self._on_moved()
+
+    def _on_drawn(self, event: Any) -> None:
+        if not alive(self):
+            return
+        # Names as napari's ActionType has them; those that end in -ing precede the change.
+        if str(getattr(event, "action", "")) not in ("adding", "changing", "removing"):
+            self._announce = True
+        if str(getattr(event, "action", "")) == "added":
+            # The next drag is to move the box, not to draw another. napari is still within
+            # its mouse handler here.
+            QTimer.singleShot(0, self._let_move)
+        self._on_moved()
+
+    def _let_move(self) -> None:
+        if alive(self) and self.roi is not None and self.roi.mode == "add_rectangle":
+            self.roi.mode = "select"
+
+    def _on_moved(self, _: Any = None) -> None:
+        if alive(self) and not self._timer.isActive():
+            self._timer.start()
+
+    def _measure(self) -> None:
+        """Measure the background in a thread; the latest place wins."""
+        roi, layer = self.roi, self.image.layer
+        if roi is None or layer is None or len(roi.data) == 0:
+            self.histogram.clear_fit()
+            self.verdict.setText(HINT)
+            return
+        if self._fit_job is not None and self._fit_job.running:
+            self._waiting = True
+            return
+        # The flag belongs to the measurement that follows the event, not to one before it.
+        announce, self._waiting, self._announce = self._announce, False, False
+        try:
+            mask, part = shapes_mask(roi, layer)
+            index = shown_frame(layer, self._viewer, channel=self.image.channel)
+        except InputError as error:
+            self._on_unfit(error, announce=announce)
+            return
+        self._fit_job = Job(
+            once(_fit, Region(layer, index, mask, part), self.values[GAIN].value),
+            owner=self,
+            on_result=self._on_fit,
+            on_failure=partial(self._on_unfit, announce=announce),
+            on_end=self._on_fit_end,
+            title="measuring the background",
+        )
+        self._fit_job.start()
+
+    def _on_fit(self, fit: BackgroundFit) -> None:
+        self.histogram.show_fit(fit)
+        self.verdict.setText(fit.verdict)
+        self.verdict.setToolTip("\n\n".join(fit.warnings))
+        background = NoiseModel(
+            offset=fit.offset,
+            gain=None,
+            read_variance=fit.read_variance,
+            offset_error=fit.offset_error,
+            read_variance_error=fit.read_variance_error,
+            source=f"background of {fit.pixels} pixels",
+        )
+        self.values.take(background, (OFFSET, READ_VARIANCE))
+        self._share(fit.warnings, said=True)
+
+    def _on_unfit(self, error: Exception, *, announce: bool) -> None:
+        self.histogram.clear_fit()
+        self.verdict.setText(str(error))
+        self.verdict.setToolTip("")
+        if announce or not isinstance(error, InputError):
+            show_error(error)
+
+    def _on_fit_end(self) -> None:
+        if self._waiting:
+            self._measure()
+
+    # ------------------------------------------------------------------ the other ways
+
+    def calibrate_from_image(self) -> None:
+        """Measure the gain in the frame shown, and what else is not known."""
+        layer = self.image.layer
+        if layer is None:
+            show_error(self._no_image())
+            return
+        try:
+            index = shown_frame(layer, self._viewer, channel=self.image.channel)
+            cutoff = self._cutoff(layer)
+        except InputError as error:
+            show_error(error)
+            return
+        offset = self._measured_apart(OFFSET)
+
+        def measure() -> NoiseModel:
+            return NoiseModel.from_image(read_frame(layer, index), offset, cutoff=cutoff)
+
+        self._calibrate(measure, self._wanted())
+
+    def calibrate_from_series(self) -> None:
+        """Measure the gain in the frames of the layer, and what else is not known."""
+        layer, channel = self.image.layer, self.image.channel
+        if layer is None:
+            show_error(self._no_image())
+            return
+        offset = self._measured_apart(OFFSET)
+
+        def measure() -> NoiseModel:
+            return NoiseModel.from_series(_frames(layer, channel), offset=offset)
+
+        self._calibrate(measure, self._wanted())
+
+    def calibrate_from_dark(self) -> None:
+        """Measure offset and read variance in the layer, taken for frames without light."""
+        layer, channel = self.image.layer, self.image.channel
+        if layer is None:
+            show_error(self._no_image())
+            return
+
+        def measure() -> NoiseModel:
+            return NoiseModel.from_dark(_frames(layer, channel))
+
+        self._calibrate(measure, (OFFSET, READ_VARIANCE))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a calibration or a measurement of the background is under way."""
+        jobs = (self._fit_job, self._calibration)
+        return self._timer.isActive() or any(job is not None and job.running for job in jobs)
+
+    def _calibrate(self, measure: Callable[[], NoiseModel], names: tuple[str, ...]) -> None:
+        def take(noise: NoiseModel) -> None:
+            self.values.take(noise, names)
+            self._share(noise.warnings)
+
+        self._set_busy(True)
+        self._calibration = Job(
+            once(measure),
+            owner=self,
+            on_result=take,
+            on_failure=self._on_failure,
+            on_end=lambda: self._set_busy(False),
+            title="calibrating the noise",
+        )
+        self._calibration.start()
+        self.summary.setText("Measuring…")
+
+    def _on_failure(self, error: Exception) -> None:
+        show_error(error)
+        self._summarise()
+
+    def _set_busy(self, busy: bool) -> None:
+        for button in (self.image_button, self.series_button, self.dark_button):
+            button.setEnabled(not busy)
+
+    def _measured_apart(self, name: str) -> float | None:
+        """Return a number that does not itself stem from photon transfer, if there is one."""
+        value = self.values[name]
+        return None if "photon transfer" in value.origin else value.value
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Say what photon transfer is to give: the gain, and what nothing better has given."""
+        missing = [n for n in (OFFSET, READ_VARIANCE) if self._measured_apart(n) is None]
+        return (*missing, GAIN)
+
+    def _cutoff(self, layer: ImageLayer) -> float | None:
+        """Return the optical cutoff in cycles per raw pixel, where PSF and pixel tell it."""
+        psf, voxel_size = self._state.psf, layer_voxel_size(layer)
+        if psf is None or psf.voxel_size is None or voxel_size is None:
+            return None
+        return psf.otf_cutoff * max(voxel_size[-2:])
+
+    # ------------------------------------------------------------------ the result
+
+    def _on_typed(self) -> None:
+        self._share(())
+
+    def _share(self, warnings: tuple[str, ...], *, said: bool = False) -> None:
+        """Put the numbers where the other widgets find them."""
+        noise = self.values.model(warnings)
+        if noise is not None:
+            self._shared = noise
+            self._state.noise = noise
+        self._summarise(() if said else warnings)
+
+    def _on_noise_changed(self, noise: NoiseModel | None) -> None:
+        """Show a noise model that came from elsewhere, such as a loaded model's."""
+        if alive(self) and noise is not None and noise is not self._shared:
+            self.values.take(noise, (OFFSET, GAIN, READ_VARIANCE))
+            self._summarise(noise.warnings)
+
+    def _summarise(self, warnings: tuple[str, ...] = ()) -> None:
+        lines = []
+        gain, variance = self.values[GAIN].value, self.values[READ_VARIANCE].value
+        if gain is not None and variance is not None:
+            lines.append(f"Read noise {variance**0.5 / gain:.2g} electrons.")
+        if not self.values.complete:
+            lines.append("Training needs offset and read variance: draw, measure or type them.")
+        elif gain is None:
+            lines.append("Ready. The gain will be measured in the image that is trained on.")
+        self.summary.setText("\n".join([*lines, *warnings]))
+
+    def _no_image(self) -> str:
+        return "There is no image to measure; open one or a sample (File > Open Sample)."
+
+
+def _fit(region: Region, gain: float | None) -> BackgroundFit:
+    frame = read_frame(region.layer, region.index)
+    mask = np.zeros(frame.shape, dtype=bool)
+    mask[region.part] = region.mask
+    return fit_background(frame, mask, gain=gain, name=f"layer {region.layer.name!r}")
+
+
+def _frames(layer: ImageLayer, channel: int | None) -> NDArray[Any]:
+    image = read_layer(layer, channel)
+    return as_frames(image.data, image.axes, name=f"layer {layer.name!r}")

@@ -1,0 +1,365 @@
+"""The dock widget *PSF*: simulate it, load it, take a layer or average beads; see it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari import layers
+from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from ..errors import InputError
+from ._choosers import ImageChooser, alive
+from ._forms import Form, Panel, note, number
+from ._layers import METADATA_KEY, layer_voxel_size
+from ._notify import show_error, show_info
+from ._plots import PSFProfile
+from ._psf_pages import (
+    NANOMETRES,
+    BeadsPage,
+    FilePage,
+    Grid,
+    LayerPage,
+    Maker,
+    Page,
+    SimulatePage,
+)
+from ._state import ViewerState, unwrapped
+from ._workers import Job, once
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from ..psf import PSF
+
+LAYER_NAME = "PSF"
+UPSAMPLING = 2
+
+
+class PSFWidget(Panel):
+    """Finds the PSF of the microscope that took an image of the viewer.
+
+    It is put on the grid of the output, half the raw pixel, shown as a layer and as a profile,
+    and goes to the viewer's shared state, where the training finds it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are used and where the PSF is shown.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self._job: Job[Any, PSF] | None = None
+
+        self._build()
+        self._lay_out()
+
+        self.image.layer_box.changed.connect(self._on_image_changed)
+        self.pixel_box.changed.connect(self._on_pixel_changed)
+        self.tabs.currentChanged.connect(self._on_page_changed)
+        self.make_button.clicked.connect(lambda: self.make())
+        self.save_button.clicked.connect(self._on_save)
+        self._state.psf_changed.connect(self._show)
+        self._on_image_changed()
+        self._on_page_changed()
+        self._show(self._state.psf)
+
+    def _build(self) -> None:
+        self.image = ImageChooser(
+            self._viewer, "The raw image that the PSF is for; its scale says the raw pixel."
+        )
+        self.pixel_box = number(
+            "Raw pixel",
+            0,
+            unit="nm",
+            maximum=10_000,
+            decimals=2,
+            absent="not known",
+            tooltip="Pixel size of the raw image in the sample, in nanometres: the camera's "
+            "pixel over the magnification. Taken from the layer's scale where it has one.",
+        )
+        self.form = Form()
+        self.form.add_image(self.image)
+        self.form.add(self.pixel_box)
+        self.grid_note = note()
+
+        self.simulate_page = SimulatePage(self._state.optics)
+        self.file_page = FilePage()
+        self.layer_page = LayerPage(self._viewer)
+        self.beads_page = BeadsPage(self._viewer)
+        self.pages: tuple[Page, ...] = (
+            self.simulate_page,
+            self.file_page,
+            self.layer_page,
+            self.beads_page,
+        )
+        self.tabs = QTabWidget()
+        for page in self.pages:
+            holder = QWidget()
+            layout = QVBoxLayout(holder)
+            layout.setContentsMargins(4, 4, 4, 4)
+            layout.addWidget(page.form)
+            layout.addStretch(1)
+            self.tabs.setTabToolTip(self.tabs.addTab(holder, page.title), page.tooltip)
+
+        self.make_button = QPushButton()
+        self.profile = PSFProfile(self._viewer)
+        self.profile.setToolTip(
+            "Lines through the centre of the PSF; the dashed line is where its width is read."
+        )
+        self.description = note()
+        self.save_button = QPushButton("Save the PSF…")
+        self.save_button.setToolTip("Write the PSF on its grid as TIFF or .npy.")
+
+    def _lay_out(self) -> None:
+        for widget in (
+            self.form,
+            self.grid_note,
+            self.tabs,
+            self.make_button,
+            self.profile,
+            self.description,
+            self.save_button,
+        ):
+            self.body.addWidget(widget)
+        self.body.addStretch(1)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if not alive(self):
+            return
+        self.image.reset_choices()
+        for page in self.pages:
+            page.reset_choices()
+
+    # ------------------------------------------------------------------ making it
+
+    @property
+    def busy(self) -> bool:
+        """Whether a PSF is being made."""
+        return self._job is not None and self._job.running
+
+    @property
+    def page(self) -> Page:
+        """The page in front."""
+        return self.pages[self.tabs.currentIndex()]
+
+    def make(self) -> None:
+        """Make the PSF as the page in front says."""
+        grid = self._grid()
+        try:
+            maker = self.page.maker(grid)
+        except InputError as error:
+            show_error(error)
+            return
+        self.make_button.setEnabled(False)
+        self._job = Job(
+            once(_on_grid, maker, grid),
+            owner=self,
+            on_result=self._on_made,
+            on_failure=show_error,
+            on_end=lambda: self.make_button.setEnabled(True),
+            title="making a PSF",
+        )
+        self._job.start()
+
+    def _on_made(self, psf: PSF) -> None:
+        self._state.psf = psf
+        self._show_layer(psf)
+
+    def _grid(self) -> Grid | None:
+        """Return the output's pixel (y, x) in micrometres, or None where it is not known."""
+        if self.pixel_box.value <= 0:
+            return None
+        pixel = float(self.pixel_box.value) / NANOMETRES
+        known = self._layer_pixel()
+        if known is not None and math.isclose(known[1], pixel, abs_tol=0.01 / NANOMETRES):
+            return known[0] / UPSAMPLING, known[1] / UPSAMPLING
+        return pixel / UPSAMPLING, pixel / UPSAMPLING
+
+    def _layer_pixel(self) -> Grid | None:
+        layer = self.image.layer
+        try:
+            voxel_size = None if layer is None else layer_voxel_size(layer)
+        except InputError:  # said in full by the widgets that use the pixels
+            return None
+        return None if voxel_size is None else (voxel_size[-2], voxel_size[-1])
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _on_image_changed(self) -> None:
+        pixel = self._layer_pixel()
+        if pixel is not None:
+            self.pixel_box.value = pixel[1] * NANOMETRES
+        elif self._state.optics.pixel_size is not None:
+            self.pixel_box.value = self._state.optics.pixel_size * NANOMETRES
+        self._on_pixel_changed()
+
+    def _on_pixel_changed(self) -> None:
+        grid = self._grid()
+        if grid is None:
+            self.grid_note.setText(
+                "The raw pixel is not known: type it in, or give the layer a scale."
+            )
+            return
+        self._state.optics.pixel_size = grid[1] * UPSAMPLING
+        lines = [f"The PSF's grid is that of the output, half the raw pixel: {_nm(grid)}."]
+        known = self._layer_pixel()
+        if known is None and self.image.layer is not None:
+            lines.append("The layer itself says no pixel size.")
+        elif known is not None and not math.isclose(known[1], grid[1] * UPSAMPLING, rel_tol=0.01):
+            lines.append(f"Take care: the layer's scale says {_nm(known)} for the raw pixel.")
+        self.grid_note.setText(" ".join(lines))
+
+    def _on_page_changed(self) -> None:
+        self.make_button.setText(self.page.action)
+        self.make_button.setToolTip(self.page.tooltip)
+
+    def _show(self, psf: PSF | None) -> None:
+        """Draw the PSF of the state, which may also come from elsewhere."""
+        if not alive(self):
+            return
+        self.save_button.setEnabled(psf is not None)
+        if psf is None:
+            self.profile.clear_profiles()
+            self.description.setText("No PSF yet.")
+            return
+        self.profile.show_profiles(
+            {letter: psf.profile(axis) for axis, letter in enumerate(psf.axes)},
+            reach=_reach(psf),
+            unit="µm" if psf.voxel_size else "pixels",
+        )
+        self.description.setText("\n".join([*_facts(psf), *self._cautions(psf)]))
+
+    def _cautions(self, psf: PSF) -> list[str]:
+        grid = self._grid()
+        lines = list(psf.warnings)
+        if psf.array.ndim == 3:
+            lines.append(
+                "This PSF is a volume: training on 2D images needs one plane of it; tick 'take "
+                "the plane in focus of a volume'."
+            )
+        if psf.voxel_size is not None and grid is not None:
+            own = psf.voxel_size[-2:]
+            if not np.allclose(own, grid, rtol=0.01):
+                lines.append(
+                    f"The grid of this PSF is {_nm(own)} and the output's {_nm(grid)}: make it "
+                    "again for this image."
+                )
+        return [f"Take care: {line}" for line in lines]
+
+    def _show_layer(self, psf: PSF) -> None:
+        """Show the PSF beside the image, in the same layer each time."""
+        key = ("psf", LAYER_NAME)
+        place: dict[str, Any] = {"scale": psf.steps, "translate": self._beside(psf)}
+        if psf.voxel_size is not None:
+            place["units"] = ("micrometer",) * psf.array.ndim
+        layer = next(
+            (
+                one
+                for one in self._viewer.layers
+                if isinstance(one, layers.Image) and one.metadata.get(METADATA_KEY) == key
+            ),
+            None,
+        )
+        limits = (0.0, float(psf.array.max()))
+        if layer is not None and layer.ndim == psf.array.ndim:
+            layer.data = psf.array
+            for attribute, value in place.items():
+                setattr(layer, attribute, value)
+            layer.contrast_limits_range = layer.contrast_limits = limits
+            return
+        # Half the gamma brings out the faint rings and the haze.
+        layer = layers.Image(
+            psf.array,
+            name=LAYER_NAME,
+            gamma=0.5,
+            contrast_limits=limits,
+            axis_labels=tuple(psf.axes.lower()),
+            metadata={METADATA_KEY: key},
+            **place,
+        )
+        chosen = self._viewer.layers.selection.active
+        self._viewer.add_layer(layer)
+        if chosen is not None:
+            self._viewer.layers.selection.active = chosen
+
+    def _beside(self, psf: PSF) -> tuple[float, ...]:
+        """Return the translation that puts the PSF to the right of the image."""
+        layer = self.image.layer
+        lateral = (0.0, 0.0)
+        if layer is not None:
+            low, high = layer.extent.world[:, -2:]
+            lateral = (float(low[0]), float(high[1] + 0.02 * (high - low).max()))
+        return (0.0,) * (psf.array.ndim - 2) + lateral
+
+    # ------------------------------------------------------------------ keeping it
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the PSF", "psf.tif", "PSF files (*.tif *.tiff *.npy)"
+        )
+        if path:
+            self.save(path)
+
+    def save(self, path: str) -> None:
+        """Write the PSF to a file."""
+        if self._state.psf is None:
+            show_error("There is no PSF to save yet; make one first.")
+            return
+        Job(
+            once(self._state.psf.write, path),
+            owner=self,
+            on_result=lambda _: show_info(f"PSF saved to {path}."),
+            on_failure=show_error,
+            title="saving a PSF",
+        ).start()
+
+
+def _on_grid(maker: Maker, grid: Grid | None) -> PSF:
+    """Make the PSF and put it on the output's grid, where both pixel sizes are known."""
+    psf = maker()
+    if grid is None or psf.voxel_size is None:
+        return psf
+    return psf.resampled((*psf.voxel_size[:-2], *grid))
+
+
+def _reach(psf: PSF) -> float:
+    """Return how far the profile is shown: to the second dark ring, where it gets there."""
+    extent = max(n * step for n, step in zip(psf.array.shape, psf.steps, strict=True)) / 2
+    widths = [width for width in psf.fwhm if not math.isnan(width)]
+    return float(min(extent, 4 * max(widths)) if widths else extent)
+
+
+def _facts(psf: PSF) -> list[str]:
+    shape = " x ".join(str(length) for length in psf.array.shape)
+    if psf.voxel_size is None:
+        grid, unit = "pixels of unknown size, taken for the output's", "pixel"
+        width = ", ".join(f"{w:.2f} ({a.lower()})" for w, a in zip(psf.fwhm, psf.axes, strict=True))
+        width += " pixels"
+    else:
+        grid, unit = f"pixels of {_nm(psf.voxel_size)}", "µm"
+        width = ", ".join(
+            "cut off" if math.isnan(w) else f"{w * NANOMETRES:.0f} nm ({a.lower()})"
+            for w, a in zip(psf.fwhm, psf.axes, strict=True)
+        )
+    cutoff = psf.otf_cutoff
+    finest = f", a period of {NANOMETRES / cutoff:.0f} nm" if psf.voxel_size else ""
+    return [
+        f"From: {psf.source}",
+        f"Grid: {shape} {grid}",
+        f"FWHM: {width}",
+        f"Cutoff: {cutoff:.3g} cycles per {unit}{finest}",
+    ]
+
+
+def _nm(lengths: tuple[float, ...]) -> str:
+    """Say lengths given in micrometres, once where they are all the same."""
+    different = lengths if max(lengths) > 1.001 * min(lengths) else lengths[-1:]
+    return " x ".join(f"{length * NANOMETRES:.4g}" for length in different) + " nm"

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from npe2 import PluginManager, PluginManifest
+
+PLUGIN = "napari-zsdeconvnet"
+WIDGETS = {
+    "Noise calibration": "NoiseWidget",
+    "PSF": "PSFWidget",
+    "Train": "TrainWidget",
+    "Deconvolve": "DeconvolveWidget",
+}
+
+
+@pytest.fixture
+def manifest():
+    return PluginManifest.from_file(Path(str(files("napari_zsdeconvnet"))) / "napari.yaml")
+
+
+@pytest.fixture
+def plugin(manifest, _display):
+    """The plugin as napari finds it: installed, with its entry point."""
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(manifest)
+    return manager
+
+
+def test_every_command_names_something_that_is_there(manifest):
+    for command in manifest.contributions.commands:
+        assert callable(command.python_name and _imported(command.python_name)), command.id
+
+
+def _imported(python_name):
+    module, name = python_name.split(":")
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+def test_the_top_level_manifest_is_the_package_s(manifest):
+    top = Path(__file__).parents[2] / "napari.yaml"
+    if not top.exists():
+        pytest.skip("not run from a checkout")
+    assert PluginManifest.from_file(top) == manifest
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_each_widget_opens_from_the_menu(plugin, viewer, qtbot, name):
+    from napari_zsdeconvnet._qt._state import ViewerState
+
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    qtbot.waitUntil(widget.isVisible)
+    assert type(widget).__name__ == WIDGETS[name]
+    assert widget.minimumSizeHint().width() <= 420
+    assert widget._state is ViewerState.of(viewer), "behind napari's proxy is the same viewer"
+    viewer.window.remove_dock_widget(dock)
+
+
+def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, viewer):
+    viewer.open_sample(PLUGIN, "filaments")
+    raw = viewer.layers["Filaments"]
+    psf = viewer.layers["PSF of the filaments"]
+    truth = viewer.layers["Truth of the filaments"]
+    assert raw.data.dtype == np.uint16
+    assert [str(unit) for unit in raw.units] == ["micrometer"] * 2
+    np.testing.assert_allclose(psf.scale, raw.scale / 2)
+    assert psf.data.sum() == pytest.approx(1, abs=1e-3)
+    for corner in ((0, 0), raw.data.shape):
+        np.testing.assert_allclose(
+            truth.data_to_world(2 * np.array(corner) - 0.5),
+            raw.data_to_world(np.array(corner) - 0.5),
+        )
+    assert not truth.visible
+    assert viewer.layers[-1] is raw
+
+    from napari_zsdeconvnet._qt._choosers import image_layers
+
+    assert image_layers(viewer) == [raw], "neither the PSF nor the truth is offered for training"
+
+
+def test_making_the_sample_needs_neither_qt_nor_napari():
+    check = (
+        "import sys; from napari_zsdeconvnet._samples import filaments; layers = filaments();"
+        "assert [kind for _, _, kind in layers] == ['image'] * 3;"
+        "bad = {'napari', 'qtpy', 'magicgui'} & set(sys.modules); assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, env={**os.environ})
