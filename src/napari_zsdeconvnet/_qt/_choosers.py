@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..images import Image
 
-LABEL_WIDTH = 95  # pixels
+LABEL_WIDTH = 102  # pixels
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
 
 

@@ -7,10 +7,10 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 import pyqtgraph as pg
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ._plots import ThemedPlot
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -22,11 +22,15 @@ COLOURS = {
     "deconvolution": "#e8871e",
     "hessian": "#2fa56f",
 }
-DASHES = {"hessian": Qt.PenStyle.DashLine}
+TERMS = tuple(COLOURS)
+CROWDED = 15
+"""Ratio of the largest to the smallest value from which only decades are labelled."""
 
 
 class LossCurves(QWidget):
     """One curve for each term of the loss against the step, on a logarithmic axis.
+
+    Hidden while there is nothing to draw.
 
     Parameters
     ----------
@@ -42,29 +46,22 @@ class LossCurves(QWidget):
         self._losses: dict[str, list[float]] = {}
         self._curves: dict[str, Any] = {}
 
-        self._plot = _BoundedPlot(enableMenu=False)
-        # pyqtgraph makes this menu even where it is turned off, and without a parent it
-        # would outlive the window.
-        self._plot.getPlotItem().ctrlMenu.setParent(self._plot)
-        self._plot.hideButtons()
-        self._plot.setLogMode(y=True)
-        self._plot.setMouseEnabled(x=False, y=False)
-        self._plot.setDownsampling(auto=True, mode="mean")
-        self._plot.setLabel("bottom", "step")
-        self._plot.setLabel("left", "loss")
-        self._legend = self._plot.addLegend(offset=(-4, 4), labelTextSize="8pt")
+        # A legend inside the plot would lie over the curves wherever it stood.
+        self.legend = QLabel()
+        self.legend.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.plot = ThemedPlot(viewer, bottom="step", left="loss")
+        self.plot.legend.hide()
+        self.plot.setLogMode(y=True)
+        self.plot.setDownsampling(auto=True, mode="mean")
         self.setToolTip(
             "Each term of the loss, on a logarithmic axis. Noise keeps the terms from reaching "
             "zero: once they level off, judge by the preview."
         )
-
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plot)
-
-        self._viewer = viewer
-        viewer.events.theme.connect(self._follow_theme)
-        self._follow_theme()
+        layout.addWidget(self.legend)
+        layout.addWidget(self.plot)
+        self.hide()
 
     @property
     def terms(self) -> dict[str, tuple[list[int], list[float]]]:
@@ -85,41 +82,32 @@ class LossCurves(QWidget):
         """Draw all that was added."""
         for name, values in self._losses.items():
             if name not in self._curves:
-                self._curves[name] = self._plot.plot(name=name, connect="finite")
-                self._colour_curve(name)
+                pen = pg.mkPen(_colour(name), width=1.5)
+                self._curves[name] = self.plot.plot(pen=pen, connect="finite")
+                self._name_curves()
             self._curves[name].setData(self._steps, values)
+        # Between decades there is room for labels only while there are few of them.
+        drawn = [value for values in self._losses.values() for value in values if value > 0]
+        decades_alone = bool(drawn) and max(drawn) > CROWDED * min(drawn)
+        self.plot.getAxis("left").setStyle(maxTextLevel=0 if decades_alone else 2)
+        self.setVisible(bool(drawn))
 
     def clear(self) -> None:
         """Begin with empty axes."""
-        self._plot.clear()
-        self._legend.clear()
+        self.plot.clear()
         self._steps.clear()
         self._losses.clear()
         self._curves.clear()
+        self._name_curves()
+        self.hide()
 
-    def _colour_curve(self, name: str) -> None:
-        colour = COLOURS.get(name, "#b06fc4")
-        style = DASHES.get(name, Qt.PenStyle.SolidLine)
-        self._curves[name].setPen(pg.mkPen(colour, width=1.5, style=style))
-
-    def _follow_theme(self, event: Any = None) -> None:
-        theme = get_theme(self._viewer.theme)
-        text = QColor(theme.text.as_hex())
-        self._plot.setBackground(QColor(theme.background.as_hex()))
-        for side in ("left", "bottom"):
-            axis = self._plot.getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        self._legend.setLabelTextColor(text)
+    def _name_curves(self) -> None:
+        self.legend.setText(
+            " &nbsp; ".join(
+                f'<span style="color:{_colour(name)}">━ {name}</span>' for name in self._curves
+            )
+        )
 
 
-class _BoundedPlot(pg.PlotWidget):  # type: ignore[misc]
-    """A plot that does not ask for more room than a dock widget has."""
-
-    def sizeHint(self) -> QSize:
-        """Return the size that suits a dock widget."""
-        return QSize(320, 180)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the size below which the axes hide the curves."""
-        return QSize(200, 140)
+def _colour(name: str) -> str:
+    return COLOURS.get(name, "#b06fc4")

@@ -1,0 +1,72 @@
+"""What the viewer knows of noise and PSF, with a way to where it is found out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+
+from ._choosers import alive
+from ._forms import note
+from ._notify import show_error
+from ._state import ViewerState, unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+PLUGIN = "napari-zsdeconvnet"
+
+
+class Known(QWidget):
+    """The noise and the PSF that training will use, or a button to get them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose state is shown.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self.noise_label = note()
+        self.psf_label = note()
+        self.noise_button = QPushButton("Calibrate…")
+        self.noise_button.setToolTip("Open Noise calibration.")
+        self.psf_button = QPushButton("Get a PSF…")
+        self.psf_button.setToolTip("Open PSF: load it, simulate it or take it from beads.")
+        self.noise_button.clicked.connect(lambda: self._open("Noise calibration"))
+        self.psf_button.clicked.connect(lambda: self._open("PSF"))
+
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setColumnStretch(0, 1)
+        for row, (label, button) in enumerate(
+            ((self.noise_label, self.noise_button), (self.psf_label, self.psf_button))
+        ):
+            layout.addWidget(label, row, 0)
+            layout.addWidget(button, row, 1)
+
+        # psygnal holds these weakly.
+        self._state.noise_changed.connect(self.refresh)
+        self._state.psf_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, _: Any = None) -> None:
+        """Show what the state holds now."""
+        if not alive(self):
+            return
+        noise, psf = self._state.noise, self._state.psf
+        self.noise_label.setText(f"<b>Noise:</b> {noise.describe() if noise else 'not known yet'}")
+        self.psf_label.setText(f"<b>PSF:</b> {psf.describe() if psf else 'none yet'}")
+        self.noise_button.setVisible(noise is None)
+        self.psf_button.setVisible(psf is None)
+
+    def _open(self, name: str) -> None:
+        try:
+            self._viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+        except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
+            show_error(error)

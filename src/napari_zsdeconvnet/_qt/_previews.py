@@ -1,0 +1,95 @@
+"""The preview of a training run, shown over the part of the image that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QTimer
+
+from ._layers import add_or_update, bulk
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
+    from qtpy.QtWidgets import QWidget
+
+    from ..training import Preview
+
+DENOISED = "Preview denoised"
+DECONVOLVED = "Preview deconvolved"
+
+TOLERANCE = 0.2
+"""By what part of their range the contrast limits may be off before they are moved."""
+
+
+class PreviewLayers:
+    """Two layers that show a run as it is and keep what they show visible.
+
+    Contrast limits are fitted to the first preview that has any contrast, and again when the
+    image has outgrown them; limits that the user has set are left alone.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show them.
+    owner : QWidget
+        Nothing more is shown once this widget is gone.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, owner: QWidget) -> None:
+        self._viewer = viewer
+        self._sources: Sequence[ImageLayer] = ()
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._preview: Preview | None = None
+        # The second layer is shown in a turn of its own, so that the window is not kept
+        # from answering for twice as long.
+        self._later = QTimer(owner)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._show_deconvolved)
+
+    def begin(self, sources: Sequence[ImageLayer]) -> None:
+        """Prepare for a new run, on these layers in the order in which training has them."""
+        self._sources = sources
+        self._limits.clear()
+
+    def show(self, preview: Preview) -> None:
+        """Show the newest state in place of the one before."""
+        self._preview = preview
+        self._show(preview, DENOISED, preview.denoised, upsampling=1)
+        self._later.start(0)
+
+    def _show_deconvolved(self) -> None:
+        if self._preview is not None:
+            self._show(self._preview, DECONVOLVED, self._preview.deconvolved, upsampling=2)
+
+    def _show(
+        self, preview: Preview, name: str, pixels: NDArray[np.float32], *, upsampling: int
+    ) -> None:
+        layer = add_or_update(
+            self._viewer,
+            name,
+            pixels,
+            like=self._sources[preview.image],
+            upsampling=upsampling,
+            origin=preview.origin,
+            reset_contrast=False,
+        )
+        if np.ptp(pixels) > 0:
+            self._keep_visible(name, layer, bulk(pixels))
+
+    def _keep_visible(self, name: str, layer: ImageLayer, fitted: tuple[float, float]) -> None:
+        low, high = layer.contrast_limits
+        if name in self._limits:
+            if (low, high) != self._limits[name]:
+                return  # the user's own
+            # They stay while they are near enough: an image that keeps changing its
+            # brightness cannot be judged.
+            tolerance = TOLERANCE * (fitted[1] - fitted[0])
+            if abs(low - fitted[0]) < tolerance and abs(high - fitted[1]) < tolerance:
+                return
+        layer.contrast_limits = fitted
+        low, high = layer.contrast_limits
+        self._limits[name] = (float(low), float(high))
