@@ -194,6 +194,13 @@ class TestBackground:
         assert fit.offset == pytest.approx(clean.offset, abs=0.01)
         assert any("hot" in warning and "25" in warning for warning in fit.warnings)
 
+    def test_a_very_quiet_camera_has_no_hot_pixels(self):
+        image = expose(np.zeros((128, 128)), 3, read_variance=0.03, offset=100.05)
+        fit = fit_background(image, square(image.shape, 100))
+        assert 0 < (image != 100).mean() < 0.01
+        assert not any("hot" in warning for warning in fit.warnings)
+        assert fit.offset == image[square(image.shape, 100)].mean()
+
     @pytest.mark.parametrize(
         ("spoil", "word"),
         [

@@ -146,16 +146,17 @@ def neighbour_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tu
     inside
         The region, same shape.
     """
-    variance = float(np.sum(residual**2)) / max(int(inside.sum()), 1)
+    energy = float(np.sum(residual**2))
+    variance = energy / max(int(inside.sum()), 1)
 
     def correlation(axis: int, lag: int) -> float:
         if residual.shape[axis] <= lag or variance == 0:
             return 0.0
         here, there = [slice(None)] * 3, [slice(None)] * 3
         here[axis], there[axis] = slice(None, -lag), slice(lag, None)
-        pairs = np.count_nonzero(inside[tuple(here)] & inside[tuple(there)])
+        pairs = int(np.count_nonzero(inside[tuple(here)] & inside[tuple(there)]))
         product = float(np.vdot(residual[tuple(here)], residual[tuple(there)]))
-        return product / variance / max(pairs, 1)
+        return product / (variance * max(pairs, 1))
 
     axis = max((1, 2), key=lambda candidate: abs(correlation(candidate, 1)))
     return correlation(axis, 1), correlation(axis, 2)
@@ -213,9 +214,10 @@ def _cut_out(
             f"The mask has shape {mask.shape} and {name} {pixels.shape}; draw the background "
             "region on the image it is meant for."
         )
-    inside = mask if mask.dtype == bool else mask > 0
-    flat = inside if inside.ndim == 2 else inside.any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    inside: NDArray[np.bool_] = np.asarray(mask > 0, dtype=bool)
+    frame_axes = tuple(range(inside.ndim - 2))
+    rows = np.flatnonzero(np.any(inside, axis=(*frame_axes, -1)))
+    columns = np.flatnonzero(np.any(inside, axis=(*frame_axes, -2)))
     if len(rows) == 0:
         raise InputError(
             f"The background region holds no pixel of {name}; draw it inside the image, on an "
@@ -261,7 +263,9 @@ def _hot_pixels(
     some = values[:: max(len(values) // 100_000, 1)]
     low, middle, high = np.percentile(some, [15.87, 50, 84.13])
     spread = max((high - low) / 2, 0.05 * float(values.std()))
-    hot = inside & (np.abs(region - middle) > _HOT * spread)
+    if np.all(some == np.round(some)):
+        spread = max(spread, 0.5)  # whole counts say nothing finer
+    hot: NDArray[np.bool_] = inside & (np.abs(region - middle) > _HOT * spread)
     found = int(hot.sum())
     if found == 0 or found > _HOT_SHARE * len(values):
         return np.zeros_like(hot)
