@@ -61,22 +61,33 @@ def reduced_precision(device: torch.device) -> torch.dtype | None:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    if device.type == "cpu":
-        supported = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        return torch.bfloat16 if supported and _has_bfloat16_units() else None
+    if device.type == "cpu" and _has_onednn():
+        return torch.bfloat16 if _has_bfloat16_units() else None
     return None
 
 
+def _has_onednn() -> bool:
+    """Tell whether torch was built with the library that computes in bfloat16 on CPUs."""
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
 def _has_bfloat16_units() -> bool:
-    """Tell whether the CPU multiplies bfloat16 itself; emulation is slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    """Tell whether the CPU multiplies bfloat16 itself; emulation is slower than float32.
+
+    torch has no public question for it, and the private ones are not in every release that
+    we run on: where one is missing the answer is no.
+    """
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, question, bool)()) for question in questions)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on a GPU or on the host."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "not enough memory" in words or "can't allocate memory" in words
-    )
+    return isinstance(error, RuntimeError) and any(sign in words for sign in _OUT_OF_MEMORY)
+
+
+# What the CPU's allocator (Linux, Windows), Metal and CUDA's libraries say.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")

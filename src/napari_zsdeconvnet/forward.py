@@ -43,7 +43,7 @@ class Blur(nn.Module):
         Parameters
         ----------
         image : Tensor
-            Float images, shape (N, 1, Y, X).
+            Float images, shape (N, 1, Y, X); the blur is computed in float32.
         reach : tuple of int, optional
             Width of a border whose result the caller discards: there the image serves as its
             own context, so only what the PSF reaches beyond it is continued by reflection.
@@ -53,7 +53,7 @@ class Blur(nn.Module):
         size = image.shape[2:]
         # Reflection cannot exceed the image; a PSF wider than that sees its edge repeated.
         mirrored = [min(pad, length - 1) for pad, length in zip(padding, size, strict=True)]
-        image = F.pad(image, _both_sides(mirrored), mode="reflect")
+        image = F.pad(image.float(), _both_sides(mirrored), mode="reflect")
         rest = [pad - mirror for pad, mirror in zip(padding, mirrored, strict=True)]
         if any(rest):
             image = F.pad(image, _both_sides(rest), mode="replicate")
@@ -64,7 +64,7 @@ class Blur(nn.Module):
 
     def _directly(self, image: Tensor) -> Tensor:
         axes = tuple(range(self.kernel.ndim))
-        weight = self.kernel.flip(axes)[None, None].to(image.dtype)
+        weight = self.kernel.flip(axes)[None, None]
         convolve = F.conv2d if self.kernel.ndim == 2 else F.conv3d
         return convolve(image, weight, padding=self.radius)
 
@@ -74,7 +74,7 @@ class Blur(nn.Module):
             next_fast_len(max(length, 2 * radius + 1), real=True)
             for length, radius in zip(image.shape[2:], self.radius, strict=True)
         )
-        spectrum = torch.fft.rfftn(image.float(), s=shape, dim=axes)
+        spectrum = torch.fft.rfftn(image, s=shape, dim=axes)
         blurred: Tensor = torch.fft.irfftn(
             spectrum * self._transfer_function(shape), s=shape, dim=axes
         )

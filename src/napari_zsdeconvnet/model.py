@@ -6,8 +6,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Model:
         pixel = (
             "pixel size not recorded"
             if self.voxel_size is None
-            else f"raw pixels of {_nanometres(self.voxel_size)}"
+            else f"raw pixels of {nanometres(self.voxel_size)}"
         )
         return "\n".join(
             (
@@ -119,8 +120,8 @@ class Model:
         axes : str, optional
             Letters for the axes of an array; by default ``"YX"`` or ``"TYX"``.
         voxel_size : tuple of float, optional
-            Pixel size (Y, X) in micrometres, checked against the model's; an `Image`
-            brings its own.
+            Pixel size (Y, X) in micrometres, checked against the model's; by default that of
+            an `Image`.
         device : str
             See `devices.resolve_device`.
         tile : int, optional
@@ -175,7 +176,9 @@ class Model:
         frames = as_frames(image, axes)
         name = image.name if isinstance(image, Image) else "image"
         check_finite(frames, name=name)
-        self._check_pixel_size(image.voxel_size if isinstance(image, Image) else voxel_size, name)
+        if voxel_size is None and isinstance(image, Image):
+            voxel_size = image.voxel_size
+        self._check_pixel_size(voxel_size, name)
         alphas = self.settings.get("magnitude", (1.0, 1.0))
         result = yield from infer(
             self.network,
@@ -192,14 +195,11 @@ class Model:
     def _check_pixel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
         if voxel_size is None or self.voxel_size is None:
             return
-        lateral = voxel_size[-2:]
-        if any(
-            not math.isclose(given, trained, rel_tol=PIXEL_SIZE_TOLERANCE)
-            for given, trained in zip(lateral, self.voxel_size, strict=True)
-        ):
+        lateral = lateral_size(voxel_size)
+        if not same_pixel_size(lateral, self.voxel_size):
             raise InputError(
-                f"{name} has pixels of {_nanometres(lateral)} and the model was trained on "
-                f"{_nanometres(self.voxel_size)}: train a model for this pixel size."
+                f"{name} has pixels of {nanometres(lateral)} and the model was trained on "
+                f"{nanometres(self.voxel_size)}: train a model for this pixel size."
             )
 
     # ------------------------------------------------------------------ the file
@@ -268,8 +268,10 @@ def save_with_training(
     contents |= {_NETWORK + name: value for name, value in model.network.state_dict().items()}
     contents |= {_TRAINING + name: value for name, value in tensors.items()}
     contents = {name: value.detach().cpu().contiguous() for name, value in contents.items()}
+    # Not `save_file`: its errors are no OSError, and it puts a file of its own beside ours.
+    packed = safetensors.torch.save(contents, {_HEADER: json.dumps(header)})
     with written_whole(path) as temporary:
-        safetensors.torch.save_file(contents, temporary, {_HEADER: json.dumps(header)})
+        temporary.write_bytes(packed)
 
 
 def load_with_training(
@@ -293,20 +295,35 @@ def load_with_training(
         )
     try:
         return _assemble(json.loads(described), tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except _NewerFormat as error:
         raise InputError(
-            f"{path} does not fit together ({error}): copy it again or train anew."
+            f"{path} has format {error} and this version reads up to {FORMAT}: update "
+            "napari-zsdeconvnet."
         ) from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not fit together ({_in_one_line(error)}): copy it again or train anew."
+        ) from error
+
+
+class _NewerFormat(Exception):
+    """The file is of a later format than this reader."""
+
+
+def _in_one_line(error: Exception) -> str:
+    words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return " ".join(words.split()).rstrip(".")
 
 
 def _assemble(
     header: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
     if header["format"] > FORMAT:
-        raise InputError(
-            f"the file has format {header['format']} and this version reads {FORMAT}, "
-            "so a newer zsdeconvnet is needed"
-        )
+        raise _NewerFormat(header["format"])
+    if header["axes"] != "YX":
+        raise InputError(f"it is a model for axes {header['axes']} and this version knows YX")
+    if not (math.isfinite(header["scale"]) and header["scale"] > 0):
+        raise InputError(f"its intensity scale is {header['scale']}")
     network = build_network(header["settings"]["network"])
     if network.upsampling != header["upsampling"]:
         raise InputError(
@@ -320,7 +337,11 @@ def _assemble(
     model = Model(
         network=network.eval(),
         preset=header["preset"],
-        settings=header["settings"],
+        # JSON knows no tuples.
+        settings={
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in header["settings"].items()
+        },
         psf=PSF.from_metadata(tensors[_PSF].numpy(), header["psf"]),
         noise=NoiseModel.from_dict(header["noise"]),
         scale=float(header["scale"]),
@@ -344,7 +365,35 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _nanometres(voxel_size: tuple[float, ...]) -> str:
+def lateral_size(voxel_size: float | Sequence[float]) -> tuple[float, float]:
+    """Take the pixel (Y, X) out of a voxel size, or say why it is none.
+
+    Parameters
+    ----------
+    voxel_size : float or sequence of float
+        Micrometres: one value for both axes, or one for each, ([Z,] Y, X).
+    """
+    try:
+        given = [float(size) for size in np.atleast_1d(np.asarray(voxel_size, dtype=float))]
+    except (TypeError, ValueError):
+        given = []
+    lateral = (given * 2 if len(given) == 1 else given)[-2:]
+    if len(lateral) != 2 or not all(math.isfinite(size) and size > 0 for size in lateral):
+        raise InputError(
+            f"voxel_size is {voxel_size}: give two positive lengths (Y, X) in micrometres."
+        )
+    return lateral[0], lateral[1]
+
+
+def same_pixel_size(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
+    """Tell whether two pixel sizes are equal to within `PIXEL_SIZE_TOLERANCE`."""
+    if one is None or other is None:
+        return one is other
+    return all(map(partial(math.isclose, rel_tol=PIXEL_SIZE_TOLERANCE), one, other))
+
+
+def nanometres(voxel_size: Sequence[float]) -> str:
+    """Say a pixel size in words."""
     return " x ".join(f"{1000 * size:.4g}" for size in voxel_size) + " nm"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -89,6 +90,8 @@ class RecorruptedPatches:
         Where pairs are made.
     seed : int
         Two sources with the same seed give the same pairs.
+    multiple : int
+        What a patch must be divisible by.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class RecorruptedPatches:
         preset: Preset,
         device: torch.device,
         seed: int,
+        multiple: int = 1,
     ) -> None:
         assert noise.gain is not None
         self.images = images
@@ -109,34 +113,42 @@ class RecorruptedPatches:
         self.preset = preset
         self.batch = preset.batch
         smallest = min(min(image.shape[1:]) for image in images)
-        self.patch = min(preset.patch, smallest)
+        self.patch = min(preset.patch, smallest) // multiple * multiple
         self.device = device
         self.choices = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(device).manual_seed(seed)
         self._weigh_cells()
 
     def _weigh_cells(self) -> None:
-        """List every cell of every frame with the probability of a patch around it."""
-        places, signals = [], []
-        for index, image in enumerate(self.images):
-            rows = torch.arange(image.shape[1] // CELL)
-            columns = torch.arange(image.shape[2] // CELL)
-            grid = torch.cartesian_prod(rows, columns) * CELL
-            for time, frame in enumerate(image):
-                cells = F.avg_pool2d(frame.float()[None, None] - self.offset, CELL)
-                signals.append(cells.flatten().clamp(min=0).cpu())
-                label = torch.tensor([index, time]).expand(len(grid), 2)
-                places.append(torch.cat([label, grid], dim=1))
-        self._places = torch.cat(places)
-        signal = torch.cat(signals)
-        share = SIGNAL_SHARE if signal.sum() > 0 else 0.0
-        following = signal / signal.sum().clamp(min=1e-12)
-        self._weights = share * following + (1 - share) / len(signal)
+        """Give every cell of every frame its probability of a patch around it.
+
+        The cells of all images stand in one row. Kept is the running sum of their
+        probabilities, so that a draw is a search in it, however long the series.
+        """
+        self._grids = [
+            (len(image), image.shape[1] // CELL, image.shape[2] // CELL) for image in self.images
+        ]
+        self._ends = np.cumsum([np.prod(grid) for grid in self._grids])
+        signal = np.concatenate(
+            [
+                F.avg_pool2d(frame.float()[None, None] - self.offset, CELL)
+                .clamp(min=0)
+                .flatten()
+                .cpu()
+                .numpy()
+                for image in self.images
+                for frame in image
+            ]
+        )
+        total = signal.sum(dtype=np.float64)
+        share = SIGNAL_SHARE if total > 0 else 0.0
+        following = np.cumsum(signal, dtype=np.float64) / (total or 1.0)
+        anywhere = np.arange(1, len(signal) + 1) / len(signal)
+        self._chances = share * following + (1 - share) * anywhere
 
     def draw(self) -> Pair:
         """Make the next batch of pairs."""
-        cells = torch.multinomial(self._weights, self.batch, True, generator=self.choices)
-        cut = torch.stack([self._cut(*self._places[cell].tolist()) for cell in cells])
+        cut = torch.stack([self._cut(*self._place()) for _ in range(self.batch)])
         cut = (cut[:, None].to(self.device) - self.offset) / self.scale
         rim = MEAN_RADIUS
         image = cut[..., rim:-rim, rim:-rim]
@@ -147,6 +159,16 @@ class RecorruptedPatches:
         )
         magnitude = self._between(self.preset.magnitude)
         return Pair(*recorrupt(image, variance, magnitude, self.noise))
+
+    def _place(self) -> tuple[int, int, int, int]:
+        """Draw a cell: the image, the frame and the cell's first row and column."""
+        drawn = float(torch.rand((), dtype=torch.float64, generator=self.choices))
+        cell = int(np.searchsorted(self._chances, drawn, side="right"))
+        cell = min(cell, len(self._chances) - 1)  # rounding may leave the sum just below 1
+        index = int(np.searchsorted(self._ends, cell, side="right"))
+        grid = self._grids[index]
+        time, row, column = np.unravel_index(cell - self._ends[index] + np.prod(grid), grid)
+        return index, int(time), CELL * int(row), CELL * int(column)
 
     def _cut(self, index: int, time: int, row: int, column: int) -> Tensor:
         """Cut a patch around a cell, with the rim H needs, turned and flipped at random.

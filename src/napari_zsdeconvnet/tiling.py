@@ -43,22 +43,27 @@ def window(frame: Tensor, top: int, left: int, height: int, width: int) -> Tenso
     top, left, height, width : int
         The window in pixels of the frame; it may begin or end outside.
     """
-    rows = _reflected(top, height, frame.shape[0], frame.device)
-    columns = _reflected(left, width, frame.shape[1], frame.device)
+    inside = frame[
+        max(top, 0) : max(top + height, 0),
+        max(left, 0) : max(left + width, 0),
+    ]
+    if inside.shape == (height, width):
+        return inside.float()
+    # The indices stay on the host, where looking at them does not wait for a GPU.
+    rows = _reflected(top, height, frame.shape[0])
+    columns = _reflected(left, width, frame.shape[1])
     first_row, first_column = int(rows.min()), int(columns.min())
     part = frame[
         first_row : int(rows.max()) + 1,
         first_column : int(columns.max()) + 1,
     ].float()
-    if part.shape == (height, width):
-        return part
     return part[rows - first_row][:, columns - first_column]
 
 
-def _reflected(start: int, length: int, size: int, device: torch.device) -> Tensor:
+def _reflected(start: int, length: int, size: int) -> Tensor:
     """Fold the indices of a stretch into ``0 ... size`` as mirrors at the edges would."""
     period = max(2 * (size - 1), 1)
-    indices = torch.arange(start, start + length, device=device).remainder(period)
+    indices = torch.arange(start, start + length).remainder(period)
     return torch.minimum(indices, period - indices) if size > 1 else torch.zeros_like(indices)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import operator
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from .devices import describe_device, is_out_of_memory, reduced_precision, resolve_device
 from .errors import InputError
@@ -22,10 +25,18 @@ from .forward import Blur, bin_down
 from .images import Image, as_frames, check_pixels
 from .inference import exhaust, infer
 from .losses import combined_loss, deconvolution_loss, denoising_loss, hessian_penalty
-from .model import Model, below, load_with_training, save_with_training
+from .model import (
+    Model,
+    below,
+    lateral_size,
+    load_with_training,
+    nanometres,
+    same_pixel_size,
+    save_with_training,
+)
 from .networks import build_network
 from .noise import NoiseModel
-from .pairs import MEAN_RADIUS, RecorruptedPatches, local_mean
+from .pairs import CELL, RecorruptedPatches, local_mean
 from .presets import Preset, find_preset
 from .psf import PSF
 from .tiling import as_tensor
@@ -141,6 +152,8 @@ def train(
     InputError
         If anything that was given cannot be used; nothing is trained then.
     """
+    processor = resolve_device(device)
+    steps = None if steps is None else _whole(steps, "steps", least=1)
     recordings = _recordings(images, axes, voxel_size)
     warnings = tuple(
         warning
@@ -148,7 +161,7 @@ def train(
         for warning in check_pixels(recording.data, name=recording.name)
     )
     if resume is not None:
-        return _resumed_run(recordings, resume, steps, device, preview_every)
+        return _resumed_run(recordings, resume, steps, processor, preview_every)
     if psf is None or noise is None:
         missing = "psf" if psf is None else "noise"
         raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
@@ -157,12 +170,11 @@ def train(
     if noise.gain is None:
         noise = noise.with_gain_from(recordings[0].data)
         notes.extend(noise.warnings)
-    seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
-    torch_random = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    network = build_network(chosen.network)
-    # The caller's own random numbers are none of our business.
-    torch.random.set_rng_state(torch_random)
+    seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
+    # The caller's own random numbers, on whichever device, are none of our business.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = build_network(chosen.network)
     model = Model(
         network=network,
         preset=chosen.name,
@@ -176,9 +188,7 @@ def train(
         data_hash=_hash(recordings),
         warnings=(*warnings, *notes),
     )
-    return TrainingRun(
-        recordings, model, chosen, steps or chosen.steps, resolve_device(device), preview_every
-    )
+    return TrainingRun(recordings, model, chosen, steps or chosen.steps, processor, preview_every)
 
 
 class TrainingRun(Iterator[Progress]):
@@ -198,8 +208,6 @@ class TrainingRun(Iterator[Progress]):
         device: torch.device,
         preview_every: int | None,
     ) -> None:
-        if steps < 1:
-            raise InputError(f"steps is {steps}: give at least 1.")
         self.step = 0
         self.steps = steps
         self.device = device
@@ -219,16 +227,18 @@ class TrainingRun(Iterator[Progress]):
             preset,
             device,
             model.seed,
+            self._network.multiple,
         )
         self._random_state = self._pairs.random_state()
         self._blur = Blur(model.psf.array).to(device)
         self._precision = reduced_precision(device)
         self._history: list[Mapping[str, float]] = list(model.history)
+        self._latest: Mapping[str, float] | None = None
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
         self._region = _preview_region(recordings, model.noise.offset)
         self._stopped = False
         self._elapsed = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # ------------------------------------------------------------------ stepping
 
@@ -247,9 +257,6 @@ class TrainingRun(Iterator[Progress]):
         begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
         losses, message = self._step_within_memory(rate)
-        every = max(self.steps // HISTORY_LENGTH, 1)
-        if self.step % every == 0 or self.step == self.steps:
-            self._history.append({"step": self.step, "learning_rate": rate, **losses})
         due = self._every and (self.step % self._every == 0 or self.step == self.steps)
         preview = self._preview() if due else None
         self._elapsed += time.perf_counter() - begun
@@ -306,7 +313,8 @@ class TrainingRun(Iterator[Progress]):
             self._stopped = True
             raise NonFiniteLossError(
                 f"The loss is not finite at step {self.step + 1} "
-                f"({', '.join(f'{name} {value:.3g}' for name, value in values.items())}): "
+                f"({', '.join(f'{name} {value:.3g}' for name, value in values.items())}, "
+                f"gradient {float(norm):.3g}): "
                 "training ended and the last good weights are kept; check the image, the PSF "
                 "and the noise model."
             )
@@ -316,12 +324,20 @@ class TrainingRun(Iterator[Progress]):
             self._update_average()
             self._random_state = self._pairs.random_state()
             self.step += 1
+            self._latest = {"step": self.step, "learning_rate": rate, **values}
+            every = max(self.steps // HISTORY_LENGTH, 1)
+            if self.step % every == 0 or self.step == self.steps:
+                self._history.append(self._latest)
         self._optimiser.zero_grad(set_to_none=True)
         return values
 
     def _losses(self) -> dict[str, Tensor]:
         pair = self._pairs.draw()
-        with torch.autocast(self.device.type, self._precision, enabled=self._precision is not None):
+        with (
+            nullcontext()
+            if self._precision is None
+            else torch.autocast(self.device.type, self._precision)
+        ):
             denoised, deconvolved = self._network(
                 pair.input.contiguous(memory_format=torch.channels_last)
             )
@@ -362,11 +378,11 @@ class TrainingRun(Iterator[Progress]):
         """The model as it stands, a copy that further steps do not touch."""
         with self._lock:
             network = copy.deepcopy(self._average or self._network)
-        return replace(
-            self._start,
-            network=network.cpu().eval(),
-            history=tuple(self._history),
-        )
+            history = list(self._history)
+            # A long run records every so many steps; the model says its last step exactly.
+            if self._latest is not None and self._latest not in history[-1:]:
+                history.append(self._latest)
+        return replace(self._start, network=network.cpu().eval(), history=tuple(history))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model and the state of the training, for `train(..., resume=path)`.
@@ -376,8 +392,8 @@ class TrainingRun(Iterator[Progress]):
         InputError
             If the file cannot be written.
         """
-        model = self.model
         with self._lock:
+            model = self.model
             tensors = {f"network.{k}": v for k, v in self._network.state_dict().items()}
             for index, state in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
@@ -407,8 +423,12 @@ class TrainingRun(Iterator[Progress]):
             moments.setdefault(int(index), {})[key] = value
         adam["state"] = moments
         self._optimiser.load_state_dict(adam)
-        if state["device"] == self.device.type:
-            self._pairs.set_random_state(below("random.", tensors))
+        random_state = below("random.", tensors)
+        if state["device"] != self.device.type:
+            # The states of two kinds of device do not compare: the noise starts anew there.
+            random_state["noise"] = self._random_state["noise"]
+        self._pairs.set_random_state(random_state)
+        self._random_state = self._pairs.random_state()
 
     def _preview(self) -> Preview:
         """Render the fixed region with the model of the moment."""
@@ -451,31 +471,39 @@ def _recordings(
         size = voxel_size
         if isinstance(entry, Image):
             name = entry.name or name
-            size = size or entry.voxel_size
+            size = entry.voxel_size if voxel_size is None else voxel_size
         frames = as_frames(entry, axes, name=name)
         if min(frames.shape[1:]) < SMALLEST_PATCH:
             raise InputError(
                 f"{name} is {frames.shape[1]} x {frames.shape[2]} pixels, fewer than the smallest "
                 f"patch of {SMALLEST_PATCH}: train on a larger image of the same kind."
             )
-        lateral = None if size is None else _checked_pixel_size(size)
+        lateral = None if size is None else lateral_size(size)
         recordings.append(Image(frames, "TYX", lateral, name))
-    sizes = {recording.voxel_size for recording in recordings}
-    if len(sizes) > 1:
-        raise InputError(
-            f"The images have different pixel sizes ({sizes}, micrometres): train one model for "
-            "each, or give voxel_size."
-        )
+    first = recordings[0]
+    for recording in recordings[1:]:
+        if not same_pixel_size(recording.voxel_size, first.voxel_size):
+            raise InputError(
+                f"{recording.name} has {_pixels(recording)} and {first.name} {_pixels(first)}: "
+                "train one model for each pixel size, or give voxel_size if the files are wrong."
+            )
     return recordings
 
 
-def _checked_pixel_size(voxel_size: tuple[float, ...]) -> tuple[float, ...]:
-    lateral = tuple(float(size) for size in voxel_size[-2:])
-    if len(lateral) != 2 or not all(np.isfinite(lateral)) or min(lateral) <= 0:
-        raise InputError(
-            f"voxel_size is {voxel_size}: give two positive lengths (Y, X) in micrometres."
-        )
-    return lateral
+def _pixels(recording: Image) -> str:
+    size = recording.voxel_size
+    return "no pixel size" if size is None else f"pixels of {nanometres(size)}"
+
+
+def _whole(number: int, name: str, least: int = 0) -> int:
+    """Take any kind of whole number, also NumPy's, that is not out of range."""
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise InputError(f"{name} is {number!r}: give a whole number.") from None
+    if not least <= whole < 2**63:
+        raise InputError(f"{name} is {number}: give a whole number of at least {least}.")
+    return whole
 
 
 def _on_output_grid(psf: PSF | ArrayLike, recordings: Sequence[Image]) -> tuple[PSF, list[str]]:
@@ -525,12 +553,12 @@ def _preview_region(recordings: Sequence[Image], offset: float) -> tuple[int, in
     frame = torch.from_numpy(recordings[0].data[0].astype(np.float32))[None, None]
     height, width = (min(PREVIEW_WIDTH, length) for length in frame.shape[2:])
     power = local_mean(frame - offset).clamp(min=0).square()
-    stride = 16
-    windows = torch.nn.functional.avg_pool2d(
-        power, (height - 2 * MEAN_RADIUS, width - 2 * MEAN_RADIUS), stride
-    )[0, 0]
+    # Summed cell by cell first: a window is compared at every cell, and they overlap a lot.
+    cells = F.avg_pool2d(power, CELL, ceil_mode=True)
+    windows = F.avg_pool2d(cells, (height // CELL, width // CELL), stride=1)[0, 0]
     row, column = divmod(int(windows.argmax()), windows.shape[1])
-    top, left = stride * row, stride * column
+    top = min(CELL * row, frame.shape[2] - height)
+    left = min(CELL * column, frame.shape[3] - width)
     return 0, 0, slice(top, top + height), slice(left, left + width)
 
 
@@ -548,7 +576,7 @@ def _resumed_run(
     recordings: Sequence[Image],
     path: str | os.PathLike[str],
     steps: int | None,
-    device: str | torch.device,
+    device: torch.device,
     preview_every: int | None,
 ) -> TrainingRun:
     model, tensors, state = load_with_training(path)
@@ -568,7 +596,7 @@ def _resumed_run(
         model,
         Preset(**model.settings),
         total,
-        resolve_device(device),
+        device,
         preview_every,
     )
     run.restore(tensors, state)
