@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+
+from napari_zsdeconvnet.forward import Blur, bin_down
+
+
+def lopsided_psf(*shape: int, seed: int = 0) -> np.ndarray:
+    """Random, so that no flip or transposition of it is itself."""
+    psf = np.random.default_rng(seed).random(shape)
+    return (psf / psf.sum()).astype(np.float32)
+
+
+def random_image(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).random((2, 1, *shape), dtype=np.float32))
+
+
+def convolved(image: torch.Tensor, psf: np.ndarray) -> np.ndarray:
+    """Do the same with SciPy, in double precision, on an image continued by reflection."""
+    rims = [(size // 2, size // 2) for size in psf.shape]
+    padded = [np.pad(frame[0].double().numpy(), rims, mode="reflect") for frame in image]
+    kernel = psf.astype(np.float64)
+    return np.array([signal.convolve(frame, kernel, mode="valid")[None] for frame in padded])
+
+
+class TestBlur:
+    @pytest.mark.parametrize("direct", [True, False])
+    @pytest.mark.parametrize(
+        ("image", "psf"),
+        [((20, 20), (5, 5)), ((24, 31), (3, 9)), ((31, 24), (15, 7)), ((40, 18), (1, 3))],
+    )
+    def test_is_the_convolution_that_scipy_computes(self, image, psf, direct: bool):
+        frames, kernel = random_image(*image), lopsided_psf(*psf)
+        blurred = Blur(kernel, direct=direct)(frames)
+        np.testing.assert_allclose(blurred, convolved(frames, kernel), atol=1e-5)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_a_point_becomes_the_psf_itself_not_its_mirror_image(self, direct: bool):
+        psf = lopsided_psf(7, 9)
+        point = torch.zeros(1, 1, 21, 25)
+        point[..., 10, 12] = 1
+        blurred = Blur(psf, direct=direct)(point)[0, 0]
+        np.testing.assert_allclose(blurred[7:14, 8:17], psf, atol=1e-6)
+        assert float(blurred.sum()) == pytest.approx(1, abs=1e-5)
+
+    def test_fft_and_direct_sum_agree(self):
+        frames, psf = random_image(48, 52), lopsided_psf(33, 17)
+        directly = Blur(psf, direct=True)(frames)
+        by_fft = Blur(psf, direct=False)(frames)
+        assert float((directly - by_fft).abs().max()) < 1e-5
+
+    def test_the_way_is_chosen_by_the_number_of_taps(self):
+        assert Blur(lopsided_psf(7, 7)).direct
+        assert not Blur(lopsided_psf(9, 9)).direct
+
+    @pytest.mark.parametrize("direct", [True, False])
+    @pytest.mark.parametrize("reach", [(6, 6), (4, 9), (0, 12)])
+    def test_inside_the_reach_the_image_is_its_own_context(self, reach, direct: bool):
+        frames, blur = random_image(60, 64), Blur(lopsided_psf(13, 13), direct=direct)
+        whole = blur(frames)
+        part = blur(frames[..., 10:50, 10:54], reach)
+        inner = tuple(slice(max(width, 6), -max(width, 6)) for width in reach)
+        np.testing.assert_allclose(
+            part[..., *inner], whole[..., 10:50, 10:54][..., *inner], atol=1e-5
+        )
+        assert part.shape == (2, 1, 40, 44)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_what_lies_beyond_the_reach_is_continued_by_reflection(self, direct: bool):
+        # The reach of 2 is less than the radius of 6: the other 4 pixels are reflected.
+        frames, psf = random_image(30, 30), lopsided_psf(13, 13)
+        part = Blur(psf, direct=direct)(frames, (2, 2))
+        rim = 4
+        padded = np.pad(frames[:, 0].double().numpy(), [(0, 0), (rim, rim), (rim, rim)], "reflect")
+        expected = [signal.convolve(frame, psf.astype(float), mode="valid") for frame in padded]
+        np.testing.assert_allclose(part[:, 0, 2:-2, 2:-2], expected, atol=1e-5)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    @pytest.mark.parametrize("size", [(64, 48), (3, 5), (1, 1)])
+    def test_a_flat_image_stays_flat_even_under_a_wider_psf(self, size, direct: bool):
+        flat = torch.full((1, 1, *size), 7.0)
+        blurred = Blur(lopsided_psf(31, 21), direct=direct)(flat)
+        assert blurred.shape == flat.shape
+        np.testing.assert_allclose(blurred, 7.0, rtol=1e-5)
+
+    def test_light_away_from_the_edges_is_kept(self):
+        image = torch.zeros(1, 1, 80, 90)
+        image[..., 30:50, 30:60] = random_image(20, 30)[:1]
+        blurred = Blur(lopsided_psf(25, 25))(image)
+        assert float(blurred.sum()) == pytest.approx(float(image.sum()), rel=1e-5)
+
+    def test_images_of_changing_size_each_get_their_own_transfer_function(self):
+        psf = lopsided_psf(11, 11)
+        blur = Blur(psf)
+        for size in ((30, 40), (40, 30), (30, 40), (96, 64)):
+            frames = random_image(*size)
+            np.testing.assert_allclose(blur(frames), convolved(frames, psf), atol=1e-5)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_half_precision_is_blurred_in_single_precision(self, direct: bool):
+        blur = Blur(lopsided_psf(5, 5), direct=direct)
+        image = random_image(20, 20).bfloat16()
+        blurred = blur(image)
+        assert blurred.dtype == torch.float32
+        np.testing.assert_allclose(blurred, blur(image.float()), atol=1e-6)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_gradients_are_the_correlation_with_the_psf(self, direct: bool):
+        # <blur(x), y> is linear in x, and its gradient the blur's transpose applied to y.
+        psf, weights = lopsided_psf(7, 5), torch.zeros(1, 1, 30, 30)
+        weights[..., 15, 15] = 1
+        image = random_image(30, 30)[:1].requires_grad_()
+        (Blur(psf, direct=direct)(image) * weights).sum().backward()
+        np.testing.assert_allclose(image.grad[0, 0, 12:19, 13:18], psf[::-1, ::-1], atol=1e-6)
+
+    def test_volumes_are_blurred_along_all_three_axes(self):
+        psf, volume = lopsided_psf(3, 5, 7), random_image(9, 12, 15)
+        for direct in (True, False):
+            blurred = Blur(psf, direct=direct)(volume)
+            np.testing.assert_allclose(blurred, convolved(volume, psf), atol=1e-5)
+
+
+class TestBinDown:
+    def test_is_the_mean_of_each_block(self):
+        image = random_image(6, 8)
+        binned = bin_down(image, 2)
+        for y in range(3):
+            for x in range(4):
+                block = image[..., 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean(dim=(-2, -1))
+                np.testing.assert_allclose(binned[..., y, x], block, rtol=1e-6)
+
+    def test_a_flat_image_keeps_its_counts(self):
+        np.testing.assert_array_equal(bin_down(torch.full((1, 1, 8, 8), 42.0), 2), 42.0)
+
+    def test_factor_one_changes_nothing(self):
+        image = random_image(5, 5)
+        assert bin_down(image, 1) is image

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from napari_zsdeconvnet import inference
+from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet.inference import Averaging, Result, TileProgress, exhaust, infer
+from napari_zsdeconvnet.networks import NETWORKS, TwoStageNetwork
+from napari_zsdeconvnet.noise import NoiseModel
+
+CPU = torch.device("cpu")
+NOISE = NoiseModel(offset=100, gain=2.0, read_variance=9.0)
+SCALE = 50.0
+
+
+class SmallNetwork(TwoStageNetwork):
+    """Pools as large networks do, so that a tiling out of step would show."""
+
+    multiple = 4
+    receptive_field = 16
+    bytes_per_pixel = 100
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.convolutions = nn.ModuleList(nn.Conv2d(1, 1, 3, padding=1) for _ in range(3))
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -0.5, 0.5, generator=generator)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second, third = self.convolutions
+        coarse = second(F.max_pool2d(torch.tanh(first(image)), 4))
+        denoised = image + F.interpolate(coarse, scale_factor=4.0)
+        return denoised, third(F.interpolate(denoised, scale_factor=2.0))
+
+
+class Identity(TwoStageNetwork):
+    """Gives back what it gets, and can be made to fail."""
+
+    multiple = 1
+    receptive_field = 4
+    bytes_per_pixel = 100
+
+    def __init__(self, before: Callable[[torch.Tensor], None] = lambda image: None) -> None:
+        super().__init__()
+        self.before = before
+        self.calls = 0
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.calls += 1
+        self.before(image)
+        return image, F.interpolate(image, scale_factor=2.0)
+
+
+def frames(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(100, 400, shape).astype(np.uint16)
+
+
+def run(network: TwoStageNetwork, image: np.ndarray, **options: object) -> Result:
+    return exhaust(infer(network, image, NOISE, SCALE, CPU, **options))
+
+
+class TestTiles:
+    @pytest.mark.parametrize("shape", [(64, 64), (37, 53), (101, 60), (5, 90), (7, 3), (1, 1)])
+    def test_do_not_show_in_the_result(self, shape):
+        network, image = SmallNetwork(), frames(1, *shape)
+        whole, tiled = run(network, image, tile=1024), run(network, image, tile=1)
+        assert whole.denoised.shape == (1, *shape)
+        assert whole.deconvolved.shape == (1, 2 * shape[0], 2 * shape[1])
+        for one, other in (
+            (whole.denoised, tiled.denoised),
+            (whole.deconvolved, tiled.deconvolved),
+        ):
+            assert one.dtype == np.float32
+            assert np.abs(one - other).max() < 1e-4 * SCALE
+
+    def test_do_not_show_with_the_network_of_the_default_preset(self):
+        torch.manual_seed(0)
+        network = NETWORKS["residual"]()
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(0.02 * torch.randn_like(weight))
+        image = frames(1, 75, 41)
+        whole, tiled = run(network, image, tile=1024), run(network, image, tile=1)
+        assert np.abs(whole.denoised - tiled.denoised).max() < 1e-4 * SCALE
+        assert np.abs(whole.deconvolved - tiled.deconvolved).max() < 1e-4 * SCALE
+
+    def test_more_than_one_is_used_where_asked(self):
+        network = Identity()
+        states: list[TileProgress] = []
+        exhaust(infer(network, frames(2, 20, 40), NOISE, SCALE, CPU, tile=1), states.append)
+        assert [state.done for state in states] == list(range(1, len(states) + 1))
+        assert {state.total for state in states} == {len(states)}
+        assert len(states) == network.calls > 2
+
+    def test_the_frame_is_continued_by_reflection(self):
+        seen: list[torch.Tensor] = []
+        image = frames(1, 10, 12)
+        run(Identity(lambda window: seen.append(window.clone())), image)
+        expected = np.pad((image[0] - 100.0) / SCALE, 4, mode="reflect")
+        np.testing.assert_allclose(seen[0][0, 0], expected, rtol=1e-6)
+
+
+class TestCounts:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+    def test_come_back_as_those_above_the_offset(self, dtype):
+        image = np.random.default_rng(0).integers(50, 250, (2, 13, 17)).astype(dtype)
+        before = image.copy()
+        result = run(Identity(), image)
+        np.testing.assert_allclose(result.denoised, image.astype(float) - 100, atol=1e-4)
+        doubled = (image.astype(float) - 100).repeat(2, axis=1).repeat(2, axis=2)
+        np.testing.assert_allclose(result.deconvolved, doubled, atol=1e-4)
+        np.testing.assert_array_equal(image, before)
+
+    def test_a_flat_image_stays_flat(self):
+        result = run(Identity(), np.full((1, 30, 30), 100, np.uint16))
+        assert np.all(result.denoised == 0)
+
+    def test_frames_do_not_mix(self):
+        series, network = frames(3, 20, 30), SmallNetwork()
+        together = run(network, series)
+        for index in range(3):
+            alone = run(network, series[index : index + 1])
+            np.testing.assert_array_equal(together.deconvolved[index], alone.deconvolved[0])
+
+    def test_a_mapped_file_is_read_frame_by_frame(self, tmp_path):
+        np.save(tmp_path / "series.npy", frames(3, 20, 30))
+        mapped = np.load(tmp_path / "series.npy", mmap_mode="r")
+        np.testing.assert_array_equal(
+            run(Identity(), mapped).denoised, run(Identity(), np.array(mapped)).denoised
+        )
+
+
+class TestMemory:
+    def shortage(self, largest: int, error: Exception) -> Callable[[torch.Tensor], None]:
+        def fail(image: torch.Tensor) -> None:
+            if image.shape[-1] > largest:
+                raise error
+
+        return fail
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.cuda.OutOfMemoryError("CUDA out of memory"),
+            MemoryError(),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        ],
+    )
+    def test_smaller_tiles_are_tried_and_said(self, error: Exception):
+        image = frames(1, 100, 100)
+        states: list[TileProgress] = []
+        network = Identity(self.shortage(70, error))
+        result = exhaust(infer(network, image, NOISE, SCALE, CPU, tile=128), states.append)
+        np.testing.assert_allclose(result.denoised, image - 100.0, atol=1e-4)
+        messages = [state.message for state in states if state.message]
+        assert messages == ["Memory ran out: trying again with tiles of 64 pixels."]
+
+    def test_where_even_the_smallest_do_not_fit_it_says_so(self):
+        network = Identity(self.shortage(0, torch.cuda.OutOfMemoryError("CUDA out of memory")))
+        with pytest.raises(InputError, match=r"Memory ran out.*12 pixels.*close other programs"):
+            run(network, frames(1, 100, 100))
+
+    def test_other_failures_are_not_tried_again(self):
+        network = Identity(self.shortage(0, RuntimeError("a defect")))
+        with pytest.raises(RuntimeError, match="a defect"):
+            run(network, frames(1, 100, 100))
+        assert network.calls == 1
+
+    def test_the_tile_follows_the_free_memory(self, monkeypatch: pytest.MonkeyPatch):
+        widths: list[int] = []
+        monkeypatch.setattr(inference, "fitting_tile", lambda device, bytes_per_pixel: 40)
+        run(Identity(lambda image: widths.append(image.shape[-1])), frames(1, 100, 100))
+        assert max(widths) == 40
+
+
+class TestCancelling:
+    def test_closing_ends_the_work(self):
+        network = Identity()
+        tiles = infer(network, frames(1, 200, 200), NOISE, SCALE, CPU, tile=1)
+        next(tiles)
+        tiles.close()
+        assert network.calls == 1
+        with pytest.raises(StopIteration):
+            next(tiles)
+
+    def test_what_the_callers_progress_raises_ends_the_work(self):
+        network = Identity()
+
+        def cancel(state: TileProgress) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            exhaust(infer(network, frames(1, 200, 200), NOISE, SCALE, CPU, tile=1), cancel)
+        assert network.calls == 1
+
+
+class TestAveraging:
+    flat = np.full((1, 100, 100), 300, np.uint16)
+
+    def spread(self, repeats: int, magnitude: float = 1.0) -> float:
+        averaging = Averaging(repeats, magnitude, seed=1)
+        return float(run(Identity(), self.flat, averaging=averaging).denoised.var())
+
+    def test_adds_the_noise_of_equation_2_and_averages_it(self):
+        variance = 2.0 * 200 + 9.0
+        error = 5 * np.sqrt(2 / self.flat.size)
+        assert self.spread(1) == pytest.approx(variance, rel=error)
+        assert self.spread(8) == pytest.approx(variance / 8, rel=error)
+        assert self.spread(1, 2.0) == pytest.approx(4 * variance, rel=error)
+
+    def test_no_repeats_take_the_image_as_it_is(self):
+        assert self.spread(0) == 0
+
+    def test_keeps_the_mean(self):
+        result = run(Identity(), self.flat, averaging=Averaging(4, 1.0, 0))
+        error = 5 * np.sqrt(409 / 4 / self.flat.size)
+        assert result.denoised.mean() == pytest.approx(200, abs=error)
+        assert result.deconvolved.mean() == pytest.approx(200, abs=error)
+
+    def test_the_seed_decides_the_noise(self):
+        one, same, other = (
+            run(Identity(), self.flat, averaging=Averaging(2, 1.0, seed)).denoised
+            for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, other)
+
+    def test_leaves_the_random_numbers_of_others_alone(self):
+        before = torch.random.get_rng_state()
+        self.spread(2)
+        assert torch.equal(torch.random.get_rng_state(), before)
