@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,6 +222,14 @@ class TestCalibrate:
         noise = run("calibrate", tmp_path / "series.tif", "--series", "--json").json["noise"]
         assert noise["gain"] == pytest.approx(1, rel=0.1)
 
+    def test_typed_numbers_prevail(self, run, files: Path):
+        answer = run(
+            *("calibrate", files / "raw.tif", "--offset", "99", "--gain", "1.5", "--json"),
+        )
+        noise = answer.json["noise"]
+        assert (noise["offset"], noise["gain"], noise["gain_error"]) == (99, 1.5, None)
+        assert "gain typed by hand" in noise["source"]
+
     @pytest.mark.parametrize("region", ["0:81,0:10", "10:10,0:10", "0:10,-5:10", "20:10,0:10"])
     def test_region_must_lie_in_the_image(self, run, files: Path, region: str):
         answer = run("calibrate", files / "raw.tif", f"--background={region}")
@@ -421,6 +430,34 @@ class TestTrain:
         )
         assert resumed.json["step"] == 4
         assert Model.load(model).history == Model.load(whole).history
+
+    def test_a_complete_training_says_how_to_go_on(self, run, files: Path, tmp_path: Path):
+        arguments = ["train", files / "raw.tif", "--resume", files / "model.safetensors"]
+        arguments += ["--device", "cpu", "-o", tmp_path / "m.safetensors"]
+        answer = run(*arguments)
+        assert answer.code == 2
+        assert "give more steps" in answer.err
+        assert run(*arguments, "--steps", "4").code == 0
+
+    def test_a_folder_that_fails_during_training_loses_nothing(
+        self, run, files: Path, tmp_path: Path, monkeypatch
+    ):
+        refuge = tmp_path / "refuge"
+        refuge.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(refuge))
+        save = training.TrainingRun.save
+
+        def failing_at_first(self: training.TrainingRun, path: str | Path) -> None:
+            if Path(path).parent != refuge:
+                raise InputError("The disk is full.")
+            save(self, path)
+
+        monkeypatch.setattr(training.TrainingRun, "save", failing_at_first)
+        model = tmp_path / "m.safetensors"
+        answer = run("train", files / "raw.tif", *OPTICS, *CAMERA, *QUICK, "-o", model)
+        assert answer.code == 2
+        assert f"saved as {refuge / 'm.safetensors'}" in answer.err
+        assert Model.load(refuge / "m.safetensors").steps_trained == 3
 
     def test_non_finite_loss_keeps_the_last_good_weights(
         self, run, files: Path, tmp_path: Path, monkeypatch

@@ -6,6 +6,7 @@ import argparse
 import glob
 import json
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +55,7 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
             cutoff=_cutoff(arguments, image.voxel_size),
             name=image.name,
         )
+    noise = _with_typed(noise, _given(arguments, "offset", "gain"))
     show_noise(noise, console)
     if arguments.output:
         write_json(arguments.output, noise.to_dict())
@@ -100,8 +102,7 @@ def measured_noise(
     """
     if background is not None:
         mask = _mask(background, frames.shape, name)
-        noise = NoiseModel.from_background(frames, mask, gain=gain)
-        return noise if offset is None else replace(noise, offset=offset, offset_error=None)
+        return NoiseModel.from_background(frames, mask, gain=gain)
     if len(frames) >= _SERIES_FROM:
         try:
             return NoiseModel.from_series(frames, offset=offset)
@@ -266,9 +267,9 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     try:
         last = follow(run, console)
     except NonFiniteLossError as error:
-        run.model.save(arguments.output)
+        _save(run, arguments.output)
         raise RuntimeError(f"{error} They are in {arguments.output}.") from error
-    run.save(arguments.output)
+    _save(run, arguments.output)
     stopped = last.step < last.steps
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
     console.say(
@@ -293,6 +294,16 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
             f"the model of step {last.step} is in {arguments.output}, and --resume "
             f"{arguments.output} goes on from there."
         )
+
+
+def _save(run: TrainingRun, output: str) -> None:
+    """Save a training; if its folder fails by now, in the folder for temporary files."""
+    try:
+        run.save(output)
+    except InputError as error:
+        refuge = Path(tempfile.gettempdir()) / Path(output).name
+        run.save(refuge)
+        raise InputError(f"{error} So the model was saved as {refuge}.") from error
 
 
 def _refuse_beside_resume(arguments: argparse.Namespace) -> None:
@@ -444,11 +455,20 @@ def _noise_for_training(arguments: argparse.Namespace, images: Sequence[Image]) 
             cutoff=_cutoff(arguments, image.voxel_size),
             name=image.name,
         )
-    if not typed:
+    return _with_typed(noise, typed)
+
+
+def _with_typed(noise: NoiseModel, typed: dict[str, float]) -> NoiseModel:
+    """Let numbers that were typed in prevail over measured ones."""
+    changed: dict[str, Any] = {
+        name: value for name, value in typed.items() if getattr(noise, name) != value
+    }
+    if not changed:
         return noise
-    forgotten: dict[str, Any] = {f"{name}_error": None for name in typed}
-    names = ", ".join(name.replace("_", " ") for name in typed)
-    return replace(noise, **typed, **forgotten, source=f"{noise.source}; {names} typed by hand")
+    forgotten: dict[str, Any] = {f"{name}_error": None for name in changed}
+    names = ", ".join(name.replace("_", " ") for name in changed)
+    source = f"{noise.source}; {names} typed by hand"
+    return replace(noise, **changed, **forgotten, source=source)
 
 
 def read_noise(path: str) -> NoiseModel:
