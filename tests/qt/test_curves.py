@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from napari_zsdeconvnet._qt._curves import LossCurves
+from napari_zsdeconvnet._qt._curves import LossCurves, _ticks
 
 
 @pytest.fixture
@@ -71,3 +71,15 @@ def test_two_thousand_steps_are_drawn_quickly(curves, qtbot):
     curves.redraw()
     curves.grab()
     assert time.perf_counter() - begun < 0.1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (1.2e-4, 0.02, ["0.0001", "0.001", "0.01", "0.1"]),
+        (0.011, 0.03, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
+    ],
+)
+def test_the_axis_is_labelled_sparsely_over_many_decades(low, high, labels):
+    labelled, _ = _ticks(low, high)
+    assert [text for _, text in labelled] == labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, SpinBox
+from magicgui.widgets import ComboBox, SpinBox
 from napari.layers import Image as ImageLayer
 from qtpy.compat import isalive
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..images import Image
 
-LABEL_WIDTH = 102  # pixels
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
 
 
@@ -80,11 +79,6 @@ class ImageChooser:
         """The chosen channel, or None for a layer that has only one."""
         return int(self.channel_box.value) if self.channel_box.max > 0 else None
 
-    def add_to(self, form: Container[Any]) -> None:
-        """Append the choices to a form."""
-        form.extend([self.layer_box, self.channel_box])
-        self.channel_box.visible = self.channel is not None
-
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now."""
         self.layer_box.reset_choices()
@@ -97,19 +91,6 @@ class ImageChooser:
             count = 1
         self.channel_box.max = count - 1
         self.channel_box.visible = count > 1
-
-
-def aligned(form: Container[Any]) -> Container[Any]:
-    """Line the boxes of a form up, with each other and with what stands above and below.
-
-    magicgui measures labels in a font narrower than napari's, hence the fixed width.
-    """
-    form.margins = (0, 0, 0, 0)
-    for box in form:
-        labelled = box._labeled_widget()
-        if labelled is not None:
-            labelled.label_width = LABEL_WIDTH
-    return form
 
 
 def read_layer(layer: ImageLayer, channel: int | None) -> Image:

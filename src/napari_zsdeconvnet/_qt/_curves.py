@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import nan
+from math import ceil, floor, log10, nan
 from typing import TYPE_CHECKING, Any
 
 import pyqtgraph as pg
@@ -23,8 +23,6 @@ COLOURS = {
     "hessian": "#2fa56f",
 }
 TERMS = tuple(COLOURS)
-CROWDED = 15
-"""Ratio of the largest to the smallest value from which only decades are labelled."""
 
 
 class LossCurves(QWidget):
@@ -86,10 +84,9 @@ class LossCurves(QWidget):
                 self._curves[name] = self.plot.plot(pen=pen, connect="finite")
                 self._name_curves()
             self._curves[name].setData(self._steps, values)
-        # Between decades there is room for labels only while there are few of them.
         drawn = [value for values in self._losses.values() for value in values if value > 0]
-        decades_alone = bool(drawn) and max(drawn) > CROWDED * min(drawn)
-        self.plot.getAxis("left").setStyle(maxTextLevel=0 if decades_alone else 2)
+        if drawn:
+            self.plot.getAxis("left").setTicks(_ticks(min(drawn), max(drawn)))
         self.setVisible(bool(drawn))
 
     def clear(self) -> None:
@@ -111,3 +108,15 @@ class LossCurves(QWidget):
 
 def _colour(name: str) -> str:
     return COLOURS.get(name, "#b06fc4")
+
+
+def _ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
+    """Return the ticks of a logarithmic axis, labelled as densely as they can be read."""
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    labelled = (1,) if high > 15 * low else (1, 2, 5)
+    ticks = [
+        (exponent + log10(digit), f"{digit * 10.0**exponent:g}" if digit in labelled else "")
+        for exponent in decades
+        for digit in range(1, 10)
+    ]
+    return [[tick for tick in ticks if tick[1]], [tick for tick in ticks if not tick[1]]]

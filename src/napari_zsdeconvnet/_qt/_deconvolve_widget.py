@@ -7,7 +7,7 @@ from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container, SpinBox
+from magicgui.widgets import SpinBox
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import InputError
-from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, aligned, alive, read_layer
-from ._forms import Panel, note
+from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive, read_layer
+from ._forms import Form, Panel, note
 from ._known import PLUGIN
 from ._layers import add_or_update, layer_voxel_size
 from ._notify import show_error, show_warning
@@ -85,10 +85,10 @@ class DeconvolveWidget(Panel):
             step=64,
         )
         self.device = DeviceChooser(self)
-        self.form = Container[Any]()
-        self.image.add_to(self.form)
-        self.form.extend([self.device.box, self.repeats_box, self.tile_box])
-        aligned(self.form)
+        self.form = Form()
+        self.form.add_image(self.image)
+        for box in (self.device.box, self.repeats_box, self.tile_box):
+            self.form.add(box)
 
         self.mismatch_label = note()
 
@@ -110,7 +110,7 @@ class DeconvolveWidget(Panel):
 
         self.body.addWidget(self.model_label)
         self.body.addWidget(self.load_button)
-        self.body.addWidget(self.form.native)
+        self.body.addWidget(self.form)
         self.body.addWidget(self.mismatch_label)
         self.body.addLayout(buttons)
         self.body.addWidget(self.progress_bar)
@@ -266,7 +266,7 @@ class DeconvolveWidget(Panel):
         self.deconvolve_button.setToolTip(missing or "Add the denoised and deconvolved image.")
         self.cancel_button.setEnabled(self.running)
         self.load_button.setEnabled(not self.running)
-        self.form.enabled = not self.running
+        self.form.setEnabled(not self.running)
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)

@@ -149,7 +149,9 @@ class Form(QWidget):
         self.add(chooser.layer_box)
         self.add(chooser.channel_box)
         # Qt hides what moves into another window.
-        chooser.channel_box.visible = chooser.channel is not None
+        several = chooser.channel is not None
+        chooser.channel_box.visible = several
+        self._labels[chooser.channel_box.native].setVisible(several)
 
     def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:
         """Let a label come and go with its box."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, Select, SpinBox
+from magicgui.widgets import ComboBox, Select, SpinBox
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -22,14 +22,13 @@ from ._choosers import (
     MODEL_FILES,
     DeviceChooser,
     ImageChooser,
-    aligned,
     alive,
     image_layers,
     in_words,
     read_layer,
 )
 from ._curves import TERMS, LossCurves
-from ._forms import Panel, note
+from ._forms import Form, Panel, note
 from ._known import Known
 from ._notify import show_error, show_info, show_warning
 from ._previews import PreviewLayers
@@ -128,20 +127,12 @@ class TrainWidget(Panel):
         )
         self.more_box.native.setMaximumHeight(90)
 
-        self.form = Container[Any]()
-        self.image.add_to(self.form)
-        self.form.append(self.preset_box)
-        self.settings = Container[Any](
-            widgets=[
-                self.steps_box,
-                self.device.box,
-                self.interval_box,
-                self.seed_box,
-                self.more_box,
-            ]
+        self.form = Form()
+        self.form.add_image(self.image)
+        self.form.add(self.preset_box)
+        self.settings = Form(
+            self.steps_box, self.device.box, self.interval_box, self.seed_box, self.more_box
         )
-        aligned(self.form)
-        aligned(self.settings)
         self.preset_label = note()
 
     def _build_actions(self) -> None:
@@ -166,7 +157,7 @@ class TrainWidget(Panel):
     def _lay_out(self) -> None:
         more = QCollapsible("Settings", expandedIcon="▼", collapsedIcon="▶")
         more.setDuration(0)
-        more.addWidget(self.settings.native)
+        more.addWidget(self.settings)
         self.settings_panel = more
 
         buttons = QGridLayout()
@@ -176,7 +167,7 @@ class TrainWidget(Panel):
             buttons.addWidget(button, 0, column)
 
         layout = self.body
-        layout.addWidget(self.form.native)
+        layout.addWidget(self.form)
         layout.addWidget(self.preset_label)
         layout.addWidget(self.known)
         layout.addWidget(more)
@@ -426,7 +417,8 @@ class TrainWidget(Panel):
             else "Go on with a training that was saved to a file."
         )
         self.save_button.setEnabled(self._run is not None or self._state.model is not None)
-        self.form.enabled = self.settings.enabled = not running
+        self.form.setEnabled(not running)
+        self.settings.setEnabled(not running)
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)
