@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_zsdeconvnet._qt._noise_values import GAIN, OFFSET, READ_VARIANCE, TYPED
 from napari_zsdeconvnet._qt._noise_widget import ROI_NAME, NoiseWidget
@@ -174,6 +174,22 @@ def test_one_channel_is_measured(open_widget, viewer, qtbot):
     widget.draw().add(box(2, 2, 60, 60))
     settle(qtbot, widget)
     assert widget.values[OFFSET].value == pytest.approx(200, abs=0.5)
+
+
+def test_the_channel_is_asked_for_only_where_there_are_several(open_widget, viewer, qtbot):
+    widget = open_widget(np.zeros((32, 32)))
+
+    def shown():
+        labels = [label.text() for label in widget.form.findChildren(QLabel) if label.isVisible()]
+        return "Channel" in labels, widget.image.channel_box.native.isVisible()
+
+    qtbot.waitUntil(widget.form.isVisible)
+    assert shown() == (False, False)
+    viewer.add_image(np.zeros((2, 32, 32)), axis_labels=("c", "y", "x"), name="two")
+    widget.image.layer = viewer.layers["two"]
+    assert shown() == (True, True)
+    widget.image.layer = viewer.layers[0]
+    assert shown() == (False, False)
 
 
 def test_rgb_is_refused_with_a_hint(open_widget, viewer, qtbot, notifications):

@@ -75,6 +75,26 @@ def test_the_psf_is_shown_beside_the_image_in_one_layer(open_widget, viewer, qtb
     assert layer not in widget.image.layer_box.choices, "the PSF is no image to train on"
 
 
+@pytest.mark.parametrize(
+    ("scale", "units", "expected"),
+    [
+        ((0.065, 0.065), None, 0.0325),
+        ((65, 65), ("nm", "nm"), 32.5),
+        (None, None, 0.5),
+    ],
+)
+def test_the_psf_layer_has_the_units_of_the_image(
+    open_widget, viewer, qtbot, notifications, scale, units, expected
+):
+    widget = open_widget(scale=scale, units=units)
+    widget.pixel_box.value = 65
+    make(qtbot, widget, widget.simulate_page)
+    (layer,) = psf_layers(viewer)
+    assert layer.units == viewer.layers["raw"].units
+    np.testing.assert_allclose(layer.scale, expected)
+    assert not notifications, "napari warns of units that differ between layers"
+
+
 def test_the_profile_falls_from_one_and_crosses_half_at_the_width(open_widget, viewer, qtbot):
     widget = open_widget()
     make(qtbot, widget, widget.simulate_page)

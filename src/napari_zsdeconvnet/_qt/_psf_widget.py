@@ -257,9 +257,7 @@ class PSFWidget(Panel):
     def _show_layer(self, psf: PSF) -> None:
         """Show the PSF beside the image, in the same layer each time."""
         key = ("psf", LAYER_NAME)
-        place: dict[str, Any] = {"scale": psf.steps, "translate": self._beside(psf)}
-        if psf.voxel_size is not None:
-            place["units"] = ("micrometer",) * psf.array.ndim
+        place = self._beside(psf)
         layer = next(
             (
                 one
@@ -290,14 +288,30 @@ class PSFWidget(Panel):
         if chosen is not None:
             self._viewer.layers.selection.active = chosen
 
-    def _beside(self, psf: PSF) -> tuple[float, ...]:
-        """Return the translation that puts the PSF to the right of the image."""
-        layer = self.image.layer
-        lateral = (0.0, 0.0)
-        if layer is not None:
-            low, high = layer.extent.world[:, -2:]
-            lateral = (float(low[0]), float(high[1] + 0.02 * (high - low).max()))
-        return (0.0,) * (psf.array.ndim - 2) + lateral
+    def _beside(self, psf: PSF) -> dict[str, Any]:
+        """Return scale, translation and units that put the PSF to the right of the image.
+
+        The units are those of the image: where they differ between layers, napari uses none.
+        """
+        layer, grid, ndim = self.image.layer, self._grid(), psf.array.ndim
+        if layer is None:
+            units = "pixel" if psf.voxel_size is None else "micrometer"
+            return {"scale": psf.steps, "translate": (0.0,) * ndim, "units": (units,) * ndim}
+        unit = abs(float(layer.scale[-1]))
+        if psf.voxel_size is None:
+            scale = (unit / UPSAMPLING,) * ndim
+        elif grid is None:
+            scale = psf.voxel_size
+        else:
+            raw_pixel = (self._layer_pixel() or (0.0, UPSAMPLING * grid[1]))[1]
+            scale = tuple(step * unit / raw_pixel for step in psf.voxel_size)
+        low, high = layer.extent.world[:, -2:]
+        right = (float(low[0]), float(high[1] + 0.02 * (high - low).max()))
+        return {
+            "scale": scale,
+            "translate": (0.0,) * (ndim - 2) + right,
+            "units": (layer.units[-1],) * ndim,
+        }
 
     # ------------------------------------------------------------------ keeping it
 
