@@ -18,8 +18,9 @@ HAS_DISPLAY = (
 NO_DISPLAY = "no display to open a window on; run the tests under xvfb-run"
 
 
-@pytest.fixture(autouse=True)
-def _display():
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip before any fixture makes a Qt application, which without a display would abort."""
     if not HAS_DISPLAY:
         if REQUIRE_DISPLAY:
             pytest.fail(NO_DISPLAY)
@@ -27,7 +28,7 @@ def _display():
 
 
 @pytest.fixture
-def viewer(_display, make_napari_viewer):
+def viewer(make_napari_viewer):
     """A viewer in a window that is shown, so that what is docked is laid out and painted."""
     from napari.qt.threading import WorkerBase
 

@@ -25,7 +25,7 @@ def manifest():
 
 
 @pytest.fixture
-def plugin(manifest, _display):
+def plugin(manifest):
     """The plugin as napari finds it: installed, with its entry point."""
     manager = PluginManager.instance()
     if PLUGIN not in manager:

@@ -98,7 +98,7 @@ class NoiseValues(QWidget):
             label.setToolTip(box.tooltip)
             self.error_labels[name].setToolTip("Standard error.")
             self.error_labels[name].setMinimumWidth(56)
-            self.origin_labels[name].setContentsMargins(12, 0, 0, 4)
+            self.origin_labels[name].setContentsMargins(0, 0, 0, 4)
             layout.addWidget(label, 2 * row, 0)
             layout.addWidget(box.native, 2 * row, 1)
             layout.addWidget(self.error_labels[name], 2 * row, 2)
