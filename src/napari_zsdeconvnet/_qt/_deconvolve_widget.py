@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from ..errors import InputError
 from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive, read_layer
-from ._forms import Form, Panel, note
+from ._forms import Form, Panel, advance, note
 from ._known import PLUGIN
 from ._layers import add_or_update, layer_voxel_size
 from ._notify import show_error, show_warning
@@ -192,9 +192,8 @@ class DeconvolveWidget(Panel):
             if value.message:
                 show_warning(value.message)
         latest = values[-1]
-        self.progress_bar.setRange(0, latest.total)
-        self.progress_bar.setValue(latest.done)
-        self.progress_bar.setFormat(f"part {latest.done} of {latest.total}")
+        text = f"part {latest.done} of {latest.total}"
+        advance(self.progress_bar, latest.done, latest.total, text)
         if self.cancel_button.isEnabled():
             self._say("Computing…")
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QProgressBar,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -112,6 +113,19 @@ def heading(text: str) -> QLabel:
     label.setFont(font)
     label.setContentsMargins(0, 6, 0, 0)
     return label
+
+
+def advance(bar: QProgressBar, done: int, total: int, text: str) -> None:
+    """Show how far work has come.
+
+    A progress bar paints itself at once, and with it the whole window; held back, it is
+    painted together with what else has changed.
+    """
+    bar.setUpdatesEnabled(False)
+    bar.setRange(0, total)
+    bar.setValue(done)
+    bar.setFormat(text)
+    bar.setUpdatesEnabled(True)
 
 
 class Form(QWidget):

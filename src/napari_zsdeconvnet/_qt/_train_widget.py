@@ -28,7 +28,7 @@ from ._choosers import (
     read_layer,
 )
 from ._curves import TERMS, LossCurves
-from ._forms import Form, Panel, note
+from ._forms import Form, Panel, advance, note
 from ._known import Known
 from ._notify import show_error, show_info, show_warning
 from ._previews import PreviewLayers
@@ -320,9 +320,12 @@ class TrainWidget(Panel):
 
     def _show_progress(self, progress: Progress) -> None:
         self.curves.redraw()
-        self.progress_bar.setRange(0, progress.steps)
-        self.progress_bar.setValue(progress.step)
-        self.progress_bar.setFormat(f"step {progress.step} of {progress.steps}")
+        advance(
+            self.progress_bar,
+            progress.step,
+            progress.steps,
+            f"step {progress.step} of {progress.steps}",
+        )
         if self.stop_button.isEnabled():
             self._say(f"{in_words(progress.seconds_left)} left on {progress.device}")
 

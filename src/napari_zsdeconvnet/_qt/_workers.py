@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.qt.threading import create_worker
+from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -122,7 +123,8 @@ class Job(Generic[Value, Result]):
             if self._heard and self._on_values is not None:
                 self._on_values(values)
         finally:
-            self._shown.set()
+            # After the painting that the handler has asked for.
+            QTimer.singleShot(0, self._shown.set)
 
     def _receive_outcome(self, outcome: Result | Failure | Stopped) -> None:
         if not self._heard:
