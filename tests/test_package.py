@@ -173,6 +173,8 @@ def test_manifest_stands_at_the_top_too() -> None:
     if sys.platform == "win32" and not top.is_symlink():
         pytest.skip("git checks symbolic links out as text on this machine")
     assert top.samefile(PACKAGE / "napari.yaml")
+    installed = files("napari_zsdeconvnet") / "napari.yaml"
+    assert installed.read_text("utf-8") == top.read_text("utf-8")
 
 
 def test_manifest_widgets_are_documented() -> None:

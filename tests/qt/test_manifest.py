@@ -43,13 +43,6 @@ def _imported(python_name):
     return getattr(__import__(module, fromlist=[name]), name)
 
 
-def test_the_top_level_manifest_is_the_package_s(manifest):
-    top = Path(__file__).parents[2] / "napari.yaml"
-    if not top.exists():
-        pytest.skip("not run from a checkout")
-    assert PluginManifest.from_file(top) == manifest
-
-
 @pytest.mark.parametrize("name", WIDGETS)
 def test_each_widget_opens_from_the_menu(plugin, viewer, qtbot, name):
     from napari_zsdeconvnet._qt._state import ViewerState
