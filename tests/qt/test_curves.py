@@ -42,6 +42,17 @@ def test_zero_has_no_logarithm_and_leaves_a_gap(curves):
     assert values[1] == 0.5
 
 
+def test_the_mean_follows_the_trend_and_not_the_scatter(curves):
+    for step in range(200):
+        curves.append(step, {"total": 0.01 * (3.0 if step % 2 else 1 / 3)})
+    curves.redraw()
+    faint, mean = curves._curves["total"]
+    assert max(faint.getOriginalDataset()[1]) == pytest.approx(0.03)
+    settled = mean.getOriginalDataset()[1][100:]
+    assert min(settled) > 0.009
+    assert max(settled) < 0.0112
+
+
 def test_clear_begins_anew(curves):
     curves.append(0, losses(0))
     curves.redraw()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, floor, log10, nan
+from math import ceil, floor, isnan, log10, nan
 from typing import TYPE_CHECKING, Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ._plots import ThemedPlot
@@ -25,10 +26,15 @@ COLOURS = {
 TERMS = tuple(COLOURS)
 
 
+MEMORY = 0.93
+"""What part of the running mean is kept at each step; it looks back about 15 steps."""
+
+
 class LossCurves(QWidget):
     """One curve for each term of the loss against the step, on a logarithmic axis.
 
-    Hidden while there is nothing to draw.
+    Each term scatters from step to step by more than it falls, so the running mean of its
+    logarithm is drawn over its faint values. Hidden while there is nothing to draw.
 
     Parameters
     ----------
@@ -42,7 +48,8 @@ class LossCurves(QWidget):
         super().__init__(parent)
         self._steps: list[int] = []
         self._losses: dict[str, list[float]] = {}
-        self._curves: dict[str, Any] = {}
+        self._means: dict[str, list[float]] = {}
+        self._curves: dict[str, tuple[Any, Any]] = {}
 
         # A legend inside the plot would lie over the curves wherever it stood.
         self.legend = QLabel()
@@ -71,19 +78,22 @@ class LossCurves(QWidget):
         for name in losses:
             # A term that was not there from the beginning starts with a gap.
             self._losses.setdefault(name, [nan] * len(self._steps))
+            self._means.setdefault(name, [nan] * len(self._steps))
         self._steps.append(step)
         for name, values in self._losses.items():
             value = losses.get(name, nan)
             values.append(value if value > 0 else nan)
+            self._means[name].append(_running_mean(self._means[name], values[-1]))
 
     def redraw(self) -> None:
         """Draw all that was added."""
         for name, values in self._losses.items():
             if name not in self._curves:
-                pen = pg.mkPen(_colour(name), width=1.5)
-                self._curves[name] = self.plot.plot(pen=pen, connect="finite")
+                self._curves[name] = self._new_curves(name)
                 self._name_curves()
-            self._curves[name].setData(self._steps, values)
+            faint, clear = self._curves[name]
+            faint.setData(self._steps, values)
+            clear.setData(self._steps, self._means[name])
         drawn = [value for values in self._losses.values() for value in values if value > 0]
         if drawn:
             self.plot.getAxis("left").setTicks(_ticks(min(drawn), max(drawn)))
@@ -94,9 +104,20 @@ class LossCurves(QWidget):
         self.plot.clear()
         self._steps.clear()
         self._losses.clear()
+        self._means.clear()
         self._curves.clear()
         self._name_curves()
         self.hide()
+
+    def _new_curves(self, name: str) -> tuple[Any, Any]:
+        faint, clear = QColor(_colour(name)), QColor(_colour(name))
+        faint.setAlpha(60)
+        curves = (
+            self.plot.plot(pen=pg.mkPen(faint, width=1), connect="finite"),
+            self.plot.plot(pen=pg.mkPen(clear, width=2), connect="finite"),
+        )
+        curves[1].setZValue(1)
+        return curves
 
     def _name_curves(self) -> None:
         self.legend.setText(
@@ -108,6 +129,14 @@ class LossCurves(QWidget):
 
 def _colour(name: str) -> str:
     return COLOURS.get(name, "#b06fc4")
+
+
+def _running_mean(means: list[float], value: float) -> float:
+    """Return the mean that follows, of the logarithm; a gap in the values leaves it as it is."""
+    before = means[-1] if means else nan
+    if isnan(before) or isnan(value):
+        return value if isnan(before) else before
+    return float(before**MEMORY * value ** (1 - MEMORY))
 
 
 def _ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
