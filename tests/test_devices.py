@@ -110,3 +110,19 @@ class TestOutOfMemory:
     @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory")])
     def test_other_errors_are_not_taken_for_it(self, error: Exception):
         assert not devices.is_out_of_memory(error)
+
+
+class TestMoveNetwork:
+    def test_puts_channels_last_and_keeps_the_weights(self):
+        network = torch.nn.Conv2d(4, 8, 3)
+        before = network.weight.detach().clone()
+        assert devices.move_network(network, torch.device("cpu")) is network
+        assert network.weight.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(network.weight, before)
+
+    def test_leaves_the_layout_alone_on_apples_gpu(self, monkeypatch: pytest.MonkeyPatch):
+        network = torch.nn.Conv2d(4, 8, 3)
+        moved: list[object] = []
+        monkeypatch.setattr(network, "to", lambda *where, **how: moved.append((where, how)))
+        devices.move_network(network, torch.device("mps"))
+        assert moved == [((torch.device("mps"),), {})]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +140,12 @@ class TestBinDown:
     def test_factor_one_changes_nothing(self):
         image = random_image(5, 5)
         assert bin_down(image, 1) is image
+
+
+def test_a_copy_shares_nothing_with_its_original_and_does_the_same():
+    blur, image = Blur(lopsided_psf(11, 11)), random_image(30, 30)
+    with torch.inference_mode():
+        expected = blur(image)
+    copied = copy.deepcopy(blur)
+    assert not copied._transfer
+    np.testing.assert_array_equal(copied(image), expected)

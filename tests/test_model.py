@@ -27,17 +27,18 @@ IMAGE = np.random.default_rng(0).poisson(20, (40, 50)).astype(np.uint16) + np.ui
 
 @pytest.fixture(scope="module")
 def model() -> Model:
+    spot = np.exp(-(np.hypot(*np.mgrid[-4:5, -4:5]) ** 2) / 4)
+    psf = PSF.from_array(spot, voxel_size=0.0313, background=0.0)
     torch.manual_seed(0)
-    network = build_network("residual")
+    network = build_network(PRESETS["fast"].network, psf)
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
-    spot = np.exp(-(np.hypot(*np.mgrid[-4:5, -4:5]) ** 2) / 4)
     return Model(
         network=network.eval(),
         preset="fast",
         settings=asdict(PRESETS["fast"]),
-        psf=PSF.from_array(spot, voxel_size=0.0313, background=0.0),
+        psf=psf,
         noise=NoiseModel(100, 1.0, 4.0, gain_error=0.02, source="a test", warnings=("careful.",)),
         scale=31.5,
         axes="YX",

@@ -59,7 +59,7 @@ def start(raw: np.ndarray, psf: PSF):
 
 
 def weights(model: Model) -> torch.Tensor:
-    return torch.nn.utils.parameters_to_vector(model.network.parameters()).detach()
+    return torch.cat([weight.detach().flatten() for weight in model.network.parameters()])
 
 
 def totals(run: TrainingRun) -> list[float]:
@@ -321,12 +321,15 @@ class TestModelOfARun:
         worker = threading.Thread(target=work)
         worker.start()
         taken = []
-        while worker.is_alive():
-            model = run.model
-            taken.append((model.steps_trained, weights(model)))
-            assert np.isfinite(model.predict(raw).denoised).all()
-            run.save(tmp_path / "m")
-        worker.join()
+        try:
+            while worker.is_alive():
+                model = run.model
+                taken.append((model.steps_trained, weights(model)))
+                assert np.isfinite(model.predict(raw).denoised).all()
+                run.save(tmp_path / "m")
+        finally:
+            run.stop()
+            worker.join()
         assert not failures
         assert len(taken) > 1
         # Each copy is of one moment: the weights that a run of so many steps has.
@@ -646,13 +649,12 @@ class TestLearning:
         doubled = result.denoised.repeat(2, axis=0).repeat(2, axis=1)
         assert sharpness(result.deconvolved) > sharpness(doubled)
 
-    def test_light_is_kept(self, outcome, sample: Sample):
+    def test_light_is_kept_within_2_per_cent(self, outcome, sample: Sample):
         model, _states = outcome
         result = model.predict(sample.raw)
         light = (sample.raw.astype(float) - 100).mean()
         assert result.deconvolved.mean() == pytest.approx(light, rel=0.02)
-        # After so few steps the first stage is still a few per cent away from it.
-        assert result.denoised.mean() == pytest.approx(light, rel=0.06)
+        assert result.denoised.mean() == pytest.approx(light, rel=0.02)
 
     def test_blank_noise_gives_no_structure(self, psf: PSF):
         generator = np.random.default_rng(0)

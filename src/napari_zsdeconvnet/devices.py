@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import torch
 
 from .errors import InputError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def available_devices() -> list[str]:
@@ -79,6 +82,19 @@ def _has_bfloat16_units() -> bool:
     """
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, question, bool)()) for question in questions)
+
+
+def move_network(network: Network, device: torch.device) -> Network:
+    """Move a network to a device, its weights in the layout in which they are fastest.
+
+    With channels last a training step of either network takes a quarter less on CPUs, and the
+    layout of the weights decides, since with a single channel the input has no say. Apple's
+    GPUs have nothing of it, and their convolutions have erred on that layout.
+    """
+    network.to(device)
+    if device.type != "mps":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def is_out_of_memory(error: BaseException) -> bool:
