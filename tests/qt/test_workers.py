@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from qtpy.QtCore import QThread
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_zsdeconvnet._qt._workers import INTERVAL, Job, once, spare_cores
+from napari_zsdeconvnet.errors import InputError
 
 
 class Listener:
@@ -164,3 +166,19 @@ def test_one_core_is_left_to_the_window(qtbot, owner):
     qtbot.waitUntil(lambda: listener.ended == 1, timeout=30_000)
     torch.set_num_threads(before)
     assert listener.results == [spare_cores()]
+
+
+def test_torch_that_cannot_be_loaded_after_qt_is_told_with_a_remedy(qtbot, owner, monkeypatch):
+    class Refuse:
+        def find_spec(self, name, path=None, target=None):
+            if name == "torch":
+                raise OSError("[WinError 1114] A dynamic link library failed to initialise")
+
+    monkeypatch.setattr(sys, "meta_path", [Refuse(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    listener = Listener()
+    listener.job(once(pow, 2, 2), owner, uses_torch=True).start()
+    qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+    (failure,) = listener.failures
+    assert isinstance(failure, InputError)
+    assert "import torch" in str(failure)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
@@ -212,7 +214,15 @@ def _relay(
 
 
 def _leave_a_core_to_the_window() -> None:
-    import torch
-
+    try:
+        import torch
+    except OSError as error:
+        if "1114" not in str(error):
+            raise
+        # Known of torch 2.9 and later on Windows, where Qt has been loaded before it.
+        raise InputError(
+            "torch cannot be loaded after Qt here (WinError 1114); start napari with: "
+            'python -c "import torch; from napari.__main__ import main; main()"'
+        ) from error
     # The setting belongs to the thread that makes it.
     torch.set_num_threads(spare_cores())
