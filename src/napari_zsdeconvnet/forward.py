@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
@@ -34,8 +36,15 @@ class Blur(nn.Module):
         super().__init__()
         self.direct = psf.size <= DIRECT_TAPS if direct is None else direct
         self.radius = tuple(size // 2 for size in psf.shape)
-        self.register_buffer("kernel", torch.tensor(psf, dtype=torch.float32))
+        # The PSF itself goes into a model's file, so its kernels need not.
+        kernel = torch.tensor(psf.copy(), dtype=torch.float32)
+        self.register_buffer("kernel", kernel, persistent=False)
         self._transfer: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy makes transfer functions of its own, and may be taken while this one, in
+        # another thread, is just making one.
+        return {**self.__dict__, "_transfer": {}}
 
     def forward(self, image: Tensor, reach: tuple[int, ...] | None = None) -> Tensor:
         """Blur the last axes of ``image`` (N, 1, ...).

@@ -324,7 +324,8 @@ def _assemble(
         raise InputError(f"it is a model for axes {header['axes']} and this version knows YX")
     if not (math.isfinite(header["scale"]) and header["scale"] > 0):
         raise InputError(f"its intensity scale is {header['scale']}")
-    network = build_network(header["settings"]["network"])
+    psf = PSF.from_metadata(tensors[_PSF].numpy(), header["psf"])
+    network = build_network(header["settings"]["network"], psf)
     if network.upsampling != header["upsampling"]:
         raise InputError(
             f"the file says {header['upsampling']}x up-sampling and its network does "
@@ -342,7 +343,7 @@ def _assemble(
             name: tuple(value) if isinstance(value, list) else value
             for name, value in header["settings"].items()
         },
-        psf=PSF.from_metadata(tensors[_PSF].numpy(), header["psf"]),
+        psf=psf,
         noise=NoiseModel.from_dict(header["noise"]),
         scale=float(header["scale"]),
         axes=header["axes"],

@@ -19,7 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .devices import describe_device, is_out_of_memory, reduced_precision, resolve_device
+from .devices import (
+    describe_device,
+    is_out_of_memory,
+    move_network,
+    reduced_precision,
+    resolve_device,
+)
 from .errors import InputError
 from .forward import Blur, bin_down
 from .images import Image, as_frames, check_pixels
@@ -174,7 +180,7 @@ def train(
     # The caller's own random numbers, on whichever device, are none of our business.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = build_network(chosen.network)
+        network = build_network(chosen.network, grid_psf)
     model = Model(
         network=network,
         preset=chosen.name,
@@ -215,7 +221,7 @@ class TrainingRun(Iterator[Progress]):
         self._recordings = recordings
         self._start = model
         self._preset = preset
-        self._network = model.network.to(device)
+        self._network = move_network(model.network, device)
         self._average = copy.deepcopy(self._network) if preset.weight_average else None
         self._optimiser = torch.optim.Adam(
             self._network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99)
@@ -338,9 +344,7 @@ class TrainingRun(Iterator[Progress]):
             if self._precision is None
             else torch.autocast(self.device.type, self._precision)
         ):
-            denoised, deconvolved = self._network(
-                pair.input.contiguous(memory_format=torch.channels_last)
-            )
+            denoised, deconvolved = self._network(pair.input)
         margin, factor = self._preset.margin, self._start.upsampling
         inner = _inside(margin)
         reblurred = bin_down(self._blur(deconvolved, (factor * margin,) * 2), factor)
