@@ -112,6 +112,12 @@ class PublishedNetwork(TwoStageNetwork):
         self.deconvolver = _PublishedUNet()
         self.head = _convolutions(self.deconvolver.outputs, 128, 128)
         self.deconvolved = _convolution(128, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                # The framework of the publication begins so; torch's own beginning leaves a
+                # network of this depth all but deaf to its input.
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(cast(Tensor, layer.bias))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
@@ -186,8 +192,8 @@ class UnrolledNetwork(TwoStageNetwork):
             nn.init.zeros_(correction.weight)
             nn.init.zeros_(cast(Tensor, correction.bias))
         core = _core(psf)
-        self.blur = Blur(core)
-        self.blur_back = Blur(core[::-1, ::-1])
+        self.blur = Blur(core, direct=False)
+        self.blur_back = Blur(core[::-1, ::-1], direct=False)
         # Each step reaches two radii of the core on the output grid. The far half of that
         # carries less than float32 resolves and would only make tiles overlap more.
         self.receptive_field = 56 + self.iterations * (max(core.shape) // 2) // 2

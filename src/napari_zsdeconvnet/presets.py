@@ -47,6 +47,10 @@ class Preset:
     """mu of equation 4."""
     hessian_weight: float = 0.02
     """lambda of equation 6, in the convention of `losses.hessian_penalty`."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of Adam's running means of the gradient and of its square."""
+    gradient_limit: float | None = 1.0
+    """Norm to which gradients are clipped, so that one odd batch cannot throw the weights off."""
     weight_average: float = 0.0
     """Decay per step of the running average of the weights that is kept as the model; 0 keeps
     the last weights."""
@@ -92,6 +96,8 @@ PRESETS = {
             schedule="halving",
             # The published weight of 0.02 multiplies half of our penalty.
             hessian_weight=0.01,
+            betas=(0.9, 0.999),
+            gradient_limit=None,
         ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import operator
 import os
 import threading
@@ -58,9 +59,6 @@ PREVIEWS = 25
 
 HISTORY_LENGTH = 1000
 """Entries that a run's loss history has at most; longer runs record every so many steps."""
-
-GRADIENT_LIMIT = 1.0
-"""Norm to which gradients are clipped, so that one odd batch cannot throw the weights off."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -224,7 +222,7 @@ class TrainingRun(Iterator[Progress]):
         self._network = move_network(model.network, device)
         self._average = copy.deepcopy(self._network) if preset.weight_average else None
         self._optimiser = torch.optim.Adam(
-            self._network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99)
+            self._network.parameters(), lr=preset.learning_rate, betas=preset.betas
         )
         self._pairs = RecorruptedPatches(
             [as_tensor(recording.data).to(device) for recording in recordings],
@@ -312,7 +310,9 @@ class TrainingRun(Iterator[Progress]):
             group["lr"] = rate
         terms = self._losses()
         terms["total"].backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_LIMIT)
+        norm = torch.nn.utils.clip_grad_norm_(
+            self._network.parameters(), self._preset.gradient_limit or math.inf
+        )
         values = dict(zip(terms, torch.stack([*terms.values()]).detach().tolist(), strict=True))
         if not all(np.isfinite([*values.values(), float(norm)])):
             self._optimiser.zero_grad(set_to_none=True)
