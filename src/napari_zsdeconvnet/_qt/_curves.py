@@ -27,7 +27,8 @@ TERMS = tuple(COLOURS)
 
 
 MEMORY = 0.93
-"""What part of the running mean is kept at each step; it looks back about 15 steps."""
+"""What part of the running mean is kept at each step: it looks back some 15 steps, fewer at
+the beginning, where the loss falls fast."""
 
 
 class LossCurves(QWidget):
@@ -136,7 +137,8 @@ def _running_mean(means: list[float], value: float) -> float:
     before = means[-1] if means else nan
     if isnan(before) or isnan(value):
         return value if isnan(before) else before
-    return float(before**MEMORY * value ** (1 - MEMORY))
+    kept = min(MEMORY, 1 - 4 / (len(means) + 4))
+    return float(before**kept * value ** (1 - kept))
 
 
 def _ticks(low: float, high: float) -> list[list[tuple[float, str]]]:

@@ -40,6 +40,7 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         # would outlive the window.
         menu = self.getPlotItem().ctrlMenu
         menu.setParent(self, menu.windowFlags())
+        self.getPlotItem().setContentsMargins(0, 0, 0, 5)  # or the lower label is cut off
         self.hideButtons()
         self.setMouseEnabled(x=False, y=False)
         self.setLabel("bottom", bottom)

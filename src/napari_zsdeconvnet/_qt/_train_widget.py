@@ -340,7 +340,10 @@ class TrainWidget(Panel):
             )
 
     def _on_failure(self, error: Exception) -> None:
-        show_error(error)
+        from ..training import NonFiniteLossError
+
+        # Its message is meant for the user as it is.
+        show_error(str(error) if isinstance(error, NonFiniteLossError) else error)
         self._say(f"Stopped: {error}")
         if self._run is not None and self._last is not None:
             # What was learned up to the failure is worth keeping.
