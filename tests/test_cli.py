@@ -21,7 +21,7 @@ from napari_zsdeconvnet.images import read_image, write_image
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.simulation import camera, simulate
 
 DOCS = Path(__file__).parents[1] / "docs" / "command_line.md"
 PIXEL = 0.0626
@@ -207,20 +207,34 @@ class TestCalibrate:
         rng = np.random.default_rng(0)
         light = np.zeros((64, 64))
         light[32:] = np.linspace(0, 400, 64)
-        frames = np.rint(100 + rng.poisson(light, (20, 64, 64)) + rng.normal(0, 3, (20, 64, 64)))
-        write_image(tmp_path / "series.tif", frames.astype(np.uint16), axes="TYX")
-        dark = np.rint(100 + rng.normal(0, 3, (20, 64, 64))).astype(np.uint16)
-        write_image(tmp_path / "dark.tif", dark, axes="TYX")
+        recorder = NoiseModel(offset=100, gain=1, read_variance=9)
+        for name, electrons in (("series", light), ("dark", np.zeros_like(light))):
+            frames = camera(np.tile(electrons, (20, 1, 1)), recorder, rng)
+            write_image(tmp_path / f"{name}.tif", frames, axes="TYX")
 
         noise = run("calibrate", tmp_path / "dark.tif", "--dark", "--json").json["noise"]
         assert noise["gain"] is None
-        assert noise["read_variance"] == pytest.approx(9 + 1 / 12, rel=0.05)
+        assert noise["read_variance"] == pytest.approx(9, rel=0.05)
         for way in (["--series", "--offset", "100"], ["--background", "0:30,0:64"]):
             noise = run("calibrate", tmp_path / "series.tif", *way, "--json").json["noise"]
             assert noise["offset"] == pytest.approx(100, abs=0.2)
-            assert noise["read_variance"] == pytest.approx(9 + 1 / 12, rel=0.1)
+            assert noise["read_variance"] == pytest.approx(9, rel=0.1)
         noise = run("calibrate", tmp_path / "series.tif", "--series", "--json").json["noise"]
         assert noise["gain"] == pytest.approx(1, rel=0.1)
+
+    def test_a_noise_file_is_refused_for_what_is_wrong_with_it(
+        self, run, files: Path, tmp_path: Path
+    ):
+        path = tmp_path / "noise.json"
+        for content, words in (
+            ('{"offset": 100, "gain": -1, "read_variance": 4}', f"{path}: The gain is -1"),
+            ('{"offset": 100}', f"{path}: The noise model lacks gain, read_variance"),
+            ("no JSON", f"{path} is not a noise model"),
+        ):
+            path.write_text(content)
+            answer = run("train", files / "raw.tif", *OPTICS, *QUICK, "--noise", path)
+            assert answer.code == 2
+            assert words in answer.err
 
     def test_typed_numbers_prevail(self, run, files: Path):
         answer = run(

@@ -477,6 +477,8 @@ def read_noise(path: str) -> NoiseModel:
         return NoiseModel.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the name.") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{path} is not a noise model; write one with: zsdeconvnet calibrate IMAGE -o {path}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from .classical import iterate_richardson_lucy
 from .commands import follow, make_folder, measured_noise, show_noise, show_psf, write_json
@@ -19,7 +18,13 @@ from .images import write_image
 from .noise import NoiseModel
 from .pictures import side_by_side
 from .psf import PSF
-from .quality import filament_fwhm, fourier_ring_correlation, score, truth_at_resolution
+from .quality import (
+    enlarge,
+    filament_fwhm,
+    fourier_ring_correlation,
+    score,
+    truth_at_resolution,
+)
 from .simulation import Sample, simulate
 
 if TYPE_CHECKING:
@@ -65,9 +70,9 @@ class Row:
 class _Output:
     """What a method makes of both exposures."""
 
-    fine: NDArray[np.float32]
-    coarse: NDArray[np.float32]
-    fine_again: NDArray[np.float32]
+    fine: NDArray[np.floating]
+    coarse: NDArray[np.floating]
+    fine_again: NDArray[np.floating]
     seconds: float | None = None
 
 
@@ -185,12 +190,7 @@ def _raw(sample: Sample, noise: NoiseModel) -> _Output:
         image.astype(np.float32) - np.float32(noise.offset)
         for image in (sample.raw, sample.second_exposure)
     )
-    return _Output(_bicubic(signal), signal, _bicubic(again))
-
-
-def _bicubic(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Double the grid so that both cover the same area."""
-    return np.asarray(ndimage.zoom(image, 2, order=3, mode="reflect", grid_mode=True))
+    return _Output(enlarge(signal), signal, enlarge(again))
 
 
 def _richardson_lucy(sample: Sample, psf: PSF, noise: NoiseModel) -> tuple[_Output, int]:
