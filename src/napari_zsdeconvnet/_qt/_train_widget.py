@@ -340,14 +340,18 @@ class TrainWidget(Panel):
             )
 
     def _on_failure(self, error: Exception) -> None:
-        from ..training import NonFiniteLossError
-
-        # Its message is meant for the user as it is.
-        show_error(str(error) if isinstance(error, NonFiniteLossError) else error)
+        show_error(str(error) if self._is_about_the_loss(error) else error)
         self._say(f"Stopped: {error}")
         if self._run is not None and self._last is not None:
             # What was learned up to the failure is worth keeping.
             self._state.model = self._run.model
+
+    def _is_about_the_loss(self, error: Exception) -> bool:
+        if self._run is None:
+            return False  # torch itself may be what could not be loaded
+        from ..training import NonFiniteLossError
+
+        return isinstance(error, NonFiniteLossError)
 
     def _on_end(self) -> None:
         if self.progress_bar.maximum() == 0:
