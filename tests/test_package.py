@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 
 # From the ground up, along the way of the data: images -> noise, psf -> networks, losses ->
-# pairs -> model -> training (which makes models) -> quality. A module may import those on the
-# floors below its own, none beside it and none above.
+# pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
+# those on the floors below its own, none beside it and none above.
 FLOORS = (
     {"errors"},
     {"files", "devices", "optics", "forward", "tiling"},
@@ -37,6 +37,7 @@ FLOORS = (
     {"pairs"},
     {"inference"},
     {"model"},
+    {"recordings"},
     {"training"},
     {"quality", "pictures"},
     {"_samples", "console"},

@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet import training
+from napari_zsdeconvnet import recordings, training
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.model import Model
@@ -105,7 +105,7 @@ class TestProgress:
     def test_a_preview_is_the_brightest_region_as_the_model_sees_it(
         self, start, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(training, "PREVIEW_WIDTH", 48)
+        monkeypatch.setattr(recordings, "PREVIEW_WIDTH", 48)
         image = np.random.default_rng(0).normal(100, 2, (120, 140)).astype(np.float32)
         image[70:100, 80:120] += 300
         run = start(image, steps=1, preview_every=1)
@@ -124,7 +124,7 @@ class TestProgress:
     def test_a_small_image_is_previewed_whole(self, start, shape):
         image = np.random.default_rng(0).poisson(20, shape) + 100
         preview = next(start(image, steps=1, preview_every=1)).preview
-        assert preview.raw.shape == (shape[0], min(shape[1], training.PREVIEW_WIDTH))
+        assert preview.raw.shape == (shape[0], min(shape[1], recordings.PREVIEW_WIDTH))
 
     def test_previews_do_not_change_the_training(self, start):
         assert totals(start(preview_every=1)) == totals(start(preview_every=0))
