@@ -35,6 +35,8 @@ PATIENCE = 1800  # seconds for any one step
 class Tutorial:
     """The window, and what a user does with it."""
 
+    prefix = "tutorial_"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.viewer = napari.Viewer(show=True)
@@ -68,7 +70,7 @@ class Tutorial:
     def picture(self, name: str) -> None:
         """Write what the window shows now, in 256 colours, which suffice for it."""
         self.wait(0.5)
-        path = self.folder / f"tutorial_{name}.png"
+        path = self.folder / f"{self.prefix}{name}.png"
         self.window.grab().save(str(path))
         with PIL.Image.open(path) as image:
             small = image.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
