@@ -135,8 +135,8 @@ class TestCounts:
         assert np.all(result.denoised == 0)
 
     def test_light_is_given_back_to_a_network_that_loses_some(self):
-        image = np.full((1, 150, 150), 300, np.uint16)
-        image[:, 60:90, 60:90] = 900
+        image = np.full((1, 170, 170), 300, np.uint16)
+        image[:, 70:100, 70:100] = 900
         for tile in (1, 1024):
             result = run(Losing(), image, tile=tile)
             light = (image - 100.0).sum()
@@ -178,13 +178,13 @@ class TestMemory:
         ],
     )
     def test_smaller_tiles_are_tried_and_said(self, error: Exception):
-        image = frames(1, 100, 100)
+        image = frames(1, 200, 200)
         states: list[TileProgress] = []
-        network = Identity(self.shortage(70, error))
-        result = exhaust(infer(network, image, NOISE, SCALE, CPU, tile=128), states.append)
+        network = Identity(self.shortage(150, error))
+        result = exhaust(infer(network, image, NOISE, SCALE, CPU, tile=256), states.append)
         np.testing.assert_allclose(result.denoised, image - 100.0, atol=1e-4)
         messages = [state.message for state in states if state.message]
-        assert messages == ["Memory ran out: trying again with tiles of 64 pixels."]
+        assert messages == ["Memory ran out: trying again with tiles of 128 pixels."]
 
     def test_where_even_the_smallest_do_not_fit_it_says_so(self):
         network = Identity(self.shortage(0, torch.cuda.OutOfMemoryError("CUDA out of memory")))
@@ -201,9 +201,9 @@ class TestMemory:
 
     def test_the_tile_follows_the_free_memory(self, monkeypatch: pytest.MonkeyPatch):
         widths: list[int] = []
-        monkeypatch.setattr(inference, "fitting_tile", lambda device, bytes_per_pixel: 80)
+        monkeypatch.setattr(inference, "fitting_tile", lambda device, bytes_per_pixel: 120)
         run(Identity(lambda image: widths.append(image.shape[-1])), frames(1, 200, 200))
-        assert max(widths) == 80
+        assert max(widths) == 120
 
 
 class TestCancelling:
