@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from .errors import InputError
 from .files import written_whole
+from .lazy import LazyArray, is_lazy, volumes_in_slabs
 
 if TYPE_CHECKING:
     import tifffile
@@ -213,60 +214,103 @@ def write_image(
         )
 
 
-def as_frames(
-    data: ArrayLike | Image, axes: str | None = None, *, name: str = "image"
-) -> NDArray[Any]:
-    """Lay an image out as frames (T, Y, X), or say why it cannot be.
+def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["YX", "ZYX"]:
+    """Tell images from volumes: "ZYX" where Z is among the axes and longer than one plane.
 
     Parameters
     ----------
     data
-        An array, or an `Image`, which brings its own axes and name.
+        An array, or an `Image`, which brings its own axes.
     axes
-        Letters for the axes of `data`; None takes (Y, X) for two axes and (T, Y, X) for
-        three.
+        Letters for the axes of `data`; None takes three axes for frames (T, Y, X) and four
+        for volumes (T, Z, Y, X).
+    """
+    if isinstance(data, Image):
+        axes, data = axes or data.axes, data.data
+    shape = np.shape(data)
+    letters = "TZYX"[-len(shape) :] if len(shape) > 3 else "TYX"[-len(shape) :]
+    letters = (axes or letters).upper()
+    deep = len(letters) == len(shape) and "Z" in letters and shape[letters.index("Z")] > 1
+    return "ZYX" if deep else "YX"
+
+
+def as_frames(
+    data: ArrayLike | Image,
+    axes: str | None = None,
+    *,
+    name: str = "image",
+    spatial: Literal["YX", "ZYX"] = "YX",
+) -> NDArray[Any]:
+    """Lay a recording out as frames (T, Y, X) or volumes (T, Z, Y, X), or say why it cannot be.
+
+    Parameters
+    ----------
+    data
+        An array, or an `Image`, which brings its own axes and name. Of a memory map, a dask
+        array or anything else that is read by slicing it nothing is read here.
+    axes
+        Letters for the axes of `data`. None takes (Y, X) or (T, Y, X) for frames, and
+        (Z, Y, X) or (T, Z, Y, X) for volumes.
     name
         What messages call the image.
+    spatial
+        "YX" for frames, "ZYX" for volumes.
 
     Returns
     -------
     ndarray
-        The same pixels and type (in the machine's byte order) as (T, Y, X), T being 1 for
-        a single image.
+        The same pixels and type (in the machine's byte order) as (T, Y, X) or (T, Z, Y, X),
+        T being 1 where there is no time. What was read lazily stays so: a native memory map
+        is a memory map still, and anything else comes as `LazyArray`, which gives numpy
+        arrays where it is cut.
 
     Raises
     ------
     InputError
-        If the image is RGB, complex, boolean or empty, has several channels or planes, or
-        an unfit number of axes.
+        If the image is RGB, complex, boolean or empty, has several channels, planes where
+        frames are asked for (or none where volumes are), or an unfit number of axes.
     """
     if isinstance(data, Image):
         axes = axes or data.axes
         name = data.name or name
         data = data.data
-    pixels = np.asarray(data)
+    pixels: Any = data if is_lazy(data) else np.asarray(data)
     _check_type(pixels, name)
     if axes is None:
-        axes = _assumed_axes(pixels, name)
+        axes = _assumed_axes(pixels, name, spatial)
     axes = axes.upper()
     if "S" in axes:
         raise _rgb_error(name)
     _check_axes(axes, pixels.ndim, name)
-    for letter, word, remedy in (
-        ("C", "channels", "choose one channel"),
-        ("Z", "planes (Z)", 'choose one plane, or say axes "TYX" if they are frames in time'),
-    ):
-        length = pixels.shape[axes.index(letter)] if letter in axes else 1
-        if length > 1:
-            raise InputError(
-                f"{name} has {length} {word}, and one at a time can be processed; {remedy}."
-            )
-    pixels = _transposed(pixels, axes, "CZTYX")
-    frames = pixels.reshape(-1, *pixels.shape[-2:])
-    return frames.astype(frames.dtype.newbyteorder("="), copy=False)
+    lengths = dict(zip(axes, pixels.shape, strict=True))
+    if lengths.get("C", 1) > 1:
+        raise InputError(
+            f"{name} has {lengths['C']} channels, and one at a time can be processed; choose one "
+            "channel."
+        )
+    if spatial == "YX" and lengths.get("Z", 1) > 1:
+        raise InputError(
+            f"{name} has {lengths['Z']} planes (Z) where single images are wanted; process it as "
+            'a volume, with axes "ZYX", choose one plane, or say axes "TYX" if they are frames in '
+            "time."
+        )
+    if spatial == "ZYX" and "Z" not in axes:
+        raise InputError(
+            f'{name} has axes "{axes}", hence no planes (Z), where a volume is wanted; say axes '
+            '"ZYX" if its frames are planes, or process it as images, with axes "YX" or "TYX".'
+        )
+    order = f"T{spatial}"
+    if is_lazy(pixels) and not (isinstance(pixels, np.ndarray) and pixels.dtype.isnative):
+        return cast("NDArray[Any]", LazyArray(pixels, axes, order))
+    pixels = _transposed(pixels, axes, "CZTYX" if spatial == "YX" else "CTZYX")
+    # A memory map stays one: of axes of length one alone, no reshaping makes a copy.
+    frames = pixels.reshape(lengths.get("T", 1), *pixels.shape[1 - len(order) :])
+    return cast("NDArray[Any]", frames.astype(frames.dtype.newbyteorder("="), copy=False))
 
 
-def check_pixels(data: ArrayLike, *, name: str = "image") -> tuple[str, ...]:
+def check_pixels(
+    data: ArrayLike, *, name: str = "image", spatial: Literal["YX", "ZYX"] | None = None
+) -> tuple[str, ...]:
     """Refuse pixels that no model can learn from, and warn of those that make it hard.
 
     Saturated means: the values are whole numbers, and the largest is the top of an 8, 10,
@@ -275,10 +319,13 @@ def check_pixels(data: ArrayLike, *, name: str = "image") -> tuple[str, ...]:
     Parameters
     ----------
     data
-        Pixels in camera counts, any shape; an axis beyond the last two is taken in turn,
-        so that a mapped file is never in memory as a whole.
+        Pixels in camera counts, any shape. They are read once, frame by frame and volumes
+        slab by slab, so that what is read lazily is never in memory as a whole.
     name
         What messages call the image.
+    spatial
+        "ZYX" where the last three axes are a volume, whose empty planes are no error of the
+        recording; "YX" for frames; None takes four axes or more for volumes.
 
     Returns
     -------
@@ -290,32 +337,34 @@ def check_pixels(data: ArrayLike, *, name: str = "image") -> tuple[str, ...]:
     InputError
         If pixels are NaN or infinite, all equal, or saturated.
     """
-    pixels = np.asarray(data)
+    pixels: Any = data if is_lazy(data) else np.asarray(data)
     _check_type(pixels, name)
-    frames = pixels.reshape(-1, *pixels.shape[-2:])
-    check_finite(pixels, name=name)
-
-    lows = np.array([frame.min() for frame in frames])
-    highs = np.array([frame.max() for frame in frames])
-    low, high = lows.min(), highs.max()
+    read = _read_once(pixels)
+    _refuse_non_finite(read, name)
+    low, high = read.lows.min(), read.highs.max()
     if low == high:
         raise InputError(
             f"{name} is constant, every pixel being {low:g}; check that the right file or "
             "channel was chosen."
         )
     warnings = []
-    blank = np.flatnonzero(lows == highs)
-    if len(blank):
+    empty = np.flatnonzero(read.lows == read.highs)
+    if len(empty) and (spatial or ("ZYX" if pixels.ndim > 3 else "YX")) == "ZYX":
         warnings.append(
-            f"{name} has {len(blank)} blank frame(s) of {len(frames)}, the first at index "
-            f"{blank[0]}; leave them out."
+            f"{name}: {len(empty)} of {len(read.lows)} planes are empty, every pixel of a plane "
+            "being equal; crop the stack to the planes that were recorded."
+        )
+    elif len(empty):
+        warnings.append(
+            f"{name} has {len(empty)} blank frame(s) of {len(read.lows)}, the first at index "
+            f"{empty[0]}; leave them out."
         )
     if pixels.dtype.itemsize == 1:
         warnings.append(
             f"{name} is an 8-bit image, whose rounding hides the camera's noise; use the "
             "original 12-bit or 16-bit recording if there is one."
         )
-    warnings.extend(_saturation_warnings(frames, float(high), name))
+    warnings.extend(_saturation_warnings(read, math.prod(pixels.shape), name))
     return tuple(warnings)
 
 
@@ -325,7 +374,8 @@ def check_finite(data: ArrayLike, *, name: str = "image") -> None:
     Parameters
     ----------
     data
-        Pixels, any shape of two axes or more; whole numbers pass unread.
+        Pixels, any shape of two axes or more; whole numbers pass unread, and what is read
+        lazily is read as by `check_pixels`.
     name
         What the message calls the image.
 
@@ -334,25 +384,56 @@ def check_finite(data: ArrayLike, *, name: str = "image") -> None:
     InputError
         If any pixel is NaN or infinite.
     """
-    pixels = np.asarray(data)
-    if pixels.dtype.kind != "f":
-        return
-    count, first = 0, None
-    frames = pixels.reshape(-1, *pixels.shape[-2:])
-    for index, frame in enumerate(frames):
-        bad = np.flatnonzero(~np.isfinite(frame))
-        if len(bad) and first is None:
-            first = np.unravel_index(index * frame.size + int(bad[0]), pixels.shape)
-        count += len(bad)
-    if first is not None:
-        where = ", ".join(str(int(position)) for position in first)
+    pixels: Any = data if is_lazy(data) else np.asarray(data)
+    if pixels.dtype.kind == "f":
+        _refuse_non_finite(_read_once(pixels), name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What one reading of all pixels tells, plane by plane."""
+
+    lows: NDArray[Any]
+    highs: NDArray[Any]
+    at_high: NDArray[np.int64]  # pixels that equal the plane's highest
+    whole: bool  # all values are whole numbers
+    non_finite: int
+    first_non_finite: tuple[int, ...] | None
+
+
+def _read_once(pixels: Any) -> _Read:
+    lows, highs, at_high = [], [], []
+    whole, non_finite, first = True, 0, None
+    real = pixels.dtype.kind == "f"
+    for index, slab in volumes_in_slabs(pixels):
+        for depth, plane in enumerate(slab):
+            finite = plane
+            if real:
+                good = np.isfinite(plane)
+                if not good.all():
+                    non_finite += int(np.count_nonzero(~good))
+                    if first is None:
+                        inside = np.unravel_index(int(np.argmin(good)), plane.shape)
+                        outer = (*index[:-1], index[-1] + depth) if index else ()
+                        first = (*outer, *(int(place) for place in inside))
+                    finite = plane[good] if good.any() else np.zeros(1, plane.dtype)
+                whole = whole and bool((finite == np.rint(finite)).all())
+            lows.append(finite.min())
+            highs.append(finite.max())
+            at_high.append(int(np.count_nonzero(finite == highs[-1])))
+    return _Read(np.array(lows), np.array(highs), np.array(at_high), whole, non_finite, first)
+
+
+def _refuse_non_finite(read: _Read, name: str) -> None:
+    if read.first_non_finite is not None:
+        where = ", ".join(str(position) for position in read.first_non_finite)
         raise InputError(
-            f"{name} has {count} NaN or infinite pixel(s), the first at ({where}); replace "
-            "them or crop them away."
+            f"{name} has {read.non_finite} NaN or infinite pixel(s), the first at ({where}); "
+            "replace them or crop them away."
         )
 
 
-def _check_type(pixels: NDArray[Any], name: str) -> None:
+def _check_type(pixels: Any, name: str) -> None:
     if pixels.dtype.kind == "c":
         raise InputError(
             f"{name} is complex ({pixels.dtype}); give camera counts, not a Fourier transform."
@@ -361,7 +442,7 @@ def _check_type(pixels: NDArray[Any], name: str) -> None:
         raise InputError(
             f"{name} holds {pixels.dtype} values; give camera counts, whole numbers or floats."
         )
-    if pixels.size == 0:
+    if math.prod(pixels.shape) == 0:
         raise InputError(f"{name} has no pixels (shape {pixels.shape}); choose another image.")
     if pixels.ndim < 2:
         raise InputError(f"{name} has {pixels.ndim} axes; an image has at least two, Y and X.")
@@ -380,15 +461,20 @@ def _check_axes(axes: str, ndim: int, name: str) -> None:
         )
 
 
-def _assumed_axes(pixels: NDArray[Any], name: str) -> str:
+def _assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and min(pixels.shape[:2]) > 4:
         raise _rgb_error(name)
-    if pixels.ndim > 3:
+    axes = f"T{spatial}"
+    if not len(spatial) <= pixels.ndim <= len(axes):
+        kinds = {
+            "YX": "an image (Y, X) or frames (T, Y, X)",
+            "ZYX": "a volume (Z, Y, X) or (T, Z, Y, X)",
+        }
         raise InputError(
-            f"{name} has {pixels.ndim} axes of shape {pixels.shape}; give an image (Y, X) or "
-            "frames (T, Y, X), or name the axes."
+            f"{name} has {pixels.ndim} axes of shape {tuple(pixels.shape)}; give {kinds[spatial]}, "
+            "or name the axes."
         )
-    return "TYX"[-pixels.ndim :]
+    return axes[-pixels.ndim :]
 
 
 def _rgb_error(name: str) -> InputError:
@@ -398,13 +484,12 @@ def _rgb_error(name: str) -> InputError:
     )
 
 
-def _saturation_warnings(frames: NDArray[Any], high: float, name: str) -> list[str]:
-    if high not in [2**bits - 1 for bits in _SATURATION_BITS]:
+def _saturation_warnings(read: _Read, size: int, name: str) -> list[str]:
+    high = float(read.highs.max())
+    if not read.whole or high not in [2**bits - 1 for bits in _SATURATION_BITS]:
         return []
-    if frames.dtype.kind == "f" and any((frame != np.rint(frame)).any() for frame in frames):
-        return []
-    count = sum(int(np.count_nonzero(frame == high)) for frame in frames)
-    fraction = count / frames.size
+    count = int(read.at_high[read.highs == high].sum())
+    fraction = count / size
     if fraction >= _SATURATED_FRACTION:
         raise InputError(
             f"{name} is saturated: {100 * fraction:.2g} % of its pixels are at {high:g}, the "
