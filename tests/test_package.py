@@ -26,7 +26,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {"errors"},
-    {"files", "lazy", "devices", "optics", "forward", "tiling"},
+    {"files", "lazy", "damping", "devices", "optics", "forward", "tiling"},
     {"images", "psf_grid"},
     {"background", "beads", "psf_checks", "psf_files"},
     {"photon_transfer", "psf"},
