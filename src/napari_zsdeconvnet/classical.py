@@ -1,7 +1,8 @@
 """Classical deconvolution on the output grid: what the networks are compared with.
 
-Both methods know the same forward model as the networks: the structure, on a grid of half the
-camera's pixel, is blurred by the PSF and averaged over 2x2 pixels.
+Both methods know the same forward model as the networks: the structure, on a grid whose lateral
+pixel may be half the camera's, is blurred by the PSF and averaged over the pixels of the camera.
+An image (Y, X) and a stack (Z, Y, X) go the same way; planes are neither added nor averaged.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Iteration:
 
 
 def iterate_richardson_lucy(
-    image: ArrayLike, psf: PSF, noise: NoiseModel, *, upsampling: int = 2
+    image: ArrayLike, psf: PSF, noise: NoiseModel, *, upsampling: int | None = None
 ) -> Iterator[Iteration]:
     r"""Deconvolve by Richardson-Lucy, one iteration per item, for as long as asked.
 
@@ -78,13 +79,13 @@ def iterate_richardson_lucy(
     Parameters
     ----------
     image
-        (Y, X) in counts.
+        (Y, X) or (Z, Y, X) in counts.
     psf
-        2D, on the output grid.
+        Of as many axes as the image, on the output grid.
     noise
         Offset, gain and read variance of the camera.
     upsampling
-        Output pixels per raw pixel and axis.
+        Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
 
     Yields
     ------
@@ -93,8 +94,8 @@ def iterate_richardson_lucy(
     Raises
     ------
     InputError
-        The image is not 2D or not finite, the PSF is not 2D, or the read variance is known
-        and the gain is not.
+        The image is neither 2D nor 3D or not finite, the PSF has another number of axes, or
+        the read variance is known and the gain is not.
     """
     signal, projector = _prepare(image, psf, noise, upsampling)
     shift = 0.0
@@ -107,11 +108,14 @@ def iterate_richardson_lucy(
 
     estimate = np.full(projector.output_shape, light, np.float32)
     reblurred = projector.project(estimate)
+    ratio = np.empty_like(measured)
     number = 0
     while True:
         number += 1
-        ratio = measured / np.maximum(reblurred + np.float32(shift), tiny)
-        estimate *= np.maximum(projector.back_project(ratio), 0)
+        np.add(reblurred, np.float32(shift), out=ratio)
+        np.divide(measured, np.maximum(ratio, tiny, out=ratio), out=ratio)
+        factor = projector.back_project(ratio)
+        estimate *= np.maximum(factor, 0, out=factor)
         estimate *= light / max(estimate.mean(), tiny)
         reblurred = projector.project(estimate)
         seen = projector.crop(reblurred)
@@ -129,28 +133,28 @@ def richardson_lucy(
     noise: NoiseModel,
     *,
     iterations: int | None = None,
-    upsampling: int = 2,
+    upsampling: int | None = None,
 ) -> FloatImage:
     """Deconvolve by Richardson-Lucy (see `iterate_richardson_lucy`).
 
     Parameters
     ----------
     image
-        (Y, X) in counts.
+        (Y, X) or (Z, Y, X) in counts.
     psf
-        2D, on the output grid.
+        Of as many axes as the image, on the output grid.
     noise
         Offset, gain and read variance of the camera.
     iterations
         How many. By default the discrepancy principle decides: the first at which the
         residual is no larger than the noise (`Iteration.explains_image`), or 200 at most.
     upsampling
-        Output pixels per raw pixel and axis.
+        Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
 
     Returns
     -------
     numpy.ndarray
-        (upsampling Y, upsampling X) float32, counts above the offset.
+        ([Z,] upsampling Y, upsampling X) float32, counts above the offset.
 
     Raises
     ------
@@ -176,7 +180,7 @@ def wiener(
     noise: NoiseModel,
     *,
     regularisation: float | None = None,
-    upsampling: int = 2,
+    upsampling: int | None = None,
 ) -> FloatImage:
     r"""Deconvolve linearly, in one step.
 
@@ -188,27 +192,27 @@ def wiener(
     Parameters
     ----------
     image
-        (Y, X) in counts.
+        (Y, X) or (Z, Y, X) in counts.
     psf
-        2D, on the output grid.
+        Of as many axes as the image, on the output grid.
     noise
         Offset, gain and read variance of the camera.
     regularisation
         :math:`k`. By default the discrepancy principle decides: the residual is then as large
         as the noise.
     upsampling
-        Output pixels per raw pixel and axis.
+        Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
 
     Returns
     -------
     numpy.ndarray
-        (upsampling Y, upsampling X) float32, counts above the offset.
+        ([Z,] upsampling Y, upsampling X) float32, counts above the offset.
 
     Raises
     ------
     InputError
-        The image is not 2D or not finite, the PSF is not 2D, the regularisation is not
-        positive, or it is not given and the gain is not known.
+        The image is neither 2D nor 3D or not finite, the PSF has another number of axes, the
+        regularisation is not positive, or it is not given and the gain is not known.
     """
     if regularisation is not None and not regularisation > 0:
         raise InputError(f"regularisation is {regularisation}; it must be above 0.")
@@ -216,51 +220,57 @@ def wiener(
     mean = signal.mean()
     padded = projector.pad(signal - mean)
     point = np.zeros(projector.raw_shape, np.float32)
-    point[0, 0] = 1
-    response = fft.rfft2(projector.project(projector.back_project(point)), workers=WORKERS).real
+    point.flat[0] = 1
+    response = fft.rfftn(projector.project(projector.back_project(point)), workers=WORKERS).real
 
-    spectrum = fft.rfft2(padded, workers=WORKERS)
+    spectrum = fft.rfftn(padded, workers=WORKERS)
     if regularisation is None:
         noise_variance = max(float(mean) * _known_gain(noise), 0.0) + noise.read_variance
         regularisation = _discrepancy(spectrum, response, noise_variance, padded.size)
     spectrum /= response + np.float32(regularisation)
-    filtered = fft.irfft2(spectrum, s=point.shape, workers=WORKERS)
+    filtered = fft.irfftn(spectrum, s=point.shape, workers=WORKERS)
     structure = projector.crop_output(projector.back_project(filtered))
     return np.asarray(structure - structure.mean() + mean, dtype=np.float32)
 
 
 class _Projector:
-    """The forward model and its transpose, on a plane that is wider than the image.
+    """The forward model and its transpose, on a grid that is wider than the image.
 
     The image is widened by reflection, by at least the reach of the PSF, so that the Fourier
     transform's periodic border lies outside of what is returned.
     """
 
     def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...], upsampling: int) -> None:
-        self.upsampling = upsampling
-        reach = [-(-(size // 2) // upsampling) for size in psf.shape]
+        self.factors = (1,) * (len(shape) - 2) + (upsampling, upsampling)
+        reach = [-(-(n // 2) // factor) for n, factor in zip(psf.shape, self.factors, strict=True)]
         self.raw_shape = tuple(
             fft.next_fast_len(n + 2 * r, real=True) for n, r in zip(shape, reach, strict=True)
         )
-        self.output_shape = tuple(n * upsampling for n in self.raw_shape)
-        self._before = [(wide - n) // 2 for wide, n in zip(self.raw_shape, shape, strict=True)]
+        self.output_shape = self._fine(self.raw_shape)
+        self._before = tuple((wide - n) // 2 for wide, n in zip(self.raw_shape, shape, strict=True))
         self._shape = shape
-        kernel = np.zeros([max(n, p) for n, p in zip(self.output_shape, psf.shape, strict=True)])
-        kernel[tuple(slice(size) for size in psf.shape)] = psf
-        kernel = np.roll(kernel, [-(size // 2) for size in psf.shape], axis=(0, 1))
-        self._transfer = fft.rfft2(kernel.astype(np.float32))
+        kernel = np.zeros(self.output_shape, np.float32)
+        kernel[tuple(slice(n) for n in psf.shape)] = psf
+        kernel = np.roll(kernel, [-(n // 2) for n in psf.shape], axis=range(psf.ndim))
+        self._transfer = fft.rfftn(kernel, workers=WORKERS)
 
     def project(self, structure: FloatImage) -> FloatImage:
         """Blur and average: A x."""
         blurred = self._filter(structure, self._transfer)
-        rows, columns = self.raw_shape
-        factor = self.upsampling
-        return np.asarray(blurred.reshape(rows, factor, columns, factor).mean(axis=(1, 3)))
+        factor = self.factors[-1]
+        if factor == 1:
+            return blurred
+        *planes, rows, columns = self.raw_shape
+        return np.asarray(
+            blurred.reshape(*planes, rows, factor, columns, factor).mean(axis=(-3, -1))
+        )
 
     def back_project(self, image: FloatImage) -> FloatImage:
         """Spread and blur backwards: A^T y over A^T 1, so that 1 goes to 1."""
-        spread = np.repeat(np.repeat(image, self.upsampling, axis=0), self.upsampling, axis=1)
-        return self._filter(spread, np.conj(self._transfer))
+        factor = self.factors[-1]
+        if factor > 1:
+            image = np.repeat(np.repeat(image, factor, axis=-2), factor, axis=-1)
+        return self._filter(image, np.conj(self._transfer))
 
     def pad(self, image: FloatImage) -> FloatImage:
         width = [
@@ -270,34 +280,42 @@ class _Projector:
         return np.pad(image, width, mode="symmetric")
 
     def crop(self, image: FloatImage) -> FloatImage:
-        return image[tuple(slice(b, b + n) for b, n in zip(self._before, self._shape, strict=True))]
+        return _window(image, self._before, self._shape)
 
     def crop_output(self, image: FloatImage) -> FloatImage:
-        factor = self.upsampling
-        return image[
-            tuple(
-                slice(factor * b, factor * (b + n))
-                for b, n in zip(self._before, self._shape, strict=True)
-            )
-        ]
+        return _window(image, self._fine(self._before), self._fine(self._shape))
+
+    def _fine(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(n * factor for n, factor in zip(numbers, self.factors, strict=True))
 
     def _filter(self, image: FloatImage, transfer: NDArray[np.complexfloating]) -> FloatImage:
-        spectrum = fft.rfft2(image, workers=WORKERS)
+        spectrum = fft.rfftn(image, workers=WORKERS)
         spectrum *= transfer
-        return np.asarray(fft.irfft2(spectrum, s=image.shape, workers=WORKERS))
+        return np.asarray(fft.irfftn(spectrum, s=image.shape, workers=WORKERS, overwrite_x=True))
+
+
+def _window(image: FloatImage, start: tuple[int, ...], shape: tuple[int, ...]) -> FloatImage:
+    return image[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]
 
 
 def _prepare(
-    image: ArrayLike, psf: PSF, noise: NoiseModel, upsampling: int
+    image: ArrayLike, psf: PSF, noise: NoiseModel, upsampling: int | None
 ) -> tuple[FloatImage, _Projector]:
     """Check what was given; return the counts above the offset and the forward model."""
     counts = np.asarray(image)
-    if counts.ndim != 2:
-        raise InputError(f"The image has {counts.ndim} axes; give one frame with axes YX.")
+    if counts.ndim not in (2, 3):
+        raise InputError(
+            f"The image has {counts.ndim} axes; give one frame (YX) or one stack (ZYX)."
+        )
+    if psf.array.ndim != counts.ndim:
+        raise InputError(
+            f"The image has {counts.ndim} axes and the PSF {psf.array.ndim}; a frame needs one "
+            "plane of the PSF, and a stack the whole of it."
+        )
     if not np.all(np.isfinite(counts)):
         raise InputError("The image has values that are not finite; replace them first.")
-    if psf.array.ndim != 2:
-        raise InputError(f"The PSF has {psf.array.ndim} axes; choose one plane of it.")
+    if upsampling is None:
+        upsampling = 2 if counts.ndim == 2 else 1
     if upsampling < 1:
         raise InputError(f"upsampling is {upsampling}; use 1 or 2.")
     signal = counts.astype(np.float32) - np.float32(noise.offset)
@@ -318,8 +336,8 @@ def _discrepancy(
 ) -> float:
     """Regularisation at which the residual k / (A A^T + k) y has the variance of the noise."""
     power = np.abs(spectrum) ** 2 / pixels**2
-    # A real transform holds one half of the plane; the rest of it has the same power.
-    power[:, 1:] *= 2
+    # A real transform holds one half of the spectrum; the rest of it has the same power.
+    power[..., 1:] *= 2
 
     def excess(log_k: float) -> float:
         k = np.exp(log_k)

@@ -3,7 +3,8 @@
 Conventions of the scores: the border is left out first; then the image is fitted to the
 reference by one straight line ``a * image + b`` (least squares), because methods differ in
 the scale and level they return; the data range of PSNR and SSIM is the maximum less the
-minimum of the reference within the border.
+minimum of the reference within the border. Images (Y, X) and volumes (Z, Y, X) are treated
+alike; a length or a border is one number for all axes, or one for each.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from scipy import fft, ndimage
 from .errors import InputError
 
 FloatArray = NDArray[np.float64]
+Lengths = float | Sequence[float]
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 """Full width at half maximum of a Gaussian of standard deviation 1."""
+
+STEEPEST = 20.0
+"""Slope in degrees up to which a line counts as horizontal: its axial width appears at most
+6 % wider there, even where the blur is as wide sideways as along z."""
 
 RAYLEIGH_DIP = 0.265
 """Dip between two points at Rayleigh's distance: the centre is at 73.5 % of the peaks."""
@@ -77,15 +83,15 @@ def fit_intensity(image: ArrayLike, reference: ArrayLike) -> FloatArray:
     return np.asarray(slope * values + target.mean())
 
 
-def score(image: ArrayLike, reference: ArrayLike, *, border: int = 0) -> Scores:
-    """Score an image against a reference after one linear fit of its intensities.
+def score(image: ArrayLike, reference: ArrayLike, *, border: int | Sequence[int] = 0) -> Scores:
+    """Score an image or a volume against a reference after one linear fit of its intensities.
 
     Parameters
     ----------
     image, reference
-        (Y, X) on the same grid.
+        (Y, X) or (Z, Y, X) on the same grid.
     border
-        Pixels left out on every side.
+        Pixels left out on every side: one number, or one for each axis.
 
     Returns
     -------
@@ -94,15 +100,23 @@ def score(image: ArrayLike, reference: ArrayLike, *, border: int = 0) -> Scores:
     Raises
     ------
     InputError
-        The shapes differ, the border leaves less than 11x11 pixels, or the reference is flat.
+        The shapes differ, the images are neither 2D nor 3D, the border leaves less than 11
+        pixels along an axis, or the reference is flat.
     """
     values, target = _same_shape(image, reference)
-    if values.ndim != 2 or min(values.shape) - 2 * border < 11:
+    if values.ndim not in (2, 3):
         raise InputError(
-            f"Of shape {values.shape} the border of {border} leaves less than 11x11 pixels; "
-            "use a smaller border."
+            f"The image has {values.ndim} axes; score one frame (YX) or one stack (ZYX)."
         )
-    inside = (slice(border, values.shape[0] - border), slice(border, values.shape[1] - border))
+    widths = _per_axis(border, values.ndim, "border")
+    if min(n - 2 * width for n, width in zip(values.shape, widths, strict=True)) < 11:
+        raise InputError(
+            f"Of shape {values.shape} the border of {border} leaves less than 11 pixels along "
+            "an axis; use a smaller border."
+        )
+    inside = tuple(
+        slice(int(width), n - int(width)) for n, width in zip(values.shape, widths, strict=True)
+    )
     target = target[inside]
     fitted = fit_intensity(values[inside], target)
     data_range = float(np.ptp(target))
@@ -121,13 +135,13 @@ def psnr(image: ArrayLike, reference: ArrayLike, data_range: float) -> float:
 def ssim(image: ArrayLike, reference: ArrayLike, data_range: float) -> float:
     """Mean structural similarity (Wang and others 2004) with a Gaussian window of sigma 1.5.
 
-    The window is 11 pixels wide, covariances are those of the population, the constants
-    0.01 and 0.03, and the 5 outermost pixels do not count.
+    The window is 11 pixels wide along every axis, covariances are those of the population,
+    the constants 0.01 and 0.03, and the 5 outermost pixels do not count.
 
     Parameters
     ----------
     image, reference
-        (Y, X), at least 11x11.
+        Of any number of axes, each at least 11 long.
     data_range
         Span of the intensities that the constants refer to.
 
@@ -148,28 +162,42 @@ def ssim(image: ArrayLike, reference: ArrayLike, data_range: float) -> float:
     similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
     )
-    return float(similarity[5:-5, 5:-5].mean())
+    return float(similarity[(slice(5, -5),) * similarity.ndim].mean())
 
 
-def truth_at_resolution(truth: ArrayLike, fwhm: float, pixel_size: float) -> FloatArray:
+def truth_at_resolution(truth: ArrayLike, fwhm: Lengths, voxel_size: Lengths) -> FloatArray:
     """Blur a truth to a resolution at which a result can fairly be compared with it.
 
     Parameters
     ----------
     truth
-        (Y, X).
+        (Y, X) or (Z, Y, X).
     fwhm
-        Full width at half maximum of the Gaussian, in micrometres.
-    pixel_size
-        Of the truth, in micrometres.
+        Full width at half maximum of the Gaussian, in micrometres: one number, or one for
+        each axis.
+    voxel_size
+        Of the truth, in micrometres, likewise.
 
     Returns
     -------
     numpy.ndarray
         float64, of the same shape and sum.
+
+    Raises
+    ------
+    InputError
+        A length is given for another number of axes.
     """
-    sigma = fwhm / FWHM_PER_SIGMA / pixel_size
-    return np.asarray(ndimage.gaussian_filter(np.asarray(truth, dtype=float), sigma, truncate=6))
+    values = np.asarray(truth, dtype=float)
+    sigma = [
+        width / FWHM_PER_SIGMA / step
+        for width, step in zip(
+            _per_axis(fwhm, values.ndim, "fwhm"),
+            _per_axis(voxel_size, values.ndim, "voxel_size"),
+            strict=True,
+        )
+    ]
+    return np.asarray(ndimage.gaussian_filter(values, sigma, truncate=6))
 
 
 def enlarge(image: ArrayLike) -> FloatArray:
@@ -181,12 +209,12 @@ def enlarge(image: ArrayLike) -> FloatArray:
     Parameters
     ----------
     image
-        (Y, X).
+        (..., Y, X).
 
     Returns
     -------
     numpy.ndarray
-        (2Y, 2X) float64.
+        (..., 2Y, 2X) float64.
     """
     # A fine pixel lies a quarter of a raw pixel beside the centre of its own raw pixel; the
     # raw pixels around it are this far away.
@@ -196,7 +224,7 @@ def enlarge(image: ArrayLike) -> FloatArray:
     outer = a * far**3 - 5 * a * far**2 + 8 * a * far - 4 * a
     right = np.array([0, outer[0], inner[0], inner[1], outer[1]])
     enlarged = np.asarray(image, dtype=float)
-    for axis in (0, 1):
+    for axis in (enlarged.ndim - 2, enlarged.ndim - 1):
         halves = [
             ndimage.correlate1d(enlarged, weights, axis=axis, mode="nearest")
             for weights in (right[::-1], right)
@@ -297,47 +325,81 @@ def _period_at(frequency: FloatArray, correlation: FloatArray, threshold: float)
 
 
 def profiles_across(
-    image: ArrayLike, path: ArrayLike, *, reach: float, step: float = 0.25
+    image: ArrayLike,
+    path: ArrayLike,
+    *,
+    reach: float,
+    voxel_size: Lengths = 1.0,
+    axial: bool = False,
+    step: float = 0.25,
 ) -> tuple[FloatArray, FloatArray]:
-    """Sample an image along the normals of a line.
+    """Sample an image across a line: sideways in its plane, or in a volume along z.
+
+    Sideways is square to the line's course within the plane, so it sees the lateral width
+    alone. Along z the axial width is seen where the line is nearly horizontal: points where it
+    rises by more than `STEEPEST` degrees are left out there, and those where it has no lateral
+    direction sideways.
 
     Parameters
     ----------
     image
-        (Y, X).
+        (Y, X) or (Z, Y, X).
     path
-        (points, 2), y before x, in pixels; evenly spaced and closer than a pixel.
+        (points, 2 or 3), in the order of the axes, in pixels; evenly spaced and closer than a
+        pixel.
     reach
-        Length of the normals to either side, in pixels.
+        How far the profiles go to either side, in the unit of `voxel_size`.
+    voxel_size
+        One number, or one for each axis, of which Y and X are the same; 1 makes all lengths
+        pixels.
+    axial
+        Sample along z.
     step
-        Distance of samples along a normal, in pixels.
+        Distance of samples along a profile, in pixels.
 
     Returns
     -------
     offsets : numpy.ndarray
-        (samples,), distance from the line in pixels.
+        (samples,), distance from the line in the unit of `voxel_size`.
     profiles : numpy.ndarray
-        (normals, samples), one normal about every pixel; those that leave the image are
-        left out.
+        (points, samples), one about every lateral pixel; those that leave the image are left
+        out.
+
+    Raises
+    ------
+    InputError
+        `axial` with an image that has no z, or a voxel size for another number of axes.
     """
     picture = np.asarray(image, dtype=float)
+    if axial and picture.ndim != 3:
+        raise InputError(f"The image has {picture.ndim} axes; an axial profile needs ZYX.")
     points = np.asarray(path, dtype=float)
-    samples = round(reach / step)
+    sizes = np.asarray(_per_axis(voxel_size, picture.ndim, "voxel_size"), dtype=float)
+    pixel = float(sizes[0] if axial else sizes[-1])
+    samples = round(reach / pixel / step)
     offsets = np.arange(-samples, samples + 1, dtype=float) * step
     if len(points) < 2:
-        return offsets, np.empty((0, offsets.size))
-    tangent = np.gradient(points, axis=0)
-    spacing = max(float(np.median(np.linalg.norm(tangent, axis=1))), 1e-3)
-    every = slice(None, None, max(round(1 / spacing), 1))
-    points, tangent = points[every], tangent[every]
-    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        return offsets * pixel, np.empty((0, offsets.size))
+    tangent = np.gradient(points, axis=0) * sizes
+    length = np.linalg.norm(tangent, axis=1)
+    spacing = max(float(np.median(length)), 1e-3 * pixel)
+    every = slice(None, None, max(round(float(sizes[-1]) / spacing), 1))
+    points, tangent, length = points[every], tangent[every], length[every]
+    lateral = np.hypot(tangent[:, -2], tangent[:, -1])
+    level = np.cos(np.deg2rad(STEEPEST)) if axial else 1e-3
+    usable = lateral > level * length
+    points, tangent, lateral = points[usable], tangent[usable], lateral[usable]
 
-    places = points[:, None] + offsets[:, None] * normal[:, None]
+    direction = np.zeros_like(points)
+    if axial:
+        direction[:, 0] = 1
+    else:
+        direction[:, -2:] = np.stack([tangent[:, -1], -tangent[:, -2]], axis=1) / lateral[:, None]
+    places = points[:, None] + offsets[:, None] * direction[:, None]
     limit = np.array(picture.shape) - 1
     inside = np.all((places >= 0) & (places <= limit), axis=(1, 2))
     profiles = ndimage.map_coordinates(picture, np.moveaxis(places[inside], -1, 0), order=3)
-    return offsets, np.asarray(profiles)
+    return offsets * pixel, np.asarray(profiles)
 
 
 def profile_fwhm(offsets: FloatArray, profile: FloatArray) -> float:
@@ -374,9 +436,10 @@ def profile_fwhm(offsets: FloatArray, profile: FloatArray) -> float:
 def filament_fwhm(
     image: ArrayLike,
     paths: Sequence[ArrayLike],
-    pixel_size: float,
+    voxel_size: Lengths,
     *,
-    reach: float = 0.4,
+    axial: bool = False,
+    reach: float | None = None,
     minimum_length: float = 0.5,
 ) -> float:
     """Typical width of filaments whose course is known.
@@ -387,26 +450,33 @@ def filament_fwhm(
     Parameters
     ----------
     image
-        (Y, X).
+        (Y, X) or (Z, Y, X).
     paths
-        Each (points, 2), y before x, in pixels of the image.
-    pixel_size
-        In micrometres.
+        Each (points, 2 or 3), in the order of the axes, in pixels of the image.
+    voxel_size
+        In micrometres: one number, or one for each axis, of which Y and X are the same.
+    axial
+        Measure along z and not sideways; see `profiles_across`.
     reach
-        Length of the profiles to either side, in micrometres.
+        Length of the profiles to either side, in micrometres; by default 0.4, along z 1.2.
     minimum_length
-        Filaments of which less lies inside the image are left out, in micrometres.
+        Filaments of which less can be measured are left out, in micrometres.
 
     Returns
     -------
     float
         Full width at half maximum in micrometres; NaN where nothing could be measured.
     """
+    if reach is None:
+        reach = 1.2 if axial else 0.4
+    pixel = float(np.ravel(voxel_size)[-1])
     widths = []
     for path in paths:
-        offsets, profiles = profiles_across(image, path, reach=reach / pixel_size)
-        if len(profiles) * pixel_size >= minimum_length:
-            widths.append(profile_fwhm(offsets, np.median(profiles, axis=0)) * pixel_size)
+        offsets, profiles = profiles_across(
+            image, path, reach=reach, voxel_size=voxel_size, axial=axial
+        )
+        if len(profiles) * pixel >= minimum_length:
+            widths.append(profile_fwhm(offsets, np.median(profiles, axis=0)))
     measured = [width for width in widths if np.isfinite(width)]
     return float(np.median(measured)) if measured else float("nan")
 
@@ -432,16 +502,17 @@ def two_line_dip(image: ArrayLike, path: ArrayLike, separation: float, pixel_siz
         pair lies outside the image. Peaks are sought within a quarter of the separation of
         their place, and the value midway is the valley.
     """
-    distance = separation / pixel_size
-    offsets, profiles = profiles_across(image, path, reach=distance / 2 + 0.4 / pixel_size)
+    offsets, profiles = profiles_across(
+        image, path, reach=separation / 2 + 0.4, voxel_size=pixel_size
+    )
     if not len(profiles):
         return float("nan")
     profile = profiles.mean(axis=0)
     profile = profile - np.percentile(profile, 10)
     peaks = [
-        profile[np.abs(offsets - side * distance / 2) <= distance / 4].max() for side in (-1, 1)
+        profile[np.abs(offsets - side * separation / 2) <= separation / 4].max() for side in (-1, 1)
     ]
-    valley = profile[np.abs(offsets) <= 0.5].mean()
+    valley = profile[np.abs(offsets) <= pixel_size / 2].mean()
     return float(1 - valley / max(min(peaks), np.finfo(float).tiny))
 
 
@@ -506,3 +577,15 @@ def _same_shape(image: ArrayLike, reference: ArrayLike) -> tuple[FloatArray, Flo
             f"The image is {values.shape} and the reference {target.shape}; bring both to one grid."
         )
     return values, target
+
+
+def _per_axis(value: Lengths, axes: int, name: str) -> tuple[float, ...]:
+    """Give every axis its number."""
+    numbers = tuple(float(number) for number in np.ravel(np.asarray(value, dtype=float)))
+    if len(numbers) == 1:
+        return numbers * axes
+    if len(numbers) != axes:
+        raise InputError(
+            f"{name} holds {len(numbers)} numbers for {axes} axes; give one, or one for each axis."
+        )
+    return numbers
