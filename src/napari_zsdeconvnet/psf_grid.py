@@ -199,7 +199,8 @@ def resampled(
     A camera's pixel of width p multiplies the spectrum by :math:`\mathrm{sinc}(k p)`.
     Laterally the old pixel's factor is therefore replaced by the new one's; along z, where
     nothing integrates, the light is sampled at the new planes. Between samples the array is
-    interpolated by its Fourier series, so a band-limited PSF is met exactly.
+    interpolated by its cosine series, the Fourier series of the array and its mirror image, so
+    that nothing rings at a border that is not dark.
 
     Parameters
     ----------
@@ -481,20 +482,20 @@ def _without_empty_margins(array: FloatArray, axis: int) -> FloatArray:
 def _series_at(
     length: int, positions: NDArray[Any], pixel_ratio: float, integrates: bool
 ) -> FloatArray:
-    """Matrix that evaluates the Fourier series of `length` samples at `positions`.
+    """Matrix that evaluates the cosine series of `length` samples at `positions`.
 
-    The samples are continued by zeros to more than twice their number, so that one border
-    does not reach round to the other.
+    A cosine series continues the samples by their mirror image. Zeros would be a step at the
+    border, which rings far into the array: each plane of a widefield PSF holds the same light,
+    the outermost included.
     """
-    period = 2 * length + 1
-    k = np.arange(-length, length + 1)
-    factor = np.ones(period)
+    k = np.arange(length)
+    factor = np.ones(length)
     if integrates:
-        factor = np.sinc(k * pixel_ratio / period) / np.sinc(k / period)
-    samples = np.arange(length) - length // 2
-    analysis = np.exp(-2j * np.pi * np.outer(k, samples) / period)
-    synthesis = np.exp(2j * np.pi * np.outer(positions, k) / period) * factor
-    return np.asarray((synthesis @ analysis).real / period)
+        factor = np.sinc(k * pixel_ratio / (2 * length)) / np.sinc(k / (2 * length))
+    analysis = fft.dct(np.eye(length), norm="ortho", axis=0)
+    phase = np.outer(positions + length // 2 + 0.5, k) * (np.pi / length)
+    synthesis = np.cos(phase) * factor * np.where(k, np.sqrt(2 / length), np.sqrt(1 / length))
+    return np.asarray(synthesis @ analysis)
 
 
 # Widths
