@@ -438,7 +438,7 @@ def test_written_psf_comes_back(name: str, planes: int | None, tmp_path: Path) -
     np.testing.assert_allclose(back.array, psf.array, rtol=1e-5)
     if name.endswith(".npy"):
         assert back.voxel_size is None
-        assert any("pixel size" in w for w in back.warnings)
+        assert any(("pixel size" if planes is None else "(z, y, x)") in w for w in back.warnings)
     else:
         assert back.voxel_size == pytest.approx(psf.voxel_size)
         assert not any("pixel size" in w for w in back.warnings)

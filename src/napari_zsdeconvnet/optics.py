@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 ENERGY_HELD = 0.98  # share of a 2D Airy pattern within the array's half width
 LARGEST_SIZE = 129  # pixels; beyond, the tails cost more time than they are worth
 _SMALLEST_SIZE = 9
-_MOST_PLANES = 65
+_FEWEST_PLANES, MOST_PLANES = 5, 65
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
@@ -110,30 +110,95 @@ def widefield(
     numpy.ndarray
         (Z, Y, X) float64, sum 1.
     """
-    step, *pixel = voxel_size
-    planes, rows, columns = shape
-    k = 2 * np.pi / wavelength
-    depths = step * np.arange(planes // 2 + 1)
-    farthest = math.hypot(pixel[0] * (rows + 1) / 2, pixel[1] * (columns + 1) / 2)
+    point = _through_focus(na, wavelength, refractive_index, voxel_size, shape)
+    return _volume(point, voxel_size, shape)
 
-    defocus = k * depths[-1] * (refractive_index - math.sqrt(refractive_index**2 - na**2))
-    nodes, weights = np.polynomial.legendre.leggauss(32 + int(k * na * farthest + defocus))
-    rho = na * (nodes + 1) / 2
-    phase = np.exp(1j * k * np.outer(np.sqrt(refractive_index**2 - rho**2), depths))
 
-    # An intensity has twice the band of its field: 8 radii a wavelength / NA oversample it.
-    radii = np.linspace(0, farthest, 8 + math.ceil(8 * 2 * na * farthest / wavelength))
-    field = (special.j0(k * np.outer(radii, rho)) * (weights * rho)) @ phase
-    profiles = np.abs(field) ** 2
+def confocal(
+    na: float,
+    wavelength: float,
+    refractive_index: float,
+    voxel_size: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    *,
+    excitation_na: float,
+    excitation_wavelength: float,
+    pinhole: float = 0.0,
+) -> FloatArray:
+    r"""Image of a point in a confocal microscope, which scans a focus and looks through a hole.
 
-    half = np.stack(
-        [
-            _over_pixels(interpolate.CubicSpline(radii, profile), (pixel[0], pixel[1]), shape[1:])
-            for profile in profiles.T
-        ]
+    .. math:: h(r, z) = h_\mathrm{ex}(r, z)\,
+        \bigl(h_\mathrm{em}(\cdot, z) * d\bigr)(r)
+
+    with the widefield PSF of either wavelength and the disc :math:`d` of the pinhole seen in
+    the sample. T. Wilson and C. Sheppard, Theory and Practice of Scanning Optical Microscopy,
+    chapter 3. With a pinhole of 0 it is the product of excitation and emission, the sharpest
+    there is.
+
+    Parameters
+    ----------
+    na, wavelength
+        Numerical aperture; and emission wavelength in vacuum, micrometres.
+    refractive_index
+        Index of the medium, above both apertures.
+    voxel_size
+        (z, y, x) micrometres.
+    shape
+        Odd numbers of planes, rows and columns; one plane is the focus.
+    excitation_na, excitation_wavelength
+        The same of the light that excites.
+    pinhole
+        Its diameter in Airy units, 1.22 `wavelength` / `na` each.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Z, Y, X) float64, sum 1.
+    """
+    radius = pinhole * 0.61 * wavelength / na
+    excitation = _through_focus(
+        excitation_na, excitation_wavelength, refractive_index, voxel_size, shape
     )
-    volume = np.maximum(np.concatenate([half[:0:-1], half]), 0)
-    return np.asarray(volume / volume.sum())
+    emission = _through_focus(na, wavelength, refractive_index, voxel_size, shape, margin=radius)
+    detection = _through_pinhole(emission, radius, pinhole) if pinhole else emission
+
+    def both(distance: FloatArray) -> FloatArray:
+        return np.asarray(excitation(distance) * detection(distance))
+
+    return _volume(both, voxel_size, shape)
+
+
+def light_sheet(
+    na: float,
+    wavelength: float,
+    refractive_index: float,
+    voxel_size: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    *,
+    thickness: float,
+) -> FloatArray:
+    r"""Image of a point that is lit by a sheet of light at the focus.
+
+    .. math:: h(r, z) = h_\mathrm{em}(r, z)\, 2^{-(2 z / t)^2}
+
+    The sheet is a Gaussian along z, the same over the whole field.
+
+    Parameters
+    ----------
+    na, wavelength, refractive_index, voxel_size, shape
+        As in `widefield`.
+    thickness
+        Full width at half maximum t of the sheet, micrometres.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Z, Y, X) float64, sum 1.
+    """
+    volume = widefield(na, wavelength, refractive_index, voxel_size, shape)
+    depths = voxel_size[0] * (np.arange(shape[0]) - shape[0] // 2)
+    lit = volume * np.exp2(-((2 * depths / thickness) ** 2))[:, None, None]
+    return np.asarray(lit / lit.sum())
 
 
 def energy_size(na: float, wavelength: float, pixel_size: float) -> int:
@@ -160,17 +225,30 @@ def energy_size(na: float, wavelength: float, pixel_size: float) -> int:
     return _odd(radius, pixel_size, _SMALLEST_SIZE, LARGEST_SIZE)
 
 
-def defocus_planes(na: float, wavelength: float, refractive_index: float, step: float) -> int:
-    r"""Odd number of planes that reaches three axial widths to either side of the focus.
-
-    The axial FWHM of a widefield point is about
-    :math:`0.88\,\lambda / (n - \sqrt{n^2 - \mathrm{NA}^2})`.
+def axial_width(na: float, wavelength: float, refractive_index: float) -> float:
+    r"""Axial FWHM of a widefield point, about :math:`0.88\,\lambda/(n - \sqrt{n^2-\mathrm{NA}^2})`.
 
     Parameters
     ----------
     na, refractive_index
         Numerical aperture and the medium's index above it.
-    wavelength, step
+    wavelength
+        Micrometres.
+
+    Returns
+    -------
+    float
+        Micrometres.
+    """
+    return 0.88 * wavelength / (refractive_index - math.sqrt(refractive_index**2 - na**2))
+
+
+def planes_within(reach: float, step: float) -> int:
+    """Odd number of planes that reaches at least `reach` to either side of the focus.
+
+    Parameters
+    ----------
+    reach, step
         Micrometres.
 
     Returns
@@ -178,8 +256,7 @@ def defocus_planes(na: float, wavelength: float, refractive_index: float, step: 
     int
         Between 5 and 65 planes.
     """
-    width = 0.88 * wavelength / (refractive_index - math.sqrt(refractive_index**2 - na**2))
-    return _odd(3 * width, step, 5, _MOST_PLANES)
+    return _odd(reach, step, _FEWEST_PLANES, MOST_PLANES)
 
 
 def cone_size(
@@ -283,19 +360,79 @@ def sphere_spectrum(frequency: FloatArray, diameter: float) -> FloatArray:
     return np.asarray(3 * (np.sin(q) - q * np.cos(q)) / q**3)
 
 
+def _through_focus(
+    na: float,
+    wavelength: float,
+    refractive_index: float,
+    voxel_size: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    margin: float = 0.0,
+) -> interpolate.CubicSpline:
+    """Debye's integral against the radius: a function of (...) to (..., planes from the focus).
+
+    It reaches `margin` micrometres beyond the corner of the array.
+    """
+    step, *pixel = voxel_size
+    planes, rows, columns = shape
+    k = 2 * np.pi / wavelength
+    depths = step * np.arange(planes // 2 + 1)
+    farthest = math.hypot(pixel[0] * (rows + 1) / 2, pixel[1] * (columns + 1) / 2) + margin
+
+    defocus = k * depths[-1] * (refractive_index - math.sqrt(refractive_index**2 - na**2))
+    nodes, weights = np.polynomial.legendre.leggauss(32 + int(k * na * farthest + defocus))
+    rho = na * (nodes + 1) / 2
+    phase = np.exp(1j * k * np.outer(np.sqrt(refractive_index**2 - rho**2), depths))
+
+    # An intensity has twice the band of its field: 8 radii a wavelength / NA oversample it.
+    radii = np.linspace(0, farthest, 8 + math.ceil(8 * 2 * na * farthest / wavelength))
+    field = (special.j0(k * np.outer(radii, rho)) * (weights * rho)) @ phase
+    return interpolate.CubicSpline(radii, np.abs(field) ** 2)
+
+
+def _through_pinhole(
+    emission: interpolate.CubicSpline, radius: float, airy_units: float
+) -> interpolate.CubicSpline:
+    """Average over the disc of the pinhole about each point."""
+    radii = emission.x[emission.x <= emission.x[-1] - radius + 1e-9]
+    nodes, weights = np.polynomial.legendre.leggauss(8 + math.ceil(4 * airy_units))
+    angles = 16 + math.ceil(16 * airy_units)
+    cosines = np.cos(np.pi * (np.arange(angles) + 0.5) / angles)
+    mean = np.zeros((len(radii), emission.c.shape[-1]))
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        ring = radius * math.sqrt(node)  # rings of equal area have equal weight
+        squared = radii[:, None] ** 2 + ring**2 - 2 * ring * radii[:, None] * cosines
+        mean += weight * emission(np.sqrt(np.maximum(squared, 0))).mean(axis=1)
+    return interpolate.CubicSpline(radii, mean)
+
+
+def _volume(
+    intensity: Callable[[FloatArray], FloatArray],
+    voxel_size: tuple[float, float, float],
+    shape: tuple[int, int, int],
+) -> FloatArray:
+    """Fill both sides of the focus from the planes at and above it; sum 1."""
+    image = _over_pixels(intensity, (voxel_size[1], voxel_size[2]), (shape[1], shape[2]))
+    half = np.moveaxis(image, -1, 0)
+    volume = np.maximum(np.concatenate([half[:0:-1], half]), 0)
+    return np.asarray(volume / volume.sum())
+
+
 def _over_pixels(
     intensity: Callable[[FloatArray], FloatArray],
     pixel_size: tuple[float, float],
     shape: tuple[int, int],
 ) -> FloatArray:
-    """Average a radially symmetric intensity over each pixel; one quadrant is computed."""
+    """Average a radially symmetric intensity over each pixel; one quadrant is computed.
+
+    The intensity may add axes to those of the radius: (Y, X, ...).
+    """
     rows, columns = (size // 2 + 1 for size in shape)
-    quadrant = np.zeros((rows, columns))
+    quadrant = np.zeros(())
     for offset_y, weight_y in zip(_NODES / 2, _WEIGHTS / 2, strict=True):
         for offset_x, weight_x in zip(_NODES / 2, _WEIGHTS / 2, strict=True):
             y = (np.arange(rows) + offset_y) * pixel_size[0]
             x = (np.arange(columns) + offset_x) * pixel_size[1]
-            quadrant += weight_y * weight_x * intensity(np.hypot(y[:, None], x))
+            quadrant = quadrant + weight_y * weight_x * intensity(np.hypot(y[:, None], x))
     half = np.concatenate([quadrant[:0:-1], quadrant])
     return np.concatenate([half[:, :0:-1], half], axis=1)
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import beads, optics, psf_files, psf_grid
+from . import beads, psf_files, psf_grid
 from .errors import InputError
 from .files import written_whole
-from .images import Image, write_image
+from .image_files import write_image
+from .images import Image
 from .psf_checks import (
     NEGATIVE_SHARE,
     VoxelSize,
@@ -22,15 +23,14 @@ from .psf_checks import (
     centre_words,
     check_light,
     checked_pixels,
-    checked_refractive_index,
-    checked_wavelength,
     finite,
     odd,
-    sampling_words,
+    plane_words,
     shape_words,
     times,
     voxel_sizes,
 )
+from .psf_simulation import Modality, checked_microscope, simulated
 
 _AXES = {2: "YX", 3: "ZYX"}
 
@@ -145,6 +145,8 @@ class PSF:
             *centre_words(cleaned.array.shape, moved.shape, shift),
             *shape_words(moved),
         ]
+        if moved.ndim == 3 and steps is not None:
+            warnings += plane_words(moved, steps[0])
         return cls(_normalised(moved), steps, source, shift, float(cleaned.level), tuple(warnings))
 
     @classmethod
@@ -221,7 +223,11 @@ class PSF:
         if psf.voxel_size is None:
             notes += (
                 f"{path.name} does not say its pixel size; it is taken to lie on the output "
-                "grid, half of the raw pixel, unless you give its pixel size.",
+                "grid, half of the raw pixel, unless you give its pixel size."
+                if psf.array.ndim == 2
+                else f"{path.name} does not say its voxel size; it is taken to lie on the "
+                "output grid, at the stack's own axial step, unless you give "
+                "voxel_size=(z, y, x) in micrometres.",
             )
         return replace(psf, warnings=(*notes, *psf.warnings))
 
@@ -232,35 +238,55 @@ class PSF:
         wavelength: float,
         pixel_size: VoxelSize,
         *,
+        modality: Modality = "widefield",
         refractive_index: float | None = None,
         axial_step: float | None = None,
         planes: int | None = None,
         size: int | None = None,
+        excitation_wavelength: float | None = None,
+        excitation_na: float | None = None,
+        pinhole: float | None = None,
+        sheet_thickness: float | None = None,
     ) -> PSF:
-        """Compute the widefield PSF by scalar diffraction theory.
+        """Compute the PSF of a microscope by scalar diffraction theory.
 
-        In 2D the Airy pattern, in 3D the Debye integral through focus (`optics` has the
-        equations), both integrated over the area of each pixel as by a camera.
+        Widefield: in 2D the Airy pattern, in 3D the Debye integral through focus. Confocal:
+        the product of those of excitation and emission, the latter averaged over the pinhole.
+        Light-sheet: widefield times a Gaussian sheet along z. `optics` has the equations.
+        Pixels hold the light of their area, as a camera's do; planes are not integrated.
 
         Parameters
         ----------
         na
-            Numerical aperture of the objective.
+            Numerical aperture of the objective that collects the light.
         wavelength
             Of the emitted light in vacuum, micrometres.
         pixel_size
             Of the PSF's own grid in the sample, micrometres; (y, x) where they differ. For
             training with doubled resolution that is half of the raw pixel.
+        modality
+            "widefield", "confocal" (also in 2D) or "light-sheet" (in 3D).
         refractive_index
             Of the medium, above `na`; None takes air (1.0), water (1.33) or oil (1.515) by
             the NA. It shapes the PSF only along z.
         axial_step
             Micrometres between planes; None makes a 2D PSF.
         planes
-            Odd number of planes; None reaches three axial widths to either side.
+            Odd number of planes. None reaches three axial widths of the widefield PSF to either
+            side, or 1.2 thicknesses of the sheet, in 65 planes at most.
         size
-            Odd number of pixels across; None holds 98 % of the light of the plane in focus,
-            and the cone of light of the outermost plane, in 129 pixels at most.
+            Odd number of pixels across. None holds 98 % of the light of the plane in focus and,
+            but for a confocal, the cone of light of the planes with light, in 129 pixels at
+            most.
+        excitation_wavelength
+            Of the laser of a confocal in vacuum, micrometres.
+        excitation_na
+            Numerical aperture that the laser fills; None means `na`.
+        pinhole
+            Its diameter in Airy units, of 1.22 wavelength / NA each. None means a point, which
+            makes the PSF the plain product of excitation and emission; 1 is usual.
+        sheet_thickness
+            Full width at half maximum of a light sheet along z, micrometres.
 
         Returns
         -------
@@ -269,45 +295,22 @@ class PSF:
         Raises
         ------
         InputError
-            If a number is out of its range, or looks like nanometres.
+            If a number is out of its range, looks like nanometres, is missing for the modality,
+            or belongs to another one.
         """
-        na = finite(na, "na")
-        if not 0 < na < 1.8:
-            raise InputError(f"na is {na:g}; a numerical aperture lies between 0 and 1.7.")
-        wavelength = checked_wavelength(wavelength)
-        pixel = voxel_sizes(pixel_size, 2, "pixel_size")
-        index = checked_refractive_index(na, refractive_index)
-        least = optics.energy_size(na, wavelength, min(pixel))
-        if axial_step is None:
-            if planes is not None:
-                raise InputError(
-                    f"planes is {planes} but axial_step is not given; a 3D PSF needs the "
-                    "distance between its planes in micrometres."
-                )
-            across = least if size is None else odd(size, "size")
-            array = optics.airy(na, wavelength, (pixel[0], pixel[1]), (across, across))
-            steps: tuple[float, ...] = pixel
-            medium = ""
-        else:
-            (step,) = voxel_sizes([axial_step], 1, "axial_step")
-            if planes is None:
-                planes = optics.defocus_planes(na, wavelength, index, step)
-            depth = step * (odd(planes, "planes") // 2)
-            across = (
-                optics.cone_size(na, index, depth, min(pixel), least)
-                if size is None
-                else odd(size, "size")
-            )
-            steps = (step, *pixel)
-            array = optics.widefield(
-                na, wavelength, index, (step, pixel[0], pixel[1]), (planes, across, across)
-            )
-            medium = f", refractive index {index:g}"
+        microscope = checked_microscope(
+            na,
+            wavelength,
+            modality,
+            refractive_index=refractive_index,
+            excitation_na=excitation_na,
+            excitation_wavelength=excitation_wavelength,
+            pinhole=pinhole,
+            sheet_thickness=sheet_thickness,
+        )
+        result = simulated(microscope, pixel_size, axial_step=axial_step, planes=planes, size=size)
         return cls(
-            _normalised(array),
-            steps,
-            f"simulated widefield, NA {na:g}, {wavelength:g} um emission{medium}",
-            warnings=sampling_words(na, wavelength, max(pixel)),
+            _normalised(result.array), result.voxel_size, result.source, warnings=result.warnings
         )
 
     @classmethod
@@ -399,9 +402,10 @@ class PSF:
     def resampled(self, voxel_size: VoxelSize) -> PSF:
         """Put the PSF on another grid, as if recorded with those pixels.
 
-        Interpolated by its Fourier series; laterally the area of the old pixel is replaced by
-        that of the new one, along z the planes are sampled. The sum stays 1, the centre in
-        the middle; the field shrinks to whole new pixels.
+        Interpolated by a cosine series; laterally the area of the old pixel is replaced by
+        that of the new one, along z the planes are sampled, since a stage stops at each. So
+        twice the axial step is every second plane. The sum stays 1, the centre in the middle;
+        the field shrinks to whole new pixels.
 
         Parameters
         ----------
@@ -420,8 +424,8 @@ class PSF:
         """
         if self.voxel_size is None:
             raise InputError(
-                "The PSF has no voxel size, so it cannot be put on another grid; give its "
-                "voxel_size in micrometres on reading."
+                "The PSF has no voxel size, so it cannot be put on another grid; give "
+                f"voxel_size=({', '.join(self.axes.lower())}) in micrometres on reading."
             )
         steps = voxel_sizes(voxel_size, self.array.ndim)
         if np.allclose(steps, self.voxel_size, rtol=1e-4):
@@ -442,7 +446,46 @@ class PSF:
                 f"The PSF was recorded on pixels of {self.voxel_size[-1]:g} um, too coarse for its "
                 "detail, which a finer grid cannot bring back; record or simulate it finer."
             )
+        if self.array.ndim == 3 and steps[0] > self.voxel_size[0]:
+            warnings += plane_words(array, steps[0])
         return replace(self, array=_normalised(array), voxel_size=steps, warnings=tuple(warnings))
+
+    def limited(self, planes: int) -> PSF:
+        """Keep of a 3D PSF what a stack of so many planes can see of it.
+
+        Light of one plane of the stack reaches another over at most `planes` - 1 steps, so
+        that more than 2 `planes` - 1 planes about the focus are never used. The rest keeps its
+        shape and is brought to the sum 1 again; a warning says what was left out.
+
+        Parameters
+        ----------
+        planes
+            Of the stack, 1 or more, at the axial step of the PSF.
+
+        Returns
+        -------
+        PSF
+            Itself where it is short enough, or 2D.
+
+        Raises
+        ------
+        InputError
+            If `planes` is no whole number from 1.
+        """
+        count = finite(planes, "planes")
+        if count != int(count) or count < 1:
+            raise InputError(f"planes is {planes}; give the number of planes of the stack.")
+        if self.array.ndim == 2 or len(self.array) <= 2 * count - 1:
+            return self
+        middle, reach = len(self.array) // 2, int(count) - 1
+        array = self.array[middle - reach : middle + reach + 1].astype(float)
+        lost = 1 - array.sum() / self.array.sum(dtype=float)
+        words = (
+            f"The PSF has {len(self.array)} planes, and {int(count)} planes of the stack can see "
+            f"{len(array)} of them; {len(self.array) - len(array)} planes with "
+            f"{100 * lost:.2g} % of its light were left out."
+        )
+        return replace(self, array=_normalised(array), warnings=(*self.warnings, words))
 
     def plane(self, index: int | None = None) -> PSF:
         """Take one plane of a 3D PSF as a 2D PSF; of a 2D PSF, itself.

@@ -20,6 +20,9 @@ NEGATIVE_SHARE = 1e-3  # of the maximum: rounding and ringing of a computed PSF
 _NEGATIVE_SHARE_RECORDED = 0.05  # beside six standard deviations of the noise
 _CUT_OFF = 0.05  # of the maximum, left standing at the border
 _FEWEST_PIXELS_ACROSS = 1.8
+_FEWEST_PLANES_ACROSS = 1.75  # what an ideal widefield PSF has at its axial Nyquist step
+_THICKEST_SHEET = 100.0  # micrometres
+_WIDEST_PINHOLE = 10.0  # Airy units; a wider one holds nothing back
 
 
 # Checks
@@ -95,7 +98,7 @@ def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[
         raise InputError(f"{name} is {value!r}; give numbers in micrometres.") from error
     if given.ndim != 1 or len(given) not in (1, ndim):
         hint = (
-            "choose a plane of the 3D PSF with .plane() first"
+            "give three, (z, y, x) in micrometres, or choose a plane of it with .plane()"
             if (len(given), ndim) == (2, 3)
             else f"give one for all axes or {ndim}, {', '.join('zyx'[-ndim:])}"
         )
@@ -110,9 +113,17 @@ def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[
     return tuple(float(step) for step in (np.repeat(given, ndim) if len(given) == 1 else given))
 
 
-def checked_wavelength(value: float) -> float:
+def checked_na(value: float, name: str = "na") -> float:
+    """Give the numerical aperture."""
+    na = finite(value, name)
+    if not 0 < na < 1.8:
+        raise InputError(f"{name} is {na:g}; a numerical aperture lies between 0 and 1.7.")
+    return na
+
+
+def checked_wavelength(value: float, name: str = "wavelength") -> float:
     """Give the wavelength, unless it looks like nanometres or is none of light."""
-    wavelength = finite(value, "wavelength")
+    wavelength = finite(value, name)
     low, high = _WAVELENGTHS
     if low <= wavelength <= high:
         return wavelength
@@ -122,10 +133,32 @@ def checked_wavelength(value: float) -> float:
         if nanometres
         else f"light seen by a camera has {low:g} to {high:g}."
     )
-    raise InputError(f"wavelength is {wavelength:g}, and is given in micrometres; {remedy}")
+    raise InputError(f"{name} is {wavelength:g}, and is given in micrometres; {remedy}")
 
 
-def checked_refractive_index(na: float, value: float | None) -> float:
+def checked_pinhole(value: float | None) -> float:
+    """Give the diameter in Airy units, 0 for an ideal point."""
+    pinhole = 0.0 if value is None else finite(value, "pinhole")
+    if not 0 <= pinhole <= _WIDEST_PINHOLE:
+        raise InputError(
+            f"pinhole is {pinhole:g}, its diameter in Airy units; give 0 to {_WIDEST_PINHOLE:g}, "
+            "usually 1."
+        )
+    return pinhole
+
+
+def checked_sheet(value: float) -> float:
+    """Give the sheet's thickness, unless it looks like nanometres."""
+    thickness = finite(value, "sheet_thickness")
+    if not 0 < thickness <= _THICKEST_SHEET:
+        raise InputError(
+            f"sheet_thickness is {thickness:g}, the sheet's full width at half maximum in "
+            f"micrometres; give a value between 0 and {_THICKEST_SHEET:g}."
+        )
+    return thickness
+
+
+def checked_refractive_index(na: float, value: float | None, name: str = "na") -> float:
     """Give the index stated or usual for this NA, which must exceed it."""
     index = optics.usual_refractive_index(na) if value is None else finite(value, "index")
     if not 1.0 <= index <= 2.5:
@@ -135,7 +168,7 @@ def checked_refractive_index(na: float, value: float | None) -> float:
         )
     if na >= index:
         raise InputError(
-            f"na is {na:g}, which must be below the refractive index {index:g} of the medium; "
+            f"{name} is {na:g}, which must be below the refractive index {index:g} of the medium; "
             "check both (water 1.33, glycerol 1.47, oil 1.515)."
         )
     return index
@@ -213,6 +246,17 @@ def shape_words(array: NDArray[np.float64]) -> list[str]:
             "that it is a PSF and not a hot pixel, or record it on a finer grid."
         )
     return words
+
+
+def plane_words(array: NDArray[Any], step: float) -> tuple[str, ...]:
+    """Say that the planes of a 3D PSF lie too far apart for its depth."""
+    width = psf_grid.widths(np.asarray(array, dtype=float), (step, 1.0, 1.0))[0]
+    if not width < _FEWEST_PLANES_ACROSS * step:
+        return ()
+    return (
+        f"The step of {step:g} um between planes is too coarse for this PSF, {width:.3g} um deep "
+        f"(FWHM): detail along z needs {width / _FEWEST_PLANES_ACROSS:.2g} um or less.",
+    )
 
 
 def sampling_words(na: float, wavelength: float, pixel: float) -> tuple[str, ...]:

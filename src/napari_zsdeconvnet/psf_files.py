@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import optics
 from .errors import InputError
-from .images import read_image
+from .image_files import read_image
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
 MRC_SUFFIXES = (".mrc", ".dv", ".otf")
@@ -162,7 +162,14 @@ def _read_mrc(path: Path) -> PSFFile:
             "one stack (Z, Y, X)."
         )
     voxel_size, notes = _mrc_voxel_size(spacing, intervals, deltavision, path)
-    return PSFFile(data, voxel_size and voxel_size[-data.ndim :], notes=notes)
+    voxel_size = voxel_size and voxel_size[-data.ndim :]
+    if voxel_size and not (np.isfinite(voxel_size[0]) and voxel_size[0] > 0):
+        notes += (
+            f"{path.name} gives a pixel of {voxel_size[-1]:g} um without the step between "
+            "planes; it is not used.",
+        )
+        voxel_size = None
+    return PSFFile(data, voxel_size, notes=notes)
 
 
 def _radial_otf(data: NDArray[np.generic], spacing: tuple[float, ...], path: Path) -> PSFFile:
