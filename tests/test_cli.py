@@ -17,7 +17,7 @@ import tifffile
 from napari_zsdeconvnet import commands, training
 from napari_zsdeconvnet.cli import _parser, main
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.images import read_image, write_image
+from napari_zsdeconvnet.image_files import read_image, write_image
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF

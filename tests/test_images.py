@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_zsdeconvnet import images
+from napari_zsdeconvnet import image_files
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.files import check_writable, written_whole
-from napari_zsdeconvnet.images import Image, as_frames, check_pixels, read_image, write_image
+from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.images import Image, as_frames, check_pixels
 
 RECORDINGS = Path(__file__).parents[1].parent / "shared" / "data"
 LENGTHS = {"T": 2, "C": 3, "Z": 5, "Y": 20, "X": 30}
@@ -72,7 +73,7 @@ class TestRoundTrip:
             assert read_image(tmp_path / name).voxel_size is None
 
     def test_more_than_four_gibibytes_become_an_ome_bigtiff(self, tmp_path: Path, monkeypatch):
-        monkeypatch.setattr(images, "_BIGTIFF_FROM", 100)
+        monkeypatch.setattr(image_files, "_BIGTIFF_FROM", 100)
         write_image(tmp_path / "big.tif", ramp("TYX"), axes="TYX", voxel_size=(0.1, 0.1))
         with tifffile.TiffFile(tmp_path / "big.tif") as tiff:
             assert tiff.is_bigtiff
@@ -83,7 +84,7 @@ class TestRoundTrip:
     def test_large_files_are_mapped(self, tmp_path: Path, monkeypatch):
         write_image(tmp_path / "image.tif", ramp("TYX", "uint16"), axes="TYX")
         np.save(tmp_path / "image.npy", ramp("TYX"))
-        monkeypatch.setattr(images, "_MAPPED_FROM", 100)
+        monkeypatch.setattr(image_files, "_MAPPED_FROM", 100)
         for name in ("image.tif", "image.npy"):
             data = read_image(tmp_path / name).data
             assert isinstance(data.base if name == "image.tif" else data, np.memmap)

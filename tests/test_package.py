@@ -140,7 +140,7 @@ def test_imports_point_down(module: str) -> None:
 def test_the_import_reader_sees_every_form() -> None:
     # The two rules above rest on imports(): it must see relative, absolute and nested imports.
     assert "napari_zsdeconvnet.errors.InputError" in imports(PACKAGE / "images.py")
-    assert "tifffile" in imports(PACKAGE / "images.py")
+    assert "tifffile" in imports(PACKAGE / "image_files.py")
     assert "napari_zsdeconvnet.errors.InputError" in imports(PACKAGE / "_qt" / "_layers.py")
     assert "errors" in imported_rooms("_qt")
 

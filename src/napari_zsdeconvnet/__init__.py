@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import InputError
-    from .images import Image, read_image, write_image
+    from .image_files import read_image, write_image
+    from .images import Image
     from .model import Model
     from .noise import NoiseModel
     from .psf import PSF
@@ -22,8 +23,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "Image": "images",
-    "read_image": "images",
-    "write_image": "images",
+    "read_image": "image_files",
+    "write_image": "image_files",
     "Model": "model",
     "NoiseModel": "noise",
     "PSF": "psf",

@@ -20,7 +20,8 @@ import numpy as np
 from .console import Console, Interrupted
 from .errors import InputError
 from .files import check_writable, written_whole
-from .images import Image, as_frames, check_pixels, read_image, write_image
+from .image_files import read_image, write_image
+from .images import Image, as_frames, check_pixels
 from .noise import NoiseModel
 from .psf import PSF
 

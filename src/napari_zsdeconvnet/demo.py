@@ -14,7 +14,7 @@ import numpy as np
 from .classical import iterate_richardson_lucy
 from .commands import follow, make_folder, measured_noise, show_noise, show_psf, write_json
 from .console import Console, Interrupted
-from .images import write_image
+from .image_files import write_image
 from .noise import NoiseModel
 from .pictures import side_by_side
 from .psf import PSF

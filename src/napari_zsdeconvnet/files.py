@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from .errors import InputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP}  # to the file system
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -51,6 +53,25 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def reserve(path: Path) -> None:
+    """Take the disk space of a file that is about to be mapped and filled.
+
+    Files begin sparse. A map of one on a full disk would end the whole program where it is
+    filled, whereas this raises the OSError that a written file would.
+    """
+    size = path.stat().st_size
+    if not hasattr(os, "posix_fallocate"):
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in _NOT_KNOWN:
+                raise
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -1,61 +1,27 @@
-"""Images in and out: files with their axes and pixel size, and arrays fit for training.
+"""What an image is, and how it is laid out for training: as frames or as volumes.
 
 Axes are letters: T (frames), C (channels), Z (planes), Y, X. Lengths are micrometres.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from .errors import InputError
-from .files import written_whole
 from .lazy import LazyArray, is_lazy, volumes_in_slabs
 
 if TYPE_CHECKING:
-    import tifffile
     from numpy.typing import ArrayLike, NDArray
 
-_ORDER = "TCZYX"
-_IMAGEJ_ORDER = "TZCYX"
-_TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
-_MAPPED_FROM = 256 * 2**20  # bytes; smaller files are faster to read than to map
-_BIGTIFF_FROM = 2**32 - 2**25  # bytes of pixels; classic TIFF ends at 4 GiB
+ORDER = "TCZYX"
+"""The letters of all axes, in the order that images have them."""
+
 _SATURATION_BITS = (8, 10, 12, 14, 16)
 _SATURATED_FRACTION = 1e-3
-_LARGEST_PIXEL = 10.0  # micrometres; printing resolutions such as 72 dpi lie far above
-_MICROMETRES = {
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-    "inch": 25400.0,
-    "in": 25400.0,
-}
-_RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # values of the TIFF tag ResolutionUnit
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +31,8 @@ class Image:
     Attributes
     ----------
     data
-        The pixels in camera counts, one axis for each letter of `axes`.
+        The pixels in camera counts, one axis for each letter of `axes`: an array in memory, a
+        memory map, or any array that is read where it is cut (`lazy.is_lazy`).
     axes
         Letters out of "TCZYX", in that order.
     voxel_size
@@ -96,122 +63,6 @@ class Image:
                 f"{self.name or 'image'} has {spatial} spatial axes and "
                 f"{len(self.voxel_size)} voxel sizes; give one for each, in micrometres."
             )
-
-
-def read_image(path: str | os.PathLike[str]) -> Image:
-    """Read a TIFF (plain, ImageJ or OME) or .npy file with its axes and pixel size.
-
-    Files above 256 MiB are mapped instead of read where they are stored uncompressed.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Image
-        Axes in the order "TCZYX"; voxel size in micrometres or None; `notes` says what had
-        to be guessed.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, truncated, of another kind, or an RGB picture.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a TIFF file in it.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder.")
-    suffix = path.suffix.lower()
-    if suffix not in (*_TIFF_SUFFIXES, ".npy"):
-        raise InputError(
-            f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
-            "save it as TIFF, for instance from Fiji."
-        )
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
-        return _read_npy(path) if suffix == ".npy" else _read_tiff(path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror or error}); check its permissions."
-        ) from error
-
-
-def write_image(
-    path: str | os.PathLike[str],
-    data: ArrayLike,
-    *,
-    axes: str,
-    voxel_size: Sequence[float] | None = None,
-    channel_names: Sequence[str] = (),
-    frame_interval: float | None = None,
-) -> None:
-    """Write a TIFF that ImageJ and napari open with the right axes and pixel size.
-
-    A name that ends in .ome.tif gives OME-TIFF, any other .tif an ImageJ hyperstack. More
-    than 4 GiB become a BigTIFF, which ImageJ knows only with OME metadata, so that is what
-    it carries. The file appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    path
-        File to write, .tif or .tiff.
-    data
-        Pixels; 8-bit and 16-bit unsigned integers and float32 are kept, everything else
-        becomes float32.
-    axes
-        A letter out of "TCZYX" for each axis of `data`.
-    voxel_size
-        Micrometres along (Z,) Y, X; None writes no pixel size.
-    channel_names
-        Names of the channels, as many as the C axis is long.
-    frame_interval
-        Seconds between frames.
-
-    Raises
-    ------
-    InputError
-        If axes or voxel size do not fit the data, the name is no TIFF name, or the file
-        cannot be written.
-    """
-    import tifffile
-
-    path = Path(path)
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{path} does not end in .tif or .tiff; only TIFF files are written.")
-    image = Image(
-        _storable(np.asarray(data)),
-        axes.upper(),
-        None if voxel_size is None else tuple(float(step) for step in voxel_size),
-        path.name,
-        tuple(channel_names),
-        frame_interval,
-    )
-    big = image.data.nbytes >= _BIGTIFF_FROM
-    ome = big or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-    pixels = _transposed(image.data, image.axes, _ORDER if ome else _IMAGEJ_ORDER)
-    metadata = _ome_metadata(image) if ome else _imagej_metadata(image)
-    tags: dict[str, Any] = {"photometric": "minisblack"}
-    if image.voxel_size is not None:
-        # ImageJ counts pixels per its own unit; OME readers look at the XML and fall back on
-        # pixels per centimetre.
-        per_unit = 1e4 if ome else 1.0
-        step_y, step_x = image.voxel_size[-2:]
-        tags["resolution"] = (per_unit / step_x, per_unit / step_y)
-        tags["resolutionunit"] = "CENTIMETER" if ome else "NONE"
-    with written_whole(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            pixels,
-            ome=ome,
-            imagej=not ome,
-            bigtiff=big,
-            metadata=metadata,
-            **tags,
-        )
 
 
 def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["YX", "ZYX"]:
@@ -275,12 +126,12 @@ def as_frames(
         name = data.name or name
         data = data.data
     pixels: Any = data if is_lazy(data) else np.asarray(data)
-    _check_type(pixels, name)
+    check_kind(pixels, name)
     if axes is None:
-        axes = _assumed_axes(pixels, name, spatial)
+        axes = assumed_axes(pixels, name, spatial)
     axes = axes.upper()
     if "S" in axes:
-        raise _rgb_error(name)
+        raise rgb_error(name)
     _check_axes(axes, pixels.ndim, name)
     lengths = dict(zip(axes, pixels.shape, strict=True))
     if lengths.get("C", 1) > 1:
@@ -338,7 +189,7 @@ def check_pixels(
         If pixels are NaN or infinite, all equal, or saturated.
     """
     pixels: Any = data if is_lazy(data) else np.asarray(data)
-    _check_type(pixels, name)
+    check_kind(pixels, name)
     read = _read_once(pixels)
     _refuse_non_finite(read, name)
     low, high = read.lows.min(), read.highs.max()
@@ -433,7 +284,8 @@ def _refuse_non_finite(read: _Read, name: str) -> None:
         )
 
 
-def _check_type(pixels: Any, name: str) -> None:
+def check_kind(pixels: Any, name: str) -> None:
+    """Refuse what cannot be an image by its type and shape alone."""
     if pixels.dtype.kind == "c":
         raise InputError(
             f"{name} is complex ({pixels.dtype}); give camera counts, not a Fourier transform."
@@ -449,7 +301,7 @@ def _check_type(pixels: Any, name: str) -> None:
 
 
 def _check_axes(axes: str, ndim: int, name: str) -> None:
-    unknown = sorted(set(axes) - set(_ORDER))
+    unknown = sorted(set(axes) - set(ORDER))
     if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
         raise InputError(
             f'{name} has axes "{axes}"; use each of the letters T, C, Z, Y, X at most once, '
@@ -461,9 +313,10 @@ def _check_axes(axes: str, ndim: int, name: str) -> None:
         )
 
 
-def _assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
+def assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
+    """Return the axes of an array that came without: those of `spatial`, time before them."""
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and min(pixels.shape[:2]) > 4:
-        raise _rgb_error(name)
+        raise rgb_error(name)
     axes = f"T{spatial}"
     if not len(spatial) <= pixels.ndim <= len(axes):
         kinds = {
@@ -477,7 +330,8 @@ def _assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
     return axes[-pixels.ndim :]
 
 
-def _rgb_error(name: str) -> InputError:
+def rgb_error(name: str) -> InputError:
+    """Return the refusal of a colour picture."""
     return InputError(
         f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
         "Image > Color > Split Channels."
@@ -501,272 +355,5 @@ def _saturation_warnings(read: _Read, size: int, name: str) -> list[str]:
     ]
 
 
-def _storable(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Keep what every TIFF reader knows; turn the rest into float32."""
-    if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8)
-    if pixels.dtype in (np.uint8, np.uint16, np.float32):
-        return pixels
-    _check_type(pixels, "the image to write")
-    return pixels.astype(np.float32)
-
-
 def _transposed(pixels: NDArray[Any], axes: str, order: str) -> NDArray[Any]:
     return pixels.transpose([axes.index(letter) for letter in order if letter in axes])
-
-
-def _imagej_metadata(image: Image) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "axes": "".join(letter for letter in _IMAGEJ_ORDER if letter in image.axes)
-    }
-    if image.voxel_size is not None:
-        metadata["unit"] = "um"
-        if "Z" in image.axes:
-            metadata["spacing"] = image.voxel_size[0]
-    if image.channel_names and "C" in image.axes:
-        planes = [image.data.shape[image.axes.index(a)] for a in "TZ" if a in image.axes]
-        metadata["Labels"] = list(image.channel_names) * math.prod(planes)
-    if image.frame_interval is not None and "T" in image.axes:
-        metadata["finterval"] = image.frame_interval
-        metadata["tunit"] = "s"
-    return metadata
-
-
-def _ome_metadata(image: Image) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "axes": "".join(letter for letter in _ORDER if letter in image.axes)
-    }
-    if image.voxel_size is not None:
-        spatial = [letter for letter in image.axes if letter in "ZYX"]
-        for letter, step in zip(spatial, image.voxel_size, strict=True):
-            metadata[f"PhysicalSize{letter}"] = step
-            metadata[f"PhysicalSize{letter}Unit"] = "µm"
-    if image.channel_names and "C" in image.axes:
-        metadata["Channel"] = {"Name": list(image.channel_names)}
-    if image.frame_interval is not None and "T" in image.axes:
-        metadata["TimeIncrement"] = image.frame_interval
-        metadata["TimeIncrementUnit"] = "s"
-    return metadata
-
-
-def _read_npy(path: Path) -> Image:
-    try:
-        mapped = path.stat().st_size >= _MAPPED_FROM
-        pixels = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(
-            f"{path} is not a complete .npy array ({_first_line(error)}); save it again with "
-            "numpy.save."
-        ) from error
-    _check_type(pixels, path.name)
-    axes = _assumed_axes(pixels, path.name)
-    notes = (f"{path.name} names no axes; its first axis is taken as time.",) if "T" in axes else ()
-    return Image(pixels, axes, None, path.name, notes=notes)
-
-
-def _read_tiff(path: Path) -> Image:
-    import tifffile
-
-    with _complaints() as complaints:
-        try:
-            with tifffile.TiffFile(path) as tiff:
-                if not tiff.series:
-                    raise InputError(f"{path} holds no image; export it again.")
-                series = tiff.series[0]
-                pixels = _pixels(tiff, series, path)
-                axes, notes = _letters(series.axes, pixels.shape, path.name)
-                voxel_size, size_notes = _voxel_size(tiff, axes)
-                names, interval = _names_and_interval(tiff, axes)
-                notes += [f"{path.name}: {note}" for note in size_notes]
-                if len(tiff.series) > 1:
-                    notes.append(f"{path.name} holds {len(tiff.series)} images; the first is read.")
-        except tifffile.TiffFileError as error:
-            raise InputError(
-                f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "
-                "again as TIFF."
-            ) from error
-        except (ValueError, IndexError, KeyError, EOFError, zlib.error) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(_broken(path, error)) from error
-    if complaints:
-        raise InputError(_broken(path, complaints[0]))
-    letters = "".join(axes)
-    order = "".join(letter for letter in _ORDER if letter in letters)
-    kept = tuple(index for index, letter in enumerate(axes) if letter)
-    pixels = pixels.reshape([pixels.shape[index] for index in kept])
-    return Image(
-        _transposed(pixels, letters, _ORDER),
-        order,
-        voxel_size,
-        path.name,
-        names,
-        interval,
-        tuple(notes),
-    )
-
-
-def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> NDArray[Any]:
-    size = path.stat().st_size
-    for page in series.pages:
-        if page is None:
-            continue
-        ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
-        if max(ends, default=0) > size:
-            raise InputError(_broken(path, "the file is shorter than its header says"))
-    if series.dataoffset is not None and series.nbytes >= _MAPPED_FROM:
-        return np.memmap(
-            path, tiff.byteorder + series.dtype.char, "r", series.dataoffset, series.shape
-        )
-    pixels: NDArray[Any] = series.asarray()
-    return pixels
-
-
-def _broken(path: Path, error: object) -> str:
-    reason = _first_line(error)
-    if "imagecodecs" in reason:
-        return (
-            f"{path} is compressed in a way that needs one more package; save it uncompressed "
-            "or run: pip install imagecodecs."
-        )
-    return f"{path} is truncated or damaged ({reason}); copy or export it again."
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Collect the errors that tifffile logs and reads past, such as a page that is missing."""
-    collected: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            collected.append(record.getMessage())
-
-    logger = logging.getLogger("tifffile")
-    handler = Collector(logging.ERROR)
-    logger.addHandler(handler)
-    passes_on, logger.propagate = logger.propagate, False
-    try:
-        yield collected
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = passes_on
-
-
-def _letters(axes: str, shape: tuple[int, ...], name: str) -> tuple[list[str], list[str]]:
-    """Translate the letters of tifffile into ours; "" marks an axis of length one to drop."""
-    letters: list[str] = []
-    notes: list[str] = []
-    for letter, length in zip(axes, shape, strict=True):
-        if letter == "S" and length > 1:
-            raise _rgb_error(name)
-        if letter in _ORDER:
-            letters.append(letter)
-        elif length == 1:
-            letters.append("")
-        elif "T" in axes or "T" in letters:
-            raise InputError(
-                f'{name} has axes "{axes}" of shape {shape}, of which "{letter}" is not known; '
-                "save it as an ImageJ hyperstack or OME-TIFF with T, C, Z, Y, X."
-            )
-        else:
-            letters.append("T")
-            notes.append(
-                f"{name} does not say what its {length} pages are; they are taken as time."
-            )
-    return letters, notes
-
-
-def _voxel_size(
-    tiff: tifffile.TiffFile, axes: list[str]
-) -> tuple[tuple[float, ...] | None, list[str]]:
-    """Find the voxel size in micrometres, or say why what the file has is not used."""
-    if tiff.is_ome:
-        sizes = _ome_sizes(tiff)
-    elif tiff.is_imagej:
-        metadata = tiff.imagej_metadata or {}
-        sizes = _tag_sizes(tiff, str(metadata.get("unit", "")), metadata.get("spacing"))
-    else:
-        metadata = (tiff.shaped_metadata or ({},))[0]
-        sizes = _tag_sizes(tiff, str(metadata.get("unit", "")), metadata.get("spacing"))
-    lateral = [sizes.get("Y"), sizes.get("X")]
-    if any(step is None for step in lateral):
-        return None, []
-    stated = f"the pixel size in the file, {lateral[1]:g} um,"
-    if lateral == [1.0, 1.0]:
-        return None, [f"{stated} is what is written when none is known; it is not used."]
-    if any(not 0 < step <= _LARGEST_PIXEL for step in lateral if step is not None):
-        return None, [f"{stated} cannot be that of a microscope; it is not used."]
-    steps = [sizes.get(letter) for letter in axes if letter and letter in "ZYX"]
-    known = [step for step in steps if step is not None and step > 0]
-    if len(known) < len(steps):
-        return None, [f"{stated} comes without the step between planes; it is not used."]
-    if not math.isclose(known[-2], known[-1], rel_tol=1e-3):
-        return tuple(known), [f"pixels are not square, {known[-2]:g} x {known[-1]:g} um (Y, X)."]
-    return tuple(known), []
-
-
-def _tag_sizes(tiff: tifffile.TiffFile, unit: str, spacing: Any) -> dict[str, float | None]:
-    """Voxel size from the resolution tags, in the unit that the metadata or a tag names."""
-    tags = tiff.pages.first.tags
-    if not unit:
-        tag = tags.get("ResolutionUnit")
-        unit = _RESOLUTION_UNITS.get(int(tag.value) if tag else 1, "")
-    scale = _micrometres(unit)
-    sizes: dict[str, float | None] = {}
-    for letter in "YX":
-        tag = tags.get(f"{letter}Resolution")
-        if tag and scale and tag.value[0] and tag.value[1]:
-            # A ratio of two integers: 9090909 / 10**6 pixels per micrometre means 0.11 um.
-            sizes[letter] = float(f"{scale * tag.value[1] / tag.value[0]:.6g}")
-    if spacing and scale:
-        sizes["Z"] = scale * abs(float(spacing))
-    return sizes
-
-
-def _ome_sizes(tiff: tifffile.TiffFile) -> dict[str, float | None]:
-    attributes = _ome_pixels(tiff)
-    sizes: dict[str, float | None] = {}
-    for letter in "ZYX":
-        scale = _micrometres(str(attributes.get(f"PhysicalSize{letter}Unit", "um")))
-        if scale and f"PhysicalSize{letter}" in attributes:
-            sizes[letter] = scale * float(attributes[f"PhysicalSize{letter}"])
-    return sizes
-
-
-def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, Any]:
-    import tifffile
-
-    image = tifffile.xml2dict(tiff.ome_metadata or "<OME/>").get("OME", {}).get("Image", {})
-    first = image[0] if isinstance(image, list | tuple) else image
-    pixels = first.get("Pixels", {}) if isinstance(first, dict) else {}
-    return dict(pixels)
-
-
-def _micrometres(unit: str) -> float | None:
-    word = unit.strip().strip("'\"")
-    return _MICROMETRES.get(word.lower())
-
-
-def _names_and_interval(
-    tiff: tifffile.TiffFile, axes: list[str]
-) -> tuple[tuple[str, ...], float | None]:
-    names: list[Any] = []
-    interval: Any = None
-    if tiff.is_ome:
-        attributes = _ome_pixels(tiff)
-        channels = attributes.get("Channel", [])
-        channels = channels if isinstance(channels, list | tuple) else [channels]
-        names = [channel.get("Name", "") for channel in channels]
-        if attributes.get("TimeIncrementUnit", "s") == "s":
-            interval = attributes.get("TimeIncrement")
-    elif tiff.is_imagej:
-        metadata = tiff.imagej_metadata or {}
-        names = list(metadata.get("Labels", []))[: int(metadata.get("channels", 0))]
-        if metadata.get("tunit", "s") in ("s", "sec"):
-            interval = metadata.get("finterval")
-    channel_names = tuple(str(name) for name in names) if "C" in axes and all(names) else ()
-    return channel_names, float(interval) if interval else None

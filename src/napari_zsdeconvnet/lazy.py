@@ -33,30 +33,11 @@ def _is_mapped(data: NDArray[Any]) -> bool:
     return False
 
 
-class LazyArray:
-    """A view of a lazily read array with its axes in another order.
+class Sliced:
+    """What arrays have in common that are read where they are cut; a subclass does the cutting."""
 
-    Cutting it (whole numbers, slices and an ellipsis, as in numpy) reads that part of the
-    source and gives it as a numpy array in the machine's byte order.
-
-    Parameters
-    ----------
-    source
-        Anything with shape, dtype, ndim and slicing.
-    axes
-        A letter for each axis of `source`.
-    order
-        The letters of the view. Letters that the source lacks become axes of length one; axes
-        of the source that are left out must have length one.
-    """
-
-    def __init__(self, source: Any, axes: str, order: str) -> None:
-        lengths = dict(zip(axes, (int(length) for length in source.shape), strict=True))
-        self._source = source
-        self._axes = axes
-        self._order = order
-        self.shape: tuple[int, ...] = tuple(lengths.get(letter, 1) for letter in order)
-        self.dtype: np.dtype[Any] = np.dtype(source.dtype).newbyteorder("=")
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
     @property
     def ndim(self) -> int:
@@ -81,10 +62,40 @@ class LazyArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         whole = self[...]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        return np.array(whole, dtype) if copy else np.asarray(whole, dtype)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        wanted = dict(zip(self._order, _whole_index(index, self.shape), strict=True))
+        """Read a part: whole numbers, slices and an ellipsis, as in numpy."""
+        raise NotImplementedError
+
+
+class LazyArray(Sliced):
+    """A view of a lazily read array with its axes in another order.
+
+    Cutting it reads that part of the source and gives it as a numpy array in the machine's
+    byte order.
+
+    Parameters
+    ----------
+    source
+        Anything with shape, dtype, ndim and slicing.
+    axes
+        A letter for each axis of `source`.
+    order
+        The letters of the view. Letters that the source lacks become axes of length one; axes
+        of the source that are left out must have length one.
+    """
+
+    def __init__(self, source: Any, axes: str, order: str) -> None:
+        lengths = dict(zip(axes, (int(length) for length in source.shape), strict=True))
+        self._source = source
+        self._axes = axes
+        self._order = order
+        self.shape = tuple(lengths.get(letter, 1) for letter in order)
+        self.dtype = np.dtype(source.dtype).newbyteorder("=")
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        wanted = dict(zip(self._order, whole_index(index, self.shape), strict=True))
         cut = self._source[tuple(wanted.get(letter, 0) for letter in self._axes)]
         kept = [letter for letter in self._axes if isinstance(wanted.get(letter), slice)]
         pixels = np.asarray(cut, dtype=self.dtype)
@@ -124,7 +135,7 @@ def volumes_in_slabs(data: Any) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]
             yield (*outer, first), np.asarray(data[(*outer, slice(first, first + together))])
 
 
-def _whole_index(index: Any, shape: tuple[int, ...]) -> tuple[int | slice, ...]:
+def whole_index(index: Any, shape: tuple[int, ...]) -> tuple[int | slice, ...]:
     """Return one whole number, counted from the start, or slice for each axis."""
     entries = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in entries:

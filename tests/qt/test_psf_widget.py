@@ -8,7 +8,7 @@ from qtpy.QtTest import QTest
 from napari_zsdeconvnet._qt._layers import METADATA_KEY
 from napari_zsdeconvnet._qt._psf_widget import LAYER_NAME, PSFWidget
 from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.images import write_image
+from napari_zsdeconvnet.image_files import write_image
 from napari_zsdeconvnet.psf import PSF
 
 PIXEL = 0.065  # micrometres, of the raw image

@@ -1,0 +1,372 @@
+"""Images in and out of files: TIFF (plain, ImageJ or OME) and .npy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from .errors import InputError
+from .files import reserve, written_whole
+from .images import ORDER, Image, assumed_axes, check_kind
+from .lazy import LazyArray, Sliced, is_lazy
+from .tiff_pages import TiffPages
+from .tiff_tags import (
+    IMAGEJ_ORDER,
+    options_for,
+    read_letters,
+    read_names_and_interval,
+    read_voxel_size,
+)
+
+if TYPE_CHECKING:
+    import tifffile
+    from numpy.typing import ArrayLike, NDArray
+
+_TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
+_MAPPED_FROM = 2**24  # bytes; what is smaller is read at once, and its file may then go
+_BIGTIFF_FROM = 2**32 - 2**25  # bytes of pixels; classic TIFF ends at 4 GiB
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Read a TIFF (plain, ImageJ or OME) or .npy file with its axes and pixel size.
+
+    From 16 MiB of pixels on nothing but what is cut out of the data is read: files stored
+    uncompressed are mapped, and others are decoded page by page.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Image
+        Axes in the order "TCZYX"; voxel size in micrometres or None; `notes` says what had
+        to be guessed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated, of another kind, or an RGB picture.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a TIFF file in it.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name and the folder.")
+    suffix = path.suffix.lower()
+    if suffix not in (*_TIFF_SUFFIXES, ".npy"):
+        raise InputError(
+            f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
+            "save it as TIFF, for instance from Fiji."
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
+        return _read_npy(path) if suffix == ".npy" else _read_tiff(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    data: ArrayLike,
+    *,
+    axes: str,
+    voxel_size: Sequence[float] | None = None,
+    channel_names: Sequence[str] = (),
+    frame_interval: float | None = None,
+) -> None:
+    """Write a TIFF that ImageJ and napari open with the right axes and pixel size.
+
+    A name that ends in .ome.tif gives OME-TIFF, any other .tif an ImageJ hyperstack. More
+    than 4 GiB become a BigTIFF, which ImageJ knows only with OME metadata, so that is what
+    it carries. The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        File to write, .tif or .tiff.
+    data
+        Pixels; 8-bit and 16-bit unsigned integers and float32 are kept, everything else
+        becomes float32. What is read lazily is read plane by plane.
+    axes
+        A letter out of "TCZYX" for each axis of `data`.
+    voxel_size
+        Micrometres along (Z,) Y, X; None writes no pixel size.
+    channel_names
+        Names of the channels, as many as the C axis is long.
+    frame_interval
+        Seconds between frames.
+
+    Raises
+    ------
+    InputError
+        If axes or voxel size do not fit the data, the name is no TIFF name, or the file
+        cannot be written.
+    """
+    import tifffile
+
+    pixels: Any = data if is_lazy(data) else np.asarray(data)
+    stored = _stored_type(pixels)
+    path, image = _to_be_written(path, pixels, axes, voxel_size, channel_names, frame_interval)
+    options = _options(path, image, stored)
+    order = ORDER if options["ome"] else IMAGEJ_ORDER
+    ordered = LazyArray(pixels, image.axes, "".join(a for a in order if a in image.axes))
+    planes = (ordered[index].astype(stored) for index in np.ndindex(ordered.shape[:-2]))
+    with written_whole(path) as temporary:
+        tifffile.imwrite(temporary, planes, shape=ordered.shape, dtype=stored, **options)
+
+
+@contextmanager
+def written_image(
+    path: str | os.PathLike[str],
+    shape: Sequence[int],
+    *,
+    axes: str,
+    voxel_size: Sequence[float] | None = None,
+    frame_interval: float | None = None,
+) -> Iterator[PixelsInFile]:
+    """Give float32 pixels to fill that lie in a file, for results larger than memory.
+
+    The file is what `write_image` writes. It gets its name once the block has succeeded, and
+    a failure leaves nothing behind.
+
+    Parameters
+    ----------
+    path
+        File to write, .tif or .tiff.
+    shape
+        Lengths of the axes.
+    axes
+        Their letters, out of "TZYX" in that order.
+    voxel_size, frame_interval
+        As for `write_image`.
+
+    Yields
+    ------
+    PixelsInFile
+        Zeros, to be filled part by part (``pixels[t, z0:z1] = ...``). After the block it can
+        still be read.
+
+    Raises
+    ------
+    InputError
+        If axes or voxel size do not fit the shape, the name is no TIFF name, the disk is
+        full, or the file cannot be written.
+    """
+    import tifffile
+
+    if axes not in ("YX", "TYX", "ZYX", "TZYX"):
+        raise InputError(f'The axes to be filled are "{axes}"; give "YX", "TYX", "ZYX" or "TZYX".')
+    single = np.broadcast_to(np.float32(0), tuple(shape))
+    path, image = _to_be_written(path, single, axes, voxel_size, (), frame_interval)
+    with written_whole(path) as temporary:
+        place = tifffile.imwrite(
+            temporary,
+            shape=single.shape,
+            dtype=np.dtype("<f4"),
+            returnoffset=True,
+            **_options(path, image, np.dtype(np.float32)),
+        )
+        if place is None:  # cannot be, as nothing is compressed
+            raise RuntimeError(f"{path} was not laid out in one piece")
+        reserve(temporary)
+        pixels = PixelsInFile(temporary, place[0], single.shape)
+        try:
+            yield pixels
+        finally:
+            pixels.let_go()
+    pixels.map_again(path)
+
+
+class PixelsInFile(Sliced):
+    """Pixels of a file that is being written, and of the finished file once it is.
+
+    Parts of it are views of a memory map; it can let go of that map, since Windows renames
+    no file that is mapped.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(np.float32)
+        self._offset = offset
+        self._map: NDArray[np.float32] | None = self._mapped(path, "r+")
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        part: NDArray[np.float32] = np.asarray(self._pixels()[index])
+        return part
+
+    def __setitem__(self, index: Any, value: ArrayLike) -> None:
+        self._pixels()[index] = value
+
+    def let_go(self) -> None:
+        """Write what is still in memory, and unmap the file."""
+        pixels = self._pixels()
+        if isinstance(pixels, np.memmap):
+            pixels.flush()
+        self._map = None
+
+    def map_again(self, path: Path) -> None:
+        """Map the finished file, to be read."""
+        self._map = self._mapped(path, "r")
+
+    def _mapped(self, path: Path, mode: Literal["r", "r+"]) -> NDArray[np.float32]:
+        return np.memmap(path, "<f4", mode, self._offset, self.shape)
+
+    def _pixels(self) -> NDArray[np.float32]:
+        if self._map is None:
+            raise ValueError("the file of these pixels was never completed")
+        return self._map
+
+
+def _to_be_written(
+    path: str | os.PathLike[str],
+    pixels: Any,
+    axes: str,
+    voxel_size: Sequence[float] | None,
+    channel_names: Sequence[str],
+    frame_interval: float | None,
+) -> tuple[Path, Image]:
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path} does not end in .tif or .tiff; only TIFF files are written.")
+    size = None if voxel_size is None else tuple(float(step) for step in voxel_size)
+    return path, Image(pixels, axes.upper(), size, path.name, tuple(channel_names), frame_interval)
+
+
+def _options(path: Path, image: Image, stored: np.dtype[Any]) -> dict[str, Any]:
+    big = image.data.size * stored.itemsize >= _BIGTIFF_FROM
+    ome = big or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    return {**options_for(image, ome=ome), "bigtiff": big}
+
+
+def _stored_type(pixels: Any) -> np.dtype[Any]:
+    """Keep what every TIFF reader knows; the rest becomes float32."""
+    kept: np.dtype[Any] = np.dtype(pixels.dtype).newbyteorder("=")
+    if kept.kind == "b":
+        return np.dtype(np.uint8)
+    if kept in (np.uint8, np.uint16, np.float32):
+        return kept
+    check_kind(pixels, "the image to write")
+    return np.dtype(np.float32)
+
+
+def _read_npy(path: Path) -> Image:
+    try:
+        mapped = path.stat().st_size >= _MAPPED_FROM
+        pixels = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} is not a complete .npy array ({_first_line(error)}); save it again with "
+            "numpy.save."
+        ) from error
+    check_kind(pixels, path.name)
+    axes = assumed_axes(pixels, path.name, "ZYX" if pixels.ndim > 3 else "YX")
+    guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
+    notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
+    return Image(pixels, axes, None, path.name, notes=notes)
+
+
+def _read_tiff(path: Path) -> Image:
+    import tifffile
+
+    with _complaints() as complaints:
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                if not tiff.series:
+                    raise InputError(f"{path} holds no image; export it again.")
+                series = tiff.series[0]
+                pixels = _pixels(tiff, series, path)
+                axes, notes = read_letters(series.axes, pixels.shape, path.name)
+                voxel_size, size_notes = read_voxel_size(tiff, axes)
+                names, interval = read_names_and_interval(tiff, axes)
+                notes += [f"{path.name}: {note}" for note in size_notes]
+                if len(tiff.series) > 1:
+                    notes.append(f"{path.name} holds {len(tiff.series)} images; the first is read.")
+        except tifffile.TiffFileError as error:
+            raise InputError(
+                f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "
+                "again as TIFF."
+            ) from error
+        except (ValueError, IndexError, KeyError, EOFError, zlib.error) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(_broken(path, error)) from error
+    if complaints:
+        raise InputError(_broken(path, complaints[0]))
+    order = "".join(letter for letter in ORDER if letter in axes)
+    data = _in_order(pixels, axes, order)
+    return Image(data, order, voxel_size, path.name, names, interval, tuple(notes))
+
+
+def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:
+    """Put the axes in order and leave out those without a letter, which have length one."""
+    if isinstance(pixels, np.ndarray):
+        kept = [letter for letter in axes if letter]
+        shape = [length for length, letter in zip(pixels.shape, axes, strict=True) if letter]
+        return pixels.reshape(shape).transpose([kept.index(letter) for letter in order])
+    letters = "".join(letter or chr(ord("a") + number) for number, letter in enumerate(axes))
+    return cast("NDArray[Any]", LazyArray(pixels, letters, order))
+
+
+def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
+    size = path.stat().st_size
+    for page in series.pages:
+        if page is None:
+            continue
+        ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
+        if max(ends, default=0) > size:
+            raise InputError(_broken(path, "the file is shorter than its header says"))
+    if series.nbytes >= _MAPPED_FROM:
+        if series.dataoffset is not None:
+            kind = tiff.byteorder + series.dtype.char
+            return np.memmap(path, kind, "r", series.dataoffset, series.shape)
+        if TiffPages.fits(series):
+            pages = TiffPages(series, lambda error: InputError(_broken(path, error)))
+            pages[(0,) * (len(pages.shape) - 2)]  # says now if it cannot be decoded at all
+            return pages
+    return series.asarray()
+
+
+def _broken(path: Path, error: object) -> str:
+    reason = _first_line(error)
+    if "imagecodecs" in reason:
+        return (
+            f"{path} is compressed in a way that needs one more package; save it uncompressed "
+            "or run: pip install imagecodecs."
+        )
+    return f"{path} is truncated or damaged ({reason}); copy or export it again."
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect the errors that tifffile logs and reads past, such as a page that is missing."""
+    collected: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            collected.append(record.getMessage())
+
+    logger = logging.getLogger("tifffile")
+    handler = Collector(logging.ERROR)
+    logger.addHandler(handler)
+    passes_on, logger.propagate = logger.propagate, False
+    try:
+        yield collected
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = passes_on
