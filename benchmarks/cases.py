@@ -110,7 +110,7 @@ def load_sample(case: Case, reference: Path | None) -> Sample:
         noise_free=images["noise_free"],
         truth=images["truth"],
         psf=PSF.from_array(images["psf"], voxel_size=(pixel_size / 2,) * 2),
-        pixel_size=pixel_size,
+        voxel_size=(pixel_size, pixel_size),
         noise=NoiseModel(offset=100.0, gain=1.0, read_variance=4.0),
         kind=REFERENCE,
     )

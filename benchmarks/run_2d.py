@@ -25,8 +25,8 @@ from cases import REFERENCE, Case
 from methods import METHODS, TRAINED
 from report import draw, full_table, machine, set_section, summary_table
 
+from napari_zsdeconvnet.phantoms import PHANTOMS
 from napari_zsdeconvnet.presets import PRESETS
-from napari_zsdeconvnet.simulation import PHANTOMS
 
 HERE = Path(__file__).parent
 EXPLANATION = """\

@@ -26,11 +26,11 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {"errors"},
-    {"files", "lazy", "damping", "devices", "optics", "forward", "tiling"},
-    {"images", "psf_grid", "tiff_pages"},
+    {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling"},
+    {"images", "psf_grid", "tiff_pages", "phantoms"},
     {"tiff_tags"},
     {"image_files"},
-    {"background", "beads", "psf_checks", "psf_files"},
+    {"background", "beads", "psf_checks", "psf_files", "phantoms_3d"},
     {"photon_transfer", "psf_simulation"},
     {"psf"},
     {"noise"},

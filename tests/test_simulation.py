@@ -3,21 +3,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_zsdeconvnet.drawing import draw_lines, draw_shells, draw_spheres
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.phantoms import PHANTOMS
+from napari_zsdeconvnet.phantoms_3d import PHANTOMS_3D
 from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.quality import filament_fwhm
 from napari_zsdeconvnet.simulation import (
     BRIGHT_PERCENTILE,
-    PHANTOMS,
     bin_2x2,
     blur,
     camera,
-    draw_lines,
-    draw_spheres,
     simulate,
+    simulate_volume,
 )
 
 SMALL = (96, 80)
+SMALL_VOLUME = (12, 40, 36)
+VOXEL = (0.2, 0.09, 0.09)
 
 
 @pytest.mark.parametrize("kind", PHANTOMS)
@@ -124,9 +128,22 @@ def test_blur_equals_the_sum_over_neighbours_and_does_not_mirror_the_psf():
     np.testing.assert_allclose(blur(image, psf), expected, rtol=1e-5)
 
 
+def test_blur_of_a_volume_is_linear_and_reaches_other_planes():
+    rng = np.random.default_rng(1)
+    psf = PSF.from_array(_peaked(rng.uniform(size=(3, 5, 3)).astype(np.float32)))
+    first, second = rng.uniform(size=(2, 7, 12, 11)).astype(np.float32)
+
+    np.testing.assert_allclose(
+        blur(first + 3 * second, psf), blur(first, psf) + 3 * blur(second, psf), rtol=1e-5
+    )
+    point = np.zeros((7, 12, 11), np.float32)
+    point[3, 6, 5] = 1
+    np.testing.assert_allclose(blur(point, psf)[1:4, 2:7, 3:6], psf.array, atol=1e-6)
+
+
 def _peaked(kernel):
     kernel = kernel.copy()
-    kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 2
+    kernel[tuple(n // 2 for n in kernel.shape)] = 2
     return kernel
 
 
@@ -212,3 +229,146 @@ def test_a_separation_of_zero_is_one_line_on_its_path():
 def test_bad_arguments_are_named(arguments, words):
     with pytest.raises(InputError, match=words):
         simulate(**arguments)
+
+
+# In three dimensions
+
+
+@pytest.mark.parametrize("upsample", [False, True])
+@pytest.mark.parametrize("kind", PHANTOMS_3D)
+def test_every_volume_has_the_promised_grids_and_brightness(kind, upsample):
+    sample = simulate_volume(kind, shape=SMALL_VOLUME, photons=30, upsample=upsample, seed=2)
+
+    assert sample.raw.shape == sample.second_exposure.shape == SMALL_VOLUME
+    assert sample.raw.dtype == np.uint16
+    assert sample.truth.shape == ((12, 80, 72) if upsample else SMALL_VOLUME)
+    assert sample.truth.min() >= 0
+    assert np.percentile(sample.noise_free, BRIGHT_PERCENTILE) == pytest.approx(30, rel=1e-4)
+    assert sample.axes == "ZYX"
+    assert sample.voxel_size == VOXEL
+    assert sample.upsampling == 1 + upsample
+    assert sample.psf.voxel_size == pytest.approx(sample.truth_voxel_size)
+    assert sample.truth_voxel_size == ((0.2, 0.045, 0.045) if upsample else VOXEL)
+
+
+@pytest.mark.parametrize("kind", PHANTOMS_3D)
+def test_a_volume_is_its_truth_blurred(kind):
+    psf = PSF.from_array(_peaked(np.ones((3, 5, 5))), VOXEL)
+    sample = simulate_volume(kind, shape=(14, 60, 50), psf=psf, seed=4)
+
+    # The PSF reaches one plane and two pixels: further inside nothing came from beyond.
+    expected = blur(sample.truth, psf)
+    np.testing.assert_allclose(
+        sample.noise_free[1:-1, 2:-2, 2:-2], expected, atol=1e-4 * expected.max()
+    )
+
+
+def test_an_image_and_a_volume_say_their_grids():
+    image = simulate(shape=SMALL, seed=1)
+
+    assert image.axes == "YX"
+    assert image.upsampling == 2
+    assert image.voxel_size == (0.0626, 0.0626)
+    assert image.pixel_size == 0.0626
+    assert image.truth_voxel_size == pytest.approx((0.0313, 0.0313))
+
+
+def test_light_from_other_planes_reaches_a_stack():
+    psf = PSF.simulate(na=1.1, wavelength=0.525, pixel_size=0.09, axial_step=0.2)
+    sample = simulate_volume("shell", shape=(1, 48, 48), psf=psf, seed=0)
+    thick = simulate_volume("shell", shape=(21, 48, 48), psf=psf, seed=0)
+
+    assert sample.noise_free.shape == (1, 48, 48)
+    # The haze of the planes above and below leaves no dark spot inside a shell.
+    assert sample.noise_free.min() > 0
+    assert thick.raw.shape == (21, 48, 48)
+
+
+@pytest.mark.parametrize("modality", ["confocal", "light-sheet"])
+def test_a_sectioning_microscope_has_less_haze_than_a_widefield_one(modality):
+    widefield = simulate_volume("filaments", shape=(16, 64, 64), seed=1)
+    other = simulate_volume("filaments", shape=(16, 64, 64), modality=modality, seed=1)
+
+    assert np.median(other.noise_free) < 0.8 * np.median(widefield.noise_free)
+
+
+def test_filaments_in_a_volume_are_as_wide_as_the_psf_makes_them():
+    # A Gaussian PSF: what it makes of a line is as wide as what it makes of a point.
+    sigma = np.array([0.35, 0.13, 0.13])
+    place = np.moveaxis(np.indices((17, 15, 15)), 0, -1) - (8, 7, 7)
+    psf = PSF.from_array(np.exp(-((place * VOXEL / sigma) ** 2).sum(axis=-1) / 2), VOXEL)
+    sample = simulate_volume("filaments", shape=(32, 128, 128), psf=psf, seed=3)
+
+    # Drawing shares light between neighbours, which adds at most a quarter of a voxel squared.
+    sideways = filament_fwhm(sample.noise_free, sample.paths, sample.voxel_size)
+    assert sideways == pytest.approx(0.13 * 2.3548, rel=0.1)
+    along_z = filament_fwhm(sample.noise_free, sample.paths, sample.voxel_size, axial=True)
+    assert along_z == pytest.approx(0.35 * 2.3548, rel=0.1)
+
+
+def test_the_seed_of_a_volume_sets_its_structure_and_not_its_light():
+    dim, bright, other = (
+        simulate_volume(shape=SMALL_VOLUME, photons=photons, seed=seed)
+        for photons, seed in ((5, 3), (200, 3), (5, 4))
+    )
+
+    np.testing.assert_allclose(bright.truth, 40 * dim.truth, rtol=1e-4)
+    assert not np.array_equal(dim.truth, other.truth)
+
+
+def test_a_line_in_a_volume_has_its_length_as_light_and_its_place_as_centroid():
+    along = np.arange(0, 20, 0.25)
+    path = np.stack([2.2 + 0.1 * along, 3.3 + 0.6 * along, 5.7 + 0.8 * along], axis=1)
+    volume = draw_lines((8, 24, 30), [path], np.array([1.5]))
+
+    assert volume.sum() == pytest.approx(1.5 * 20, rel=1e-5)
+    centroid = [(axis * volume).sum() / volume.sum() for axis in np.indices(volume.shape)]
+    assert centroid == pytest.approx(path.mean(axis=0), abs=1e-4)
+
+
+@pytest.mark.parametrize("wall", [0.2, 2.0])
+def test_a_shell_holds_its_volume_at_its_place(wall):
+    centre = np.array([10.3, 19.6, 20.2])
+    radii = np.array([1.2, 1.0, 0.8])
+    volume = draw_shells(
+        (21, 40, 40), VOXEL, centre[None], radii[None], np.array([wall]), np.array([2.0])
+    )
+
+    inside = np.prod(np.maximum(radii - wall, 0)) if wall < radii.min() else 0.0
+    expected = 2 * 4 / 3 * np.pi * (radii.prod() - inside)
+    assert volume.sum() * np.prod(VOXEL) == pytest.approx(expected, rel=0.01)
+    centroid = [(axis * volume).sum() / volume.sum() for axis in np.indices(volume.shape)]
+    assert centroid == pytest.approx(centre, abs=0.02)
+    assert volume[10, 20, 20] == pytest.approx(0 if wall < 1 else 2)
+    assert volume.max() == pytest.approx(2, rel=1e-3)
+
+
+def test_a_shell_across_the_border_is_cut_there():
+    arguments = (np.array([[0.2]]) * [[1.0, 1, 1]] * 5, np.array([3.0]), np.array([1.0]))
+    whole = draw_shells((20, 60, 60), VOXEL, np.array([[9.0, 30.0, 30.0]]), *arguments)
+    cut = draw_shells((10, 30, 60), VOXEL, np.array([[-1.0, 10.0, 30.0]]), *arguments)
+    outside = draw_shells((10, 30, 60), VOXEL, np.array([[-9.0, 10.0, 30.0]]), *arguments)
+
+    np.testing.assert_allclose(cut, whole[10:, 20:50], atol=1e-6)
+    assert not outside.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"kind": "rings"}, "'rings'; choose one of filaments, vesicles, shell, cell"),
+        ({"photons": -1}, "photons is -1"),
+        ({"shape": (64, 64)}, "planes, rows and columns"),
+        ({"voxel_size": (0.2, 0.1)}, r"voxel_size is \(0.2, 0.1\)"),
+        ({"voxel_size": (0.2, 0.1, 0.09)}, "equal y and x"),
+        ({"voxel_size": (-0.2, 0.1, 0.1)}, "voxel_size is -0.2"),
+        ({"psf": PSF.from_array(_peaked(np.ones((5, 5))))}, "axes YX"),
+        (
+            {"psf": PSF.from_array(_peaked(np.ones((3, 3, 3))), (0.2, 0.1, 0.1))},
+            r"psf.resampled\(\(0.2, 0.09, 0.09\)\)",
+        ),
+    ],
+)
+def test_bad_arguments_of_a_volume_are_named(arguments, words):
+    with pytest.raises(InputError, match=words):
+        simulate_volume(**arguments)
