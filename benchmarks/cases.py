@@ -1,4 +1,4 @@
-"""One case of the 2D benchmark: a phantom, a number of photons and a method, scored.
+"""One case of a benchmark: a phantom, a number of photons and a method, scored.
 
 Run as a script it computes one case in a process of its own, so that its peak memory is its
 own: ``python cases.py '<case as JSON>' RESULT.json``.
@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import tifffile
 from memory import PeakMemory
 from methods import METHODS, Output
+from yardstick import Yardstick
 
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
@@ -27,16 +29,13 @@ from napari_zsdeconvnet.quality import (
     fit_intensity,
     flux_ratio,
     fourier_ring_correlation,
-    score,
     smallest_resolved,
-    truth_at_resolution,
     two_line_separability,
 )
-from napari_zsdeconvnet.simulation import Sample, simulate
+from napari_zsdeconvnet.simulation import Sample, camera, simulate, simulate_volume
 
 REFERENCE = "reference"
-TRUTH_FWHM = 0.1
-BORDER = 32
+REFERENCE_CAMERA = NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)
 CROP = 200
 
 
@@ -47,7 +46,8 @@ class Case:
     Attributes
     ----------
     phantom
-        One of `simulation.PHANTOMS`, or "reference" for the images in a given folder.
+        One of `phantoms.PHANTOMS`, with planes one of `phantoms_3d.PHANTOMS_3D`, or
+        "reference" for the images in a given folder.
     photons
         The 99.9th percentile of photons per raw pixel.
     method
@@ -62,6 +62,8 @@ class Case:
         On which to train and predict.
     preset
         All settings of the preset, so that a changed preset makes a new case.
+    planes
+        Of the raw volume; None for an image.
     """
 
     phantom: str
@@ -72,6 +74,12 @@ class Case:
     seed: int = 1
     device: str = "auto"
     preset: dict[str, Any] | None = None
+    planes: int | None = None
+
+    @property
+    def axes(self) -> str:
+        """Axes of the raw recording."""
+        return "YX" if self.planes is None else "ZYX"
 
     @property
     def label(self) -> str:
@@ -84,47 +92,66 @@ class Case:
     def name(self) -> str:
         """A file name, the same for every version of a preset: a newer result replaces it."""
         steps = "" if self.steps is None else f"-{self.steps}"
+        depth = "" if self.planes is None else f"{self.planes}x"
         place = "" if self.device == "auto" else f"-{self.device.replace(':', '')}"
         return (
             f"{self.phantom}-{self.photons:g}-{self.method.replace(' ', '_')}{steps}"
-            f"-{self.size}px-{self.seed}{place}"
+            f"-{depth}{self.size}px-{self.seed}{place}"
         )
 
 
 def load_sample(case: Case, reference: Path | None) -> Sample:
     """Simulate the phantom, or read the reference images."""
-    if case.phantom != REFERENCE:
-        return simulate(
-            case.phantom, shape=(case.size, case.size), photons=case.photons, seed=case.seed
-        )
-    if reference is None:
-        raise SystemExit("The case 'reference' needs the folder of the reference images.")
-    images = {
-        name: tifffile.imread(reference / f"{name}.tif")
-        for name in ("raw", "raw_second_exposure", "noise_free", "truth", "psf")
-    }
+    if case.phantom == REFERENCE:
+        if reference is None:
+            raise SystemExit("The case 'reference' needs the folder of the reference images.")
+        return _reference_image(reference) if case.planes is None else _reference_volume(reference)
+    light: dict[str, Any] = {"photons": case.photons, "seed": case.seed}
+    if case.planes is None:
+        return simulate(case.phantom, shape=(case.size, case.size), **light)
+    return simulate_volume(case.phantom, shape=(case.planes, case.size, case.size), **light)
+
+
+def _reference_image(folder: Path) -> Sample:
+    """Read an image of 512x512 pixels and its truth on the doubled grid."""
     pixel_size = 0.0626
     return Sample(
-        raw=images["raw"],
-        second_exposure=images["raw_second_exposure"],
-        noise_free=images["noise_free"],
-        truth=images["truth"],
-        psf=PSF.from_array(images["psf"], voxel_size=(pixel_size / 2,) * 2),
+        **_read(folder, "raw", "second_exposure", "noise_free", "truth"),
+        psf=PSF.read(folder / "psf.tif", (pixel_size / 2,) * 2),
         voxel_size=(pixel_size, pixel_size),
-        noise=NoiseModel(offset=100.0, gain=1.0, read_variance=4.0),
+        noise=REFERENCE_CAMERA,
         kind=REFERENCE,
     )
 
 
+def _reference_volume(folder: Path) -> Sample:
+    """Read a stack of 40x256x256 voxels; record it once more, as there is one exposure only."""
+    images = _read(folder, "raw", "noise_free", "truth")
+    voxel_size = (0.1852, 0.0926, 0.0926)
+    # Its PSF has equal steps along all axes, half of the stack's along z; plane 13 is in focus.
+    psf = tifffile.imread(folder / "psf.tif")[1::2]
+    rng = np.random.default_rng(0)
+    return Sample(
+        **images,
+        second_exposure=camera(images["noise_free"], REFERENCE_CAMERA, rng),
+        psf=PSF.from_array(psf, voxel_size),
+        voxel_size=voxel_size,
+        noise=REFERENCE_CAMERA,
+        kind=REFERENCE,
+    )
+
+
+def _read(folder: Path, *names: str) -> dict[str, np.ndarray]:
+    files = {"second_exposure": "raw_second_exposure"}
+    return {name: tifffile.imread(folder / f"{files.get(name, name)}.tif") for name in names}
+
+
 def measure(output: Output, sample: Sample) -> dict[str, Any]:
     """Score the results of both exposures; lengths in nanometres."""
-    fine_pixel = sample.pixel_size / 2
-    border = min(BORDER, sample.truth.shape[0] // 8)
-    target = truth_at_resolution(sample.truth, TRUTH_FWHM, fine_pixel)
-    denoised = score(output.denoised, sample.noise_free, border=border // 2)
-    first = score(output.deconvolved, target, border=border)
-    second = score(output.deconvolved_again, target, border=border)
-    rings = fourier_ring_correlation(output.deconvolved, output.deconvolved_again, fine_pixel)
+    yardstick, voxel_size = Yardstick(sample), sample.truth_voxel_size
+    denoised = yardstick.denoised(output.denoised)
+    first = yardstick.deconvolved(output.deconvolved)
+    second = yardstick.deconvolved(output.deconvolved_again)
     result = {
         "denoised_psnr": denoised.psnr,
         "denoised_ssim": denoised.ssim,
@@ -133,12 +160,31 @@ def measure(output: Output, sample: Sample) -> dict[str, Any]:
         "psnr_second_exposure": second.psnr,
         "ssim_second_exposure": second.ssim,
         "flux_ratio": flux_ratio(output.deconvolved, sample.raw, sample.noise.offset),
-        "frc_nm": 1000 * rings.resolution,
+        "pixel_size": voxel_size[-1],
         "seconds": output.seconds,
         "cpu_seconds": output.cpu_seconds,
         "predict_seconds": output.predict_seconds,
         "note": output.note,
     }
+    return result | (_widths(output, sample) if sample.axes == "ZYX" else _details(output, sample))
+
+
+def _widths(output: Output, sample: Sample) -> dict[str, Any]:
+    """Measure filaments in a volume, sideways and along z."""
+    if not sample.paths:
+        return {}
+    grid = (sample.paths, sample.truth_voxel_size)
+    return {
+        "filament_nm": 1000 * filament_fwhm(output.deconvolved, *grid),
+        "filament_axial_nm": 1000 * filament_fwhm(output.deconvolved, *grid, axial=True),
+    }
+
+
+def _details(output: Output, sample: Sample) -> dict[str, Any]:
+    """Measure rings, filaments and pairs of lines in an image."""
+    fine_pixel = sample.truth_voxel_size[-1]
+    rings = fourier_ring_correlation(output.deconvolved, output.deconvolved_again, fine_pixel)
+    result: dict[str, Any] = {"frc_nm": 1000 * rings.resolution}
     single = [p for p, d in zip(sample.paths, sample.separations, strict=True) if d == 0]
     if single:
         result["filament_nm"] = 1000 * filament_fwhm(output.deconvolved, single, fine_pixel)
@@ -150,16 +196,32 @@ def measure(output: Output, sample: Sample) -> dict[str, Any]:
 
 
 def pictures(output: Output, sample: Sample) -> dict[str, np.ndarray]:
-    """Cut the middle out of every image on the fine grid, scaled to the truth."""
-    target = truth_at_resolution(sample.truth, TRUTH_FWHM, sample.pixel_size / 2)
-    corner = [max((n - CROP) // 2, 0) for n in target.shape]
-    inside = tuple(slice(c, c + CROP) for c in corner)
-    crops = {
-        "raw": enlarge(sample.raw - float(sample.noise.offset)),
+    """Cut the middle out of every image on the output grid, scaled to the truth."""
+    target = Yardstick(sample).target
+    raw = sample.raw - float(sample.noise.offset)
+    images = {
+        "raw": raw if sample.upsampling == 1 else enlarge(raw),
         "deconvolved": fit_intensity(output.deconvolved, target),
         "truth": target,
     }
-    return {name: image[inside].astype(np.float32) for name, image in crops.items()}
+    show = _middle if sample.axes == "YX" else partial(_middle_of_volume, sample=sample)
+    return {name: show(image).astype(np.float32) for name, image in images.items()}
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    corner = [max((n - CROP) // 2, 0) for n in image.shape]
+    return image[tuple(slice(c, c + CROP) for c in corner)]
+
+
+def _middle_of_volume(volume: np.ndarray, sample: Sample) -> np.ndarray:
+    """Show the middle plane, and below it a cut along z through its middle row."""
+    plane = _middle(volume[len(volume) // 2])
+    cut = volume[:, volume.shape[1] // 2]
+    step, _, pixel = sample.truth_voxel_size
+    rows = (np.arange(round(len(cut) * step / pixel)) * pixel / step).astype(int)
+    left = max((cut.shape[1] - CROP) // 2, 0)
+    line = np.full((2, plane.shape[1]), plane.max())
+    return np.concatenate([plane, line, cut[rows, left : left + CROP]])
 
 
 def run_case(case: Case, reference: Path | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from yardstick import Yardstick
 
 from napari_zsdeconvnet.classical import (
     MAX_ITERATIONS,
     Iteration,
     iterate_richardson_lucy,
 )
-from napari_zsdeconvnet.quality import enlarge, score, truth_at_resolution
+from napari_zsdeconvnet.quality import enlarge
 from napari_zsdeconvnet.simulation import Sample
 
 PATIENCE = 10
@@ -64,11 +65,13 @@ class _Stopwatch:
 
 
 def raw(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
-    """Take the raw image as it is, and enlarge it by bicubic interpolation."""
+    """Take the raw image as it is; where the grid is doubled, enlarge it by interpolation."""
     watch = _Stopwatch()
     first, second = (
         image - float(sample.noise.offset) for image in (sample.raw, sample.second_exposure)
     )
+    if sample.upsampling == 1:
+        return Output(first, first, second)
     with watch:
         enlarged = enlarge(first)
     return Output(first, enlarged, enlarge(second), watch.seconds, watch.cpu_seconds)
@@ -76,15 +79,20 @@ def raw(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
 
 def richardson_lucy_best(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
     """Stop at the iteration that comes closest to the truth, which no user could know."""
-    target = truth_at_resolution(sample.truth, 0.1, sample.pixel_size / 2)
-    border = min(32, sample.truth.shape[0] // 8)
+    yardstick = Yardstick(sample)
 
     def worth(step: Iteration) -> float:
-        return score(step.estimate, target, border=border).psnr
+        return yardstick.closeness(step.estimate)
 
     best, watch = _iterate(sample, sample.raw, worth)
     again, _ = _iterate(sample, sample.second_exposure, worth)
     return _classical(best, again, watch)
+
+
+def richardson_lucy_plain(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+    """Stop likewise the plain algorithm, which takes all noise for that of photons."""
+    noise = replace(sample.noise, read_variance=0.0)
+    return richardson_lucy_best(replace(sample, noise=noise), steps, seed, device)
 
 
 def richardson_lucy_rule(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
@@ -106,7 +114,7 @@ def _iterate(
 ) -> tuple[Iteration, _Stopwatch]:
     """Keep the iteration of the greatest worth; what the judging takes is not timed."""
     watch = _Stopwatch()
-    steps = iterate_richardson_lucy(image, sample.psf, sample.noise)
+    steps = iterate_richardson_lucy(image, sample.psf, sample.noise, upsampling=sample.upsampling)
     best, greatest = None, -float("inf")
     seconds = cpu_seconds = 0.0
     while True:
@@ -146,7 +154,8 @@ def _trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
                 sample.raw,
                 sample.psf,
                 sample.noise,
-                voxel_size=(sample.pixel_size, sample.pixel_size),
+                axes=sample.axes,
+                voxel_size=sample.voxel_size,
                 preset=preset,
                 steps=steps,
                 seed=seed,
@@ -158,8 +167,8 @@ def _trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
                 last = progress
             model = run.model
             with predicting:
-                result = model.predict(sample.raw, device=device)
-        again = model.predict(sample.second_exposure, device=device)
+                result = model.predict(sample.raw, axes=sample.axes, device=device)
+        again = model.predict(sample.second_exposure, axes=sample.axes, device=device)
         return Output(
             result.denoised,
             result.deconvolved,
@@ -177,6 +186,7 @@ def _trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
 METHODS: dict[str, Callable[[Sample, int | None, int, str], Output]] = {
     "raw": raw,
     "RL best": richardson_lucy_best,
+    "RL plain best": richardson_lucy_plain,
     "RL rule": richardson_lucy_rule,
     "fast": _trained("fast"),
     "paper": _trained("paper"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from cases import Case
 from PIL import Image
+from yardstick import TRUTH_FWHM
 
 from napari_zsdeconvnet.pictures import side_by_side
 
@@ -37,6 +38,7 @@ _column("PSNR", "psnr", ".1f")
 _column("SSIM", "ssim", ".3f")
 _column("second exposure PSNR", "psnr_second_exposure", ".1f")
 _column("filament, nm", "filament_nm", ".0f")
+_column("filament along z, nm", "filament_axial_nm", ".0f")
 _column("two lines, nm", "two_lines_nm", ".0f")
 _column("FRC, nm", "frc_nm", ".0f")
 _column("flux error, %", "flux_error", "+.1f")
@@ -46,17 +48,24 @@ _column("memory, MiB", "peak_memory_mib", ".0f")
 
 
 def full_table(results: Sequence[Result]) -> str:
-    """Put one result in a row, phantoms and photons in their order."""
+    """Put one result in a row, phantoms and photons in their order; leave empty columns out."""
     rows = []
-    for result in results:
+    derived_results = [
+        {**result, "flux_error": 100 * (result["flux_ratio"] - 1)} for result in results
+    ]
+    columns = {
+        title: text
+        for title, (_, text) in COLUMNS.items()
+        if any(text(derived) for derived in derived_results)
+    }
+    for result, derived in zip(results, derived_results, strict=True):
         case = result["case"]
-        derived = {**result, "flux_error": 100 * (result["flux_ratio"] - 1)}
         method = label(result)
         if "iterations" in result["note"]:
             method += f" ({result['note']})"
-        cells = [text(derived) for _, text in COLUMNS.values()]
+        cells = [text(derived) for text in columns.values()]
         rows.append([case["phantom"], f"{case['photons']:g}", method, *cells])
-    return table(["phantom", "photons", "method", *COLUMNS], rows)
+    return table(["phantom", "photons", "method", *columns], rows)
 
 
 def summary_table(results: Sequence[Result]) -> str:
@@ -162,13 +171,15 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
                 scores = f"{result['psnr']:.1f} dB, {result['ssim']:.3f}"
                 captions.append(f"{label(result)}\n{scores}")
             panels.append(truth)
-            captions.append("truth\nat 100 nm")
+            captions.append(f"truth\nat {_resolution(row[0][0])}")
             # An equal number of panels in every strip, so that the columns line up.
             while len(panels) < columns + 2:
                 panels.append(np.zeros_like(truth))
                 captions.append("")
             strip = Path(temporary) / f"{phantom}.png"
-            side_by_side(panels, captions, strip, pixel_sizes=0.0313, panel_width=260)
+            # The oldest results do not say their pixel.
+            pixel_size = row[0][0].get("pixel_size", 0.0313)
+            side_by_side(panels, captions, strip, pixel_sizes=pixel_size, panel_width=260)
             with Image.open(strip) as picture:
                 strips.append(picture.convert("RGB"))
     if not strips:
@@ -181,3 +192,10 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path)
     return True
+
+
+def _resolution(result: Result) -> str:
+    """Say at which resolution the truth is shown."""
+    widths = [1000 * width for width in TRUTH_FWHM[Case(**result["case"]).axes]]
+    lateral = f"{widths[-1]:.0f} nm"
+    return lateral if len(widths) == 2 else f"{lateral}, {widths[0]:.0f} nm along z"
