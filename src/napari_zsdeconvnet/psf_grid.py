@@ -54,7 +54,8 @@ def without_background(
     In a recording the outskirts are many and each holds noise; clipped at zero they would
     add up to more than the bead itself. What cannot be told from noise is therefore set to
     zero: kept is the region around the peak where the array, smoothed by one pixel, exceeds
-    its background by three standard deviations, widened by three pixels.
+    its background by three standard deviations, widened by three pixels. Within it, pixels
+    give way to the smoothed array as far as they lie below the noise.
 
     A computed PSF is left as it is: its faint tails are the haze that deconvolution is to
     remove. It is told from a recording by its outskirts: those of a recording spread evenly
@@ -91,6 +92,10 @@ def without_background(
     kept = ndimage.binary_dilation(labels == peak, iterations=2) if peak else seen
     # A soft edge, since a hard one through noise would ring when the array is shifted.
     weight = ndimage.gaussian_filter(kept.astype(float), 1.0)
+    # Faint tails are taken smoothed, as far as they lie below the noise of a pixel: once
+    # negative values are clipped, that noise would add light to them.
+    trust = smooth**2 / (smooth**2 + spread**2)
+    array = smooth + trust * (array - smooth)
     return Cleaned(np.where(weight > _FAINTEST_WEIGHT, array * weight, 0.0), background, spread)
 
 
