@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,7 @@ def average_beads(
     width = _typical_width(counts, peaks, heights)
     if width > _DETECTED_WIDTH:  # a wide bead has several maxima at the finest scale
         peaks, heights = _candidates(counts, width)
-    half = _half_sizes(counts.shape, peaks, width, size)
+    half = _half_sizes(counts, peaks, heights, width, size)
     rejected: dict[str, int] = {}
     crops, places = [], []
     for index in np.argsort(-heights):
@@ -136,7 +137,13 @@ def _candidates(
     maxima = (band == ndimage.maximum_filter(band, neighbourhood)) & (band > _DETECTION * spread)
     # The rings of a bright bead are no beads.
     maxima &= band > _RING * ndimage.maximum_filter(band, 4 * neighbourhood + 1)
-    return np.argwhere(maxima), band[maxima]
+    peaks, heights = np.argwhere(maxima), band[maxima]
+    if counts.ndim == 3 and len(peaks):
+        # Out of focus a bead's rings reach across the field, so that only their faintness
+        # tells them from beads. The third brightest is the measure: the first may be a clump.
+        real = heights > _RING * np.sort(heights)[-3:][0]
+        peaks, heights = peaks[real], heights[real]
+    return peaks, heights
 
 
 def _typical_width(
@@ -157,9 +164,14 @@ def _typical_width(
 
 
 def _half_sizes(
-    shape: tuple[int, ...], peaks: NDArray[np.intp], width: float, size: int | None
+    counts: FloatArray,
+    peaks: NDArray[np.intp],
+    heights: FloatArray,
+    width: float,
+    size: int | None,
 ) -> tuple[int, ...]:
     """Half of the crop along each axis."""
+    shape = counts.shape
     if size is None:
         size = min(max(int(_SIZE_IN_WIDTHS * width) | 1, _SMALLEST_SIZE), _LARGEST_SIZE)
     half = size // 2
@@ -168,11 +180,31 @@ def _half_sizes(
             f"A crop of {size} pixels about a bead does not fit into the image of shape "
             f"{shape}; give a smaller odd size or a larger image."
         )
-    if len(shape) == 2:
-        return (half, half)
-    # Beads lie on the cover slip, so that the planes about their focus are shared.
-    focus = int(np.median(peaks[:, 0]))
-    return (max(min(focus, shape[0] - 1 - focus) - 1, 0), half, half)
+    return (half, half) if len(shape) == 2 else (_half_depth(counts, peaks, heights), half, half)
+
+
+def _half_depth(counts: FloatArray, peaks: NDArray[np.intp], heights: FloatArray) -> int:
+    """Planes to either side of a bead: as many as most beads have.
+
+    Beads on a cover slip lie in one plane, beads in a gel at any depth. Four of five are to
+    fit, but not at the price of an axial extent below three widths to either side.
+    """
+    room = np.minimum(peaks[:, 0], len(counts) - 1 - peaks[:, 0])
+    shared, most = int(np.percentile(room, 20)) - 1, int(room.max()) - 1
+    return max(min(max(shared, math.ceil(3 * _depth(counts, peaks, heights))), most), 0)
+
+
+def _depth(counts: FloatArray, peaks: NDArray[np.intp], heights: FloatArray) -> float:
+    """Axial FWHM of the brighter beads, in planes."""
+    found = []
+    for index in np.argsort(-heights)[:30]:
+        plane, row, column = peaks[index]
+        spot = counts[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        line = spot.mean(axis=(1, 2))
+        line = line - np.percentile(line, 10)
+        labels, _ = ndimage.label(line > line[plane] / 2)
+        found.append(np.count_nonzero(labels == labels[plane]))
+    return float(np.median(found))
 
 
 def _fault(

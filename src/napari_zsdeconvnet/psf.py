@@ -363,7 +363,7 @@ class PSF:
         if voxel_size is None:
             raise InputError(
                 "The bead image has no pixel size; give voxel_size in micrometres, for instance "
-                "0.065."
+                f"{'0.065' if values.ndim == 2 else '(0.2, 0.065, 0.065)'}."
             )
         steps = voxel_sizes(voxel_size, values.ndim)
         average = beads.average_beads(
@@ -441,7 +441,8 @@ class PSF:
             )
         warnings = list(self.warnings)
         nyquist = 0.5 / max(self.voxel_size[-2:])
-        if min(steps) < 0.99 * min(self.voxel_size) and self.otf_cutoff > 0.98 * nyquist:
+        finer = min(steps[-2:]) < 0.99 * min(self.voxel_size[-2:])
+        if finer and self.otf_cutoff > 0.98 * nyquist:
             warnings.append(
                 f"The PSF was recorded on pixels of {self.voxel_size[-1]:g} um, too coarse for its "
                 "detail, which a finer grid cannot bring back; record or simulate it finer."
