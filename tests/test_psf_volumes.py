@@ -138,7 +138,7 @@ def test_a_psf_is_limited_to_what_a_short_stack_can_see() -> None:
     np.testing.assert_allclose(short.array, kept / kept.sum(), rtol=1e-5)
     (warning,) = short.warnings
     percent = 100 * (1 - kept.sum())
-    assert f"16 planes with {percent:.2g} % of its light were left out" in warning
+    assert f"the other 16, with {percent:.2g} % of its light, were left out" in warning
     assert short.limited(8) is short
     assert psf.limited(16) is psf
     assert psf.limited(15).array.shape[0] == 29

@@ -482,9 +482,9 @@ class PSF:
         array = self.array[middle - reach : middle + reach + 1].astype(float)
         lost = 1 - array.sum() / self.array.sum(dtype=float)
         words = (
-            f"The PSF has {len(self.array)} planes, and {int(count)} planes of the stack can see "
-            f"{len(array)} of them; {len(self.array) - len(array)} planes with "
-            f"{100 * lost:.2g} % of its light were left out."
+            f"The PSF has {len(self.array)} planes, of which a stack of {int(count)} can see "
+            f"{len(array)}; the other {len(self.array) - len(array)}, with {100 * lost:.2g} % of "
+            "its light, were left out."
         )
         return replace(self, array=_normalised(array), warnings=(*self.warnings, words))
 
