@@ -30,7 +30,7 @@ FLOORS = (
     {"images", "psf_grid", "tiff_pages", "phantoms"},
     {"tiff_tags"},
     {"image_files"},
-    {"background", "beads", "psf_checks", "psf_files", "phantoms_3d"},
+    {"stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"},
     {"photon_transfer", "psf_simulation"},
     {"psf"},
     {"noise"},
