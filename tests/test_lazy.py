@@ -6,30 +6,12 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
+from watched import Watched
 
 from napari_zsdeconvnet import lazy
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image, as_frames, check_finite, check_pixels, spatial_axes
 from napari_zsdeconvnet.lazy import LazyArray, is_lazy, volumes_in_slabs
-
-
-class Watched:
-    """An array on a slow disk: it counts what is read, and never gives more than a volume."""
-
-    def __init__(self, pixels: np.ndarray, most: int) -> None:
-        self._pixels = pixels
-        self._most = most
-        self.shape, self.dtype, self.ndim = pixels.shape, pixels.dtype, pixels.ndim
-        self.read = 0
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        cut = self._pixels[index]
-        assert cut.size <= self._most, f"{cut.size} pixels read at once: {index}"
-        self.read += cut.size
-        return cut
-
-    def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise AssertionError("read as a whole")
 
 
 def series(dtype: str = ">u2") -> np.ndarray:

@@ -245,8 +245,8 @@ class TestBackground:
             fit_background(image, np.ones((32, 64), bool))
         with pytest.raises(InputError, match="float64 values"):
             fit_background(image, np.ones((64, 64)))
-        with pytest.raises(InputError, match="4 axes"):
-            fit_background(image[None, None], np.ones((64, 64), bool))
+        with pytest.raises(InputError, match="5 axes"):
+            fit_background(image[None, None, None], np.ones((64, 64), bool))
 
     def test_refuses_bad_pixels(self):
         image = expose(np.zeros((64, 64)), 8).astype(float)

@@ -7,8 +7,10 @@ the region is empty, and whether its noise is the camera's own.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +18,7 @@ from scipy.special import ndtr
 
 from .errors import InputError
 from .images import check_pixels
+from .lazy import is_lazy
 
 FloatArray = NDArray[np.float64]
 
@@ -24,6 +27,7 @@ FEW_PIXELS = 200
 
 _PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and cost time
 _FRAMES_CHECKED = 4
+_PLANES_COMPARED = 3  # along Z, at each of so many places
 _HOT = 8.0  # robust standard deviations; a sound camera has none beyond
 _HOT_SHARE = 0.01  # more than this are not outliers but something in the region
 
@@ -67,7 +71,12 @@ class BackgroundFit:
 
 
 def fit_background(
-    image: ArrayLike, mask: ArrayLike, *, gain: float | None = None, name: str = "image"
+    image: ArrayLike,
+    mask: ArrayLike,
+    *,
+    gain: float | None = None,
+    planes: bool | None = None,
+    name: str = "image",
 ) -> BackgroundFit:
     """Measure offset and read variance in an empty region of an image.
 
@@ -80,12 +89,17 @@ def fit_background(
     Parameters
     ----------
     image
-        Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``.
+        Camera counts, axes ``(Y, X)``, ``(T, Y, X)``, ``(Z, Y, X)`` or ``(T, Z, Y, X)``; only
+        the region is read of what is read lazily.
     mask
         True (or a label above zero) in the empty region, which may have any shape; axes
-        ``(Y, X)`` for every frame alike, or the shape of the image.
+        ``(Y, X)`` for every frame and plane alike, those of one volume, or the shape of the
+        image.
     gain
         Counts per electron, when known: how much skew photon noise may have.
+    planes
+        Whether the axis before Y is Z, along which interpolation may have shared noise too;
+        None takes it for Z in four axes alone.
     name
         What messages call the image.
 
@@ -95,9 +109,11 @@ def fit_background(
         If the mask does not fit the image or marks none of its pixels, or if pixels are
         NaN, infinite, constant or saturated.
     """
-    pixels = np.asarray(image)
-    region, inside = _cut_out(pixels, np.asarray(mask), name)
-    warnings = list(_check_frames(pixels, name))
+    pixels: Any = image if is_lazy(image) else np.asarray(image)
+    planes = pixels.ndim > 3 if planes is None else planes
+    marked = _checked_mask(pixels, np.asarray(mask), name)
+    region, inside = _cut_out(pixels, marked)
+    warnings = list(_check_frames(pixels, name, planes))
 
     values = region[inside]
     _check_values(values)
@@ -115,6 +131,8 @@ def fit_background(
     if padding > 0:
         warnings.append(filled_warning(padding, "the background region"))
     warnings += _doubt_region(residual, inside, read_variance, slope_variance, gain)
+    if planes and pixels.ndim > 2:
+        warnings += _doubt_planes(pixels, marked)
     warnings += _doubt_camera(values, read_variance, pixels.dtype.kind in "ui")
     edges, counts = _histogram(values, offset, read_variance)
     curve = len(values) * np.diff(ndtr((edges - offset) / np.sqrt(read_variance)))
@@ -196,49 +214,73 @@ def is_structure(near: float, far: float) -> bool:
     return far > 0.35 * near > 0
 
 
-def _cut_out(
-    pixels: NDArray[Any], mask: NDArray[Any], name: str
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the mask's bounding box of the image and the mask therein, both (T, Y, X)."""
-    if pixels.ndim not in (2, 3):
+def _checked_mask(pixels: Any, mask: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Return the mask as True and False, for each of the image's frames or for all alike."""
+    if pixels.ndim not in (2, 3, 4):
         raise InputError(
-            f"{name} has {pixels.ndim} axes {pixels.shape}; a background region is measured in "
-            "one image (Y, X) or a time series (T, Y, X)."
+            f"{name} has {pixels.ndim} axes {tuple(pixels.shape)}; a background region is measured "
+            "in one image (Y, X), a time series (T, Y, X) or volumes (Z, Y, X), (T, Z, Y, X)."
         )
     if mask.dtype.kind not in "bui":
         raise InputError(
             f"The mask holds {mask.dtype} values; give True and False, or whole-number labels."
         )
-    if mask.shape not in (pixels.shape, pixels.shape[-2:]):
+    if mask.ndim < 2 or mask.shape != tuple(pixels.shape)[-mask.ndim :]:
         raise InputError(
-            f"The mask has shape {mask.shape} and {name} {pixels.shape}; draw the background "
-            "region on the image it is meant for."
+            f"The mask has shape {mask.shape} and {name} {tuple(pixels.shape)}; draw the "
+            "background region on the image it is meant for."
         )
     inside: NDArray[np.bool_] = np.asarray(mask > 0, dtype=bool)
-    frame_axes = tuple(range(inside.ndim - 2))
-    rows = np.flatnonzero(np.any(inside, axis=(*frame_axes, -1)))
-    columns = np.flatnonzero(np.any(inside, axis=(*frame_axes, -2)))
-    if len(rows) == 0:
+    if not inside.any():
         raise InputError(
             f"The background region holds no pixel of {name}; draw it inside the image, on an "
             "area without signal."
         )
-    box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    inside = inside[box]
-    frames = pixels[box] if pixels.ndim == 3 else pixels[box][None]
-    if len(frames) * frames[0].size > _PIXELS_USED:
-        few = max(_PIXELS_USED // frames[0].size, 1)
-        chosen = np.linspace(0, len(frames) - 1, few).round().astype(int)
-        frames = frames[chosen]
-        inside = inside if inside.ndim == 2 else inside[chosen]
-    return frames.astype(np.float64), np.broadcast_to(inside, frames.shape)
+    return inside
 
 
-def _check_frames(pixels: NDArray[Any], name: str) -> tuple[str, ...]:
+def _cut_out(pixels: Any, mask: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the mask's bounding box of the image and the mask therein, both (frames, Y, X)."""
+    box = _bounding_box(mask)
+    leading = pixels.shape[:-2]
+    masked = np.broadcast_to(np.any(mask, axis=(-2, -1)), leading)
+    places: list[tuple[int, ...]] = [
+        place for place, any_of_it in np.ndenumerate(masked) if any_of_it
+    ]
+    few = max(_PIXELS_USED // math.prod(edge.stop - edge.start for edge in box), 1)
+    if len(places) > few:
+        places = [places[i] for i in np.linspace(0, len(places) - 1, few).round().astype(int)]
+    return _read_boxes(pixels, mask, places, box)
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    flat: NDArray[np.bool_] = np.any(mask, axis=tuple(range(mask.ndim - 2)))
+    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _read_boxes(
+    pixels: Any,
+    mask: NDArray[np.bool_],
+    places: Sequence[tuple[int, ...]],
+    box: tuple[slice, slice],
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Read the box in the frames at `places`, and what the mask says there."""
+    region = np.stack([np.asarray(pixels[(*place, *box)], np.float64) for place in places])
+    skipped = pixels.ndim - mask.ndim  # leading axes that the mask lacks
+    boxes: list[tuple[int | slice, ...]] = [(*place[skipped:], *box) for place in places]
+    return region, np.stack([mask[part] for part in boxes])
+
+
+def _check_frames(pixels: Any, name: str, planes: bool) -> tuple[str, ...]:
     """Check whole frames, as a region alone cannot tell a dark image from a clipped one."""
-    frames = pixels.reshape(-1, *pixels.shape[-2:])
-    chosen = np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES_CHECKED)).round().astype(int)
-    return check_pixels(frames[np.unique(chosen)], name=name)
+    leading = pixels.shape[:-2]
+    count = math.prod(leading)
+    chosen = np.linspace(0, count - 1, min(count, _FRAMES_CHECKED)).round().astype(int)
+    frames = [np.asarray(pixels[np.unravel_index(i, leading)]) for i in np.unique(chosen)]
+    if planes:  # a stack may have empty ones at its ends
+        frames = [frame for frame in frames if frame.min() != frame.max()] or frames
+    return check_pixels(np.stack(frames), name=name)
 
 
 def _check_values(values: FloatArray) -> None:
@@ -349,10 +391,57 @@ def _doubt_region(
     return warnings
 
 
-def correlated_noise(correlation: float) -> str:
+def _doubt_planes(pixels: Any, mask: NDArray[np.bool_]) -> list[str]:
+    """Ask whether neighbouring planes share noise, as rotated and resampled volumes do."""
+    starts = pixels.shape[-3] - _PLANES_COMPARED + 1
+    if starts < 1:
+        return []
+    box = _bounding_box(mask)
+    found, count = [], 0
+    for start in np.unique(np.linspace(0, starts - 1, min(starts, 4)).round().astype(int)):
+        outer = (0,) * (pixels.ndim - 3)
+        places = [(*outer, int(start) + step) for step in range(_PLANES_COMPARED)]
+        region, inside = _read_boxes(pixels, mask, places, box)
+        inside = np.broadcast_to(inside.all(axis=0) & np.isfinite(region).all(axis=0), region.shape)
+        if inside.any():
+            residual, _ = _flatten(np.where(inside, region, 0.0), inside)
+            found.append(axial_correlation(residual, inside))
+            count += int(inside.sum())
+    if not found:
+        return []
+    near, far = np.mean(np.array(found), axis=0)
+    if abs(near) < max(0.05, 5 / np.sqrt(count)) or is_structure(near, far):
+        return []
+    return [correlated_noise(near, "planes")]
+
+
+def axial_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tuple[float, float]:
+    """Correlation of noise with that one plane and two planes on.
+
+    As laterally, noise of a camera has none, interpolation correlates neighbours alone, and
+    what is still correlated two planes on is an image, or the camera's fixed pattern.
+
+    Parameters
+    ----------
+    residual
+        Noise with zero mean in three neighbouring planes, zero outside the region, axes
+        ``(Z, Y, X)``.
+    inside
+        The region, the same in all planes, same shape.
+    """
+    variance = float(np.sum(residual**2)) / max(int(inside.sum()), 1)
+    if variance == 0:
+        return 0.0, 0.0
+    pixels = max(int(inside[0].sum()), 1)
+    one, two, three = residual
+    near = (np.vdot(one, two) + np.vdot(two, three)) / 2
+    return float(near / pixels / variance), float(np.vdot(one, three) / pixels / variance)
+
+
+def correlated_noise(correlation: float, what: Literal["pixels", "planes"] = "pixels") -> str:
     """Say that the noise is not the camera's own any more."""
     return (
-        f"Neighbouring pixels share noise (correlation {correlation:.2f}): the image was "
+        f"Neighbouring {what} share noise (correlation {correlation:.2f}): the image was "
         "interpolated, deskewed, registered, smoothed or compressed after recording; calibrate and "
         "train on the camera's original pixels where there are any."
     )

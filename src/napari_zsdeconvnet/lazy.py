@@ -107,6 +107,20 @@ class LazyArray(Sliced):
         ]
 
 
+class PlaneInTime(Sliced):
+    """One plane of volumes (T, Z, Y, X) as frames (T, Y, X), read frame by frame."""
+
+    def __init__(self, volumes: Any, plane: int) -> None:
+        self._volumes = volumes
+        self._plane = plane
+        self.shape = (volumes.shape[0], *volumes.shape[2:])
+        self.dtype = volumes.dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        frame, *rest = whole_index(index, self.shape)
+        return np.asarray(self._volumes[(frame, self._plane, *rest)])
+
+
 def volumes_in_slabs(data: Any) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """Read frames one by one, and volumes in slabs of planes of 32 MiB at most.
 

@@ -19,8 +19,14 @@ from scipy.special import chdtri
 
 from .background import BackgroundFit, fit_background
 from .errors import InputError
-from .images import as_frames, check_pixels
-from .photon_transfer import MOST_FRAMES, PhotonTransfer, transfer_of_images, transfer_of_series
+from .images import Image, as_frames, check_pixels, spatial_axes
+from .lazy import volumes_in_slabs
+from .photon_transfer import (
+    PhotonTransfer,
+    chosen_planes,
+    transfer_of_images,
+    transfer_of_series,
+)
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 
@@ -102,11 +108,12 @@ class NoiseModel:
     @classmethod
     def from_background(
         cls,
-        image: ArrayLike,
+        image: ArrayLike | Image,
         mask: ArrayLike,
         *,
         gain: float | None = None,
         cutoff: float | None = None,
+        axes: str | None = None,
     ) -> Self:
         """Measure offset and read variance in an empty region of an image.
 
@@ -117,13 +124,17 @@ class NoiseModel:
         Parameters
         ----------
         image
-            Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``.
+            Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``, or volumes, ``(Z, Y, X)`` or
+            ``(T, Z, Y, X)``.
         mask
-            True in the empty region, of any shape; axes ``(Y, X)`` or those of the image.
+            True in the empty region, of any shape; axes ``(Y, X)`` for all frames and planes
+            alike, ``(Z, Y, X)`` for all volumes, or those of the image.
         gain
             Counts per electron, when known; measuring it is then left out, which is quick.
         cutoff
             As for `from_image`, for measuring the gain.
+        axes
+            As for `from_image`.
 
         Raises
         ------
@@ -131,7 +142,8 @@ class NoiseModel:
             If the mask does not fit or is empty, or pixels are NaN, infinite, constant or
             saturated.
         """
-        fit = fit_background(image, mask, gain=gain)
+        frames = _laid_out(image, axes)
+        fit = fit_background(frames, mask, gain=gain)
         region = cls(
             offset=fit.offset,
             gain=gain,
@@ -144,13 +156,18 @@ class NoiseModel:
         if gain is not None:
             return replace(region, source=f"{region.source}, the gain typed by hand")
         try:
-            return region.with_gain_from(image, cutoff=cutoff)
+            return region.with_gain_from(image, cutoff=cutoff, axes=axes)
         except InputError as error:
             return replace(region, warnings=(*fit.warnings, f"{_NO_GAIN}: {error}"))
 
     @classmethod
     def from_image(
-        cls, image: ArrayLike, offset: float | None = None, *, cutoff: float | None = None
+        cls,
+        image: ArrayLike | Image,
+        offset: float | None = None,
+        *,
+        cutoff: float | None = None,
+        axes: str | None = None,
     ) -> Self:
         """Measure gain and read variance in one image, from noise beyond the optical cutoff.
 
@@ -160,12 +177,16 @@ class NoiseModel:
         Parameters
         ----------
         image
-            Camera counts, axes ``(Y, X)``, or ``(T, Y, X)`` for several images of one camera.
+            Camera counts, axes ``(Y, X)``, or ``(T, Y, X)`` for several images of one camera;
+            or volumes, ``(Z, Y, X)`` or ``(T, Z, Y, X)``, whose planes are images, too.
         offset
             Counts without light. None takes the darkest part of the image for it.
         cutoff
             Cycles per pixel beyond which the optics pass nothing, ``2 NA / wavelength * pixel
             size`` in micrometres; None assumes 0.5, an image sampled at Nyquist's rate.
+        axes
+            Letters for the axes of `image`; None takes three axes for (T, Y, X) and four for
+            (T, Z, Y, X). Only along Z is it noticed that neighbours share noise.
 
         Raises
         ------
@@ -173,13 +194,15 @@ class NoiseModel:
             If the image shows too little signal or is too small, or pixels are NaN, infinite,
             constant or saturated.
         """
-        frames = as_frames(image)
+        frames = _laid_out(image, axes)
         warnings = check_pixels(frames)
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_images(frames, offset, cutoff)
-        seen = min(len(frames), MOST_FRAMES)
+        seen = len(chosen_planes(frames.shape))
         source = "one image" if seen == 1 else f"{seen} single images"
+        if frames.ndim == 4:
+            source = f"{seen} planes of {'one volume' if len(frames) == 1 else 'volumes'}"
         darkest = ", the offset from its darkest part" if offset is None else ""
         return cls._from_transfer(
             transfer,
@@ -189,7 +212,9 @@ class NoiseModel:
         )
 
     @classmethod
-    def from_series(cls, frames: ArrayLike, *, offset: float | None = None) -> Self:
+    def from_series(
+        cls, frames: ArrayLike | Image, *, offset: float | None = None, axes: str | None = None
+    ) -> Self:
         """Measure gain and read variance from the differences of consecutive frames.
 
         Two exposures of one field are enough; twenty frames give the gain within a few per
@@ -201,9 +226,11 @@ class NoiseModel:
         Parameters
         ----------
         frames
-            Camera counts, axes ``(T, Y, X)``, of one field.
+            Camera counts, axes ``(T, Y, X)``, of one field, or ``(T, Z, Y, X)`` of one volume.
         offset
             Counts without light.
+        axes
+            As for `from_image`.
 
         Raises
         ------
@@ -211,21 +238,22 @@ class NoiseModel:
             If there are fewer than two frames or too little signal, or pixels are NaN,
             infinite, constant or saturated.
         """
-        frames = as_frames(frames, name="frames")
+        frames = _laid_out(frames, axes, name="frames")
         warnings = check_pixels(frames, name="frames")
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_series(frames, offset)
         darkest = ", the offset from the darkest pixels" if offset is None else ""
+        kind = "volumes" if frames.ndim == 4 else "frames"
         return cls._from_transfer(
             transfer,
-            source=f"photon transfer in a series of {len(frames)} frames{darkest}",
+            source=f"photon transfer in a series of {len(frames)} {kind}{darkest}",
             warnings=warnings,
             systematic=0.0,
         )
 
     @classmethod
-    def from_dark(cls, frames: ArrayLike) -> Self:
+    def from_dark(cls, frames: ArrayLike | Image, *, axes: str | None = None) -> Self:
         """Measure offset and read variance from frames taken with the shutter closed.
 
         Mean and variance are taken pixel by pixel over time and then averaged, so a fixed
@@ -236,6 +264,9 @@ class NoiseModel:
         ----------
         frames
             Camera counts, axes ``(T, Y, X)``, two frames at least; twenty or more are good.
+            Planes of a stack count as frames. They are read twice, one by one.
+        axes
+            As for `from_image`.
 
         Raises
         ------
@@ -243,17 +274,17 @@ class NoiseModel:
             If there are fewer than two frames, or pixels are NaN, infinite, constant or
             saturated.
         """
-        frames = as_frames(frames, name="dark frames")
-        if len(frames) < 2:
+        frames = _laid_out(frames, axes, name="dark frames")
+        count = math.prod(frames.shape[:-2])
+        if count < 2:
             raise InputError(
                 "A dark calibration was given 1 frame; it needs at least 2, or mark all of the one "
                 "frame as a background region."
             )
         warnings = list(check_pixels(frames, name="dark frames"))
-        means = frames.mean(axis=0, dtype=np.float64)
-        levels = frames.mean(axis=(1, 2), dtype=np.float64)
+        means, levels = _means(frames)
         variances = _variance_over_time(frames, means, levels)
-        sound = _sound_pixels(means, variances, len(frames))
+        sound = _sound_pixels(means, variances, count)
         if not sound.all():
             hot = 1 - sound.mean()
             warnings.append(
@@ -263,7 +294,7 @@ class NoiseModel:
         pixels = int(sound.sum())
         read_variance = float(variances[sound].mean())
         drift = float(levels.std())
-        if drift > 5 * math.sqrt(read_variance / frames[0].size) and drift > 0.1:
+        if drift > 5 * math.sqrt(read_variance / means.size) and drift > 0.1:
             warnings.append(
                 f"The level of the dark frames drifts by {drift:.2g} counts (one standard "
                 "deviation); let the camera reach its temperature and keep light out."
@@ -273,19 +304,21 @@ class NoiseModel:
             gain=None,
             read_variance=read_variance,
             offset_error=float(
-                math.hypot(means[sound].std() / math.sqrt(pixels), drift / math.sqrt(len(frames)))
+                math.hypot(means[sound].std() / math.sqrt(pixels), drift / math.sqrt(count))
             ),
             read_variance_error=float(variances[sound].std() / math.sqrt(pixels)),
-            source=f"a dark stack of {len(frames)} frames",
+            source=f"a dark stack of {count} frames",
             warnings=tuple(warnings),
         )
 
-    def with_gain_from(self, image: ArrayLike, *, cutoff: float | None = None) -> Self:
+    def with_gain_from(
+        self, image: ArrayLike | Image, *, cutoff: float | None = None, axes: str | None = None
+    ) -> Self:
         """Return this noise model with the gain measured in an image, offset and rest kept.
 
         Parameters
         ----------
-        image, cutoff
+        image, cutoff, axes
             As for `from_image`.
 
         Raises
@@ -293,7 +326,7 @@ class NoiseModel:
         InputError
             As `from_image` does; the remedy is an image with signal, or typing the gain in.
         """
-        single = type(self).from_image(image, self.offset, cutoff=cutoff)
+        single = type(self).from_image(image, self.offset, cutoff=cutoff, axes=axes)
         kept = tuple(text for text in self.warnings if not text.startswith(_NO_GAIN))
         new = tuple(text for text in single.warnings if text not in kept)
         return replace(
@@ -412,14 +445,31 @@ def _with_error(value: float, error: float | None, unit: str) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}"
 
 
+def _laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:
+    """Return frames (T, Y, X), or volumes (T, Z, Y, X) where there are planes."""
+    return as_frames(image, axes, name=name, spatial=spatial_axes(image, axes))
+
+
+def _means(frames: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean over all frames, axes (Y, X), and the mean of each frame."""
+    total = np.zeros(frames.shape[-2:])
+    levels: list[float] = []
+    for _, slab in volumes_in_slabs(frames):
+        for frame in slab:
+            total += frame
+            levels.append(float(frame.mean(dtype=np.float64)))
+    return total / len(levels), np.array(levels)
+
+
 def _variance_over_time(
     frames: NDArray[Any], means: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return each pixel's unbiased variance over time, the drift of whole frames taken out."""
     squares = np.zeros(means.shape)
-    for frame, level in zip(frames, levels, strict=True):
+    read = (frame for _, slab in volumes_in_slabs(frames) for frame in slab)
+    for frame, level in zip(read, levels, strict=True):
         squares += (frame - means - (level - levels.mean())) ** 2
-    return squares / (len(frames) - 1)
+    return squares / (len(levels) - 1)
 
 
 def _sound_pixels(

@@ -13,7 +13,8 @@ blocks, and a line is fitted through the blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,7 @@ from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.signal import fftconvolve
 
 from .background import (
+    axial_correlation,
     correlated_noise,
     filled,
     filled_warning,
@@ -31,6 +33,7 @@ from .background import (
     neighbour_correlation,
 )
 from .errors import InputError
+from .lazy import PlaneInTime
 
 FloatArray = NDArray[np.float64]
 
@@ -38,7 +41,10 @@ NYQUIST_CUTOFF = 0.5
 """Cycles per pixel beyond which an image sampled at Nyquist's rate holds noise alone."""
 
 MOST_FRAMES = 8
-"""So many frames of a stack are looked at one by one."""
+"""So many frames of a series, or planes of volumes in time, are looked at one by one."""
+
+MOST_PLANES = 32
+"""So many planes of a volume are looked at one by one."""
 
 _TAPS = 31  # width of the high-pass filter, pixels
 _BLOCK = 8  # side of a block, pixels
@@ -46,6 +52,7 @@ _DARK_BLOCK = 16  # side of a block in which darkness is looked for
 _SMALLEST = 64  # pixels; a smaller frame has too few blocks for a line
 _WINDOW = 1024  # large frames are taken in windows of this side, to bound memory
 _MOST_WINDOWS = 16
+_PLANE_PIXELS = 4_000_000  # and planes of so many pixels in all
 _SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
 _CORRELATED = 0.1
 _MOVED = 4.5  # standard deviations of the local mean difference
@@ -97,7 +104,8 @@ def transfer_of_images(
     Parameters
     ----------
     frames
-        Camera counts, axes ``(T, Y, X)``; each frame is taken by itself, eight at most.
+        Camera counts, axes ``(T, Y, X)`` or ``(T, Z, Y, X)``; each frame or plane is taken by
+        itself, eight frames or 32 planes at most.
     offset
         Counts without light; None to take the darkest part of the frames for it.
     cutoff
@@ -120,7 +128,9 @@ def transfer_of_images(
         )
     _check_size(frames, name)
     warnings: list[str] = []
-    chosen = frames[_spread(len(frames), MOST_FRAMES)]
+    planes = [np.asarray(frames[place]) for place in chosen_planes(frames.shape)]
+    # Planes and frames that are empty were not recorded and hold no noise.
+    chosen = np.stack([plane for plane in planes if plane.min() < plane.max()] or planes)
     padding = float(np.mean([filled(frame).mean() for frame in chosen]))
     if padding > 0:
         warnings.append(filled_warning(padding, name))
@@ -134,12 +144,7 @@ def transfer_of_images(
     kernel = _highpass(cutoff)
     parts = [_image_blocks(window, offset, kernel) for window in _windows(chosen)]
     _check_blocks(sum(len(part.signal) for part in parts), name)
-    blocks = _Blocks(
-        np.concatenate([part.signal for part in parts]),
-        np.concatenate([part.variance for part in parts]),
-        np.concatenate([part.weight for part in parts]),
-        parts[0].dilution,
-    )
+    blocks = _joined(parts)
     scale, correlation = _correlation_scale(chosen, kernel)
     if scale != 1:
         warnings.append(
@@ -147,7 +152,22 @@ def transfer_of_images(
             f"(correlation {correlation:.2f}: the image was interpolated or smoothed) and the high "
             "frequencies lack it; take it as rough, or calibrate on the camera's original pixels."
         )
+    if frames.ndim == 4:
+        axial = _axial_correlation(frames)
+        if axial > _CORRELATED:
+            warnings.append(correlated_noise(axial, "planes"))
     return _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
+
+
+def chosen_planes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return where the frames or planes lie that are looked at, evenly spread over all."""
+    leading = shape[:-2]
+    if len(leading) == 1:
+        most = MOST_FRAMES
+    else:
+        most = int(np.clip(_PLANE_PIXELS // math.prod(shape[-2:]), MOST_FRAMES, MOST_PLANES))
+    places = _spread(math.prod(leading), most)
+    return [tuple(int(i) for i in np.unravel_index(place, leading)) for place in places]
 
 
 def _image_blocks(window: FloatArray, offset: float, kernel: FloatArray) -> _Blocks:
@@ -275,6 +295,32 @@ def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float,
     return max(float(np.median(scales)), 1.0), float(near)
 
 
+def _axial_correlation(volumes: Any) -> float:
+    """Return how neighbouring planes share noise, in the darkest tenth of the first volume.
+
+    Zero where it reaches two planes on, for that is an image or the camera's fixed pattern.
+    """
+    values = []
+    for start in _spread(volumes.shape[1] - 2, 4) if volumes.shape[1] > 2 else ():
+        window = np.asarray(volumes[0, start : start + 3, :_WINDOW, :_WINDOW], dtype=np.float64)
+        means = np.stack([_block_means(plane, _DARK_BLOCK) for plane in window])
+        recorded = np.stack(
+            [_block_means(_recorded(p).astype(np.float64), _DARK_BLOCK) == 1 for p in window]
+        ).all(axis=0)
+        if not recorded.any():
+            continue
+        dark = means.mean(axis=0)
+        inside = _enlarge(recorded & (dark <= np.quantile(dark[recorded], 0.1)))
+        cropped = window[:, : inside.shape[0], : inside.shape[1]]
+        level = np.stack([_enlarge(plane) for plane in means])
+        inside = np.broadcast_to(inside, cropped.shape)
+        values.append(axial_correlation(np.where(inside, cropped - level, 0.0), inside))
+    if not values:
+        return 0.0
+    near, far = np.median(np.array(values), axis=0)
+    return 0.0 if is_structure(near, far) else float(near)
+
+
 # A series ----------------------------------------------------------------------------------
 
 
@@ -293,7 +339,8 @@ def transfer_of_series(
     Parameters
     ----------
     frames
-        Camera counts, axes ``(T, Y, X)``, two frames at least.
+        Camera counts, axes ``(T, Y, X)``, two frames at least; or ``(T, Z, Y, X)``, of which
+        eight planes are followed in time.
     offset
         Counts without light; None to take the darkest pixels' mean for it.
     name
@@ -310,22 +357,26 @@ def transfer_of_series(
             "exposures of the same field (for one image use the single-image calibration)."
         )
     _check_size(frames, name)
-    firsts = _spread(len(frames) - 1, max(_SERIES_PIXELS // frames[0].size, 1))
+    fields: list[Any] = [frames]
+    if frames.ndim == 4:
+        fields = [PlaneInTime(frames, int(z)) for z in _spread(frames.shape[1], MOST_FRAMES)]
+    affordable = _SERIES_PIXELS // (len(fields) * math.prod(frames.shape[-2:]))
+    firsts = _spread(len(frames) - 1, max(affordable, 1))
     pairs = [(int(first), int(first) + 1) for first in firsts]
-    correlation = _series_correlation(frames, pairs)
+    correlation = float(np.mean([_series_correlation(field, pairs) for field in fields]))
     white = abs(correlation) < _CORRELATED
     kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
 
     warnings = [] if white else [correlated_noise(correlation)]
-    padding = float(filled(frames[0]).mean())
+    padding = float(np.mean([filled(field[0]).mean() for field in fields]))
     if padding > 0:
         warnings.append(filled_warning(padding, name))
-    level, level_error = _darkest_level_of_series(frames)
+    level, level_error = min(_darkest_level_of_series(field) for field in fields)
     # A few pairs are enough to know how much change is noise.
     few = [pairs[index] for index in _spread(len(pairs), MOST_FRAMES // 2)]
-    line = _fit_line(_series_blocks(frames, few, kernel, level, None))
+    line = _fit_line(_series_blocks(fields, few, kernel, level, None))
     for some in (few, pairs):
-        blocks = _series_blocks(frames, some, kernel, level, line)
+        blocks = _series_blocks(fields, some, kernel, level, line)
         line = _fit_line(blocks)
     if offset is None:
         zero = level - line.intercept / line.slope if line.slope > 0 else -np.inf
@@ -342,7 +393,29 @@ def transfer_of_series(
 
 
 def _series_blocks(
-    frames: NDArray[Any],
+    fields: Sequence[Any],
+    pairs: list[tuple[int, int]],
+    kernel: FloatArray,
+    level: float,
+    line: _Line | None,
+) -> _Blocks:
+    """Gather the blocks of all fields, each a series (T, Y, X)."""
+    parts = [_field_blocks(field, pairs, kernel, level, line) for field in fields]
+    _check_blocks(sum(len(part.weight) for part in parts), "frames")
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[_Blocks]) -> _Blocks:
+    return _Blocks(
+        np.concatenate([part.signal for part in parts]),
+        np.concatenate([part.variance for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+        parts[0].dilution,
+    )
+
+
+def _field_blocks(
+    frames: Any,
     pairs: list[tuple[int, int]],
     kernel: FloatArray,
     level: float,
@@ -373,7 +446,6 @@ def _series_blocks(
     side = max(_BLOCK // int(np.sqrt(exposures)), 2)
     weight = _block_means(seen, side).ravel()
     kept = weight > 0
-    _check_blocks(int(kept.sum()), "frames")
     return _Blocks(
         _block_means(signal, side).ravel()[kept] / weight[kept],
         _block_means(variance, side).ravel()[kept] / weight[kept],
@@ -401,7 +473,7 @@ def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> ND
     return still
 
 
-def _series_correlation(frames: NDArray[Any], pairs: list[tuple[int, int]]) -> float:
+def _series_correlation(frames: Any, pairs: list[tuple[int, int]]) -> float:
     """Return how neighbouring pixels share noise, in the blocks that change least.
 
     Zero where the correlation reaches two pixels on, for that is motion and no noise.
@@ -419,14 +491,17 @@ def _series_correlation(frames: NDArray[Any], pairs: list[tuple[int, int]]) -> f
     return 0.0 if is_structure(near, far) else float(near)
 
 
-def _darkest_level_of_series(frames: NDArray[Any]) -> tuple[float, float]:
+def _darkest_level_of_series(frames: Any) -> tuple[float, float]:
     """Return the mean of the darkest hundredth of the pixels, and its standard error.
 
     As in one image, one half of the frames chooses the pixels and the other half measures.
     """
-    halves = [
-        uniform_filter(frames[start::2].mean(axis=0, dtype=np.float64), 3) for start in (0, 1)
-    ]
+    halves = []
+    for start in (0, 1):
+        total = np.zeros(frames.shape[1:])
+        for index in range(start, len(frames), 2):
+            total += frames[index]
+        halves.append(uniform_filter(total / len(range(start, len(frames), 2)), 3))
     recorded = _recorded(frames[0]) & _recorded(frames[-1])
     if not recorded.any():
         recorded = ~recorded
