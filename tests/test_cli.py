@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_zsdeconvnet import commands, training
-from napari_zsdeconvnet.cli import _parser, main
+from napari_zsdeconvnet import training
+from napari_zsdeconvnet.arguments import parser
+from napari_zsdeconvnet.cli import main
+from napari_zsdeconvnet.commands import files as command_files
+from napari_zsdeconvnet.commands import info as command_info
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
@@ -130,7 +134,7 @@ class TestHelp:
         ]
         assert len(lines) > 15
         for arguments in lines:
-            _parser().parse_args(arguments)
+            parser().parse_args(arguments)
 
 
 class TestErrors:
@@ -144,7 +148,7 @@ class TestErrors:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("the unforeseen")
 
-        monkeypatch.setattr(commands, "info", broken)
+        monkeypatch.setattr(command_info, "info", broken)
         answer = run("info", files / "raw.tif")
         assert answer.code == 1
         assert answer.err == "zsdeconvnet: the unforeseen (add --debug to see where)\n"
@@ -154,7 +158,7 @@ class TestErrors:
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(commands, "info", interrupted)
+        monkeypatch.setattr(command_info, "info", interrupted)
         answer = run("info", files / "raw.tif")
         assert (answer.code, answer.err) == (
             130,
@@ -176,11 +180,11 @@ class TestExpand:
         for name in ("b.tif", "a.tif", "odd[1].tif", "c.txt"):
             (tmp_path / name).touch()
         monkeypatch.chdir(tmp_path)
-        assert commands.expand(["*.tif"]) == ["a.tif", "b.tif", "odd[1].tif"]
-        assert commands.expand(["b.tif", "?.tif"]) == ["b.tif", "a.tif"]
-        assert commands.expand(["odd[1].tif"]) == ["odd[1].tif"]
+        assert command_files.expand(["*.tif"]) == ["a.tif", "b.tif", "odd[1].tif"]
+        assert command_files.expand(["b.tif", "?.tif"]) == ["b.tif", "a.tif"]
+        assert command_files.expand(["odd[1].tif"]) == ["odd[1].tif"]
         with pytest.raises(InputError, match=r"No file matches \*\.png"):
-            commands.expand(["*.png"])
+            command_files.expand(["*.png"])
 
 
 class TestCalibrate:
@@ -266,7 +270,8 @@ class TestCalibrate:
 
         steps = {"voxel_size": (0.2, PIXEL, PIXEL)}
         write_image(tmp_path / "planes.tif", stack, axes="ZYX", **steps)
-        assert "2 planes" in run("calibrate", tmp_path / "planes.tif").err
+        whole = run("calibrate", tmp_path / "planes.tif", "--json").json
+        assert "one volume" in whole["noise"]["source"]
         plane = run("calibrate", tmp_path / "planes.tif", "--plane", "1", "--json").json
         assert plane["noise"]["offset"] == second["noise"]["offset"]
         assert run("calibrate", tmp_path / "planes.tif", "--plane", "2").code == 2
@@ -561,19 +566,23 @@ class TestPredict:
         assert "not a model file" in answer.err
 
     def test_ctrl_c_says_how_many_were_written(self, run, files: Path, tmp_path: Path, monkeypatch):
-        write_result = commands._write_result
+        iter_predict = Model.iter_predict
 
-        def then_interrupted(*arguments: object) -> dict:
-            write_result(*arguments)
-            raise KeyboardInterrupt
+        def interrupted(self: Model, image: Image, **options: object):
+            for progress in iter_predict(self, image, **options):
+                if image.name == "unsized.tif":
+                    raise KeyboardInterrupt
+                yield progress
 
-        monkeypatch.setattr(commands, "_write_result", then_interrupted)
+        monkeypatch.setattr(Model, "iter_predict", interrupted)
         answer = run(
             *("predict", files / "model.safetensors", files / "raw.tif", files / "unsized.tif"),
-            *("-o", tmp_path / "o", "--device", "cpu"),
+            *("-o", tmp_path / "o", "--denoised", "--device", "cpu"),
         )
         assert answer.code == 130
-        assert "of 2 images were written" in answer.err
+        assert "1 of 2 images were written" in answer.err
+        written = {path.name for path in (tmp_path / "o").iterdir()}
+        assert written == {"raw_deconvolved.tif", "raw_denoised.tif"}
 
 
 class TestInfo:

@@ -69,40 +69,115 @@ def side_by_side(
         If there is not one label and pixel size for each panel, a panel is no image, or the
         file cannot be written.
     """
+    images = _checked(panels, labels, 2)
+    sizes = _one_each(pixel_sizes, len(images))
+    height = max(1, round(panel_width * images[0].shape[0] / images[0].shape[1]))
+    canvas = _Canvas(labels, panel_width, [height, panel_width] if zoom else [height])
+    for column, (image, size) in enumerate(zip(images, sizes, strict=True)):
+        grey = _grey(image, *np.percentile(image, percentiles))
+        canvas.paste(grey, column, 0, size)
+        if zoom:
+            region = _region(image.shape, zoom)
+            canvas.frame(region, image.shape, column, 0)
+            canvas.paste(grey[region], column, 1, size)
+    canvas.save(path)
+
+
+def orthogonal_cuts(
+    volumes: Sequence[ArrayLike],
+    labels: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    voxel_sizes: Sequence[Sequence[float]] | Sequence[float],
+    at: tuple[float, float] = (0.5, 0.5),
+    percentiles: tuple[float, float] = (1.0, 99.8),
+    panel_width: int = 300,
+) -> None:
+    """Write one picture with a plane (XY) of each volume and below it a cut along z (XZ).
+
+    Both have one scale: a micrometre is as long along z as along x. Voxels are drawn without
+    interpolation. Lines mark in each picture where the other one cuts.
+
+    Parameters
+    ----------
+    volumes
+        Volumes (Z, Y, X) of the same field of view, on any grids.
+    labels
+        A caption for each, as for `side_by_side`.
+    path
+        File to write, usually .png.
+    voxel_sizes
+        Micrometres (z, y, x) of each volume, or three numbers for all.
+    at
+        Where to cut: plane and row as fractions of the number of planes and of rows.
+    percentiles
+        The percentiles of both cuts of a volume that become black and white.
+    panel_width
+        Width of a panel in pixels of the picture.
+
+    Raises
+    ------
+    InputError
+        If there is not one label and voxel size for each volume, a volume is none, or the
+        file cannot be written.
+    """
+    stacks = _checked(volumes, labels, 3)
+    steps = np.atleast_2d(np.asarray(voxel_sizes, dtype=np.float64))
+    if steps.shape not in ((1, 3), (len(stacks), 3)):
+        raise InputError(
+            f"{len(stacks)} volumes come with voxel sizes of shape {steps.shape}; give (z, y, x) "
+            "for each, or once for all."
+        )
+    sizes = np.broadcast_to(steps, (len(stacks), 3))
+    if not all(0 <= place < 1 for place in at):
+        raise InputError(f"The cuts at {at} do not lie within 0 to 1; give fractions.")
+    depth, height, width = np.array(stacks[0].shape) * sizes[0]
+    heights = [max(1, round(panel_width * length / width)) for length in (height, depth)]
+    canvas = _Canvas(labels, panel_width, heights)
+    for column, (stack, size) in enumerate(zip(stacks, sizes, strict=True)):
+        plane, row = (int(place * length) for place, length in zip(at, stack.shape, strict=False))
+        cuts = stack[plane], stack[:, row]
+        levels = np.percentile(np.concatenate([cut.ravel() for cut in cuts]), percentiles)
+        for number, (cut, place) in enumerate(zip(cuts, at[::-1], strict=True)):
+            canvas.paste(_grey(cut, *levels), column, number, float(size[-1]))
+            canvas.mark_row(column, number, place)
+    canvas.save(path)
+
+
+def grey_picture(values: ArrayLike, path: str | os.PathLike[str]) -> None:
+    """Write values from 0 (black) to 1 (white) as a picture, a pixel each.
+
+    Parameters
+    ----------
+    values
+        (Y, X).
+    path
+        File to write, usually .png.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
     from PIL import Image
 
+    picture = Image.fromarray(_grey(np.asarray(values, dtype=np.float64), 0.0, 1.0))
+    with written_whole(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def _checked(
+    panels: Sequence[ArrayLike], labels: Sequence[str], axes: int
+) -> list[NDArray[np.float64]]:
+    """Return what is to be drawn, if it can be and each part has its label."""
     images = [np.asarray(panel, dtype=np.float64) for panel in panels]
-    sizes = _one_each(pixel_sizes, len(images))
     if not images or len(labels) != len(images):
         raise InputError(f"{len(images)} panels come with {len(labels)} labels; give one for each.")
     for image, label in zip(images, labels, strict=True):
-        if image.ndim != 2 or image.size == 0:
-            raise InputError(f"The panel {label!r} has shape {image.shape}; give an image (Y, X).")
-
-    height = max(1, round(panel_width * images[0].shape[0] / images[0].shape[1]))
-    caption = _CAPTION if all("\n" not in label for label in labels) else 2 * _CAPTION - 8
-    rows = 2 if zoom else 1
-    zoom_height = panel_width if zoom else 0
-    canvas = Image.new(
-        "RGB",
-        (
-            len(images) * (panel_width + _GAP) - _GAP,
-            caption + height + zoom_height + (rows - 1) * _GAP,
-        ),
-        (0, 0, 0),
-    )
-    for index, (image, label, size) in enumerate(zip(images, labels, sizes, strict=True)):
-        left = index * (panel_width + _GAP)
-        grey = _grey(image, percentiles)
-        _write_caption(canvas, label, (left, 0), panel_width)
-        _paste(canvas, grey, (left, caption), (panel_width, height), size)
-        if zoom:
-            region = _region(image.shape, zoom)
-            _frame(canvas, region, image.shape, (left, caption), (panel_width, height))
-            below = caption + height + _GAP
-            _paste(canvas, grey[region], (left, below), (panel_width, zoom_height), size)
-    with written_whole(path) as temporary:
-        canvas.save(temporary, format="PNG")
+        if image.ndim != axes or image.size == 0:
+            wanted = "an image (Y, X)" if axes == 2 else "a volume (Z, Y, X)"
+            raise InputError(f"The panel {label!r} has shape {image.shape}; give {wanted}.")
+    return images
 
 
 def _one_each(values: Sequence[float] | float | None, count: int) -> list[float | None]:
@@ -113,8 +188,8 @@ def _one_each(values: Sequence[float] | float | None, count: int) -> list[float 
     return list(values)
 
 
-def _grey(image: NDArray[np.float64], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
-    black, white = np.percentile(image, percentiles)
+def _grey(image: NDArray[np.float64], black: float, white: float) -> NDArray[np.uint8]:
+    """Turn what lies between two levels into grey values."""
     scaled = (image - black) / max(white - black, np.finfo(np.float64).tiny)
     grey: NDArray[np.uint8] = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
     return grey
@@ -131,20 +206,78 @@ def _region(shape: tuple[int, ...], zoom: tuple[float, float, float]) -> tuple[s
     return slice(y, y + length), slice(x, x + length)
 
 
-def _paste(
-    canvas: PillowImage.Image,
-    grey: NDArray[np.uint8],
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    pixel_size: float | None,
-) -> None:
-    from PIL import Image
+class _Canvas:
+    """A picture of panels in columns, each with its caption, and in rows.
 
-    enlarging = size[0] >= grey.shape[1]
-    method = Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
-    canvas.paste(Image.fromarray(grey).resize(size, method), corner)
-    if pixel_size:
-        _draw_scale_bar(canvas, corner, size, grey.shape[1] * pixel_size)
+    Parameters
+    ----------
+    labels
+        A caption for each column.
+    width
+        Of a panel, in pixels of the picture.
+    heights
+        Of the panels of each row.
+    """
+
+    def __init__(self, labels: Sequence[str], width: int, heights: Sequence[int]) -> None:
+        from PIL import Image
+
+        caption = _CAPTION if all("\n" not in label for label in labels) else 2 * _CAPTION - 8
+        self._width, self._heights = width, heights
+        self._tops = [caption + sum(heights[:row]) + row * _GAP for row in range(len(heights))]
+        size = (len(labels) * (width + _GAP) - _GAP, self._tops[-1] + heights[-1])
+        self._picture = Image.new("RGB", size, (0, 0, 0))
+        for column, label in enumerate(labels):
+            _write_caption(self._picture, label, (self._corner(column)[0], 0), width)
+
+    def paste(
+        self, grey: NDArray[np.uint8], column: int, row: int, pixel_size: float | None
+    ) -> None:
+        """Draw an image, with a scale bar if its pixel size is known."""
+        from PIL import Image
+
+        size = (self._width, self._heights[row])
+        enlarging = self._width >= grey.shape[1]
+        method = Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
+        self._picture.paste(Image.fromarray(grey).resize(size, method), self._corner(column, row))
+        if pixel_size:
+            width = grey.shape[1] * pixel_size
+            _draw_scale_bar(self._picture, self._corner(column, row), size, width)
+
+    def frame(
+        self, region: tuple[slice, slice], shape: tuple[int, ...], column: int, row: int
+    ) -> None:
+        """Draw a frame about a region of an image of this shape."""
+        from PIL import ImageDraw
+
+        (left, top), (y, x) = self._corner(column, row), region
+        across, down = self._width / shape[1], self._heights[row] / shape[0]
+        box = (
+            left + x.start * across,
+            top + y.start * down,
+            left + x.stop * across - 1,
+            top + y.stop * down - 1,
+        )
+        ImageDraw.Draw(self._picture).rectangle(box, outline=_FRAME, width=2)
+
+    def mark_row(self, column: int, row: int, place: float) -> None:
+        """Mark a row of an image, given as a fraction, by a dash at either side."""
+        from PIL import ImageDraw
+
+        left, top = self._corner(column, row)
+        height = top + place * self._heights[row]
+        right, dash = left + self._width - 1, self._width // 20
+        draw = ImageDraw.Draw(self._picture)
+        for ends in ((left, left + dash), (right - dash, right)):
+            draw.line([(end, height) for end in ends], fill=_FRAME, width=2)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture, whole or not at all."""
+        with written_whole(path) as temporary:
+            self._picture.save(temporary, format="PNG", optimize=True)
+
+    def _corner(self, column: int, row: int = 0) -> tuple[int, int]:
+        return column * (self._width + _GAP), self._tops[row]
 
 
 def _draw_scale_bar(
@@ -187,26 +320,6 @@ def _write_caption(
     if second:
         below = corner[1] + _CAPTION + 4
         draw.text((middle, below), second, (170, 170, 170), _font(_TEXT - 3), "mm")
-
-
-def _frame(
-    canvas: PillowImage.Image,
-    region: tuple[slice, slice],
-    shape: tuple[int, ...],
-    corner: tuple[int, int],
-    size: tuple[int, int],
-) -> None:
-    from PIL import ImageDraw
-
-    y, x = region
-    across, down = size[0] / shape[1], size[1] / shape[0]
-    box = (
-        corner[0] + x.start * across,
-        corner[1] + y.start * down,
-        corner[0] + x.stop * across - 1,
-        corner[1] + y.stop * down - 1,
-    )
-    ImageDraw.Draw(canvas).rectangle(box, outline=_FRAME, width=2)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,0 +1,72 @@
+"""What may stand behind an option: numbers, lengths, tiles and regions, read from text."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def positive(text: str) -> float:
+    """Read a number above zero."""
+    value = number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Read a number that is zero or above."""
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below zero")
+    return value
+
+
+def count(text: str) -> int:
+    """Read a whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 1 on."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def lengths(text: str) -> float | tuple[float, ...]:
+    """Read one length for all axes, or one for each with commas between."""
+    steps = tuple(positive(part) for part in text.split(","))
+    return steps if len(steps) > 1 else steps[0]
+
+
+def tile(text: str) -> int | tuple[int, ...]:
+    """Read the width of a tile, or its size along each axis with commas between."""
+    size = tuple(whole(part) for part in text.split(","))
+    return size if len(size) > 1 else size[0]
+
+
+def region(text: str) -> tuple[slice, slice]:
+    """Read "Y0:Y1,X0:X1", first pixel included and last excluded."""
+    try:
+        rows, columns = (
+            slice(*(int(bound) for bound in axis.split(":", 1))) for axis in text.split(",")
+        )
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a region; write it as Y0:Y1,X0:X1, for instance 0:64,10:80"
+        ) from None
+    return rows, columns

@@ -1,0 +1,230 @@
+"""Files that go in and come out: names, patterns, and what the command line says of an image."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..console import Console
+from ..errors import InputError
+from ..files import written_whole
+from ..image_files import read_image
+from ..images import Image, as_frames, spatial_axes
+from ..lazy import LazyArray, Sliced, whole_index
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """List the files that names and patterns stand for, since not every shell does.
+
+    Parameters
+    ----------
+    patterns
+        File names, or patterns with ``*``, ``?`` and ``[...]`` (``**`` for any folder).
+
+    Returns
+    -------
+    list of str
+        Each file once, in the order given.
+
+    Raises
+    ------
+    InputError
+        If nothing matches a pattern.
+    """
+    files: list[str] = []
+    for pattern in patterns:
+        if Path(pattern).exists() or not glob.has_magic(pattern):
+            files.append(pattern)
+            continue
+        matches = sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise InputError(f"No file matches {pattern}; check the folder and the pattern.")
+        files.extend(matches)
+    return list(dict.fromkeys(files))
+
+
+def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
+    """Open an image, with the axes, voxel size, channel and plane the command line says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arguments
+        With `axes`, `voxel_size`, `pixel_size`, `axial_step`, `channel` and `plane`, each None
+        where the file decides.
+    console
+        Where notes of the reader go.
+
+    Returns
+    -------
+    Image
+        Axes YX, TYX, ZYX or TZYX, with a voxel size for the spatial ones. A large file is not
+        read yet, but where its data are cut.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has several channels and none is chosen, or if its voxel
+        size is known only in part.
+    """
+    image = read_image(path)
+    from_file: tuple[float | None, ...] | None = image.voxel_size
+    if from_file is not None and "Z" not in image.axes:
+        from_file = (None, *from_file)
+    image = replace(image, axes=(arguments.axes or image.axes).upper(), voxel_size=None)
+    if arguments.axes is None:
+        for note in image.notes:
+            console.warn(note)
+    image = _one_of(_one_of(image, "C", arguments.channel), "Z", arguments.plane)
+    spatial = spatial_axes(image)
+    frames = as_frames(image, spatial=spatial)
+    order = ("T" if "T" in image.axes else "") + spatial
+    data: Any = frames
+    if "T" not in order:
+        # What is not in memory must not be read for the sake of an axis of length one.
+        mapped = isinstance(frames, np.ndarray)
+        data = frames[0] if mapped else LazyArray(image.data, image.axes, order)
+    size = _voxel_size(from_file, spatial, image.name, arguments)
+    return replace(image, data=data, axes=order, voxel_size=size)
+
+
+def _voxel_size(
+    from_file: Sequence[float | None] | None,
+    spatial: str,
+    name: str,
+    arguments: argparse.Namespace,
+) -> tuple[float, ...] | None:
+    """Put a voxel size together from the file and the command line, which prevails."""
+    volume = spatial == "ZYX"
+    if arguments.axial_step is not None and not volume:
+        raise InputError(
+            f"--axial-step is given and {name} has no planes; leave it out, or say --axes ZYX if "
+            "its frames are planes."
+        )
+    if arguments.voxel_size is not None:
+        return _typed_voxel_size(arguments, volume)
+    step, *lateral = from_file or (None, None, None)
+    if arguments.pixel_size is not None:
+        lateral = [arguments.pixel_size] * 2
+    if arguments.axial_step is not None:
+        step = arguments.axial_step
+    if volume and step is None and None not in lateral:
+        raise InputError(
+            f"{name} has no axial step, the distance between its planes; give it with "
+            "--axial-step, in micrometres."
+        )
+    if volume and step is not None and None in lateral:
+        raise InputError(
+            f"{name} has no pixel size beside its axial step; give it with --pixel-size, in "
+            "micrometres."
+        )
+    if None in lateral:
+        return None
+    size = [step, *lateral] if volume else lateral
+    return tuple(float(length) for length in size if length is not None)
+
+
+def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[float, ...]:
+    """Check what was typed as --voxel-size against the axes and the other options."""
+    for name in ("pixel_size", "axial_step"):
+        if getattr(arguments, name) is not None:
+            raise InputError(
+                f"--voxel-size and --{name.replace('_', '-')} are both given; leave one out."
+            )
+    typed = np.ravel(arguments.voxel_size).tolist()
+    if not volume and len(typed) == 1:
+        typed *= 2
+    wanted = 3 if volume else 2
+    if len(typed) == wanted or (not volume and len(typed) == 3):
+        return tuple(typed[-wanted:])
+    form = "Z,Y,X, as in 0.3,0.1,0.1" if volume else "Y,X, as in 0.1,0.1"
+    raise InputError(
+        f"--voxel-size has {len(typed)} length{'s' if len(typed) > 1 else ''}; give {form}, in "
+        "micrometres."
+    )
+
+
+def _one_of(image: Image, letter: str, index: int | None) -> Image:
+    """Take one channel (C) or plane (Z), counted from 0, or the only one."""
+    count = image.data.shape[image.axes.index(letter)] if letter in image.axes else 1
+    if index is None:
+        if count > 1:
+            return image
+        index = 0
+    if index >= count:
+        what = "channel" if letter == "C" else "plane"
+        raise InputError(
+            f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
+            f"is none of number {index}; choose another --{what}."
+        )
+    if letter not in image.axes:
+        return image
+    return replace(
+        image,
+        data=_taken(image.data, image.axes.index(letter), index),
+        axes=image.axes.replace(letter, ""),
+        channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
+    )
+
+
+def _taken(data: Any, axis: int, index: int) -> NDArray[Any]:
+    """Take one element along an axis, without reading what is not in memory."""
+    if isinstance(data, np.ndarray):
+        place: Any = (*(slice(None),) * axis, index)
+        return data[place]
+    return cast("NDArray[Any]", _Taken(data, axis, index))
+
+
+class _Taken(Sliced):
+    """A lazily read array at one place of an axis, which is gone."""
+
+    def __init__(self, source: Any, axis: int, index: int) -> None:
+        self._source = source
+        self._axis, self._index = axis, index
+        self.shape = (*source.shape[:axis], *source.shape[axis + 1 :])
+        self.dtype = source.dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        wanted = whole_index(index, self.shape)
+        place = (*wanted[: self._axis], self._index, *wanted[self._axis :])
+        return np.asarray(self._source[place])
+
+
+def refuse_overwriting(output: str | Path, inputs: Sequence[str]) -> None:
+    """Raise InputError if the file to be written is one of those to be read."""
+    for path in inputs:
+        if Path(output).resolve() == Path(path).resolve():
+            raise InputError(f"{output} is an input too; write to another name with -o.")
+
+
+def make_folder(path: str) -> Path:
+    """Make a folder unless it exists; InputError if it cannot be made."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {path} cannot be made ({error.strerror}); choose another one."
+        ) from error
+    return folder
+
+
+def write_json(path: str | Path, values: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, default=float) + "\n", encoding="utf-8")
+
+
+def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Collect the options that were given, so that the package's own defaults hold."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,105 @@
+"""`zsdeconvnet info`: what is in a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..console import Console
+from ..errors import InputError
+from ..image_files import read_image
+from ..images import Image, check_pixels, spatial_axes
+from ..lazy import volumes_in_slabs
+from ..psf import PSF
+from .calibrate import read_noise
+from .words import psf_facts, show_noise, show_psf, stated_voxel_size
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+_MODEL_SUFFIX = ".safetensors"
+
+
+def info(arguments: argparse.Namespace, console: Console) -> None:
+    """Say what is in a file."""
+    path = Path(arguments.file)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name and the folder.")
+    suffix = path.suffix.lower()
+    if arguments.psf or suffix in (".mrc", ".otf"):
+        psf = PSF.read(arguments.file)
+        show_psf(psf, console)
+        console.result(psf_facts(psf))
+    elif suffix == ".json":
+        noise = read_noise(arguments.file)
+        console.say("Noise:")
+        show_noise(noise, console)
+        console.result({"kind": "noise", **noise.to_dict()})
+    elif suffix == _MODEL_SUFFIX:
+        from ..model import Model
+
+        model = Model.load(arguments.file)
+        console.say(model.describe())
+        console.result(_model_facts(model))
+    else:
+        _show_image(read_image(path), console)
+
+
+def _model_facts(model: Model) -> dict[str, Any]:
+    return {
+        "kind": "model",
+        "preset": model.preset,
+        "axes": model.axes,
+        "voxel_size_um": model.voxel_size,
+        "upsampling": model.upsampling,
+        "seed": model.seed,
+        "steps": model.steps_trained,
+        "psf": psf_facts(model.psf),
+        "noise": model.noise.to_dict(),
+        "data_hash": model.data_hash,
+        "versions": model.versions,
+    }
+
+
+def _show_image(image: Image, console: Console) -> None:
+    data = image.data
+    shape = " x ".join(str(length) for length in data.shape)
+    low, high, mean = _range_and_mean(data)
+    console.say(f"Image: {image.name}")
+    console.say(f"  axes        {image.axes}, {shape}, {data.dtype}")
+    console.say(f"  voxel size  {stated_voxel_size(image)}")
+    console.say(f"  counts      {low:g} to {high:g}, mean {mean:.4g}")
+    for note in image.notes:
+        console.warn(note)
+    try:
+        for warning in check_pixels(data, name=image.name, spatial=spatial_axes(image)):
+            console.warn(warning)
+    except InputError as error:
+        console.warn(str(error))
+    console.result(
+        {
+            "kind": "image",
+            "axes": image.axes,
+            "shape": list(data.shape),
+            "dtype": str(data.dtype),
+            "voxel_size_um": image.voxel_size,
+            "frame_interval_s": image.frame_interval,
+            "channels": list(image.channel_names),
+            "minimum": low,
+            "maximum": high,
+            "mean": mean,
+        }
+    )
+
+
+def _range_and_mean(data: NDArray[Any]) -> tuple[float, float, float]:
+    """Read an image once, part by part: its lowest, highest and mean value."""
+    low, high, total = np.inf, -np.inf, 0.0
+    for _, slab in volumes_in_slabs(data):
+        low, high = min(low, float(slab.min())), max(high, float(slab.max()))
+        total += float(slab.sum(dtype=np.float64))
+    return low, high, total / data.size

@@ -1,0 +1,213 @@
+"""`zsdeconvnet train`, and the following of a training until it ends or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..console import Console, Interrupted
+from ..errors import InputError
+from ..files import check_writable
+from ..images import Image
+from ..noise import NoiseModel
+from .calibrate import measured_noise, optical_cutoff, read_noise, with_typed
+from .files import expand, given, load, refuse_overwriting
+from .training_psf import psf_for_training
+from .words import psf_facts, show_noise, show_psf, stated_voxel_size
+
+if TYPE_CHECKING:
+    from ..training import Progress, TrainingRun
+
+
+def train(arguments: argparse.Namespace, console: Console) -> None:
+    """Train a model on images and save it, also after Ctrl-C."""
+    paths = expand(arguments.images)
+    refuse_overwriting(arguments.output, paths)
+    check_writable(arguments.output)
+    images = [load(path, arguments, console) for path in paths]
+    _check_common_voxel_size(images)
+
+    from ..training import NonFiniteLossError
+    from ..training import train as start
+
+    if arguments.resume:
+        _refuse_beside_resume(arguments)
+        console.say(f"Going on with {arguments.resume}.")
+        psf = noise = None
+    else:
+        psf = psf_for_training(arguments, images[0], console)
+        show_psf(psf, console)
+        noise = _noise_for_training(arguments, images[0])
+        console.say("Noise:")
+        show_noise(noise, console)
+    run = start(
+        images,
+        psf,
+        noise,
+        upsample=arguments.upsample,
+        preset=arguments.preset,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        device=arguments.device,
+        preview_every=0,
+        resume=arguments.resume,
+    )
+    try:
+        last = follow(run, console)
+    except NonFiniteLossError as error:
+        _save(run, arguments.output)
+        raise RuntimeError(f"{error} They are in {arguments.output}.") from error
+    _save(run, arguments.output)
+    stopped = last.step < last.steps
+    done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
+    console.say(
+        f"{done} steps in {last.seconds_elapsed:.0f} s on {last.device}; the model is in "
+        f"{arguments.output}."
+    )
+    console.result(
+        {
+            "model": arguments.output,
+            "step": last.step,
+            "steps": last.steps,
+            "stopped": stopped,
+            "seconds": last.seconds_elapsed,
+            "device": last.device,
+            "losses": last.losses,
+            "noise": run.model.noise.to_dict(),
+            "psf": psf_facts(run.model.psf),
+        }
+    )
+    if stopped:
+        raise Interrupted(
+            f"the model of step {last.step} is in {arguments.output}, and --resume "
+            f"{arguments.output} goes on from there."
+        )
+
+
+def _save(run: TrainingRun, output: str) -> None:
+    """Save a training; if its folder fails by now, in the folder for temporary files."""
+    try:
+        run.save(output)
+    except InputError as error:
+        refuge = Path(tempfile.gettempdir()) / Path(output).name
+        run.save(refuge)
+        raise InputError(f"{error} So the model was saved as {refuge}.") from error
+
+
+def _refuse_beside_resume(arguments: argparse.Namespace) -> None:
+    """Refuse what a resumed training takes from its file."""
+    fixed = (
+        *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
+        *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
+        *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
+        "upsample",
+    )
+    for name in fixed:
+        value = getattr(arguments, name)
+        if value is not None and (value is not False or name == "upsample"):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} does not go with --resume, which takes PSF, noise, seed and grid from "
+                f"{arguments.resume}; leave it out, or train anew."
+            )
+
+
+def follow(run: TrainingRun, console: Console) -> Progress:
+    """Run a training to its end, or to the end of the step in which Ctrl-C was pressed.
+
+    Parameters
+    ----------
+    run
+        The `TrainingRun`.
+    console
+        Where progress and warnings go.
+
+    Returns
+    -------
+    Progress
+        The last one.
+
+    Raises
+    ------
+    Interrupted
+        If Ctrl-C came before there was anything to keep.
+    """
+    for warning in run.warnings:
+        console.warn(warning)
+    last = None
+    bar = console.bar(0, "Training")
+    with _first_ctrl_c_calls(run.stop), bar:
+        for last in run:
+            bar.total = last.steps
+            bar.set_postfix_str(_losses(last.losses), refresh=False)
+            bar.update(last.step - bar.n)
+            if last.message:
+                bar.clear()
+                console.warn(last.message)
+    if last is None or last.step == 0:
+        raise Interrupted("nothing had been learned yet, so nothing was saved.")
+    return last
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in losses.items() if name != "total")
+
+
+@contextmanager
+def _first_ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C finish the step at hand; a second one breaks off at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def on_ctrl_c(*_: object) -> None:
+        signal.signal(signal.SIGINT, usual)
+        stop()
+
+    signal.signal(signal.SIGINT, on_ctrl_c)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _noise_for_training(arguments: argparse.Namespace, image: Image) -> NoiseModel:
+    """Take what is given and measure the rest on the first image."""
+    typed = given(arguments, "offset", "gain", "read_variance")
+    if arguments.noise:
+        noise = read_noise(arguments.noise)
+    elif len(typed) == 3:
+        return NoiseModel(**typed)
+    else:
+        noise = measured_noise(
+            image,
+            background=arguments.background,
+            offset=arguments.offset,
+            gain=arguments.gain,
+            cutoff=optical_cutoff(arguments, image.voxel_size),
+        )
+    return with_typed(noise, typed)
+
+
+def _check_common_voxel_size(images: Sequence[Image]) -> None:
+    """Refuse images of different voxel sizes; those of different kinds are refused later."""
+    first = images[0]
+    for image in images[1:]:
+        if (first.voxel_size is None) == (image.voxel_size is None):
+            one, other = first.voxel_size or (0.0,), image.voxel_size or (0.0,)
+            if len(one) != len(other) or np.allclose(one, other, rtol=1e-3):
+                continue
+        raise InputError(
+            f"{first.name} and {image.name} have different pixel sizes, "
+            f"{stated_voxel_size(first)} and {stated_voxel_size(image)}; train one model for each, "
+            "or give --pixel-size or --voxel-size if a file has it wrong."
+        )

@@ -1,0 +1,112 @@
+"""The PSF that a training is given: a file, or the words of an objective."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from ..console import Console
+from ..errors import InputError
+from ..images import Image
+from ..psf import PSF
+from .files import given
+from .psf import MICROSCOPE, plane_of
+from .words import joined
+
+
+def psf_for_training(arguments: argparse.Namespace, image: Image, console: Console) -> PSF:
+    """Read or simulate the PSF for images like this one.
+
+    Parameters
+    ----------
+    arguments
+        The command line of `train`.
+    image
+        One of the images, axes ([T,] [Z,] Y, X).
+    console
+        Where it is said what had to be assumed.
+
+    Raises
+    ------
+    InputError
+        If there is no PSF, or two, or it does not go with the image.
+    """
+    volume = "Z" in image.axes
+    grid = _output_grid(arguments, image.voxel_size, volume)
+    if arguments.psf:
+        return _from_file(arguments, image, grid, console)
+    if arguments.na is None and arguments.wavelength is None:
+        raise InputError(
+            "No point spread function is given; name a file with --psf, or the objective with "
+            "--na and --wavelength."
+        )
+    if arguments.na is None or arguments.wavelength is None:
+        missing = "--na" if arguments.na is None else "--wavelength"
+        raise InputError(f"The objective is given without {missing}; add it, or name a --psf file.")
+    if grid is None:
+        size, remedy = ("voxel size", "--voxel-size Z,Y,X") if volume else _PIXEL_SIZE
+        raise InputError(
+            f"The image has no {size}, without which the PSF cannot be computed; give it "
+            f"with {remedy}, in micrometres."
+        )
+    return PSF.simulate(
+        na=arguments.na,
+        wavelength=arguments.wavelength,
+        pixel_size=grid[-1],
+        axial_step=grid[0] if volume else None,
+        **given(arguments, *MICROSCOPE),
+    )
+
+
+_PIXEL_SIZE = ("pixel size", "--pixel-size")
+
+
+def _output_grid(
+    arguments: argparse.Namespace, voxel_size: tuple[float, ...] | None, volume: bool
+) -> tuple[float, ...] | None:
+    """Voxel size of the output: laterally half of the image's where it is up-sampled."""
+    if voxel_size is None:
+        return None
+    finer = not volume if arguments.upsample is None else arguments.upsample
+    *axial, height, width = voxel_size
+    return (*axial, height / (1 + finer), width / (1 + finer))
+
+
+def _from_file(
+    arguments: argparse.Namespace,
+    image: Image,
+    grid: tuple[float, ...] | None,
+    console: Console,
+) -> PSF:
+    if arguments.na is not None or arguments.wavelength is not None:
+        raise InputError(
+            "The PSF is given both as a file and by the objective; leave out --psf, or --na "
+            "and --wavelength."
+        )
+    plane = plane_of(arguments.psf_focus, arguments.psf_plane)
+    psf = PSF.read(arguments.psf, arguments.psf_voxel_size, plane=plane)
+    volume = "Z" in image.axes
+    if psf.array.ndim == 3 and not volume:
+        raise InputError(
+            f"{arguments.psf} is a 3D PSF of {psf.array.shape[0]} planes and the images are 2D; "
+            "take one plane with --psf-focus or --psf-plane N, or say --axes ZYX if the images "
+            "are volumes."
+        )
+    if psf.array.ndim == 2 and volume:
+        raise InputError(
+            f"{arguments.psf} gives a 2D PSF and {image.name} is a volume; give a 3D PSF, or "
+            "process its planes as single images with --axes TYX."
+        )
+    if psf.voxel_size is None and grid is not None:
+        console.warn(
+            f"{arguments.psf} has no voxel size; it is taken to be on the output grid, "
+            f"{joined(grid)} um; if it is not, say --psf-voxel-size."
+        )
+        return replace(psf, voxel_size=grid)
+    if grid is None:
+        size, remedy = ("voxel size", "--voxel-size") if volume else _PIXEL_SIZE
+        console.warn(
+            f"The image has no {size}; {arguments.psf} is taken to be on the output grid; if it "
+            f"is not, say {remedy}."
+        )
+    return psf

@@ -1,0 +1,1 @@
+"""The whole way on a simulated image or volume whose truth is known: `zsdeconvnet demo`."""

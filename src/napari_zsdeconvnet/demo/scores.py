@@ -1,0 +1,138 @@
+"""How well each method did, against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..console import Console
+from ..quality import (
+    filament_fwhm,
+    fit_intensity,
+    flux_ratio,
+    fourier_ring_correlation,
+    psnr,
+    score,
+    truth_at_resolution,
+)
+from ..simulation import Sample
+from .scenes import Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a method makes of an exposure, and of a second one where that is looked at."""
+
+    fine: NDArray[np.floating]
+    coarse: NDArray[np.floating]
+    fine_again: NDArray[np.floating] | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one method on the output grid.
+
+    Attributes
+    ----------
+    method
+        What made the image.
+    psnr, ssim
+        Against the truth at the scene's resolution, after one linear fit of the intensities.
+    denoised_psnr
+        Of the image on the raw grid against the noise-free one.
+    filament_nm, axial_nm
+        Median full width at half maximum across the filaments, sideways and, in a volume,
+        along z.
+    resolution_nm
+        Of an image: where the Fourier rings of two exposures cease to agree.
+    light
+        Sum of the result over that of the raw image.
+    seconds
+        What the method took, training included; None where there was nothing to do.
+    """
+
+    method: str
+    psnr: float
+    ssim: float
+    denoised_psnr: float
+    filament_nm: float
+    axial_nm: float | None
+    resolution_nm: float | None
+    light: float
+    seconds: float | None
+
+
+COLUMNS = {
+    "PSNR": lambda row: f"{row.psnr:.1f} dB",
+    "SSIM": lambda row: f"{row.ssim:.3f}",
+    "denoised": lambda row: f"{row.denoised_psnr:.1f} dB",
+    "filament": lambda row: f"{row.filament_nm:.0f} nm",
+    "along z": lambda row: f"{row.axial_nm:.0f} nm",
+    "resolution": lambda row: f"{row.resolution_nm:.0f} nm",
+    "light": lambda row: f"{row.light:.3f}",
+    "time": lambda row: "" if row.seconds is None else f"{row.seconds:.1f} s",
+}
+"""What a table can show of a row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Compares results with the truth of a sample."""
+
+    scene: Scene
+    sample: Sample
+
+    @cached_property
+    def truth(self) -> NDArray[np.float64]:
+        """The truth at the resolution that is asked for."""
+        sample = self.sample
+        return truth_at_resolution(sample.truth, self.scene.truth_fwhm, sample.truth_voxel_size)
+
+    @property
+    def border(self) -> tuple[int, ...]:
+        """Output pixels that are left out at each side."""
+        shape = self.sample.truth.shape
+        return tuple(min(most, n // 8) for most, n in zip(self.scene.border, shape, strict=True))
+
+    def closeness(self, image: ArrayLike) -> float:
+        """PSNR alone, for a search through many results."""
+        pairs = zip(self.border, self.truth.shape, strict=True)
+        inside = tuple(slice(width, length - width) for width, length in pairs)
+        truth = self.truth[inside]
+        return psnr(fit_intensity(np.asarray(image)[inside], truth), truth, float(np.ptp(truth)))
+
+    def row(self, method: str, output: Output) -> Row:
+        """Score what a method made."""
+        sample, factor = self.sample, self.sample.upsampling
+        against_truth = score(output.fine, self.truth, border=self.border)
+        coarse_border = (*self.border[:-2], *(width // factor for width in self.border[-2:]))
+        grid = (sample.paths, sample.truth_voxel_size)
+        axial = resolution = None
+        if "Z" in sample.axes:
+            axial = 1000 * filament_fwhm(output.fine, *grid, axial=True)
+        if output.fine_again is not None:
+            pixel = sample.truth_voxel_size[-1]
+            rings = fourier_ring_correlation(output.fine, output.fine_again, pixel)
+            resolution = 1000 * rings.resolution
+        return Row(
+            method=method,
+            psnr=against_truth.psnr,
+            ssim=against_truth.ssim,
+            denoised_psnr=score(output.coarse, sample.noise_free, border=coarse_border).psnr,
+            filament_nm=1000 * filament_fwhm(output.fine, *grid),
+            axial_nm=axial,
+            resolution_nm=resolution,
+            light=flux_ratio(output.fine, sample.raw, sample.noise.offset),
+            seconds=output.seconds,
+        )
+
+
+def show(rows: Sequence[Row], columns: Sequence[str], console: Console) -> None:
+    """Print the table."""
+    cells = [(row.method, *(COLUMNS[column](row) for column in columns)) for row in rows]
+    console.table(("", *columns), cells)
