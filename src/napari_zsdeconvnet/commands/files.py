@@ -180,7 +180,7 @@ def _taken(data: Any, axis: int, index: int) -> NDArray[Any]:
     """Take one element along an axis, without reading what is not in memory."""
     if isinstance(data, np.ndarray):
         place: Any = (*(slice(None),) * axis, index)
-        return data[place]
+        return cast("NDArray[Any]", data[place])
     return cast("NDArray[Any]", _Taken(data, axis, index))
 
 
