@@ -42,6 +42,24 @@ def test_zero_has_no_logarithm_and_leaves_a_gap(curves):
     assert values[1] == 0.5
 
 
+def test_a_term_may_begin_later_and_another_end(curves):
+    """Of a volume the denoiser is trained first, then what sharpens."""
+    for step in range(1, 41):
+        early = {"total": 0.5, "denoising": 0.4}
+        curves.append(step, early if step <= 30 else {"total": 0.2, "deconvolution": 0.1})
+        curves.redraw()
+    assert "deconvolution" in curves.legend.text()
+    steps, values = curves.terms["deconvolution"]
+    assert steps == list(range(1, 41))
+    assert all(math.isnan(value) for value in values[:30])
+    assert values[30:] == [0.1] * 10
+    faint, mean = curves._curves["deconvolution"]
+    for curve in (faint, mean):
+        drawn = curve.getOriginalDataset()[1]
+        assert [i for i, value in enumerate(drawn) if math.isfinite(value)] == list(range(30, 40))
+    assert all(math.isnan(value) for value in curves.terms["denoising"][1][30:])
+
+
 def test_the_mean_follows_the_trend_and_not_the_scatter(curves):
     for step in range(200):
         curves.append(step, {"total": 0.01 * (3.0 if step % 2 else 1 / 3)})

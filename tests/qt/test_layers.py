@@ -7,15 +7,13 @@ from napari.layers import Image, Shapes
 
 from napari_zsdeconvnet._qt._layers import (
     add_or_update,
-    channel_count,
+    beside,
     fit_contrast,
-    layer_axes,
     layer_image,
-    layer_voxel_size,
-    read_frame,
     shapes_mask,
-    shown_frame,
+    shown_place,
 )
+from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet.errors import InputError
 
 
@@ -23,93 +21,41 @@ def ramp(*shape):
     return np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
 
 
-@pytest.mark.parametrize(
-    ("shape", "labels", "axes"),
-    [
-        ((8, 9), None, "YX"),
-        ((3, 8, 9), None, "TYX"),
-        ((3, 8, 9), ("z", "y", "x"), "ZYX"),
-        ((3, 8, 9), ("Slice", "y", "x"), "ZYX"),
-        ((3, 8, 9), ("C", "y", "x"), "CYX"),
-        ((2, 3, 8, 9), None, "TZYX"),
-        ((2, 3, 8, 9), ("channel", "-3", "y", "x"), "CTYX"),
-        ((2, 3, 8, 9), ("-4", "z", "y", "x"), "TZYX"),
-        ((2, 3, 8, 9), ("time", "c", "y", "x"), "TCYX"),
-    ],
-)
-def test_axes_come_from_labels_and_else_from_their_number(shape, labels, axes):
-    assert layer_axes(Image(ramp(*shape), axis_labels=labels)) == axes
-
-
-def test_axes_that_cannot_be_told_are_refused():
-    with pytest.raises(InputError, match="'many' has 5 axes"):
-        layer_axes(Image(np.zeros((2, 2, 2, 8, 8)), name="many"))
-    with pytest.raises(InputError, match="axes TTYX"):
-        layer_axes(Image(np.zeros((2, 2, 8, 8)), axis_labels=("t", "frame", "y", "x")))
-
-
-def test_rgb_is_refused_with_a_way_out():
-    layer = Image(np.zeros((8, 8, 3), dtype=np.uint8), rgb=True, name="photo")
-    with pytest.raises(InputError, match=r"'photo' is an RGB picture.*Split RGB"):
-        layer_image(layer)
-
-
-@pytest.mark.parametrize(
-    ("scale", "units", "expected"),
-    [
-        (None, None, None),
-        ((0.1, 0.2), None, (0.1, 0.2)),
-        ((0.1, 0.2), ("um", "um"), (0.1, 0.2)),
-        ((65, 65), ("nm", "nm"), (0.065, 0.065)),
-        ((1, 1), ("um", "um"), (1.0, 1.0)),
-    ],
-)
-def test_the_voxel_size_is_in_micrometres(scale, units, expected):
-    size = layer_voxel_size(Image(ramp(8, 9), scale=scale, units=units))
-    assert size == (pytest.approx(expected) if expected else None)
-
-
-def test_time_is_no_length_and_pixels_are():
-    series = Image(ramp(3, 8, 9), scale=(0.5, 0.1, 0.1), units=("s", "um", "um"))
-    assert layer_voxel_size(series) == pytest.approx((0.1, 0.1))
-    with pytest.raises(InputError, match="second"):
-        layer_voxel_size(Image(ramp(8, 9), units=("s", "s")))
-
-
-def test_lazy_and_multiscale_layers_give_the_full_resolution():
+def test_lazy_layers_stay_lazy_and_multiscale_ones_give_the_full_resolution(tmp_path):
     dask = pytest.importorskip("dask.array")
     data = ramp(3, 8, 10)
     lazy = layer_image(Image(dask.from_array(data, chunks=(1, 8, 10)), name="lazy"))
-    assert isinstance(lazy.data, np.ndarray)
+    assert isinstance(lazy.data, dask.Array)
     np.testing.assert_array_equal(lazy.data, data)
     assert (lazy.axes, lazy.name) == ("TYX", "lazy")
+    np.save(tmp_path / "ramp.npy", data)
+    mapped = layer_image(Image(np.load(tmp_path / "ramp.npy", mmap_mode="r")))
+    assert isinstance(mapped.data, np.memmap)
     pyramid = Image([data[0], data[0, ::2, ::2]], multiscale=True)
     np.testing.assert_array_equal(layer_image(pyramid).data, data[0])
 
 
-def test_one_channel_is_chosen():
+def test_one_channel_is_chosen_of_a_lazy_layer_too():
+    dask = pytest.importorskip("dask.array")
     data = ramp(2, 3, 8, 9)
-    layer = Image(data, axis_labels=("c", "t", "y", "x"), name="two")
-    assert channel_count(layer) == 2
-    with pytest.raises(InputError, match="2 channels; choose one"):
-        layer_image(layer)
-    with pytest.raises(InputError, match="no channel 2; choose one of 0 to 1"):
-        layer_image(layer, channel=2)
-    image = layer_image(layer, channel=1)
-    assert image.axes == "TYX"
-    np.testing.assert_array_equal(image.data, data[1])
+    for pixels in (data, dask.from_array(data)):
+        layer = Image(pixels, axis_labels=("c", "t", "y", "x"), name="two")
+        image = layer_image(layer, read_as(layer, channel=1))
+        assert image.axes == "TYX"
+        assert type(image.data) is type(pixels)
+        np.testing.assert_array_equal(image.data, data[1])
 
 
-def test_the_frame_is_the_one_the_sliders_show():
+def test_the_place_is_the_one_the_sliders_show():
     data = ramp(2, 3, 8, 9)
     viewer = ViewerModel()
     layer = viewer.add_image(
         data, axis_labels=("c", "t", "y", "x"), scale=(1, 0.5, 0.1, 0.1), translate=(0, 4, 0, 0)
     )
     viewer.dims.set_current_step(1, 2)
-    assert shown_frame(layer, viewer, channel=1) == (1, 2)
-    viewer.dims.set_current_step(0, 0)
-    np.testing.assert_array_equal(read_frame(layer, shown_frame(layer, viewer)), data[0, 2])
+    assert shown_place(layer, viewer, read_as(layer)) == (2,)
+    plain = viewer.add_image(data, scale=(1, 0.5, 0.1, 0.1), translate=(0, 4, 0, 0))
+    assert shown_place(plain, viewer, read_as(plain)) == (0, 2)
 
 
 PLACEMENTS = {
@@ -153,6 +99,33 @@ def test_a_part_of_a_series_lies_where_it_was_cut():
         part.data_to_world((-0.5, -0.5)), source.data_to_world((0, 9.5, 19.5))[1:]
     )
     np.testing.assert_allclose(part.scale, (0.05, 0.05))
+
+
+@pytest.mark.parametrize("upsampling", [1, 2])
+def test_a_slab_of_a_volume_lies_where_it_was_cut(upsampling):
+    viewer = ViewerModel()
+    source = viewer.add_image(
+        np.zeros((2, 20, 40, 50)), scale=(9, 0.5, 0.1, 0.1), translate=(0, 3, 1, 2)
+    )
+    slab = np.ones((5, 20 * upsampling, 24 * upsampling))
+    part = add_or_update(
+        viewer, "slab", slab, like=source, upsampling=upsampling, origin=(4, 10, 20)
+    )
+    last = np.array(slab.shape) - 0.5
+    np.testing.assert_allclose(
+        part.data_to_world((-0.5,) * 3), source.data_to_world((0, 3.5, 9.5, 19.5))[1:]
+    )
+    np.testing.assert_allclose(
+        part.data_to_world(last), source.data_to_world((0, 8.5, 29.5, 43.5))[1:]
+    )
+    assert part.scale[0] == 0.5, "planes stay as they are"
+
+
+def test_what_stands_beside_shares_the_middle_plane():
+    source = Image(np.zeros((21, 40, 50)), scale=(0.5, 0.1, 0.1), translate=(3, 1, 2))
+    place = beside(source, (5, 9, 9), (0.2, 0.05, 0.05))
+    assert place["translate"][0] + 2 * 0.2 == pytest.approx(3 + 10 * 0.5)
+    assert place["translate"][2] > 2 + 49.5 * 0.1
 
 
 def test_the_result_of_one_channel_keeps_the_time_axis():

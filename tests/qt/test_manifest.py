@@ -77,9 +77,29 @@ def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, 
     assert image_layers(viewer) == [raw], "neither the PSF nor the truth is offered for training"
 
 
-def test_making_the_sample_needs_neither_qt_nor_napari():
+def test_the_volume_opens_with_its_voxel_size_and_is_read_as_one(plugin, viewer):
+    viewer.open_sample(PLUGIN, "volume")
+    raw = viewer.layers["Volume"]
+    assert raw.data.dtype == np.uint16
+    assert raw.ndim == 3
+    truth, psf = viewer.layers["Truth of the volume"], viewer.layers["PSF of the volume"]
+    np.testing.assert_allclose(truth.extent.world, raw.extent.world)
+    middle = psf.extent.world[:, 0].mean()
+    assert middle == pytest.approx(raw.extent.world[:, 0].mean())
+
+    from napari_zsdeconvnet._qt._choosers import image_layers
+    from napari_zsdeconvnet._qt._readings import read_as
+
+    assert image_layers(viewer) == [raw]
+    reading = read_as(raw)
+    assert reading.kind == "volume"
+    assert reading.voxel_size == pytest.approx((0.2, 0.09, 0.09))
+
+
+@pytest.mark.parametrize("name", ["filaments", "volume"])
+def test_making_the_sample_needs_neither_qt_nor_napari(name):
     check = (
-        "import sys; from napari_zsdeconvnet._samples import filaments; layers = filaments();"
+        f"import sys; from napari_zsdeconvnet._samples import {name}; layers = {name}();"
         "assert [kind for _, _, kind in layers] == ['image'] * 3;"
         "bad = {'napari', 'qtpy', 'magicgui'} & set(sys.modules); assert not bad, bad"
     )

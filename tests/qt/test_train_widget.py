@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED, PreviewLayers
+from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
 from napari_zsdeconvnet.noise import NoiseModel
@@ -184,7 +185,8 @@ def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(
 def test_an_rgb_layer_is_refused_with_a_hint(qtbot, viewer, train, notifications):
     viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="picture")
     train.image.layer = viewer.layers["picture"]
-    run_to_end(qtbot, train)
+    train.start()
+    assert not train.running
     assert "Split RGB" in notifications[-1][1]
 
 
@@ -242,7 +244,7 @@ def previews(viewer, qtbot):
     qtbot.addWidget(owner)
     source = viewer.add_image(np.zeros((32, 32)), name="source")
     layers = PreviewLayers(viewer, owner)
-    layers.begin([source])
+    layers.begin([(source, read_as(source))])
 
     def show(scale, origin=(0, 0)):
         ramp = np.linspace(0, scale, 16 * 16, dtype=np.float32).reshape(16, 16)

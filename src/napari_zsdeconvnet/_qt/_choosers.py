@@ -6,19 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, SpinBox
 from napari.layers import Image as ImageLayer
+from psygnal import Signal
 from qtpy.compat import isalive
 
 from ..errors import InputError
-from ._layers import METADATA_KEY, channel_count, layer_image
+from ..stack_checks import (
+    channels_taken_for_planes,
+    frames_taken_for_planes,
+    planes_taken_for_frames,
+)
+from ._forms import note, number
+from ._layers import METADATA_KEY, layer_image
 from ._notify import show_error
-from ._state import unwrapped
+from ._readings import (
+    IMAGE,
+    Reading,
+    channels,
+    in_window_words,
+    layer_voxel_size,
+    possible_readings,
+    read_as,
+    said_step,
+    set_step,
+    what_is_there,
+)
+from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
 if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtWidgets import QWidget
-
-    from ..images import Image
 
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
 
@@ -38,7 +55,10 @@ def image_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
 
 
 class ImageChooser:
-    """A choice among the viewer's image layers and, where there are several, their channels.
+    """A choice among the viewer's image layers, and how the chosen one is to be read.
+
+    What the layer is taken for is said in words and can be corrected; the correction holds in
+    all widgets of the viewer. Whether the pixels agree with it is asked in a worker.
 
     Parameters
     ----------
@@ -46,12 +66,42 @@ class ImageChooser:
         Whose layers are offered; the active one is chosen at first.
     tooltip : str
         What the image is needed for.
+    owner : QWidget
+        The widget that holds the choice.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, tooltip: str) -> None:
+    changed = Signal()
+    """Emitted when another layer is chosen or the same one is read otherwise."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget) -> None:
         self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self._owner = owner
+        self._job: Job[Any, str] | None = None
+        self._reading: Reading | None = None
+        self._problem = ""
+        self._kinds: tuple[str, ...] = (IMAGE,)
+        self._listened: ImageLayer | None = None
         self.layer_box = ComboBox(
             label="Image", tooltip=tooltip, choices=lambda _: image_layers(self._viewer)
+        )
+        self.kind_box = ComboBox(
+            label="Read as",
+            tooltip="What the axes before Y and X are: planes of a volume, time points, or "
+            "neither. Taken from the layer's labels, units and scale; correct it where wrong.",
+            choices=lambda _: self._kinds,
+            visible=False,
+        )
+        self.step_box = number(
+            "Plane step",
+            0,
+            unit="µm",
+            maximum=1000,
+            step=0.05,
+            decimals=4,
+            absent="not known",
+            tooltip="Step between planes in micrometres. Typed here, it is written into the "
+            "layer's scale, so that the volume is seen in proportion.",
         )
         self.channel_box = SpinBox(
             label="Channel",
@@ -59,11 +109,18 @@ class ImageChooser:
             min=0,
             visible=False,
         )
-        self.layer_box.changed.connect(self._offer_channels)
+        self.step_box.visible = False
+        self.boxes = (self.layer_box, self.kind_box, self.step_box, self.channel_box)
+        self.note = note()
+        self.layer_box.changed.connect(self._refresh)
+        self.kind_box.changed.connect(self._on_kind)
+        self.step_box.changed.connect(self._on_step)
+        self.channel_box.changed.connect(self._refresh)
+        self._state.said_changed.connect(self._on_said)
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
             self.layer_box.value = active
-        self._offer_channels()
+        self._refresh()
 
     @property
     def layer(self) -> ImageLayer | None:
@@ -75,32 +132,194 @@ class ImageChooser:
         self.layer_box.value = layer
 
     @property
-    def channel(self) -> int | None:
-        """The chosen channel, or None for a layer that has only one."""
-        return int(self.channel_box.value) if self.channel_box.max > 0 else None
+    def reading(self) -> Reading | None:
+        """How the chosen layer is read, or None where there is none that can be."""
+        return self._reading
+
+    @property
+    def spatial(self) -> str:
+        """Axes of a single image or volume; images where there is no layer."""
+        return self._reading.spatial if self._reading else "YX"
+
+    @property
+    def axial_step(self) -> float | None:
+        """Micrometres between planes, or None where not known."""
+        return float(self.step_box.value) or None
+
+    @property
+    def missing(self) -> str:
+        """What is to be said of the chosen layer before it can be used; empty if nothing."""
+        if self._reading is not None and self._reading.lacks_step:
+            return "the step between planes is not known; type it in micrometres (Plane step)."
+        return ""
+
+    def readings(self, layers: list[ImageLayer]) -> list[tuple[ImageLayer, Reading]]:
+        """Read further layers the way the chosen one is read, each with its own steps."""
+        kind = self._reading.kind if self._reading else None
+        channel = self._reading.channel if self._reading else None
+        return [
+            (
+                layer,
+                self._reading
+                if layer is self.layer and self._reading
+                else read_as(
+                    layer,
+                    self._state.said(layer).kind or _kind_like(layer, kind),
+                    channel=channel,
+                    axial_step=self._state.said(layer).axial_step,
+                ),
+            )
+            for layer in layers
+        ]
+
+    def applies(self, box: Any) -> bool:
+        """Tell whether a box has anything to ask of the chosen layer."""
+        if box is self.kind_box:
+            return len(self._kinds) > 1
+        if box is self.step_box:
+            return self.spatial == "ZYX"
+        return box is self.layer_box or self.channel_box.max > 0
 
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now."""
+        before = self.layer
         self.layer_box.reset_choices()
-        self._offer_channels()
+        if self.layer is before:
+            self._refresh()
 
-    def _offer_channels(self) -> None:
-        try:
-            count = channel_count(self.layer) if self.layer is not None else 1
-        except InputError:  # said in full when the layer is used
+    # ------------------------------------------------------------------ what is chosen
+
+    def _on_kind(self) -> None:
+        reading, kind = self._reading, self.kind_box.value
+        # Qt also tells of a change when the choices are offered anew.
+        if self.layer is not None and reading is not None and kind != reading.kind:
+            self._state.say(self.layer, kind=kind)
+
+    def _on_step(self) -> None:
+        layer, reading, step = self.layer, self._reading, self.axial_step
+        if layer is None or reading is None or "Z" not in reading.axes:
+            return
+        if step is not None and layer_voxel_size(layer, reading.axes, axial_step=step) is not None:
+            set_step(layer, reading.axes, step)
+        self._state.say(layer, axial_step=step)
+
+    def _on_said(self, layer: ImageLayer) -> None:
+        if alive(self._owner) and layer is self.layer:
+            self._refresh()
+
+    def _refresh(self, event: Any = None) -> None:
+        """Take in what the layer and the user say now."""
+        if not alive(self._owner):
+            return
+        self._listen()
+        if self.layer is not None and getattr(event, "type", "") == "data":
+            self._state.doubts.pop(self.layer, None)
+        before, self._reading, self._problem = self._reading, None, ""
+        layer = self.layer
+        self._kinds = (IMAGE,)
+        if layer is not None:
+            try:
+                self._kinds = possible_readings(layer)
+                self._reading = self._read(layer)
+            except InputError as error:
+                self._problem = str(error)
+        self._show(layer)
+        self._ask_for_doubts()
+        if before != self._reading:
+            self.changed.emit()
+
+    def _read(self, layer: ImageLayer) -> Reading:
+        said = self._state.said(layer)
+        kind = said.kind if said.kind in self._kinds else None
+        channel = int(self.channel_box.value) if self.channel_box.max > 0 else None
+        return read_as(layer, kind, channel=channel, axial_step=said.axial_step)
+
+    def _show(self, layer: ImageLayer | None) -> None:
+        reading = self._reading
+        with (
+            self.kind_box.changed.blocked(),
+            self.step_box.changed.blocked(),
+            self.channel_box.changed.blocked(),
+        ):
+            self.kind_box.reset_choices()
             count = 1
-        self.channel_box.max = count - 1
-        self.channel_box.visible = count > 1
+            if layer is not None and reading is not None:
+                self.kind_box.value = reading.kind
+                count = channels(layer, reading.axes)
+                if "Z" in reading.axes:
+                    said = self._state.said(layer).axial_step
+                    self.step_box.value = said or said_step(layer, reading.axes) or 0
+            self.channel_box.max = count - 1
+        for box in self.boxes[1:]:
+            box.visible = self.applies(box)
+        self._say()
+
+    def _say(self) -> None:
+        layer, reading = self.layer, self._reading
+        lines = [self._problem or self.missing]
+        if layer is not None and reading is not None:
+            lines.insert(0, what_is_there(layer, reading))
+            lines.append(self._state.doubts.get(layer, {}).get(reading.axes, ""))
+        text = "\n⚠ ".join(line[:1].upper() + line[1:] for line in lines if line)
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    def _listen(self) -> None:
+        """Follow the scale and the labels of the chosen layer, which others may change."""
+        if self.layer is self._listened:
+            return
+        if self._listened is not None:
+            for event in _telling_events(self._listened):
+                event.disconnect(self._refresh)
+        self._listened = self.layer
+        if self._listened is not None:
+            for event in _telling_events(self._listened):
+                event.connect(self._refresh)
+
+    # ------------------------------------------------------------------ do the pixels agree
+
+    def _ask_for_doubts(self) -> None:
+        layer, reading = self.layer, self._reading
+        if layer is None or reading is None or len(reading.axes.replace("C", "")) < 3:
+            return
+        known = self._state.doubts.setdefault(layer, {})
+        if reading.axes in known:
+            return
+        known[reading.axes] = ""  # the other widgets need not ask, too
+        self._job = Job(
+            once(_doubt, layer, reading),
+            owner=self._owner,
+            on_result=lambda doubt: self._on_doubt(layer, reading, doubt),
+            on_failure=lambda _: None,  # said in full when the layer is used
+            title="looking at the planes",
+        )
+        self._job.start()
+
+    def _on_doubt(self, layer: ImageLayer, reading: Reading, doubt: str) -> None:
+        self._state.doubts.setdefault(layer, {})[reading.axes] = doubt
+        if doubt:
+            self._state.said_changed.emit(layer)
 
 
-def read_layer(layer: ImageLayer, channel: int | None) -> Image:
-    """Return the layer's image, of one channel where it has any; runs in the worker.
+def _telling_events(layer: ImageLayer) -> list[Any]:
+    return [layer.events.scale, layer.events.axis_labels, layer.events.units, layer.events.data]
 
-    A lazy layer is read here, which is why this is not done on the main thread.
-    """
-    if channel is not None and channel_count(layer) <= channel:
-        channel = 0
-    return layer_image(layer, channel=channel)
+
+def _kind_like(layer: ImageLayer, kind: str | None) -> str | None:
+    """Return the kind where the layer can be read so, else what the layer says itself."""
+    return kind if kind in possible_readings(layer) else None
+
+
+def _doubt(layer: ImageLayer, reading: Reading) -> str:
+    """Ask whether the pixels are what the reading takes them for."""
+    image = layer_image(layer, reading)
+    checks = (
+        (frames_taken_for_planes, channels_taken_for_planes)
+        if "Z" in image.axes
+        else (planes_taken_for_frames,)
+    )
+    found = [check(image) for check in checks]
+    return " ".join(in_window_words(sentence) for sentence in found if sentence)
 
 
 class DeviceChooser:

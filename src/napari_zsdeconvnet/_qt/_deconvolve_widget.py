@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import InputError
-from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive, read_layer
+from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive
+from ._damping import DampingForm
 from ._forms import Form, Panel, advance, note
 from ._known import PLUGIN
-from ._layers import add_or_update, layer_voxel_size
+from ._layers import add_or_update, layer_image
 from ._notify import show_error, show_warning
+from ._readings import Reading, in_window_words, read_as
 from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
@@ -57,7 +60,7 @@ class DeconvolveWidget(Panel):
         self._lay_out()
 
         self._state.model_changed.connect(self._on_choice_changed)
-        self.image.layer_box.changed.connect(self._on_choice_changed)
+        self.image.changed.connect(self._on_choice_changed)
         self._on_choice_changed()
 
     # ------------------------------------------------------------------ construction
@@ -69,7 +72,9 @@ class DeconvolveWidget(Panel):
         self.load_button.clicked.connect(self._on_load)
 
         self.image = ImageChooser(
-            self._viewer, "The raw image or time series to deconvolve, in camera counts."
+            self._viewer,
+            "The raw image, volume or series of either to deconvolve, in camera counts.",
+            owner=self,
         )
         self.repeats_box = SpinBox(
             label="Averaging",
@@ -89,6 +94,7 @@ class DeconvolveWidget(Panel):
         self.form.add_image(self.image)
         for box in (self.device.box, self.repeats_box, self.tile_box):
             self.form.add(box)
+        self.damping = DampingForm(self._viewer, self.image)
 
         self.mismatch_label = note()
 
@@ -111,6 +117,7 @@ class DeconvolveWidget(Panel):
         self.body.addWidget(self.model_label)
         self.body.addWidget(self.load_button)
         self.body.addWidget(self.form)
+        self.body.addWidget(self.damping)
         self.body.addWidget(self.mismatch_label)
         self.body.addLayout(buttons)
         self.body.addWidget(self.progress_bar)
@@ -149,11 +156,17 @@ class DeconvolveWidget(Panel):
         if self.running or model is None or layer is None:
             show_error(self._missing() or "a deconvolution is under way; cancel it first.")
             return
+        try:
+            reading = self.image.reading or read_as(layer)
+            work = self._predict(model, layer, reading)
+        except InputError as error:
+            self._on_failure(error)
+            return
         self._job = Job(
-            self._predict(model, layer),
+            work,
             owner=self,
             on_values=self._on_values,
-            on_result=lambda result: self._on_result(result, model, layer),
+            on_result=lambda result: self._on_result(result, model, layer, reading),
             on_failure=self._on_failure,
             on_end=self._on_end,
             title="ZS-DeconvNet deconvolution",
@@ -173,17 +186,19 @@ class DeconvolveWidget(Panel):
 
     # ------------------------------------------------------------------ the work
 
-    def _predict(self, model: Model, layer: ImageLayer) -> Generator[TileProgress, None, Result]:
+    def _predict(
+        self, model: Model, layer: ImageLayer, reading: Reading
+    ) -> Generator[TileProgress, None, Result]:
         """Collect the settings now; the returned generator does the work in the worker."""
-        channel = self.image.channel
         settings: dict[str, Any] = {
             "device": self.device.device,
             "repeats": int(self.repeats_box.value),
             "tile": int(self.tile_box.value) or None,
+            "damping": self.damping.chosen,
         }
 
         def work() -> Generator[TileProgress, None, Result]:
-            return (yield from model.iter_predict(read_layer(layer, channel), **settings))
+            return (yield from model.iter_predict(layer_image(layer, reading), **settings))
 
         return work()
 
@@ -197,7 +212,7 @@ class DeconvolveWidget(Panel):
         if self.cancel_button.isEnabled():
             self._say("Computing…")
 
-    def _on_result(self, result: Result, model: Model, layer: ImageLayer) -> None:
+    def _on_result(self, result: Result, model: Model, layer: ImageLayer, reading: Reading) -> None:
         metadata = {"model": model.describe()}
         for what, pixels, upsampling in (
             ("denoised", result.denoised, 1),
@@ -208,14 +223,16 @@ class DeconvolveWidget(Panel):
                 f"{layer.name} {what}",
                 pixels,
                 like=layer,
+                axes=reading.axes,
                 upsampling=upsampling,
                 metadata=metadata,
             )
         self._say(f"Done: '{layer.name} denoised' and '{layer.name} deconvolved'.")
 
     def _on_failure(self, error: Exception) -> None:
-        show_error(error)
-        self._say(str(error))
+        words = in_window_words(str(error))
+        show_error(words if isinstance(error, InputError) else error)
+        self._say(words)
 
     def _on_end(self) -> None:
         if self.progress_bar.maximum() == 0:
@@ -247,8 +264,8 @@ class DeconvolveWidget(Panel):
     def _say_mismatch(self) -> None:
         model, layer = self._state.model, self.image.layer
         text = ""
-        if model is not None and layer is not None and not layer.rgb:
-            text = _pixel_size_mismatch(model.voxel_size, layer)
+        if model is not None and layer is not None and self.image.reading is not None:
+            text = _mismatch(model, layer, self.image.reading)
         self.mismatch_label.setText(text and f"⚠ {text}")
         self.mismatch_label.setVisible(bool(text))
 
@@ -266,6 +283,7 @@ class DeconvolveWidget(Panel):
         self.cancel_button.setEnabled(self.running)
         self.load_button.setEnabled(not self.running)
         self.form.setEnabled(not self.running)
+        self.damping.setEnabled(not self.running)
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)
@@ -285,25 +303,32 @@ def _load(path: str | Path) -> Model:
     return Model.load(path)
 
 
-def _pixel_size_mismatch(trained: tuple[float, ...] | None, layer: ImageLayer) -> str:
-    """Say how the layer's pixel size differs from the model's; empty where it does not."""
+def _mismatch(model: Model, layer: ImageLayer, reading: Reading) -> str:
+    """Say how the layer differs from what the model was trained on; empty where it does not."""
+    if model.axes != reading.spatial:
+        made, given = ("volumes", "images") if model.axes == "ZYX" else ("images", "volumes")
+        return (
+            f"The model is for {made} and the layer is read as a {reading.kind}: load a model for "
+            f"{given}, or correct 'Read as'."
+        )
+    trained, size = model.voxel_size, reading.voxel_size
     if trained is None:
         return ""
-    try:
-        given = layer_voxel_size(layer)
-    except InputError as error:
-        return str(error)
-    if given is None:
+    element = "voxel" if model.axes == "ZYX" else "pixel"
+    if size is None:
         return (
-            f"The layer has no pixel size; the model was trained on {trained[-1] * 1000:.4g} nm. "
-            "Make sure it is the same."
+            f"The layer has no {element} size; the model was trained on {_nm(trained)}. Make sure "
+            "it is the same."
         )
-    if all(
-        isclose(mine, its, rel_tol=PIXEL_SIZE_TOLERANCE)
-        for mine, its in zip(given[-2:], trained[-2:], strict=True)
-    ):
+    if all(map(partial(isclose, rel_tol=PIXEL_SIZE_TOLERANCE), size, trained)):
         return ""
     return (
-        f"The layer has pixels of {given[-1] * 1000:.4g} nm and the model was trained on "
-        f"{trained[-1] * 1000:.4g} nm: train a model for this pixel size."
+        f"The layer has {element}s of {_nm(size)} and the model was trained on {_nm(trained)}: "
+        f"train a model for this {element} size."
     )
+
+
+def _nm(voxel_size: tuple[float, ...]) -> str:
+    """Say a size in nanometres, z, y and x, or one number for square pixels."""
+    shown = voxel_size[-1:] if len(voxel_size) == 2 else voxel_size
+    return " x ".join(f"{1000 * size:.4g}" for size in shown) + " nm"

@@ -159,13 +159,15 @@ class Form(QWidget):
         box.native.installEventFilter(self)
 
     def add_image(self, chooser: ImageChooser) -> None:
-        """Append the choice of an image, and of its channel where it has several."""
-        self.add(chooser.layer_box)
-        self.add(chooser.channel_box)
-        # Qt hides what moves into another window.
-        several = chooser.channel is not None
-        chooser.channel_box.visible = several
-        self._labels[chooser.channel_box.native].setVisible(several)
+        """Append the choice of an image, how it is read, and what is said of it."""
+        for box in chooser.boxes:
+            self.add(box)
+            # Qt hides what moves into another window.
+            box.visible = chooser.applies(box)
+            self._labels[box.native].setVisible(chooser.applies(box))
+        said = bool(chooser.note.text())
+        self._rows.addRow(chooser.note)
+        chooser.note.setVisible(said)
 
     def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:
         """Let a label come and go with its box."""

@@ -16,67 +16,27 @@ from napari.utils.transforms import Affine, CompositeAffine
 from .._samples import METADATA_KEY as METADATA_KEY  # the widgets know layers from here
 from ..errors import InputError
 from ..images import Image
+from ..lazy import is_lazy
+from ._readings import Reading, layer_axes, pixels_of, read_as
 from ._state import unwrapped
 
 if TYPE_CHECKING:
     import napari.viewer
     from numpy.typing import ArrayLike, NDArray
 
-_NAMES = {"time": "T", "frame": "T", "channel": "C", "slice": "Z", "plane": "Z"}
 _ELLIPSE_CORNERS = 96
 
 
-def layer_axes(layer: layers.Image, *, unlabelled: str = "TZ") -> str:
-    """Return the layer's axes as letters, such as "TYX".
-
-    The last two axes are Y and X. Of those before them the labels decide where they are
-    telling ("t", "C", "slice"); those without are named after the letters of `unlabelled`.
-
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture, has fewer than two axes or more than can be told.
-    """
-    if layer.rgb:
-        raise InputError(
-            f"Layer {layer.name!r} is an RGB picture; split it into channels first "
-            "(right-click the layer, Split RGB) and choose one of them."
-        )
-    leading = [_letter(label) for label in layer.axis_labels[:-2]]
-    free = [letter for letter in unlabelled if letter not in leading]
-    if layer.ndim < 2 or leading.count("") > len(free):
-        raise InputError(
-            f"Layer {layer.name!r} has {layer.ndim} axes, which cannot be told apart; "
-            "choose a layer with Y and X, and time before them if it is a series."
-        )
-    axes = "".join(letter or free.pop(0) for letter in leading) + "YX"
-    if len(set(axes)) != len(axes):
-        raise InputError(
-            f"Layer {layer.name!r} has the axes {axes}, one of them twice; "
-            "give its axes different names (layer.axis_labels)."
-        )
-    return axes
-
-
-def channel_count(layer: layers.Image) -> int:
-    """Return how many channels the layer has, 1 where it has no channel axis."""
-    axes = layer_axes(layer)
-    return int(_pixels(layer).shape[axes.index("C")]) if "C" in axes else 1
-
-
-def layer_image(
-    layer: layers.Image, *, channel: int | None = None, unlabelled: str = "TZ"
-) -> Image:
-    """Return the layer's pixels with their axes and voxel size.
+def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
+    """Return the layer's pixels with their axes and voxel size; nothing is read here.
 
     Parameters
     ----------
     layer : napari.layers.Image
-        Of a multiscale layer the full resolution is taken, of a lazy one all of it is read.
-    channel : int, optional
-        Which channel, where the layer has several.
-    unlabelled : str
-        As in `layer_axes`: "ZT" where a volume is expected rather than a time series.
+        Of a multiscale layer the full resolution is taken. A lazy one, such as a dask array
+        or a memory map, stays lazy.
+    reading : Reading, optional
+        How to read it; by default what the layer says itself.
 
     Returns
     -------
@@ -86,57 +46,30 @@ def layer_image(
     Raises
     ------
     InputError
-        If the layer is RGB, its axes cannot be told or no channel was chosen out of several.
+        If the layer is RGB or its axes cannot be told.
     """
-    axes = layer_axes(layer, unlabelled=unlabelled)
-    pixels = _pixels(layer)
-    if "C" in axes:
-        pixels = _one_channel(pixels, axes, channel, layer.name)
+    reading = reading or read_as(layer)
+    pixels = pixels_of(layer)
+    if reading.channel is not None:
+        pixels = pixels[(slice(None),) * reading.axes.index("C") + (reading.channel,)]
+    if not is_lazy(pixels):
+        pixels = np.asarray(pixels)
     return Image(
-        np.asarray(pixels),
-        axes.replace("C", ""),
-        voxel_size=layer_voxel_size(layer, unlabelled=unlabelled),
-        name=layer.name,
+        pixels, reading.axes.replace("C", ""), voxel_size=reading.voxel_size, name=layer.name
     )
 
 
-def shown_frame(
-    layer: layers.Image, viewer: napari.viewer.Viewer, *, channel: int | None = None
+def shown_place(
+    layer: layers.Image, viewer: napari.viewer.Viewer, reading: Reading
 ) -> tuple[int, ...]:
-    """Return where the viewer's sliders stand in the layer: one index per axis before Y, X.
-
-    The channel is the given one, or else the one that the sliders show.
-    """
-    axes = layer_axes(layer)
-    shape = _pixels(layer).shape
+    """Return where the sliders stand in `layer_image`: an index for each axis before Y, X."""
+    shape = pixels_of(layer).shape
     point = layer.world_to_data(viewer.dims.point)[: len(shape) - 2]
-    index = [
+    return tuple(
         int(np.clip(round(position), 0, length - 1))
-        for position, length in zip(point, shape[:-2], strict=True)
-    ]
-    if channel is not None and "C" in axes:
-        index[axes.index("C")] = channel
-    return tuple(index)
-
-
-def read_frame(layer: layers.Image, index: tuple[int, ...]) -> NDArray[Any]:
-    """Return one plane (Y, X) of the layer; only that plane is read from a lazy one."""
-    return np.asarray(_pixels(layer)[index])
-
-
-def layer_voxel_size(layer: layers.Image, *, unlabelled: str = "TZ") -> tuple[float, ...] | None:
-    """Return micrometres along the layer's Z, Y, X, or None where its scale is in pixels.
-
-    A scale other than 1 on a layer without units is taken to be in micrometres, as most
-    readers write it.
-    """
-    axes = layer_axes(layer, unlabelled=unlabelled)
-    spatial = [i for i, letter in enumerate(axes) if letter in "ZYX"]
-    sizes = tuple(
-        abs(float(layer.scale[i])) * _micrometres(layer.units[i], layer.name) for i in spatial
+        for position, length, letter in zip(point, shape[:-2], reading.axes, strict=False)
+        if letter != "C"
     )
-    in_pixels = all(str(layer.units[i]) == "pixel" for i in spatial)
-    return None if in_pixels and all(size == 1 for size in sizes) else sizes
 
 
 def add_or_update(
@@ -146,7 +79,8 @@ def add_or_update(
     *,
     like: layers.Image,
     upsampling: int = 1,
-    origin: tuple[float, float] = (0, 0),
+    origin: tuple[float, ...] = (0, 0),
+    axes: str | None = None,
     metadata: dict[str, Any] | None = None,
     reset_contrast: bool = True,
 ) -> layers.Image:
@@ -166,8 +100,10 @@ def add_or_update(
         from it.
     upsampling : int
         Pixels of `data` per pixel of the source, along Y and X.
-    origin : (float, float)
-        Pixel (y, x) of the source at which `data` begins, for a part of the image.
+    origin : tuple of float
+        Pixel (y, x) or (z, y, x) of the source at which `data` begins, for a part of it.
+    axes : str, optional
+        The axes of `like`; by default what it says itself.
     metadata : dict, optional
         Kept with the layer.
     reset_contrast : bool
@@ -180,7 +116,7 @@ def add_or_update(
     """
     viewer = unwrapped(viewer)
     data = np.asarray(data)
-    place = placement(like, data.ndim, upsampling=upsampling, origin=origin)
+    place = placement(like, data.ndim, upsampling=upsampling, origin=origin, axes=axes)
     key = (str(like.unique_id), name)
     metadata = {**(metadata or {}), METADATA_KEY: key}
     layer = _find(viewer, lambda one: one.metadata.get(METADATA_KEY) == key)
@@ -203,7 +139,12 @@ def add_or_update(
 
 
 def placement(
-    like: layers.Image, ndim: int, *, upsampling: int = 1, origin: tuple[float, float] = (0, 0)
+    like: layers.Image,
+    ndim: int,
+    *,
+    upsampling: int = 1,
+    origin: tuple[float, ...] = (0, 0),
+    axes: str | None = None,
 ) -> dict[str, Any]:
     """Return the arguments that lay a new layer of `ndim` axes over the pixels of `like`.
 
@@ -215,8 +156,10 @@ def placement(
         Axes of the new layer.
     upsampling : int
         Pixels of the new layer per pixel of `like`, along Y and X.
-    origin : (float, float)
-        Pixel (y, x) of `like` at which the new layer begins.
+    origin : tuple of float
+        Pixel (y, x) or (z, y, x) of `like` at which the new layer begins.
+    axes : str, optional
+        The axes of `like`; by default what it says itself.
 
     Returns
     -------
@@ -225,7 +168,7 @@ def placement(
     """
     kept = list(range(like.ndim))
     if ndim < like.ndim:
-        axes = layer_axes(like)
+        axes = axes or layer_axes(like)
         kept = [i for i in kept if axes[i] != "C"][-ndim:]
     local = CompositeAffine(
         scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate
@@ -234,7 +177,8 @@ def placement(
         local = local.set_slice(kept)
     # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
     first = np.zeros(ndim)
-    first[-2:] = np.asarray(origin) + (1 / upsampling - 1) / 2
+    first[-len(origin) :] = origin
+    first[-2:] += (1 / upsampling - 1) / 2
     scale = np.array(local.scale, dtype=float)
     scale[-2:] /= upsampling
     return {
@@ -245,6 +189,37 @@ def placement(
         "affine": like.affine.set_slice(kept) if len(kept) < like.ndim else like.affine,
         "units": tuple(like.units[i] for i in kept),
         "axis_labels": tuple(like.axis_labels[i] for i in kept),
+    }
+
+
+def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]) -> dict[str, Any]:
+    """Return the arguments that put a new layer to the right of another, planes middle to middle.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The layer to stand beside.
+    shape : tuple of int
+        Of the new layer.
+    scale : tuple of float
+        Of the new layer, in the units of `layer`: where they differ, napari uses none.
+
+    Returns
+    -------
+    dict
+        scale, translate and units.
+    """
+    low, high = layer.extent.world
+    place = np.zeros(len(shape))
+    place[-2:] = low[-2], high[-1] + 0.02 * (high - low)[-2:].max()
+    for axis in range(-len(shape), -2):
+        if layer.ndim >= -axis:
+            middle = (low[axis] + high[axis]) / 2
+            place[axis] = middle - scale[axis] * (shape[axis] - 1) / 2
+    return {
+        "scale": scale,
+        "translate": tuple(float(start) for start in place),
+        "units": (layer.units[-1],) * len(shape),
     }
 
 
@@ -297,7 +272,7 @@ def shapes_mask(
             "draw one over empty background."
         )
     corners = np.concatenate(outlines)
-    shape = _pixels(layer).shape[-2:]
+    shape = pixels_of(layer).shape[-2:]
     first = np.clip(np.ceil(corners.min(axis=0)), 0, shape).astype(int)
     last = np.clip(np.floor(corners.max(axis=0)) + 1, 0, shape).astype(int)
     part = (slice(first[0], last[0]), slice(first[1], last[1]))
@@ -310,42 +285,6 @@ def shapes_mask(
             "draw one over empty background inside the image."
         )
     return mask, part
-
-
-def _letter(label: str) -> str:
-    label = label.strip().lower()
-    if label in _NAMES:
-        return _NAMES[label]
-    return label.upper() if label in ("t", "c", "z") else ""
-
-
-def _pixels(layer: layers.Image) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def _one_channel(pixels: Any, axes: str, channel: int | None, name: str) -> Any:
-    position = axes.index("C")
-    count = pixels.shape[position]
-    if channel is None and count > 1:
-        raise InputError(f"Layer {name!r} has {count} channels; choose one of them.")
-    channel = channel or 0
-    if not 0 <= channel < count:
-        raise InputError(
-            f"Layer {name!r} has no channel {channel}; choose one of 0 to {count - 1}."
-        )
-    return pixels[(slice(None),) * position + (channel,)]
-
-
-def _micrometres(unit: Any, name: str) -> float:
-    if str(unit) == "pixel":
-        return 1.0
-    try:
-        return float((1 * unit).to("micrometer").magnitude)
-    except Exception as error:  # pint raises a family of its own for what is not a length
-        raise InputError(
-            f"Layer {name!r} is measured in {unit} along Y or X, which is not a length; "
-            "set its units to micrometre."
-        ) from error
 
 
 def _find(

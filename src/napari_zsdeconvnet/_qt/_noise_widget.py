@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from magicgui.widgets import ComboBox
 from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ..errors import InputError
-from ..images import as_frames
+from ..images import Image
 from ..noise import BackgroundFit, NoiseModel, fit_background
-from ._choosers import ImageChooser, alive, read_layer
+from ._choosers import ImageChooser, alive
 from ._forms import Form, Panel, heading, note
-from ._layers import layer_voxel_size, placement, read_frame, shapes_mask, shown_frame
+from ._layers import layer_image, placement, shapes_mask, shown_place
 from ._noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues
 from ._notify import show_error
 from ._plots import BackgroundHistogram
+from ._readings import Reading, read_as
 from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
@@ -34,15 +36,32 @@ PAUSE = 40  # milliseconds from a movement of the mouse to the measurement that 
 
 HINT = "Draw a box where the image is empty; offset and read variance follow as you move it."
 
+ALL_PLANES, NEAR_PLANES = "all planes", "the planes around the one shown"
+REACH = 2
+"""Planes on either side of the one shown that are near."""
+
 
 @dataclass(frozen=True)
 class Region:
-    """Where to measure: a plane of a layer and the pixels of it that the shapes cover."""
+    """Where to measure: planes of a layer and the pixels of them that the shapes cover."""
 
     layer: ImageLayer
-    index: tuple[int, ...]
+    reading: Reading
+    place: tuple[int, ...]
+    """Where the sliders stand, for each axis before Y, X."""
+    planes: slice
+    """Of a volume."""
     mask: NDArray[np.bool_]
     part: tuple[slice, slice]
+
+    @property
+    def words(self) -> str:
+        """Say which planes are measured; nothing where there is only one."""
+        if self.reading.spatial == "YX":
+            return ""
+        if self.planes == slice(None):
+            return "In all planes: "
+        return f"In planes {self.planes.start} to {self.planes.stop - 1}: "
 
 
 class NoiseWidget(Panel):
@@ -77,19 +96,22 @@ class NoiseWidget(Panel):
         self._build()
         self._lay_out()
 
-        self.image.layer_box.changed.connect(self._on_moved)
-        self.image.channel_box.changed.connect(self._on_moved)
+        self.image.changed.connect(self._on_read)
+        self.planes_box.changed.connect(self._on_moved)
         self.values.typed.connect(self._on_typed)
         self._viewer.dims.events.current_step.connect(self._on_moved)
         self._state.noise_changed.connect(self._on_noise_changed)
         if self._state.noise is not None:
             self.values.take(self._state.noise, (OFFSET, GAIN, READ_VARIANCE))
         self._adopt_roi()
+        self._on_read()
         self._summarise()
 
     def _build(self) -> None:
         self.image = ImageChooser(
-            self._viewer, "The raw image, time series or dark stack to measure, in camera counts."
+            self._viewer,
+            "The raw image, time series, volume or dark stack to measure, in camera counts.",
+            owner=self,
         )
         self.form = Form()
         self.form.add_image(self.image)
@@ -100,6 +122,13 @@ class NoiseWidget(Panel):
             "polygons count; several are taken together."
         )
         self.draw_button.clicked.connect(lambda: self.draw())
+        self.planes_box = ComboBox(
+            label="Box holds for",
+            choices=[ALL_PLANES, NEAR_PLANES],
+            tooltip="In which planes of the volume the box is measured. Choose the planes around "
+            f"the one shown ({REACH} on either side) where others have something in the box.",
+        )
+        self.planes_form = Form(self.planes_box)
         self.histogram = BackgroundHistogram(self._viewer)
         self.histogram.setToolTip(
             "How often each value occurs in the box, and the Gaussian that plain camera noise "
@@ -109,18 +138,19 @@ class NoiseWidget(Panel):
 
         self.image_button = QPushButton("This image")
         self.image_button.setToolTip(
-            "Measure the gain in the frame shown, from its noise beyond the optical cutoff (to "
-            "about 25 %). Offset and read variance are measured as well where not known."
+            "Measure the gain in the frame shown, or in planes all through the volume shown, from "
+            "the noise beyond the optical cutoff (to about 25 %). Offset and read variance are "
+            "measured as well where not known."
         )
         self.series_button = QPushButton("Time series")
         self.series_button.setToolTip(
-            "Measure the gain from the differences of consecutive frames of the chosen layer "
-            "(to a few per cent from twenty frames)."
+            "Measure the gain from the differences of consecutive frames, or volumes, of the "
+            "chosen layer (to a few per cent from twenty frames)."
         )
         self.dark_button = QPushButton("Dark stack")
         self.dark_button.setToolTip(
-            "Take the chosen layer for frames recorded without light, and measure offset and "
-            "read variance in it."
+            "Take the chosen layer for frames, or planes, recorded without light, and measure "
+            "offset and read variance in it."
         )
         self.image_button.clicked.connect(lambda: self.calibrate_from_image())
         self.series_button.clicked.connect(lambda: self.calibrate_from_series())
@@ -137,6 +167,7 @@ class NoiseWidget(Panel):
             self.form,
             heading("Empty background"),
             self.draw_button,
+            self.planes_form,
             self.histogram,
             self.verdict,
             heading("Or measure in"),
@@ -242,25 +273,36 @@ class NoiseWidget(Panel):
         # The flag belongs to the measurement that follows the event, not to one before it.
         announce, self._waiting, self._announce = self._announce, False, False
         try:
-            mask, part = shapes_mask(roi, layer)
-            index = shown_frame(layer, self._viewer, channel=self.image.channel)
+            region = self._region(roi, layer)
         except InputError as error:
             self._on_unfit(error, announce=announce)
             return
         self._fit_job = Job(
-            once(_fit, Region(layer, index, mask, part), self.values[GAIN].value),
+            once(_fit, region, self.values[GAIN].value),
             owner=self,
-            on_result=self._on_fit,
+            on_result=partial(self._on_fit, region),
             on_failure=partial(self._on_unfit, announce=announce),
             on_end=self._on_fit_end,
             title="measuring the background",
         )
         self._fit_job.start()
 
-    def _on_fit(self, fit: BackgroundFit) -> None:
+    def _region(self, roi: Shapes, layer: ImageLayer) -> Region:
+        reading = self.image.reading or read_as(layer)
+        mask, part = shapes_mask(roi, layer)
+        place = shown_place(layer, self._viewer, reading)
+        planes = slice(None)
+        if reading.spatial == "ZYX" and self.planes_box.value == NEAR_PLANES:
+            planes = slice(max(place[-1] - REACH, 0), place[-1] + REACH + 1)
+        return Region(layer, reading, place, planes, mask, part)
+
+    def _on_fit(self, region: Region, fit: BackgroundFit) -> None:
         self.histogram.show_fit(fit)
-        self.verdict.setText(fit.verdict)
-        self.verdict.setToolTip("\n\n".join(fit.warnings))
+        # Each of several reasons to take care may be the one that matters.
+        said = (
+            fit.verdict if len(fit.warnings) < 2 else "Take care:\n• " + "\n• ".join(fit.warnings)
+        )
+        self.verdict.setText(region.words + said)
         background = NoiseModel(
             offset=fit.offset,
             gain=None,
@@ -268,6 +310,7 @@ class NoiseWidget(Panel):
             offset_error=fit.offset_error,
             read_variance_error=fit.read_variance_error,
             source=f"background of {fit.pixels} pixels",
+            warnings=fit.warnings,
         )
         self.values.take(background, (OFFSET, READ_VARIANCE))
         self._share(fit.warnings, said=True)
@@ -275,7 +318,6 @@ class NoiseWidget(Panel):
     def _on_unfit(self, error: Exception, *, announce: bool) -> None:
         self.histogram.clear_fit()
         self.verdict.setText(str(error))
-        self.verdict.setToolTip("")
         if announce or not isinstance(error, InputError):
             show_error(error)
 
@@ -286,48 +328,67 @@ class NoiseWidget(Panel):
     # ------------------------------------------------------------------ the other ways
 
     def calibrate_from_image(self) -> None:
-        """Measure the gain in the frame shown, and what else is not known."""
-        layer = self.image.layer
-        if layer is None:
-            show_error(self._no_image())
+        """Measure the gain in the frame or volume shown, and what else is not known."""
+        chosen = self._chosen()
+        if chosen is None:
             return
+        layer, reading = chosen
         try:
-            index = shown_frame(layer, self._viewer, channel=self.image.channel)
-            cutoff = self._cutoff(layer)
+            place = shown_place(layer, self._viewer, reading)
         except InputError as error:
             show_error(error)
             return
-        offset = self._measured_apart(OFFSET)
+        offset, cutoff = self._measured_apart(OFFSET), self._cutoff(reading)
 
         def measure() -> NoiseModel:
-            return NoiseModel.from_image(read_frame(layer, index), offset, cutoff=cutoff)
+            shown = _shown(layer_image(layer, reading), place)
+            return NoiseModel.from_image(shown, offset, cutoff=cutoff)
 
         self._calibrate(measure, self._wanted())
 
     def calibrate_from_series(self) -> None:
         """Measure the gain in the frames of the layer, and what else is not known."""
-        layer, channel = self.image.layer, self.image.channel
-        if layer is None:
-            show_error(self._no_image())
+        chosen = self._chosen()
+        if chosen is None:
             return
+        layer, reading = chosen
         offset = self._measured_apart(OFFSET)
-
-        def measure() -> NoiseModel:
-            return NoiseModel.from_series(_frames(layer, channel), offset=offset)
-
-        self._calibrate(measure, self._wanted())
+        self._calibrate(
+            lambda: NoiseModel.from_series(layer_image(layer, reading), offset=offset),
+            self._wanted(),
+        )
 
     def calibrate_from_dark(self) -> None:
         """Measure offset and read variance in the layer, taken for frames without light."""
-        layer, channel = self.image.layer, self.image.channel
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        layer, reading = chosen
+        self._calibrate(
+            lambda: NoiseModel.from_dark(layer_image(layer, reading)), (OFFSET, READ_VARIANCE)
+        )
+
+    def _chosen(self) -> tuple[ImageLayer, Reading] | None:
+        """Return the chosen layer and how it is read, or say why there is none."""
+        layer = self.image.layer
         if layer is None:
             show_error(self._no_image())
+            return None
+        try:
+            return layer, self.image.reading or read_as(layer)
+        except InputError as error:
+            show_error(error)
+            return None
+
+    def _on_read(self) -> None:
+        """Ask and offer what suits the chosen layer."""
+        if not alive(self):
             return
-
-        def measure() -> NoiseModel:
-            return NoiseModel.from_dark(_frames(layer, channel))
-
-        self._calibrate(measure, (OFFSET, READ_VARIANCE))
+        axes = self.image.reading.axes if self.image.reading else "YX"
+        self.planes_form.setVisible("Z" in axes)
+        self.image_button.setText("This volume" if "Z" in axes else "This image")
+        self.series_button.setEnabled("T" in axes)
+        self._on_moved()
 
     @property
     def busy(self) -> bool:
@@ -359,6 +420,8 @@ class NoiseWidget(Panel):
     def _set_busy(self, busy: bool) -> None:
         for button in (self.image_button, self.series_button, self.dark_button):
             button.setEnabled(not busy)
+        if not busy:
+            self._on_read()
 
     def _measured_apart(self, name: str) -> float | None:
         """Return a number that does not itself stem from photon transfer, if there is one."""
@@ -370,12 +433,12 @@ class NoiseWidget(Panel):
         missing = [n for n in (OFFSET, READ_VARIANCE) if self._measured_apart(n) is None]
         return (*missing, GAIN)
 
-    def _cutoff(self, layer: ImageLayer) -> float | None:
+    def _cutoff(self, reading: Reading) -> float | None:
         """Return the optical cutoff in cycles per raw pixel, where PSF and pixel tell it."""
-        psf, voxel_size = self._state.psf, layer_voxel_size(layer)
-        if psf is None or psf.voxel_size is None or voxel_size is None:
+        psf = self._state.psf
+        if psf is None or psf.voxel_size is None or reading.voxel_size is None:
             return None
-        return psf.otf_cutoff * max(voxel_size[-2:])
+        return psf.otf_cutoff * max(reading.voxel_size[-2:])
 
     # ------------------------------------------------------------------ the result
 
@@ -412,12 +475,21 @@ class NoiseWidget(Panel):
 
 
 def _fit(region: Region, gain: float | None) -> BackgroundFit:
-    frame = read_frame(region.layer, region.index)
-    mask = np.zeros(frame.shape, dtype=bool)
+    shown = _shown(layer_image(region.layer, region.reading), region.place)
+    pixels = shown.data[region.planes] if shown.data.ndim == 3 else shown.data
+    mask = np.zeros(pixels.shape[-2:], dtype=bool)
     mask[region.part] = region.mask
-    return fit_background(frame, mask, gain=gain, name=f"layer {region.layer.name!r}")
+    return fit_background(
+        pixels,
+        mask,
+        gain=gain,
+        planes=shown.data.ndim == 3,
+        name=f"layer {region.layer.name!r}",
+    )
 
 
-def _frames(layer: ImageLayer, channel: int | None) -> NDArray[Any]:
-    image = read_layer(layer, channel)
-    return as_frames(image.data, image.axes, name=f"layer {layer.name!r}")
+def _shown(image: Image, place: tuple[int, ...]) -> Image:
+    """Return the one image or volume that the sliders stand at."""
+    if "T" not in image.axes:
+        return image
+    return replace(image, data=image.data[place[image.axes.index("T")]], axes=image.axes[1:])

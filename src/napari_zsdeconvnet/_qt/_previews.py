@@ -1,4 +1,7 @@
-"""The preview of a training run, shown over the part of the image that it was made from."""
+"""The preview of a training run, shown over the part of the image that it was made from.
+
+Of a volume that part is a slab of planes.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from ..training import Preview
+    from ._readings import Reading
 
 DENOISED = "Preview denoised"
 DECONVOLVED = "Preview deconvolved"
@@ -41,7 +45,7 @@ class PreviewLayers:
 
     def __init__(self, viewer: napari.viewer.Viewer, owner: QWidget) -> None:
         self._viewer = viewer
-        self._sources: Sequence[ImageLayer] = ()
+        self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
         self._limits: dict[str, tuple[float, float]] = {}
         self._preview: Preview | None = None
         # The second layer is shown in a turn of its own, so that the window is not kept
@@ -50,7 +54,7 @@ class PreviewLayers:
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._show_deconvolved)
 
-    def begin(self, sources: Sequence[ImageLayer]) -> None:
+    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]]) -> None:
         """Prepare for a new run, on these layers in the order in which training has them."""
         self._sources = sources
         self._limits.clear()
@@ -63,16 +67,20 @@ class PreviewLayers:
 
     def _show_deconvolved(self) -> None:
         if self._preview is not None:
-            self._show(self._preview, DECONVOLVED, self._preview.deconvolved, upsampling=2)
+            preview = self._preview
+            upsampling = preview.deconvolved.shape[-1] // preview.denoised.shape[-1]
+            self._show(preview, DECONVOLVED, preview.deconvolved, upsampling=upsampling)
 
     def _show(
         self, preview: Preview, name: str, pixels: NDArray[np.float32], *, upsampling: int
     ) -> None:
+        source, reading = self._sources[preview.image]
         layer = add_or_update(
             self._viewer,
             name,
             pixels,
-            like=self._sources[preview.image],
+            like=source,
+            axes=reading.axes,
             upsampling=upsampling,
             origin=preview.origin,
             reset_contrast=False,

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, FileEdit
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, SpinBox
 from napari.layers import Image as ImageLayer
 
 from ..errors import InputError
@@ -19,6 +20,7 @@ from ..psf import PSF
 from ._choosers import image_layers
 from ._forms import Form, number
 from ._layers import layer_image
+from ._readings import VOLUME, Reading, read_as, usual_reading
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from ._state import Optics
 
 Maker = Callable[[], PSF]
-Grid = tuple[float, float]
+Grid = tuple[float, ...]
+"""Of the output, (y, x) or for a volume (z, y, x), in micrometres."""
 
 NANOMETRES = 1000.0
 """In a micrometre."""
@@ -43,21 +46,27 @@ class Page(Protocol):
     form: Form
 
     def maker(self, grid: Grid | None) -> Maker:
-        """Return what makes the PSF; `grid` is the output's pixel (y, x) in micrometres."""
+        """Return what makes the PSF; `grid` is the output's, where it is known."""
 
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now."""
 
 
 class SimulatePage:
-    """The PSF of an ideal widefield microscope."""
+    """The PSF of an ideal microscope."""
 
     title = "Simulate"
     action = "Simulate the PSF"
-    tooltip = "Compute the PSF of an ideal widefield microscope from its optics."
+    tooltip = "Compute the PSF of an ideal microscope from its optics."
 
     def __init__(self, optics: Optics) -> None:
         self._optics = optics
+        self.modality = ComboBox(
+            label="Microscope",
+            choices=["widefield", "confocal", "light-sheet"],
+            tooltip="How it lights and looks: all of the sample (widefield), a point that is "
+            "scanned (confocal) or one plane from the side (light-sheet, volumes only).",
+        )
         self.na = number(
             "NA",
             optics.na,
@@ -78,6 +87,36 @@ class SimulatePage:
             tooltip="Wavelength of the light that the camera sees, in nanometres: of the "
             "emission, not of the excitation.",
         )
+        self.excitation = number(
+            "Excitation",
+            optics.excitation * NANOMETRES,
+            unit="nm",
+            minimum=200,
+            maximum=2000,
+            step=5,
+            decimals=0,
+            tooltip="Wavelength of the laser that is scanned, in nanometres.",
+        )
+        self.pinhole = number(
+            "Pinhole",
+            optics.pinhole,
+            unit="AU",
+            maximum=20,
+            step=0.1,
+            absent="a point",
+            tooltip="Diameter of the pinhole in Airy units (1.22 wavelength / NA each); 1 is "
+            "usual. A point makes the PSF the product of excitation and emission.",
+        )
+        self.sheet_thickness = number(
+            "Sheet",
+            optics.sheet_thickness,
+            unit="µm",
+            minimum=0.05,
+            maximum=100,
+            step=0.1,
+            tooltip="Thickness of the light sheet along z in micrometres: full width at half of "
+            "its maximum.",
+        )
         self.refractive_index = number(
             "Refractive index",
             optics.refractive_index,
@@ -89,21 +128,70 @@ class SimulatePage:
             tooltip="Of the immersion medium: air 1, water 1.33, oil 1.515; above the NA. It "
             "shapes the PSF only along z.",
         )
-        self.form = Form(self.na, self.wavelength, self.refractive_index)
+        self.planes = SpinBox(
+            label="Planes",
+            max=999,
+            tooltip="Planes of the PSF, an odd number; 0 takes as many as hold its light.",
+        )
+        self.planes.native.setSpecialValueText("as needed")
+        self.form = Form(
+            self.modality,
+            self.na,
+            self.wavelength,
+            self.excitation,
+            self.pinhole,
+            self.sheet_thickness,
+            self.refractive_index,
+            self.planes,
+        )
+        self._deep = False
+        self.modality.changed.connect(self._ask_what_applies)
+        self._ask_what_applies()
+
+    def ask_for(self, spatial: str) -> None:
+        """Ask what a PSF for images ("YX") or volumes ("ZYX") needs."""
+        self._deep = spatial == "ZYX"
+        self._ask_what_applies()
+
+    def _ask_what_applies(self) -> None:
+        confocal = self.modality.value == "confocal"
+        self.excitation.visible = self.pinhole.visible = confocal
+        self.sheet_thickness.visible = self.modality.value == "light-sheet"
+        self.planes.visible = self._deep
 
     def maker(self, grid: Grid | None) -> Maker:
         """Return what computes the PSF on the output grid."""
         if grid is None:
             raise InputError(
-                "The raw pixel size is not known, and the PSF is computed on half of it; "
+                "The raw pixel size or the step between planes is not known, and the PSF is "
+                "computed on their grid; type them in."
+                if self._deep
+                else "The raw pixel size is not known, and the PSF is computed on half of it; "
                 "type it in nanometres."
             )
         optics = self._optics
         optics.na = float(self.na.value)
         optics.wavelength = float(self.wavelength.value) / NANOMETRES
         optics.refractive_index = float(self.refractive_index.value)
-        na, wavelength, index = optics.na, optics.wavelength, optics.refractive_index
-        return lambda: PSF.simulate(na, wavelength, grid, refractive_index=index)
+        optics.excitation = float(self.excitation.value) / NANOMETRES
+        optics.pinhole = float(self.pinhole.value)
+        optics.sheet_thickness = float(self.sheet_thickness.value)
+        settings: dict[str, Any] = {
+            "na": optics.na,
+            "wavelength": optics.wavelength,
+            "pixel_size": grid[-2:],
+            "modality": self.modality.value,
+            "refractive_index": optics.refractive_index,
+        }
+        if self.modality.value == "confocal":
+            settings["excitation_wavelength"] = optics.excitation
+            settings["pinhole"] = optics.pinhole or None
+        if self.modality.value == "light-sheet":
+            settings["sheet_thickness"] = optics.sheet_thickness
+        if len(grid) == 3:
+            settings["axial_step"] = grid[0]
+            settings["planes"] = int(self.planes.value) or None
+        return lambda: PSF.simulate(**settings)
 
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now: none are asked for here."""
@@ -125,22 +213,30 @@ class FilePage:
             tooltip="TIFF, MRC (also a radially averaged OTF) or .npy.",
         )
         self.voxel_size = _pixel("Its pixel", "as the file says")
+        self.step = _step("as the file says")
         self.in_focus = _plane_box()
-        self.form = Form(self.path, self.voxel_size, self.in_focus)
+        self.form = Form(self.path, self.voxel_size, self.step, self.in_focus)
 
     def maker(self, grid: Grid | None = None) -> Maker:
         """Return what reads the file."""
         path = self.path.value
         if not isinstance(path, Path) or str(path) in ("", "."):
             raise InputError("No file is chosen; choose a TIFF, MRC or .npy file with a PSF.")
-        voxel_size, in_focus = _micrometres(self.voxel_size), bool(self.in_focus.value)
+        pixel, step = _micrometres(self.voxel_size), _micrometres(self.step)
+        in_focus = bool(self.in_focus.value)
+        if step is not None and pixel is None:
+            raise InputError(
+                "The PSF's plane step is typed and its pixel is not; type both, or neither where "
+                "the file says them."
+            )
 
         def read() -> PSF:
             plane: Literal["focus"] | None = "focus" if in_focus else None
-            if voxel_size is None:
+            if pixel is None:
                 return PSF.read(path, plane=plane)
-            # The box says the lateral pixel, which must not be taken for the step along z.
-            return PSF.read(path, voxel_size=(voxel_size, voxel_size), plane=plane)
+            # The lateral pixel must not be taken for the step along z.
+            lateral = (pixel, pixel)
+            return PSF.read(path, lateral if step is None else (step, *lateral), plane=plane)
 
         return read
 
@@ -172,8 +268,10 @@ class LayerPage:
             raise InputError("There is no layer to take; open an image of a single point.")
 
         def take() -> PSF:
-            image = layer_image(layer, unlabelled="ZT")
-            psf = PSF.from_array(image.data, image.voxel_size, source=f"layer {layer.name!r}")
+            image = layer_image(layer, _deep_reading(layer))
+            psf = PSF.from_array(
+                np.asarray(image.data), image.voxel_size, source=f"layer {layer.name!r}"
+            )
             return psf.plane() if in_focus else psf
 
         return take
@@ -205,6 +303,7 @@ class BeadsPage:
             choices=lambda _: image_layers(viewer),
         )
         self.voxel_size = _pixel("Its pixel", "as the layer says")
+        self.step = _step("as the layer says")
         self.diameter = number(
             "Diameter",
             0,
@@ -215,7 +314,7 @@ class BeadsPage:
             absent="not corrected for",
             tooltip="Of the beads, in nanometres; given, their own width is taken out.",
         )
-        self.form = Form(self.layer, self.voxel_size, self.diameter)
+        self.form = Form(self.layer, self.voxel_size, self.step, self.diameter)
 
     def maker(self, grid: Grid | None) -> Maker:
         """Return what averages the beads."""
@@ -223,10 +322,21 @@ class BeadsPage:
         if layer is None:
             raise InputError("There is no bead image; open one.")
         diameter, pixel = _micrometres(self.diameter), _micrometres(self.voxel_size)
+        step = _micrometres(self.step)
+        reading = _deep_reading(layer)
 
         def average() -> PSF:
-            image = layer_image(layer, unlabelled="ZT")
-            voxel_size = image.voxel_size if pixel is None else (pixel, pixel)
+            image = layer_image(layer, reading)
+            voxel_size = image.voxel_size
+            if pixel is not None:
+                voxel_size = (pixel, pixel)
+                if reading.spatial == "ZYX":
+                    if step is None:
+                        raise InputError(
+                            "The beads are a volume and its plane step is not typed; type it in "
+                            "nanometres, too."
+                        )
+                    voxel_size = (step, *voxel_size)
             return PSF.from_beads(image, voxel_size, diameter=diameter)
 
         return average
@@ -242,6 +352,24 @@ def _plane_box() -> CheckBox:
         value=False,
         tooltip="Training on 2D images needs a 2D PSF. The plane in focus leaves out the haze of "
         "other depths, so it is taken only when you say so.",
+    )
+
+
+def _deep_reading(layer: ImageLayer) -> Reading:
+    """Read three axes that tell nothing as a volume: a PSF is no time series."""
+    return read_as(layer, usual_reading(layer, otherwise=VOLUME))
+
+
+def _step(absent: str) -> Any:
+    return number(
+        "Its plane step",
+        0,
+        unit="nm",
+        maximum=100_000,
+        step=10,
+        decimals=2,
+        absent=absent,
+        tooltip="Step between the planes of the PSF's own volume, in nanometres.",
     )
 
 

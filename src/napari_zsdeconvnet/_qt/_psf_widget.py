@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QW
 from ..errors import InputError
 from ._choosers import ImageChooser, alive
 from ._forms import Form, Panel, note, number
-from ._layers import METADATA_KEY, layer_voxel_size
+from ._layers import METADATA_KEY, beside
 from ._notify import show_error, show_info
 from ._plots import PSFProfile
 from ._psf_pages import (
@@ -25,6 +25,8 @@ from ._psf_pages import (
     Page,
     SimulatePage,
 )
+from ._psf_picture import PSFPicture
+from ._readings import layer_voxel_size
 from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
@@ -34,14 +36,14 @@ if TYPE_CHECKING:
     from ..psf import PSF
 
 LAYER_NAME = "PSF"
-UPSAMPLING = 2
 
 
 class PSFWidget(Panel):
     """Finds the PSF of the microscope that took an image of the viewer.
 
-    It is put on the grid of the output, half the raw pixel, shown as a layer and as a profile,
-    and goes to the viewer's shared state, where the training finds it.
+    It is put on the grid of the output (of images half the raw pixel), shown as a layer, as a
+    profile and as two views where it goes through focus, and goes to the viewer's shared state,
+    where the training finds it.
 
     Parameters
     ----------
@@ -60,7 +62,8 @@ class PSFWidget(Panel):
         self._build()
         self._lay_out()
 
-        self.image.layer_box.changed.connect(self._on_image_changed)
+        self.image.changed.connect(self._on_image_changed)
+        self._state.upsample_changed.connect(self._on_pixel_changed)
         self.pixel_box.changed.connect(self._on_pixel_changed)
         self.tabs.currentChanged.connect(self._on_page_changed)
         self.make_button.clicked.connect(lambda: self.make())
@@ -72,7 +75,9 @@ class PSFWidget(Panel):
 
     def _build(self) -> None:
         self.image = ImageChooser(
-            self._viewer, "The raw image that the PSF is for; its scale says the raw pixel."
+            self._viewer,
+            "The raw image or volume that the PSF is for; its scale says the raw pixel.",
+            owner=self,
         )
         self.pixel_box = number(
             "Raw pixel",
@@ -109,6 +114,7 @@ class PSFWidget(Panel):
             self.tabs.setTabToolTip(self.tabs.addTab(holder, page.title), page.tooltip)
 
         self.make_button = QPushButton()
+        self.picture = PSFPicture()
         self.profile = PSFProfile(self._viewer)
         self.profile.setToolTip(
             "Lines through the centre of the PSF; the dashed line is where its width is read."
@@ -123,6 +129,7 @@ class PSFWidget(Panel):
             self.grid_note,
             self.tabs,
             self.make_button,
+            self.picture,
             self.profile,
             self.description,
             self.save_button,
@@ -173,20 +180,29 @@ class PSFWidget(Panel):
         self._state.psf = psf
         self._show_layer(psf)
 
+    @property
+    def _upsampling(self) -> int:
+        return self._state.upsampling(self.image.spatial)
+
     def _grid(self) -> Grid | None:
-        """Return the output's pixel (y, x) in micrometres, or None where it is not known."""
+        """Return the output's ([z,] y, x) in micrometres, or None where it is not known."""
         if self.pixel_box.value <= 0:
             return None
         pixel = float(self.pixel_box.value) / NANOMETRES
-        known = self._layer_pixel()
+        known, times = self._layer_pixel(), self._upsampling
+        lateral = (pixel / times, pixel / times)
         if known is not None and math.isclose(known[1], pixel, abs_tol=0.01 / NANOMETRES):
-            return known[0] / UPSAMPLING, known[1] / UPSAMPLING
-        return pixel / UPSAMPLING, pixel / UPSAMPLING
+            lateral = (known[0] / times, known[1] / times)
+        if self.image.spatial == "YX":
+            return lateral
+        step = self.image.axial_step
+        return None if step is None else (step, *lateral)
 
-    def _layer_pixel(self) -> Grid | None:
+    def _layer_pixel(self) -> tuple[float, float] | None:
+        """Return what the layer says of the raw pixel (y, x), also where its step is not known."""
         layer = self.image.layer
         try:
-            voxel_size = None if layer is None else layer_voxel_size(layer)
+            voxel_size = None if layer is None else layer_voxel_size(layer, "YX")
         except InputError:  # said in full by the widgets that use the pixels
             return None
         return None if voxel_size is None else (voxel_size[-2], voxel_size[-1])
@@ -194,6 +210,9 @@ class PSFWidget(Panel):
     # ------------------------------------------------------------------ what the window shows
 
     def _on_image_changed(self) -> None:
+        if not alive(self):
+            return
+        self.simulate_page.ask_for(self.image.spatial)
         pixel = self._layer_pixel()
         if pixel is not None:
             self.pixel_box.value = pixel[1] * NANOMETRES
@@ -202,20 +221,29 @@ class PSFWidget(Panel):
         self._on_pixel_changed()
 
     def _on_pixel_changed(self) -> None:
-        grid = self._grid()
-        if grid is None:
-            self.grid_note.setText(
-                "The raw pixel is not known: type it in, or give the layer a scale."
-            )
+        if not alive(self):
             return
-        self._state.optics.pixel_size = grid[1] * UPSAMPLING
-        lines = [f"The PSF's grid is that of the output, half the raw pixel: {_nm(grid)}."]
-        known = self._layer_pixel()
+        if self.pixel_box.value > 0:
+            self._state.optics.pixel_size = float(self.pixel_box.value) / NANOMETRES
+        self.grid_note.setText(self._grid_words())
+        self._say_of(self._state.psf)
+
+    def _grid_words(self) -> str:
+        grid = self._grid()
+        if grid is None and self.pixel_box.value > 0:
+            return "The step between planes is not known: type it in (Plane step)."
+        if grid is None:
+            return "The raw pixel is not known: type it in, or give the layer a scale."
+        share = "half the raw pixel" if self._upsampling == 2 else "the raw pixel"
+        if len(grid) == 3:
+            share += " and the step between planes"
+        lines = [f"The PSF's grid is that of the output, {share}: {_nm(grid)}."]
+        known, pixel = self._layer_pixel(), grid[-1] * self._upsampling
         if known is None and self.image.layer is not None:
             lines.append("The layer itself says no pixel size.")
-        elif known is not None and not math.isclose(known[1], grid[1] * UPSAMPLING, rel_tol=0.01):
+        elif known is not None and not math.isclose(known[1], pixel, rel_tol=0.01):
             lines.append(f"Take care: the layer's scale says {_nm(known)} for the raw pixel.")
-        self.grid_note.setText(" ".join(lines))
+        return " ".join(lines)
 
     def _on_page_changed(self) -> None:
         self.make_button.setText(self.page.action)
@@ -226,31 +254,42 @@ class PSFWidget(Panel):
         if not alive(self):
             return
         self.save_button.setEnabled(psf is not None)
+        self.picture.show_psf(psf)
+        self._say_of(psf)
         if psf is None:
             self.profile.clear_profiles()
-            self.description.setText("No PSF yet.")
             return
         self.profile.show_profiles(
             {letter: psf.profile(axis) for axis, letter in enumerate(psf.axes)},
             reach=_reach(psf),
             unit="µm" if psf.voxel_size else "pixels",
         )
-        self.description.setText("\n".join([*_facts(psf), *self._cautions(psf)]))
+
+    def _say_of(self, psf: PSF | None) -> None:
+        self.description.setText(
+            "\n".join([*_facts(psf), *self._cautions(psf)]) if psf else "No PSF yet."
+        )
 
     def _cautions(self, psf: PSF) -> list[str]:
         grid = self._grid()
         lines = list(psf.warnings)
-        if psf.array.ndim == 3:
+        wanted = len(self.image.spatial)
+        if psf.array.ndim > wanted:
             lines.append(
                 "This PSF is a volume: training on 2D images needs one plane of it; tick 'take "
                 "the plane in focus of a volume'."
             )
+        if psf.array.ndim < wanted:
+            lines.append(
+                "This PSF is a single plane: training on volumes needs one through focus; simulate "
+                "it for the volume or measure a stack of beads."
+            )
         if psf.voxel_size is not None and grid is not None:
-            own = psf.voxel_size[-2:]
-            if not np.allclose(own, grid, rtol=0.01):
+            axes = min(len(psf.voxel_size), len(grid))
+            if not np.allclose(psf.voxel_size[-axes:], grid[-axes:], rtol=0.01):
                 lines.append(
-                    f"The grid of this PSF is {_nm(own)} and the output's {_nm(grid)}: make it "
-                    "again for this image."
+                    f"The grid of this PSF is {_nm(psf.voxel_size[-axes:])} and the output's "
+                    f"{_nm(grid[-axes:])}: make it again for this image."
                 )
         return [f"Take care: {line}" for line in lines]
 
@@ -299,19 +338,15 @@ class PSFWidget(Panel):
             return {"scale": psf.steps, "translate": (0.0,) * ndim, "units": (units,) * ndim}
         unit = abs(float(layer.scale[-1]))
         if psf.voxel_size is None:
-            scale = (unit / UPSAMPLING,) * ndim
+            # Along z as the layer's own planes, where it has any.
+            step = abs(float(layer.scale[-3])) if layer.ndim > 2 else unit
+            scale = (step, unit / self._upsampling, unit / self._upsampling)[-ndim:]
         elif grid is None:
             scale = psf.voxel_size
         else:
-            raw_pixel = (self._layer_pixel() or (0.0, UPSAMPLING * grid[1]))[1]
+            raw_pixel = (self._layer_pixel() or (0.0, self._upsampling * grid[-1]))[1]
             scale = tuple(step * unit / raw_pixel for step in psf.voxel_size)
-        low, high = layer.extent.world[:, -2:]
-        right = (float(low[0]), float(high[1] + 0.02 * (high - low).max()))
-        return {
-            "scale": scale,
-            "translate": (0.0,) * (ndim - 2) + right,
-            "units": (layer.units[-1],) * ndim,
-        }
+        return beside(layer, psf.array.shape, scale)
 
     # ------------------------------------------------------------------ keeping it
 
@@ -341,7 +376,9 @@ def _on_grid(maker: Maker, grid: Grid | None) -> PSF:
     psf = maker()
     if grid is None or psf.voxel_size is None:
         return psf
-    return psf.resampled((*psf.voxel_size[:-2], *grid))
+    # Where one has planes and the other has none, across the field alone.
+    axes = min(len(grid), len(psf.voxel_size))
+    return psf.resampled((*psf.voxel_size[:-axes], *grid[-axes:]))
 
 
 def _reach(psf: PSF) -> float:

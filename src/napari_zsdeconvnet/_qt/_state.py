@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image as ImageLayer
 
     from ..model import Model
     from ..noise import NoiseModel
@@ -30,12 +31,37 @@ class Optics:
         Refractive index of the immersion medium.
     pixel_size : float or None
         Raw lateral pixel size in micrometres; None until a layer or the user says it.
+    excitation : float
+        Wavelength of a confocal's laser in micrometres.
+    pinhole : float
+        Its pinhole in Airy units.
+    sheet_thickness : float
+        Full width at half maximum of a light sheet in micrometres.
     """
 
     na: float = 1.4
     wavelength: float = 0.525
     refractive_index: float = 1.515
     pixel_size: float | None = None
+    excitation: float = 0.488
+    pinhole: float = 1.0
+    sheet_thickness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user has said of a layer that the layer does not say, or says wrongly.
+
+    Attributes
+    ----------
+    kind : str or None
+        How to read it, in the words of `_readings.READINGS`.
+    axial_step : float or None
+        Micrometres between planes.
+    """
+
+    kind: str | None = None
+    axial_step: float | None = None
 
 
 class ViewerState:
@@ -48,9 +74,18 @@ class ViewerState:
     noise_changed = Signal(object)
     psf_changed = Signal(object)
     model_changed = Signal(object)
+    said_changed = Signal(object)
+    """Carries the layer of which something was said."""
+    upsample_changed = Signal()
 
     def __init__(self) -> None:
         self.optics = Optics()
+        self.doubts: WeakKeyDictionary[ImageLayer, dict[str, str]] = WeakKeyDictionary()
+        """What speaks against a reading of a layer, by its axes; "" where nothing does."""
+        self._said: WeakKeyDictionary[ImageLayer, Said] = WeakKeyDictionary()
+        # Along Z nothing is gained by twice the pixels, and a volume of them takes four times
+        # as long.
+        self._upsample = {"YX": True, "ZYX": False}
         self._noise: NoiseModel | None = None
         self._psf: PSF | None = None
         self._model: Model | None = None
@@ -59,6 +94,27 @@ class ViewerState:
     def of(cls, viewer: napari.viewer.Viewer) -> ViewerState:
         """Return the state of `viewer`, made at the first call."""
         return _states.setdefault(unwrapped(viewer), cls())
+
+    def said(self, layer: ImageLayer) -> Said:
+        """Return what the user has said of the layer."""
+        return self._said.get(layer, Said())
+
+    def say(self, layer: ImageLayer, **words: Any) -> None:
+        """Remember what the user says of the layer; the words are those of `Said`."""
+        said = replace(self.said(layer), **words)
+        if said != self.said(layer):
+            self._said[layer] = said
+            self.said_changed.emit(layer)
+
+    def upsampling(self, spatial: str) -> int:
+        """Return how many output pixels are wanted per raw pixel, for "YX" or "ZYX"."""
+        return 2 if self._upsample[spatial] else 1
+
+    def set_upsample(self, spatial: str, wanted: bool) -> None:
+        """Ask for twice the pixels in Y and X, or not, for "YX" or "ZYX"."""
+        if self._upsample[spatial] != wanted:
+            self._upsample[spatial] = wanted
+            self.upsample_changed.emit()
 
     @property
     def noise(self) -> NoiseModel | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Select, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, Select, SpinBox
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from ..presets import PRESETS
+from ..errors import InputError
+from ..presets import presets_for
 from ._choosers import (
     MODEL_FILES,
     DeviceChooser,
@@ -25,13 +26,14 @@ from ._choosers import (
     alive,
     image_layers,
     in_words,
-    read_layer,
 )
 from ._curves import TERMS, LossCurves
 from ._forms import Form, Panel, advance, note
 from ._known import Known
+from ._layers import layer_image, shown_place
 from ._notify import show_error, show_info, show_warning
 from ._previews import PreviewLayers
+from ._readings import Reading, in_window_words
 from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
@@ -73,6 +75,8 @@ class TrainWidget(Panel):
         self._run: TrainingRun | None = None
         self._previews = PreviewLayers(self._viewer, owner=self)
         self._last: Progress | None = None
+        self._trained: list[tuple[ImageLayer, Reading]] = []
+        self._spatial = ""
 
         self._build_settings()
         self._build_actions()
@@ -83,24 +87,36 @@ class TrainWidget(Panel):
         self._state.noise_changed.connect(self._on_state_changed)
         self._state.psf_changed.connect(self._on_state_changed)
         self.image.layer_box.changed.connect(self._on_layer_changed)
+        self.image.changed.connect(self._on_read)
         self.preset_box.changed.connect(self._on_preset_changed)
-        self._on_preset_changed()
-        self._update_buttons()
+        self.upsample_box.changed.connect(self._on_upsample)
+        self._state.upsample_changed.connect(self._show_upsample)
+        self._viewer.dims.events.current_step.connect(self._on_plane_moved)
+        self._on_read()
 
     # ------------------------------------------------------------------ construction
 
     def _build_settings(self) -> None:
         self.image = ImageChooser(
-            self._viewer, "The raw image or time series to train on, in camera counts."
+            self._viewer,
+            "The raw image, volume or series of either to train on, in camera counts.",
+            owner=self,
         )
         self.preset_box = ComboBox(
             label="Preset",
             tooltip="Which network and settings to train.",
-            choices=list(PRESETS),
+            choices=list(presets_for("YX")),
+        )
+        self.upsample_box = CheckBox(
+            text="twice the pixels in Y and X",
+            tooltip="Put the deconvolved image on a grid of half the raw pixel, which detail "
+            "beyond the raw grid needs: usual for images. Of a volume it takes about four times "
+            "the time and memory, and pays where the raw pixel is coarse for the optics. Planes "
+            "stay as they are.",
         )
         self.steps_box = SpinBox(
             label="Steps",
-            tooltip="How many training steps; each uses a few small patches of the image.",
+            tooltip="How many training steps; each uses a few small parts of the image.",
             min=1,
             max=1_000_000,
         )
@@ -130,6 +146,7 @@ class TrainWidget(Panel):
         self.form = Form()
         self.form.add_image(self.image)
         self.form.add(self.preset_box)
+        self.form.add(self.upsample_box)
         self.settings = Form(
             self.steps_box, self.device.box, self.interval_box, self.seed_box, self.more_box
         )
@@ -195,14 +212,13 @@ class TrainWidget(Panel):
         """Train a new model with what is chosen."""
         if self._refuse():
             return
-        self._begin(
-            self._new_run(
-                psf=self._state.psf,
-                noise=self._state.noise,
-                preset=self.preset_box.value,
-                steps=int(self.steps_box.value),
-                seed=int(self.seed_box.value),
-            )
+        self._begin_new(
+            psf=self._state.psf,
+            noise=self._state.noise,
+            preset=self.preset_box.value,
+            steps=int(self.steps_box.value),
+            seed=int(self.seed_box.value),
+            upsample=bool(self.upsample_box.value),
         )
 
     def stop(self) -> None:
@@ -224,7 +240,7 @@ class TrainWidget(Panel):
             return
         if path is not None:
             # The file brings the PSF, the noise, the preset, the seed and the number of steps.
-            self._begin(self._new_run(resume=path))
+            self._begin_new(resume=path)
         elif self._run is None:
             show_error("there is no stopped training to resume; choose a saved model.")
         else:
@@ -249,23 +265,32 @@ class TrainWidget(Panel):
 
     # ------------------------------------------------------------------ the run
 
+    def _begin_new(self, **settings: Any) -> None:
+        try:
+            work = self._new_run(**settings)
+        except InputError as error:
+            show_error(error)
+            return
+        self._begin(work)
+
     def _new_run(self, **settings: Any) -> Generator[Started | Progress, None, Model]:
         """Collect the choices now; the returned generator makes the run in the worker."""
-        channel = self.image.channel
-        layers = self._chosen_layers()
+        chosen = self._trained = self.image.readings(self._chosen_layers())
         settings["device"] = self.device.device
         settings["preview_every"] = int(self.interval_box.value)
 
         def work() -> Generator[Started | Progress, None, Model]:
             from ..training import train
 
-            run = train([read_layer(layer, channel) for layer in layers], **settings)
+            run = train([layer_image(layer, reading) for layer, reading in chosen], **settings)
             return (yield from _iterate(run))
 
         return work()
 
     def _chosen_layers(self) -> list[ImageLayer]:
         first = self.image.layer
+        if first is None:
+            return []
         return [first, *(layer for layer in self.more_box.value if layer is not first)]
 
     def _begin(
@@ -274,7 +299,7 @@ class TrainWidget(Panel):
         if not continued:
             self._run = self._last = None
             self.curves.clear()
-            self._previews.begin(self._chosen_layers())
+            self._previews.begin(self._trained)
         self._job = Job(
             work,
             owner=self,
@@ -310,13 +335,22 @@ class TrainWidget(Panel):
     def _on_started(self, started: Started) -> None:
         if started.run is not self._run:
             for warning in started.run.warnings:
-                show_warning(warning)
+                show_warning(in_window_words(warning))
             for entry in started.history:
                 self.curves.append(
                     int(entry["step"]), {term: entry[term] for term in TERMS if term in entry}
                 )
         self._run = started.run
+        self._on_plane_moved()
         self._update_buttons()
+
+    def _on_plane_moved(self, _: Any = None) -> None:
+        """Let the next preview show the planes that the user looks at."""
+        if not alive(self) or self._run is None or not self.running or not self._trained:
+            return
+        layer, reading = self._trained[0]
+        if reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
+            self._run.focus(shown_place(layer, self._viewer, reading)[-1])
 
     def _show_progress(self, progress: Progress) -> None:
         self.curves.redraw()
@@ -327,7 +361,8 @@ class TrainWidget(Panel):
             f"step {progress.step} of {progress.steps}",
         )
         if self.stop_button.isEnabled():
-            self._say(f"{in_words(progress.seconds_left)} left on {progress.device}")
+            doing = "" if "deconvolution" in progress.losses else "Learning to denoise first; "
+            self._say(f"{doing}{in_words(progress.seconds_left)} left on {progress.device}")
 
     def _on_result(self, model: Model) -> None:
         self._state.model = model
@@ -340,8 +375,10 @@ class TrainWidget(Panel):
             )
 
     def _on_failure(self, error: Exception) -> None:
-        show_error(str(error) if self._is_about_the_loss(error) else error)
-        self._say(f"Stopped: {error}")
+        words = in_window_words(str(error))
+        told = isinstance(error, InputError) or self._is_about_the_loss(error)
+        show_error(words if told else error)
+        self._say(f"Stopped: {words}")
         if self._run is not None and self._last is not None:
             # What was learned up to the failure is worth keeping.
             self._state.model = self._run.model
@@ -368,8 +405,25 @@ class TrainWidget(Panel):
         self.more_box.reset_choices()
         self._update_buttons()
 
+    def _on_read(self) -> None:
+        """Offer what suits images, or volumes."""
+        if not alive(self):
+            return
+        if self.image.spatial != self._spatial:
+            self._spatial = self.image.spatial
+            self._on_preset_changed()
+            self._show_upsample()
+        self._update_buttons()
+
+    def _on_upsample(self) -> None:
+        self._state.set_upsample(self._spatial, bool(self.upsample_box.value))
+
+    def _show_upsample(self) -> None:
+        if alive(self):
+            self.upsample_box.value = self._state.upsampling(self._spatial) == 2
+
     def _on_preset_changed(self) -> None:
-        preset = PRESETS[self.preset_box.value]
+        preset = presets_for(self._spatial)[self.preset_box.value]
         self.preset_label.setText(preset.description)
         self.steps_box.value = preset.steps
 
@@ -412,7 +466,7 @@ class TrainWidget(Panel):
             return "the noise is not known; calibrate it first (Noise calibration)."
         if self._state.psf is None:
             return "there is no PSF; load or simulate one first (PSF)."
-        return ""
+        return self.image.missing
 
     def _update_buttons(self) -> None:
         running, missing = self.running, self._missing()
