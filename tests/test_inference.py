@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from napari_zsdeconvnet import inference
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.inference import Averaging, Result, TileProgress, exhaust, infer
-from napari_zsdeconvnet.networks import TwoStageNetwork, build_network
+from napari_zsdeconvnet.modes import build_network
+from napari_zsdeconvnet.networks import TwoStageNetwork
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.presets import PRESETS
 from napari_zsdeconvnet.psf import PSF
@@ -201,7 +202,7 @@ class TestMemory:
 
     def test_the_tile_follows_the_free_memory(self, monkeypatch: pytest.MonkeyPatch):
         widths: list[int] = []
-        monkeypatch.setattr(inference, "fitting_tile", lambda device, bytes_per_pixel: 120)
+        monkeypatch.setattr(inference, "fitting_tile", lambda *given: (120, 120))
         run(Identity(lambda image: widths.append(image.shape[-1])), frames(1, 200, 200))
         assert max(widths) == 120
 

@@ -17,7 +17,7 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.inference import TileProgress
 from napari_zsdeconvnet.model import FORMAT, Model
-from napari_zsdeconvnet.networks import build_network
+from napari_zsdeconvnet.modes import build_network
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.presets import PRESETS
 from napari_zsdeconvnet.psf import PSF
@@ -152,8 +152,10 @@ class TestFile:
     @pytest.mark.parametrize(
         ("header", "words"),
         [
-            ({"upsampling": 1}, "1x up-sampling"),
-            ({"axes": "ZYX"}, "axes ZYX"),
+            ({"upsampling": 1}, "does not fit together"),
+            ({"upsampling": 3}, "3x up-sampling"),
+            ({"axes": "ZYX"}, "its PSF has 2 axes"),
+            ({"axes": "TYX"}, "axes TYX"),
             ({"settings": {"network": "transformer"}}, "'transformer' is unknown"),
             ({"scale": 0.0}, "scale is 0.0"),
             ({"scale": float("nan")}, "scale is nan"),

@@ -5,19 +5,16 @@ import torch
 from torch import nn
 
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.networks import (
-    NETWORKS,
-    PublishedNetwork,
-    TwoStageNetwork,
-    build_network,
-    softened_relu,
-)
+from napari_zsdeconvnet.modes import build_network
+from napari_zsdeconvnet.networks import PublishedNetwork, TwoStageNetwork, softened_relu
 from napari_zsdeconvnet.presets import PRESETS
 from napari_zsdeconvnet.psf import PSF
 
 SPOT = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=0.0313, size=31)
 
-every_network = pytest.mark.parametrize("name", list(NETWORKS))
+IMAGES = ["published", "unrolled"]
+
+every_network = pytest.mark.parametrize("name", IMAGES)
 
 
 def seeded(name: str, seed: int = 0) -> TwoStageNetwork:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
+from watched import Watched
 
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.pairs import (
@@ -42,8 +43,18 @@ def patches(
     seed: int = 0,
     multiple: int = 1,
 ) -> RecorruptedPatches:
-    frames = [torch.from_numpy(image.reshape(-1, *image.shape[-2:])) for image in images]
-    return RecorruptedPatches(frames, noise, scale, preset, CPU, seed, multiple)
+    frames = [image if image.ndim > 2 else image[None] for image in images]
+    return RecorruptedPatches(
+        frames,
+        noise,
+        scale,
+        preset,
+        patch=(preset.patch, preset.patch),
+        batch=preset.batch,
+        device=CPU,
+        seed=seed,
+        multiples=(multiple, multiple),
+    )
 
 
 def exactly(preset: Preset = SMALL, **changes: object) -> Preset:
@@ -253,7 +264,7 @@ class TestPlaces:
         first = np.stack([np.full((70, 50), level, np.float32) for level in (200, 210, 220)])
         second = np.full((40, 90), 230.0, np.float32)
         source = patches(first, second, noise=quiet(), preset=exactly(batch=200))
-        assert source.patch == 32
+        assert source.patch == (32, 32)
         signal, _noise = taken_apart(source)
         levels, counts = np.unique(np.rint(signal[:, 0, 0]), return_counts=True)
         assert levels.tolist() == [200, 210, 220, 230]
@@ -264,14 +275,12 @@ class TestPlaces:
     def test_a_patch_shrinks_to_the_smallest_image_and_stays_divisible(self):
         image = np.full((50, 300), 200.0, np.float32)
         preset = replace(SMALL, patch=96)
-        assert patches(image, preset=preset).patch == 50
+        assert patches(image, preset=preset).patch == (50, 50)
         assert patches(image, preset=preset, multiple=16).draw().input.shape == (8, 1, 48, 48)
 
-    def test_16_bit_images_are_not_converted_as_a_whole(self):
-        image = np.full((3, 64, 64), 150, np.uint16)
-        frames = torch.from_numpy(image)
-        source = RecorruptedPatches([frames], NOISE, 50.0, exactly(), CPU, 0)
-        assert source.images[0].data_ptr() == frames.data_ptr()
+    def test_only_the_patches_are_read(self):
+        series = Watched(np.full((30, 64, 64), 150, np.uint16), most=64 * 64)
+        source = patches(series, preset=exactly(), scale=50.0)
         np.testing.assert_allclose(taken_apart(source)[0], 1.0, atol=1e-6)
 
     def test_a_cell_is_drawn_as_often_as_its_signal_says(self):
@@ -280,7 +289,7 @@ class TestPlaces:
         source = patches(image.astype(np.float32))
         counts = np.zeros((4, 4))
         for _ in range(4000):
-            _index, _time, row, column = source._place()
+            _index, _frame, (row, column) = source._place()
             counts[row // CELL, column // CELL] += 1
         signal = image[::CELL, ::CELL] - 100
         expected = SIGNAL_SHARE * signal / signal.sum() + (1 - SIGNAL_SHARE) / 16

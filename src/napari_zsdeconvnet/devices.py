@@ -93,7 +93,9 @@ def move_network(network: Network, device: torch.device) -> Network:
     """
     network.to(device)
     if device.type != "mps":
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        volumes = any(weight.ndim == 5 for weight in network.parameters())
+        layout = torch.channels_last_3d if volumes else torch.channels_last
+        network.to(memory_format=layout)  # type: ignore[call-overload]
     return network
 
 

@@ -101,8 +101,29 @@ class Blur(nn.Module):
 
 
 def bin_down(image: Tensor, factor: int) -> Tensor:
-    """Average ``factor`` x ``factor`` pixels, so that a flat image keeps its counts."""
-    return image if factor == 1 else F.avg_pool2d(image, factor)
+    """Average ``factor`` x ``factor`` pixels, so that a flat image keeps its counts.
+
+    Of a volume (N, 1, Z, Y, X) only the lateral axes are binned.
+    """
+    if factor == 1:
+        return image
+    if image.ndim == 4:
+        return F.avg_pool2d(image, factor)
+    return F.avg_pool3d(image, (1, factor, factor))
+
+
+def enlarge(image: Tensor, factor: int, mode: str = "nearest") -> Tensor:
+    """Bring an image or, laterally, a volume (N, C, [Z,] Y, X) to a grid ``factor`` times finer.
+
+    ``mode`` is "nearest" or "linear".
+    """
+    if factor == 1:
+        return image
+    if image.ndim == 4:
+        kind = "bilinear" if mode == "linear" else mode
+        return F.interpolate(image, scale_factor=float(factor), mode=kind)
+    kind = "trilinear" if mode == "linear" else mode
+    return F.interpolate(image, scale_factor=(1.0, float(factor), float(factor)), mode=kind)
 
 
 def _both_sides(widths: list[int]) -> list[int]:

@@ -1,9 +1,10 @@
-"""Running a network over frames of any size, tile by tile."""
+"""Running a network over frames and volumes of any size, tile by tile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .damping import Damping
 from .devices import is_out_of_memory, move_network
 from .errors import InputError
-from .forward import bin_down
+from .forward import bin_down, enlarge
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
-from .pairs import MEAN_RADIUS, local_mean, noise_variance, recorrupt
-from .tiling import Tile, as_tensor, fitting_tile, tiles, window
+from .pairs import local_mean, mean_reach, noise_variance, recorrupt
+from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window
 
 FLUX_SIGMA = 16.0
 """Raw pixels; coarser structure than this is taken from the image itself."""
@@ -35,9 +37,9 @@ class Result:
     """
 
     denoised: NDArray[np.float32]
-    """On the grid of the image, shape ([T,] Y, X)."""
+    """On the grid of the image, shape ([T,] [Z,] Y, X)."""
     deconvolved: NDArray[np.float32]
-    """On a grid twice as fine, shape ([T,] 2Y, 2X)."""
+    """On the output grid, Y and X ``upsampling`` times as long, planes as they are."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,16 @@ def infer(
     scale: float,
     device: torch.device,
     *,
-    tile: int | None = None,
+    tile: int | tuple[int, ...] | None = None,
     averaging: Averaging | None = None,
+    damping: Damping | None = None,
+    into: Result | None = None,
 ) -> Generator[TileProgress, None, Result]:
-    """Denoise and deconvolve frames (T, Y, X) given in counts.
+    """Denoise and deconvolve frames (T, [Z,] Y, X) given in counts.
 
     Tiles overlap by the network's receptive field, so that the result does not depend on
-    them. Where memory runs out, smaller tiles are tried and said.
+    them. Where memory runs out, smaller tiles are tried and said. Only the window of a tile
+    is read at a time.
 
     Yields
     ------
@@ -84,7 +89,7 @@ def infer(
     Returns
     -------
     Result
-        Both with the axes (T, Y, X).
+        ``into``, or arrays in memory, with the axes of the frames.
 
     Raises
     ------
@@ -92,26 +97,68 @@ def infer(
         If memory runs out even with the smallest tiles.
     """
     move_network(network, device).eval()
-    least = 2 * _overlap(network) + 4 * network.multiple
-    size = max(tile or fitting_tile(device, network.bytes_per_pixel), least)
+    shape = tuple(frames.shape[1:])
+    overlap, multiples = _overlap(network), network.multiples
+    size = _tile_size(tile, len(shape)) or fitting_tile(
+        device,
+        network.bytes_per_pixel,
+        shape,
+        overlap,
+        multiples,
+        network.border or overlap,
+    )
+    size = tuple(map(max, size, smallest_tile(overlap, multiples)))
+    result = into or empty_result(network, tuple(frames.shape))
     message = ""
     while True:
         try:
-            return (
-                yield from _infer_tiles(
-                    network, frames, noise, scale, device, size, averaging, message
-                )
+            yield from _infer_tiles(
+                network, frames, noise, scale, device, size, averaging, damping, result, message
             )
+            return result
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if size <= least:
+            smaller = smaller_tile(size, overlap, multiples)
+            if smaller is None:
                 raise InputError(
-                    f"Memory ran out with the smallest tiles ({least} pixels): close other "
+                    f"Memory ran out with the smallest tiles ({_in_words(size)}): close other "
                     "programs or choose another device."
                 ) from error
-        size = max(size // 2, least)
-        message = f"Memory ran out: trying again with tiles of {size} pixels."
+        size = smaller
+        message = f"Memory ran out: trying again with tiles of {_in_words(size)}."
+
+
+def empty_result(network: TwoStageNetwork, shape: tuple[int, ...]) -> Result:
+    """Make room in memory for the result of frames of this shape, (T, [Z,] Y, X)."""
+    return Result(np.empty(shape, np.float32), np.empty(output_shape(network, shape), np.float32))
+
+
+def output_shape(network: TwoStageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the deconvolved image of an image of any axes that end in Y, X."""
+    *others, height, width = shape
+    return (*others, network.upsampling * height, network.upsampling * width)
+
+
+def _tile_size(tile: int | tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
+    """Spell out a tile's size: one number is its width, and a volume's tile has all planes."""
+    if tile is None:
+        return None
+    given = (tile,) if isinstance(tile, int) else tuple(tile)
+    if len(given) == 1:
+        given = (*((10**6,) if dimensions == 3 else ()), *given, *given)
+    if len(given) != dimensions:
+        raise InputError(
+            f"tile is {tile}: give one number, or one for each of the {dimensions} axes."
+        )
+    return given
+
+
+def _in_words(size: tuple[int, ...]) -> str:
+    *depth, height, width = size
+    if not depth:
+        return f"{max(height, width)} pixels"
+    return f"{depth[0]} x {height} x {width} voxels"
 
 
 def exhaust(
@@ -135,39 +182,41 @@ def _infer_tiles(
     noise: NoiseModel,
     scale: float,
     device: torch.device,
-    size: int,
+    size: tuple[int, ...],
     averaging: Averaging | None,
+    damping: Damping | None,
+    result: Result,
     message: str,
-) -> Generator[TileProgress, None, Result]:
-    length, height, width = frames.shape
+) -> Generator[TileProgress, None, None]:
+    length, *shape = frames.shape
     factor = network.upsampling
-    denoised = np.empty((length, height, width), np.float32)
-    deconvolved = np.empty((length, factor * height, factor * width), np.float32)
-    cover = list(tiles((height, width), size, _overlap(network), network.multiple))
+    cover = list(tiles(shape, size, _overlap(network), network.multiples, network.border))
     generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
+    rims = mean_reach(len(shape))
     for index in range(length):
-        frame = as_tensor(frames[index])
+        source: NDArray[Any] = frames
+        place_in_time = index
+        if damping is not None:
+            source, place_in_time = damping.apply(frames[index])[None], 0
         for done, place in enumerate(cover, index * len(cover) + 1):
-            rim = MEAN_RADIUS
             cut = window(
-                frame,
-                place.window_top - rim,
-                place.window_left - rim,
-                place.window_height + 2 * rim,
-                place.window_width + 2 * rim,
+                source,
+                place_in_time,
+                [start - rim for start, rim in zip(place.window_start, rims, strict=True)],
+                [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)],
             )
             image = (cut.to(device)[None, None] - noise.offset) / scale
             fine, sharp = _run(network, image, noise, scale, averaging, generator)
-            _paste(denoised[index], fine * scale, place, 1)
-            _paste(deconvolved[index], sharp * scale, place, factor)
+            _paste(result.denoised, index, fine * scale, place, 1)
+            _paste(result.deconvolved, index, sharp * scale, place, factor)
             yield TileProgress(done, length * len(cover), message)
             message = ""
-    return Result(denoised, deconvolved)
 
 
-def _overlap(network: TwoStageNetwork) -> int:
-    """Raw pixels around a result pixel that have a say in it."""
-    return network.receptive_field + FLUX_REACH
+def _overlap(network: TwoStageNetwork) -> tuple[int, ...]:
+    """Raw pixels around a result pixel that have a say in it, along each axis."""
+    flux = FLUX_REACH if network.axial_field is None else 0
+    return tuple(reach + flux for reach in network.reach)
 
 
 @torch.inference_mode()
@@ -180,21 +229,28 @@ def _run(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Apply the network to a normalised window that still has the rim H needs."""
-    rim = MEAN_RADIUS
-    inner = image[..., rim:-rim, rim:-rim]
+    without_rim: tuple[Any, ...] = (
+        ...,
+        *(slice(rim, -rim) for rim in mean_reach(image.ndim - 2)),
+    )
+    inner = image[without_rim]
     if averaging is None or averaging.repeats == 0:
-        fine, sharp = give_back_flux(inner, *network(inner))
-        return fine[0, 0], sharp[0, 0]
-    assert noise.gain is not None
-    variance = noise_variance(local_mean(image), noise.gain / scale, noise.read_variance / scale**2)
-    magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
-    denoised = torch.zeros(())
-    deconvolved = torch.zeros(())
-    for _ in range(averaging.repeats):
-        fine, sharp = network(recorrupt(inner, variance, magnitude, generator)[0])
-        denoised = denoised.to(fine) + fine / averaging.repeats
-        deconvolved = deconvolved.to(sharp) + sharp / averaging.repeats
-    fine, sharp = give_back_flux(inner, denoised, deconvolved)
+        fine, sharp = network(inner)
+    else:
+        assert noise.gain is not None
+        variance = noise_variance(
+            local_mean(image), noise.gain / scale, noise.read_variance / scale**2
+        )
+        magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
+        fine, sharp = torch.zeros(()), torch.zeros(())
+        for _ in range(averaging.repeats):
+            once, sharper = network(recorrupt(inner, variance, magnitude, generator)[0])
+            fine = fine.to(once) + once / averaging.repeats
+            sharp = sharp.to(sharper) + sharper / averaging.repeats
+    if network.axial_field is None:
+        # Out-of-focus light makes the coarse structure of a volume's image other than that of
+        # the sample: there the networks themselves keep the light.
+        fine, sharp = give_back_flux(inner, fine, sharp)
     return fine[0, 0], sharp[0, 0]
 
 
@@ -214,7 +270,7 @@ def give_back_flux(image: Tensor, denoised: Tensor, deconvolved: Tensor) -> tupl
     factor = deconvolved.shape[-1] // image.shape[-1]
     denoised = denoised + _coarse(image - denoised)
     missing = _coarse(image - bin_down(deconvolved, factor))
-    return denoised, deconvolved + F.interpolate(missing, scale_factor=factor, mode="bilinear")
+    return denoised, deconvolved + enlarge(missing, factor, "linear")
 
 
 def _coarse(image: Tensor) -> Tensor:
@@ -226,12 +282,16 @@ def _coarse(image: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(image, weights[..., None, :]), weights[..., :, None])
 
 
-def _paste(target: NDArray[np.float32], values: Tensor, place: Tile, factor: int) -> None:
+def _paste(
+    target: NDArray[np.float32], index: int, values: Tensor, place: Tile, factor: int
+) -> None:
     """Copy the inner part of a window's result to where it belongs."""
-    top = factor * (place.top - place.window_top)
-    left = factor * (place.left - place.window_left)
-    height, width = factor * place.height, factor * place.width
-    target[
-        factor * place.top : factor * place.top + height,
-        factor * place.left : factor * place.left + width,
-    ] = values[top : top + height, left : left + width].cpu().numpy()
+    factors = (1, factor, factor)[-len(place.shape) :]
+    there: list[Any] = [index]
+    here = []
+    for scale, start, length, begin in zip(
+        factors, place.start, place.shape, place.window_start, strict=True
+    ):
+        there.append(slice(scale * start, scale * (start + length)))
+        here.append(slice(scale * (start - begin), scale * (start - begin + length)))
+    target[tuple(there)] = values[tuple(here)].cpu().numpy()

@@ -1,4 +1,4 @@
-"""The training objective, equations 4 to 6, one function each.
+"""The terms of the training objectives, equations 4 to 9, one function each.
 
 Means over pixels stand for the norms of the equations, so that a loss does not depend on the
 size of a patch. All images are in normalised units, ``(counts - offset) / scale``.
@@ -6,6 +6,8 @@ size of a patch. All images are in normalised units, ``(counts - offset) / scale
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Literal
 
 from torch import Tensor
@@ -57,27 +59,55 @@ def deconvolution_loss(reblurred: Tensor, target: Tensor, norm: Norm = "squared"
     return fidelity(reblurred, target, norm)
 
 
-def hessian_penalty(image: Tensor) -> Tensor:
-    r"""Second term of equation 6, the squared Frobenius norm of the Hessian.
+def gap_amending_loss(
+    prediction: Tensor, target: Tensor, gap: Tensor, norm: Norm = "squared"
+) -> Tensor:
+    r"""Second terms of equations 8 and 9.
 
-    :math:`R = \langle f_{xx}^2 + f_{yy}^2 + 2 f_{xy}^2 \rangle`, differences in output pixels:
-    ``f_xx = f(x+1) - 2 f(x) + f(x-1)``, ``f_xy`` the difference of differences over one
-    2 x 2 block. The published 2D program takes half of this sum; its weight of 0.02 is 0.01
-    here.
+    :math:`\lVert p - S_{even}(z) - (S_{odd}(f_{\theta'}(z)) - S_{even}(f_{\theta'}(z))) \rVert`
+    with :math:`p` either :math:`f_{\theta'}(S_{odd}(z))` or
+    :math:`(f_\theta(S_{odd}(z)) * PSF)_\downarrow`: neighbouring planes show different parts of
+    the sample, and what they differ by is not to be explained away as noise.
+
+    Parameters
+    ----------
+    prediction, target : Tensor
+        As in the first terms, (N, 1, Z, Y, X).
+    gap : Tensor
+        Difference of the denoised planes that input and target stand for, same shape, without
+        gradient.
+    norm : {"squared", "absolute"}
+        See `fidelity`.
+    """
+    return fidelity(prediction - gap, target, norm)
+
+
+def hessian_penalty(image: Tensor, steps: Sequence[float] | None = None) -> Tensor:
+    r"""Last term of equations 6 and 9, the squared Frobenius norm of the Hessian.
+
+    :math:`R = \sum_i \langle f_{ii}^2 \rangle + 2 \sum_{i<j} \langle f_{ij}^2 \rangle` over the
+    spatial axes, differences in units of the lateral output pixel: ``f_xx = f(x+1) - 2 f(x) +
+    f(x-1)``, ``f_xy`` the difference of differences over one 2 x 2 block. Along an axis whose
+    voxels are ``a`` times as long each difference is divided by ``a``, so that a structure is
+    penalised alike whichever way it lies. The published 2D program takes half of this sum and
+    the 3D one all of it, without regard to the steps; the former's weight of 0.02 is 0.01 here.
 
     Parameters
     ----------
     image : Tensor
-        Deconvolved image, shape (N, 1, Y, X).
+        Deconvolved image, shape (N, 1, [Z,] Y, X).
+    steps : sequence of float, optional
+        Voxel size of the output grid in any unit, one number per spatial axis; None takes
+        all axes alike.
     """
     image = image.float()
-    along_y = image.diff(dim=-2)
-    along_x = image.diff(dim=-1)
-    return (
-        along_y.diff(dim=-2).square().mean()
-        + along_x.diff(dim=-1).square().mean()
-        + 2 * along_y.diff(dim=-1).square().mean()
-    )
+    axes = range(2, image.ndim)
+    lengths = [1.0] * len(axes) if steps is None else [step / steps[-1] for step in steps]
+    penalty = image.new_zeros(())
+    for one, other in combinations_with_replacement(axes, 2):
+        curvature = image.diff(dim=one).diff(dim=other) / (lengths[one - 2] * lengths[other - 2])
+        penalty = penalty + (1 if one == other else 2) * curvature.square().mean()
+    return penalty
 
 
 def combined_loss(
@@ -88,7 +118,7 @@ def combined_loss(
     denoising_weight: float = 0.5,
     hessian_weight: float = 0.02,
 ) -> Tensor:
-    r"""Equation 4: :math:`L = \mu L_{den} + (1 - \mu) (L_{dec} + \lambda R)`.
+    r"""Equations 4 and 7: :math:`L = \mu L_{den} + (1 - \mu) (L_{dec} + \lambda R)`.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -20,12 +20,14 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .damping import Damping
 from .devices import resolve_device
 from .errors import InputError
 from .files import written_whole
 from .images import Image, as_frames, check_finite
-from .inference import Averaging, Result, TileProgress, exhaust, infer
-from .networks import TwoStageNetwork, build_network
+from .inference import Averaging, Result, TileProgress, exhaust, infer, output_shape
+from .modes import build_network
+from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .psf import PSF
 
@@ -58,10 +60,10 @@ class Model:
     noise: NoiseModel
     scale: float
     """Counts above the offset that are 1 to the network, the same for every image and frame."""
-    axes: str
+    axes: Literal["YX", "ZYX"]
     """Axes of the images that the network takes."""
     voxel_size: tuple[float, ...] | None
-    """Raw pixel (Y, X) in micrometres; None where it was not given."""
+    """Raw pixel ([Z,] Y, X) in micrometres; None where it was not given."""
     seed: int
     data_hash: str
     """SHA-256 of the training images."""
@@ -86,18 +88,36 @@ class Model:
         pixel = (
             "pixel size not recorded"
             if self.voxel_size is None
-            else f"raw pixels of {nanometres(self.voxel_size)}"
+            else f"raw {self._elements()} of {nanometres(self.voxel_size)}"
         )
         return "\n".join(
             (
-                f"{self.preset} model, axes {self.axes}, output grid {self.upsampling}x finer, "
-                f"{pixel}",
+                f"{self.preset} model, axes {self.axes}, {self._grid()}, {pixel}",
                 f"trained for {self.steps_trained} steps, seed {self.seed}, "
                 f"data {self.data_hash[:12]}",
                 f"PSF: {self.psf.describe()}",
                 f"Noise: {self.noise.describe()}",
             )
         )
+
+    def _grid(self) -> str:
+        if self.upsampling == 1:
+            return "output on the raw grid"
+        lateral = " in Y and X" if self.axes == "ZYX" else ""
+        return f"output grid {self.upsampling}x finer{lateral}"
+
+    def _elements(self) -> str:
+        return "voxels" if self.axes == "ZYX" else "pixels"
+
+    def output_shapes(self, shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of both results of an image of this shape, for room to be made.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the image, any axes that end in Y, X.
+        """
+        return tuple(shape), output_shape(self.network, tuple(shape))
 
     def predict(
         self,
@@ -106,9 +126,11 @@ class Model:
         axes: str | None = None,
         voxel_size: tuple[float, ...] | None = None,
         device: str | torch.device = "auto",
-        tile: int | None = None,
+        tile: int | tuple[int, ...] | None = None,
         repeats: int = 0,
         seed: int = 0,
+        damping: Damping | None = None,
+        into: Result | None = None,
         progress: Callable[[TileProgress], None] | None = None,
     ) -> Result:
         """Denoise and deconvolve an image.
@@ -116,23 +138,31 @@ class Model:
         Parameters
         ----------
         image : array_like or Image
-            Counts, shape (Y, X) or (T, Y, X), any size and number of frames.
+            Counts, shape ([T,] Y, X) for a model of images and ([T,] Z, Y, X) for one of
+            volumes, of any size. What is read by slicing it, such as a memory map, is read
+            one tile at a time.
         axes : str, optional
-            Letters for the axes of an array; by default ``"YX"`` or ``"TYX"``.
+            Letters for the axes of an array; by default as many of ``"TYX"`` or ``"TZYX"``
+            as it has, from the right.
         voxel_size : tuple of float, optional
-            Pixel size (Y, X) in micrometres, checked against the model's; by default that of
-            an `Image`.
+            Voxel size ([Z,] Y, X) in micrometres, checked against the model's; by default
+            that of an `Image`.
         device : str
             See `devices.resolve_device`.
-        tile : int, optional
-            Width in raw pixels of the windows computed at a time, overlap included; by
-            default as large as the free memory allows. What is too small to hold the
-            overlap is raised to the least that works.
+        tile : int or tuple of int, optional
+            Size in raw pixels of the windows computed at a time, overlap included: their
+            width, or one number for each axis. By default as large as the free memory
+            allows; what is too small to hold the overlap is raised to the least that works.
         repeats : int
             Average over this many re-corruptions of the image (equation 2) instead of taking
             it as it is; time grows accordingly.
         seed : int
             Seed of those re-corruptions.
+        damping : Damping, optional
+            Takes stripes out of each plane first; by default none.
+        into : Result, optional
+            Where to put the results, such as files mapped into memory, of `output_shapes`;
+            by default new arrays.
         progress : callable, optional
             Called after every tile; what it raises ends the inference.
 
@@ -155,6 +185,8 @@ class Model:
             tile=tile,
             repeats=repeats,
             seed=seed,
+            damping=damping,
+            into=into,
         )
         return exhaust(tiles, progress)
 
@@ -165,21 +197,28 @@ class Model:
         axes: str | None = None,
         voxel_size: tuple[float, ...] | None = None,
         device: str | torch.device = "auto",
-        tile: int | None = None,
+        tile: int | tuple[int, ...] | None = None,
         repeats: int = 0,
         seed: int = 0,
+        damping: Damping | None = None,
+        into: Result | None = None,
     ) -> Generator[TileProgress, None, Result]:
         """Predict tile by tile: yields `TileProgress`, returns the `Result`.
 
         The parameters are those of `predict`; close the generator to cancel.
         """
-        frames = as_frames(image, axes)
+        frames = as_frames(image, axes, spatial=self.axes)
         name = image.name if isinstance(image, Image) else "image"
         check_finite(frames, name=name)
         if voxel_size is None and isinstance(image, Image):
             voxel_size = image.voxel_size
-        self._check_pixel_size(voxel_size, name)
+        self._check_voxel_size(voxel_size, name)
         alphas = self.settings.get("magnitude", (1.0, 1.0))
+        given = image.data if isinstance(image, Image) else image
+        alone = len(given.shape if hasattr(given, "shape") else np.shape(given)) < frames.ndim
+        room = None
+        if into is not None:
+            room = self._room(into, tuple(frames.shape[1:] if alone else frames.shape), alone)
         result = yield from infer(
             self.network,
             frames,
@@ -188,18 +227,35 @@ class Model:
             resolve_device(device),
             tile=tile,
             averaging=Averaging(repeats, sum(alphas) / 2, seed),
+            damping=damping,
+            into=room,
         )
-        ndim = image.data.ndim if isinstance(image, Image) else np.ndim(image)
-        return Result(result.denoised[0], result.deconvolved[0]) if ndim == 2 else result
+        if into is not None:
+            return into
+        return Result(result.denoised[0], result.deconvolved[0]) if alone else result
 
-    def _check_pixel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
+    def _room(self, into: Result, shape: tuple[int, ...], alone: bool) -> Result:
+        """Check the caller's room for the results, and give it the axis of time if it has none."""
+        for name, wanted in zip(
+            ("denoised", "deconvolved"), self.output_shapes(shape), strict=True
+        ):
+            have = tuple(getattr(into, name).shape)
+            if have != wanted:
+                raise InputError(
+                    f"into.{name} has the shape {have} and the result is {wanted}: make room with "
+                    "model.output_shapes(image.shape)."
+                )
+        return Result(_Alone(into.denoised), _Alone(into.deconvolved)) if alone else into  # type: ignore[arg-type]
+
+    def _check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
         if voxel_size is None or self.voxel_size is None:
             return
-        lateral = lateral_size(voxel_size)
-        if not same_pixel_size(lateral, self.voxel_size):
+        voxel = voxel_of(voxel_size, self.axes)
+        if not same_pixel_size(voxel, self.voxel_size):
+            elements = self._elements()
             raise InputError(
-                f"{name} has pixels of {nanometres(lateral)} and the model was trained on "
-                f"{nanometres(self.voxel_size)}: train a model for this pixel size."
+                f"{name} has {elements} of {nanometres(voxel)} and the model was trained on "
+                f"{nanometres(self.voxel_size)}: train a model for this {elements[:-1]} size."
             )
 
     # ------------------------------------------------------------------ the file
@@ -228,6 +284,16 @@ class Model:
             fit together.
         """
         return load_with_training(path)[0]
+
+
+class _Alone:
+    """Room for a single frame, written to as if it were the first of a series."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+
+    def __setitem__(self, index: tuple[Any, ...], values: Any) -> None:
+        self._frame[index[1:]] = values
 
 
 def save_with_training(
@@ -320,17 +386,18 @@ def _assemble(
 ) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
     if header["format"] > FORMAT:
         raise _NewerFormat(header["format"])
-    if header["axes"] != "YX":
-        raise InputError(f"it is a model for axes {header['axes']} and this version knows YX")
+    if header["axes"] not in ("YX", "ZYX"):
+        raise InputError(
+            f"it is a model for axes {header['axes']} and this version knows YX and ZYX"
+        )
     if not (math.isfinite(header["scale"]) and header["scale"] > 0):
         raise InputError(f"its intensity scale is {header['scale']}")
     psf = PSF.from_metadata(tensors[_PSF].numpy(), header["psf"])
-    network = build_network(header["settings"]["network"], psf)
-    if network.upsampling != header["upsampling"]:
-        raise InputError(
-            f"the file says {header['upsampling']}x up-sampling and its network does "
-            f"{network.upsampling}x"
-        )
+    if psf.array.ndim != len(header["axes"]):
+        raise InputError(f"its PSF has {psf.array.ndim} axes and its images {header['axes']}")
+    if header["upsampling"] not in (1, 2):
+        raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
+    network = build_network(header["settings"]["network"], psf, header["upsampling"])
     network.load_state_dict(below(_NETWORK, tensors), strict=True)
     if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
         raise InputError("its weights are not finite")
@@ -366,24 +433,35 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def lateral_size(voxel_size: float | Sequence[float]) -> tuple[float, float]:
-    """Take the pixel (Y, X) out of a voxel size, or say why it is none.
+def voxel_of(
+    voxel_size: float | Sequence[float], spatial: Literal["YX", "ZYX"] = "YX"
+) -> tuple[float, ...]:
+    """Spell out a voxel size for these axes, or say what it lacks.
 
     Parameters
     ----------
     voxel_size : float or sequence of float
-        Micrometres: one value for both axes, or one for each, ([Z,] Y, X).
+        Micrometres: one number for each axis, ([Z,] Y, X); for images one number for both,
+        and three are taken as those of a stack of which they are planes.
+    spatial : {"YX", "ZYX"}
+        Axes of the images.
     """
     try:
         given = [float(size) for size in np.atleast_1d(np.asarray(voxel_size, dtype=float))]
     except (TypeError, ValueError):
         given = []
-    lateral = (given * 2 if len(given) == 1 else given)[-2:]
-    if len(lateral) != 2 or not all(math.isfinite(size) and size > 0 for size in lateral):
+    wanted = f"{len(spatial)} positive lengths ({', '.join(spatial)})"
+    if not given or not all(math.isfinite(size) and size > 0 for size in given):
+        raise InputError(f"voxel_size is {voxel_size}: give {wanted} in micrometres.")
+    if spatial == "YX":
+        given = (given * 2 if len(given) == 1 else given)[-2:]
+    elif len(given) < 3:
         raise InputError(
-            f"voxel_size is {voxel_size}: give two positive lengths (Y, X) in micrometres."
+            f"voxel_size is {voxel_size}, without the axial step: give {wanted} in micrometres."
         )
-    return lateral[0], lateral[1]
+    if len(given) != len(spatial):
+        raise InputError(f"voxel_size is {voxel_size}: give {wanted} in micrometres.")
+    return tuple(given)
 
 
 def same_pixel_size(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:

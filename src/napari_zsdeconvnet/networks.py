@@ -1,15 +1,13 @@
-"""Two-stage networks: a denoiser, then a deconvolver on a grid twice as fine.
+"""Two-stage networks for images: a denoiser, then a deconvolver on a finer grid.
 
-Every network here maps a normalised image (N, 1, Y, X) to the pair (denoised (N, 1, Y, X),
-deconvolved (N, 1, 2Y, 2X)). ``multiple`` is what Y and X must be divisible by;
-``receptive_field`` is how far, in raw pixels, an input pixel can reach an output, and so the
-overlap that makes tiled inference equal to untiled.
+Every network maps a normalised image (N, 1, [Z,] Y, X) to the pair (denoised on the same grid,
+deconvolved on one ``upsampling`` times finer in Y and X). Those for volumes stand in
+`volume_networks`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
@@ -19,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import InputError
-from .forward import Blur, bin_down
+from .forward import Blur, bin_down, enlarge
 from .psf import PSF
 
 
@@ -28,14 +25,39 @@ class TwoStageNetwork(nn.Module):
     """What training and inference ask of a network."""
 
     multiple: int
+    """What Y and X must be divisible by."""
     receptive_field: int
+    """Raw pixels across the field that an input pixel can reach an output, and so the overlap
+    that makes tiled inference equal to untiled."""
+    axial_field: int | None = None
+    """The same along Z, for networks of volumes alone."""
+    border: tuple[int, ...] | None = None
+    """Raw pixels along each axis by which a frame is continued at its edges, where that is less
+    than `reach`."""
     upsampling: int = 2
+    """Output pixels side by side in a raw pixel; planes stay as they are."""
     bytes_per_pixel: int
     """Working memory of inference for one raw pixel, measured, for choosing tiles."""
+
+    @property
+    def multiples(self) -> tuple[int, ...]:
+        """What each spatial axis must be divisible by."""
+        lateral = (self.multiple, self.multiple)
+        return lateral if self.axial_field is None else (1, *lateral)
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Receptive field along each spatial axis."""
+        lateral = (self.receptive_field, self.receptive_field)
+        return lateral if self.axial_field is None else (self.axial_field, *lateral)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
         raise NotImplementedError
+
+    def denoise(self, image: Tensor) -> Tensor:
+        """Give the denoised image alone."""
+        return self.forward(image)[0]
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
@@ -105,8 +127,9 @@ class PublishedNetwork(TwoStageNetwork):
     receptive_field = 288
     bytes_per_pixel = 6000
 
-    def __init__(self) -> None:
+    def __init__(self, upsampling: int = 2) -> None:
         super().__init__()
+        self.upsampling = upsampling
         self.denoiser = _PublishedUNet()
         self.denoised = _convolution(self.denoiser.outputs, 1)
         self.deconvolver = _PublishedUNet()
@@ -122,7 +145,7 @@ class PublishedNetwork(TwoStageNetwork):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
         denoised = softened_relu(self.denoised(self.denoiser(image)), 10.0)
-        features = F.interpolate(self.deconvolver(denoised), scale_factor=2.0)
+        features = enlarge(self.deconvolver(denoised), self.upsampling)
         return denoised, softened_relu(self.deconvolved(self.head(features)), 10.0)
 
 
@@ -166,6 +189,8 @@ class UnrolledNetwork(TwoStageNetwork):
     ----------
     psf : PSF
         2D, on the output grid.
+    upsampling : int
+        1 or 2.
     channels : tuple of int
         Channels of each U-Net, one number for each level.
     """
@@ -180,13 +205,16 @@ class UnrolledNetwork(TwoStageNetwork):
     damping = 0.1
     """Normalised intensity below which the ratio of an update fades, as read noise would."""
 
-    def __init__(self, psf: PSF, channels: tuple[int, ...] = (16, 32, 64)) -> None:
+    def __init__(
+        self, psf: PSF, upsampling: int = 2, channels: tuple[int, ...] = (16, 32, 64)
+    ) -> None:
         super().__init__()
+        self.upsampling = upsampling
         width = channels[0]
         self.denoiser = _ResidualUNet(1, channels)
         self.denoised = _convolution(width, 1)
-        self.deconvolver = _ResidualUNet(1 + width + 4, channels)
-        self.expand = _convolution(width, 2 * width)
+        self.deconvolver = _ResidualUNet(1 + width + upsampling**2, channels)
+        self.expand = _convolution(width, upsampling**2 * width // 2)
         self.deconvolved = _convolution(width // 2 + 1, 1)
         for correction in (self.denoised, self.deconvolved):
             nn.init.zeros_(correction.weight)
@@ -196,7 +224,7 @@ class UnrolledNetwork(TwoStageNetwork):
         self.blur_back = Blur(core[::-1, ::-1], direct=False)
         # Each step reaches two radii of the core on the output grid. The far half of that
         # carries less than float32 resolves and would only make tiles overlap more.
-        self.receptive_field = 56 + self.iterations * (max(core.shape) // 2) // 2
+        self.receptive_field = 56 + self.iterations * (max(core.shape) // 2) // upsampling
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
@@ -204,8 +232,9 @@ class UnrolledNetwork(TwoStageNetwork):
         smooth = F.avg_pool2d(F.pad(image, (2,) * 4, mode="reflect"), 5, stride=1)
         denoised = smooth + self.denoised(features)
         sharpened = self._sharpen(denoised.detach().float())
-        seen = torch.cat([denoised, features, F.pixel_unshuffle(sharpened, 2)], dim=1)
-        fine = F.relu(F.pixel_shuffle(self.expand(self.deconvolver(seen)), 2))
+        coarse = F.pixel_unshuffle(sharpened, self.upsampling)
+        seen = torch.cat([denoised, features, coarse], dim=1)
+        fine = F.relu(F.pixel_shuffle(self.expand(self.deconvolver(seen)), self.upsampling))
         correction = self.deconvolved(torch.cat([fine, sharpened.to(fine.dtype)], dim=1))
         return denoised, softened_relu(sharpened + correction.float(), 20.0)
 
@@ -218,12 +247,12 @@ class UnrolledNetwork(TwoStageNetwork):
         Andrews, Applied Optics 36, 1766, 1997); ``s`` is `damping`, ``p`` the `exponent`.
         """
         image = image.clamp(min=0.0)
-        estimate = F.interpolate(image, scale_factor=2.0, mode="bilinear")
+        estimate = enlarge(image, self.upsampling, "linear")
         leading = estimate
         for step in range(1, self.iterations + 1):
-            expected = bin_down(self.blur(leading), 2)
+            expected = bin_down(self.blur(leading), self.upsampling)
             ratio = (image + self.damping) / (expected + self.damping)
-            update = self.blur_back(F.interpolate(ratio, scale_factor=2.0))
+            update = self.blur_back(enlarge(ratio, self.upsampling))
             sharper = leading * update.clamp(min=0.01) ** self.exponent
             change = (sharper / (estimate + 1e-5)).clamp(0.2, 5.0)
             leading = sharper * change ** ((step - 1) / (step + 2))
@@ -242,29 +271,3 @@ def _core(psf: PSF) -> NDArray[np.float32]:
         tuple(slice(max(middle - radius, 0), middle + radius + 1) for middle in centre)
     ]
     return np.asarray(core / core.sum(), dtype=np.float32)
-
-
-NETWORKS: dict[str, Callable[[PSF], TwoStageNetwork]] = {
-    "published": lambda psf: PublishedNetwork(),
-    "unrolled": UnrolledNetwork,
-}
-
-
-def build_network(name: str, psf: PSF) -> TwoStageNetwork:
-    """Build a network by its name, with fresh weights.
-
-    Parameters
-    ----------
-    name : str
-        Key of `NETWORKS`.
-    psf : PSF
-        2D, on the output grid, for networks that hold a model of the microscope.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name.
-    """
-    if name not in NETWORKS:
-        raise InputError(f"Network {name!r} is unknown: a newer version of zsdeconvnet has it.")
-    return NETWORKS[name](psf)

@@ -1,12 +1,18 @@
-"""Where training pairs come from: re-corruption of patches, equations 2 and 3."""
+"""Where training pairs come from: re-corrupted patches (equations 2 and 3) or every second plane.
+
+Patches are cut from the recordings as they are asked for, so that a long series stays in its
+file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,19 +23,38 @@ from .tiling import window
 CELL = 16
 """Patches are drawn around cells of this many pixels a side, weighted by their signal."""
 
+CELL_DEPTH = 4
+"""Planes of a cell."""
+
 SIGNAL_SHARE = 0.7
 """Part of the patches that follow the signal; the rest fall anywhere, background included."""
 
 MEAN_RADIUS = 2
 """Half-width of the 5 x 5 averaging filter H of equation 3."""
 
+MEAN_DEPTH = 1
+"""Its half-width along Z: in a volume H averages 3 x 5 x 5 voxels."""
+
+ALIKE = 0.1
+"""Part of its light by which a PSF may differ from its mirror image and pass as symmetric."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """Input and target of one step, normalised, shape (N, 1, Y, X)."""
+    """Input and target of one step, normalised, shape (N, 1, [Z,] Y, X)."""
 
     input: Tensor
     target: Tensor
+
+
+@dataclass(frozen=True)
+class Interleaved(Pair):
+    """Every second plane as input, those between as target, and the patch they are from."""
+
+    stack: Tensor
+    """All planes, shape (N, 1, 2Z, Y, X); plane 0 belongs to the input where `odd_first`."""
+    odd_first: Tensor
+    """For each patch whether its input is planes 0, 2, ... (True) or 1, 3, ...; shape (N,)."""
 
 
 def recorrupt(
@@ -69,75 +94,138 @@ def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float)
 
 
 def local_mean(image: Tensor) -> Tensor:
-    """H of equation 3, the 5 x 5 mean; the result is 2 pixels narrower on each side."""
-    return F.avg_pool2d(image, 2 * MEAN_RADIUS + 1, stride=1)
+    """H of equation 3, the mean over 5 x 5 pixels, in a volume 3 x 5 x 5.
+
+    The result is narrower by `mean_reach` on each side.
+    """
+    pool = F.avg_pool2d if image.ndim == 4 else F.avg_pool3d
+    return pool(image, tuple(2 * reach + 1 for reach in mean_reach(image.ndim - 2)), stride=1)
 
 
-class RecorruptedPatches:
-    """An endless source of re-corrupted pairs, cut from the images as they are asked for.
+def mean_reach(dimensions: int) -> tuple[int, ...]:
+    """Half-width of `local_mean` along each spatial axis."""
+    return (MEAN_DEPTH, MEAN_RADIUS, MEAN_RADIUS)[-dimensions:]
+
+
+def cell_size(dimensions: int) -> tuple[int, ...]:
+    """Raw pixels of a cell along each spatial axis."""
+    return (CELL_DEPTH, CELL, CELL)[-dimensions:]
+
+
+def shared_symmetries(psf: NDArray[np.floating]) -> list[tuple[int, bool]]:
+    """Quarter turns and flips in the plane that leave a PSF as it is.
+
+    Only by these may pairs be turned: an image that is turned with its blur would teach the
+    network to undo another PSF.
 
     Parameters
     ----------
-    images : sequence of Tensor
-        Frames (T, Y, X) in counts, of any real type, on the training device.
+    psf : ndarray
+        ([Z,] Y, X), odd, centred, sum 1.
+
+    Returns
+    -------
+    list of (int, bool)
+        Number of quarter turns, and whether a flip along Y follows; the identity is first.
+    """
+    side = max(psf.shape[-2:])
+    margins = [(0, 0)] * (psf.ndim - 2) + [((side - size) // 2,) * 2 for size in psf.shape[-2:]]
+    square = np.pad(psf, margins)
+    kept = []
+    for turns in range(4):
+        for flip in (False, True):
+            turned = np.rot90(square, turns, axes=(-2, -1))
+            turned = np.flip(turned, -2) if flip else turned
+            if np.abs(turned - square).sum() <= ALIKE:
+                kept.append((turns, flip))
+    return kept
+
+
+class Patches:
+    """An endless source of patches, cut where there is signal.
+
+    Parameters
+    ----------
+    recordings : sequence of ndarray
+        Frames (T, Y, X) or volumes (T, Z, Y, X) in counts, of any real type, in memory or
+        not: only the patches are read.
     noise : NoiseModel
-        The camera; its gain must be known.
+        The camera.
     scale : float
         Counts above the offset that become 1.
-    preset : Preset
-        Batch, patch and the ranges of the re-corruption.
+    patch : tuple of int
+        Size of a patch; it is cut down to the smallest recording.
+    batch : int
+        Patches in a draw.
     device : torch.device
         Where pairs are made.
     seed : int
         Two sources with the same seed give the same pairs.
-    multiple : int
-        What a patch must be divisible by.
+    multiples : tuple of int
+        What each axis of a patch must be divisible by.
+    psf : ndarray, optional
+        Patches are turned and flipped only as this PSF allows.
     """
+
+    rim: tuple[int, ...]
+    """Voxels cut around a patch on each side, continued by reflection at the borders."""
 
     def __init__(
         self,
-        images: Sequence[Tensor],
+        recordings: Sequence[NDArray[Any]],
         noise: NoiseModel,
         scale: float,
-        preset: Preset,
+        *,
+        patch: tuple[int, ...],
+        batch: int,
         device: torch.device,
         seed: int,
-        multiple: int = 1,
+        multiples: tuple[int, ...],
+        psf: NDArray[np.floating] | None = None,
     ) -> None:
-        assert noise.gain is not None
-        self.images = images
+        self.recordings = recordings
         self.scale = scale
         self.offset = noise.offset
-        self.shot = noise.gain / scale
-        self.read = noise.read_variance / scale**2
-        self.preset = preset
-        self.batch = preset.batch
-        smallest = min(min(image.shape[1:]) for image in images)
-        self.patch = min(preset.patch, smallest) // multiple * multiple
+        self.batch = batch
+        shapes = [recording.shape[1:] for recording in recordings]
+        *depth, height, width = (min(lengths) for lengths in zip(*shapes, strict=True))
+        # Square, so that patches can be turned.
+        smallest = (*depth, *(min(height, width),) * 2)
+        self.patch = tuple(
+            min(wanted, length) // multiple * multiple
+            for wanted, length, multiple in zip(patch, smallest, multiples, strict=True)
+        )
+        self.rim = (0,) * len(self.patch)
         self.device = device
         self.choices = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(device).manual_seed(seed)
+        self.symmetries = (
+            [(turns, flip) for turns in range(4) for flip in (False, True)]
+            if psf is None
+            else shared_symmetries(psf)
+        )
         self._weigh_cells()
 
     def _weigh_cells(self) -> None:
         """Give every cell of every frame its probability of a patch around it.
 
-        The cells of all images stand in one row. Kept is the running sum of their
+        The cells of all recordings stand in one row. Kept is the running sum of their
         probabilities, so that a draw is a search in it, however long the series.
         """
+        cell = cell_size(len(self.patch))
         self._grids = [
-            (len(image), image.shape[1] // CELL, image.shape[2] // CELL) for image in self.images
+            (
+                recording.shape[0],
+                *(max(n // c, 1) for n, c in zip(recording.shape[1:], cell, strict=True)),
+            )
+            for recording in self.recordings
         ]
         self._ends = np.cumsum([np.prod(grid) for grid in self._grids])
         signal = np.concatenate(
             [
-                F.avg_pool2d(frame.float()[None, None] - self.offset, CELL)
-                .clamp(min=0)
-                .flatten()
-                .cpu()
-                .numpy()
-                for image in self.images
-                for frame in image
+                self._signal(recording, frame, grid[1:]).ravel()
+                for recording, grid in zip(self.recordings, self._grids, strict=True)
+                for frame in range(recording.shape[0])
             ]
         )
         total = signal.sum(dtype=np.float64)
@@ -146,52 +234,61 @@ class RecorruptedPatches:
         anywhere = np.arange(1, len(signal) + 1) / len(signal)
         self._chances = share * following + (1 - share) * anywhere
 
-    def draw(self) -> Pair:
-        """Make the next batch of pairs."""
-        cut = torch.stack([self._cut(*self._place()) for _ in range(self.batch)])
-        cut = (cut[:, None].to(self.device) - self.offset) / self.scale
-        rim = MEAN_RADIUS
-        image = cut[..., rim:-rim, rim:-rim]
-        variance = noise_variance(
-            local_mean(cut),
-            self.shot * self._between(self.preset.shot_noise),
-            self.read * self._between(self.preset.read_noise),
-        )
-        magnitude = self._between(self.preset.magnitude)
-        return Pair(*recorrupt(image, variance, magnitude, self.noise))
+    def _signal(
+        self, recording: NDArray[Any], frame: int, grid: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """Mean signal of each cell of a frame; a volume is read a layer of cells at a time."""
+        cell = cell_size(len(grid))
+        layers = []
+        for layer in range(grid[0]):
+            first = layer * cell[0]
+            part = np.asarray(recording[frame, first : first + cell[0]], np.float32)
+            for axis, (count, size) in enumerate(zip(grid[1:], cell[1:], strict=True), 1):
+                size = min(size, part.shape[axis])
+                part = part.take(range(count * size), axis).reshape(
+                    *part.shape[:axis], count, size, *part.shape[axis + 1 :]
+                )
+                part = part.mean(axis=axis + 1)
+            layers.append(part.mean(axis=0))
+        return np.maximum(np.stack(layers) - self.offset, 0.0)
 
-    def _place(self) -> tuple[int, int, int, int]:
-        """Draw a cell: the image, the frame and the cell's first row and column."""
-        drawn = float(torch.rand((), dtype=torch.float64, generator=self.choices))
-        cell = int(np.searchsorted(self._chances, drawn, side="right"))
-        cell = min(cell, len(self._chances) - 1)  # rounding may leave the sum just below 1
-        index = int(np.searchsorted(self._ends, cell, side="right"))
-        grid = self._grids[index]
-        time, row, column = np.unravel_index(cell - self._ends[index] + np.prod(grid), grid)
-        return index, int(time), CELL * int(row), CELL * int(column)
-
-    def _cut(self, index: int, time: int, row: int, column: int) -> Tensor:
-        """Cut a patch around a cell, with the rim H needs, turned and flipped at random.
+    def cut(self, count: int) -> Tensor:
+        """Cut normalised patches (N, 1, [Z,] Y, X) with their rim, turned and flipped at random.
 
         Right angles only: any other would average pixels and correlate their noise.
         """
-        frame = self.images[index][time]
-        jitter = torch.randint(CELL, (2,), generator=self.choices).tolist()
-        corner = [
-            min(max(start + shift - self.patch // 2, 0), length - self.patch)
-            for start, shift, length in zip((row, column), jitter, frame.shape, strict=True)
-        ]
-        width = self.patch + 2 * MEAN_RADIUS
-        cut = window(frame, corner[0] - MEAN_RADIUS, corner[1] - MEAN_RADIUS, width, width)
-        turns, flip = divmod(int(torch.randint(8, (), generator=self.choices)), 2)
-        cut = cut.rot90(turns)
-        return cut.flip(0) if flip else cut
+        cut = torch.stack([self._cut(*self._place()) for _ in range(count)])
+        return (cut[:, None].to(self.device) - self.offset) / self.scale
 
-    def _between(self, limits: tuple[float, float]) -> Tensor:
-        """Draw a number for each patch."""
-        drawn = torch.rand(self.batch, generator=self.choices)
-        numbers = limits[0] + (limits[1] - limits[0]) * drawn
-        return numbers[:, None, None, None].to(self.device)
+    def _place(self) -> tuple[int, int, tuple[int, ...]]:
+        """Draw a cell: the recording, the frame and the cell's first voxel."""
+        drawn = float(torch.rand((), dtype=torch.float64, generator=self.choices))
+        number = int(np.searchsorted(self._chances, drawn, side="right"))
+        number = min(number, len(self._chances) - 1)  # rounding may leave the sum just below 1
+        index = int(np.searchsorted(self._ends, number, side="right"))
+        grid = self._grids[index]
+        frame, *cell = np.unravel_index(number - self._ends[index] + np.prod(grid), grid)
+        size = cell_size(len(cell))
+        return index, int(frame), tuple(int(n) * c for n, c in zip(cell, size, strict=True))
+
+    def _cut(self, index: int, frame: int, cell: tuple[int, ...]) -> Tensor:
+        shape = self.recordings[index].shape[1:]
+        start = []
+        for first, size, length, full in zip(
+            cell, cell_size(len(cell)), self.patch, shape, strict=True
+        ):
+            jitter = int(torch.randint(size, (), generator=self.choices))
+            start.append(min(max(first + jitter - length // 2, 0), full - length))
+        cut = window(
+            self.recordings[index],
+            frame,
+            [first - rim for first, rim in zip(start, self.rim, strict=True)],
+            [length + 2 * rim for length, rim in zip(self.patch, self.rim, strict=True)],
+        )
+        chosen = int(torch.randint(len(self.symmetries), (), generator=self.choices))
+        turns, flip = self.symmetries[chosen]
+        cut = cut.rot90(turns, dims=(-2, -1))
+        return cut.flip(-2) if flip else cut
 
     def random_state(self) -> dict[str, Tensor]:
         """State of both generators, for a checkpoint."""
@@ -201,3 +298,59 @@ class RecorruptedPatches:
         """Go on exactly where `random_state` was taken."""
         self.choices.set_state(state["choices"].cpu())
         self.noise.set_state(state["noise"].cpu())
+
+
+class RecorruptedPatches(Patches):
+    """Pairs by re-corruption, of images or volumes; the camera's gain must be known."""
+
+    def __init__(
+        self,
+        recordings: Sequence[NDArray[Any]],
+        noise: NoiseModel,
+        scale: float,
+        preset: Preset,
+        **options: Any,
+    ) -> None:
+        super().__init__(recordings, noise, scale, **options)
+        assert noise.gain is not None
+        self.shot = noise.gain / scale
+        self.read = noise.read_variance / scale**2
+        self.preset = preset
+        self.rim = mean_reach(len(self.patch))
+
+    def draw(self) -> Pair:
+        """Make the next batch of pairs."""
+        cut = self.cut(self.batch)
+        inner: tuple[Any, ...] = (..., *(slice(rim, -rim) for rim in self.rim))
+        image = cut[inner]
+        variance = noise_variance(
+            local_mean(cut),
+            self.shot * self._between(self.preset.shot_noise),
+            self.read * self._between(self.preset.read_noise),
+        )
+        magnitude = self._between(self.preset.magnitude)
+        return Pair(*recorrupt(image, variance, magnitude, self.noise))
+
+    def _between(self, limits: tuple[float, float]) -> Tensor:
+        """Draw a number for each patch."""
+        drawn = torch.rand(self.batch, generator=self.choices)
+        numbers = limits[0] + (limits[1] - limits[0]) * drawn
+        return numbers.reshape(-1, 1, 1, *(1 for _ in self.patch[1:])).to(self.device)
+
+
+class InterleavedPatches(Patches):
+    """Pairs of every second plane and those between, equations 8 and 9.
+
+    Half of the time, at random, the even planes are the input. The noise of two planes is
+    independent whatever the camera, so that none of it need be known.
+    """
+
+    def draw(self) -> Interleaved:
+        """Make the next batch of pairs; patches have an even number of planes."""
+        stack = self.cut(self.batch)
+        odd_first = torch.rand(self.batch, generator=self.choices) < 0.5
+        odd, even = stack[:, :, 0::2], stack[:, :, 1::2]
+        swap = odd_first.to(stack.device)[:, None, None, None, None]
+        return Interleaved(
+            torch.where(swap, odd, even), torch.where(swap, even, odd), stack, odd_first
+        )

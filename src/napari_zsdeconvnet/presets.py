@@ -1,4 +1,8 @@
-"""The named sets of training settings: `paper`, as published, and `fast`, the default."""
+"""The named sets of training settings: `paper`, as published, and `fast`, the default.
+
+Images and volumes have a set of each name: the network, the pairs, the objective and the patch
+that make up a mode stand side by side in it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class Preset:
     description: str
     """One sentence for the user: what it is for and how long it takes."""
     network: str
-    """Key into `networks.NETWORKS`."""
+    """Key into `modes.NETWORKS`."""
     steps: int
     """Optimiser steps of a whole run."""
     batch: int
@@ -32,9 +36,15 @@ class Preset:
     """Raw pixels of the rim of a patch that gives context but takes no part in the loss."""
     learning_rate: float
     """Adam's peak learning rate."""
-    schedule: Literal["one-cycle", "halving"]
+    schedule: Literal["one-cycle", "halving", "late-halving"]
     """``one-cycle`` rises for a tenth of the run and falls as a cosine; ``halving`` halves
-    at every fifth of the run."""
+    at every fifth of the run, ``late-halving`` at its half and at three quarters."""
+    objective: Literal["recorrupted", "interleaved", "sequential"] = "recorrupted"
+    """Key into `modes.OBJECTIVES`: where pairs come from and what is asked of the network."""
+    planes: int | None = None
+    """Planes of a patch, margin included; None for images."""
+    axial_margin: int = 0
+    """Planes of the rim."""
     magnitude: tuple[float, float] = (1.0, 2.0)
     """Range of alpha in equation 2, the size of the added noise."""
     shot_noise: tuple[float, float] = (0.5, 1.5)
@@ -44,9 +54,15 @@ class Preset:
     norm: Norm = "squared"
     """Norm of both fidelity terms."""
     denoising_weight: float = 0.5
-    """mu of equation 4."""
+    """mu of equations 4 and 7."""
     hessian_weight: float = 0.02
-    """lambda of equation 6, in the convention of `losses.hessian_penalty`."""
+    """lambda of equations 6 and 9, in the convention of `losses.hessian_penalty`."""
+    gap_weight: float = 1.0
+    """gamma of equations 8 and 9, where planes are interleaved."""
+    anchor_weight: float = 0.3
+    """How strongly a correction is held to what Richardson-Lucy found, where it is asked."""
+    denoising_share: float = 0.75
+    """Part of a sequential run that trains the denoiser; the rest trains the corrector."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay of Adam's running means of the gradient and of its square."""
     gradient_limit: float | None = 1.0
@@ -55,11 +71,21 @@ class Preset:
     """Decay per step of the running average of the weights that is kept as the model; 0 keeps
     the last weights."""
 
+    def denoising_steps(self, steps: int) -> int:
+        """Give the steps out of ``steps`` after which a sequential run turns to the corrector."""
+        return max(round(self.denoising_share * steps), 1)
+
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step (1 to ``steps``)."""
+        if self.objective == "sequential":
+            # Each half has a cycle of its own.
+            first = self.denoising_steps(steps)
+            step, steps = (step, first) if step <= first else (step - first, steps - first)
         done = (step - 1) / steps
         if self.schedule == "halving":
             return self.learning_rate * 0.5 ** math.floor(5 * done)
+        if self.schedule == "late-halving":
+            return self.learning_rate * 0.5 ** ((done >= 0.5) + (done >= 0.75))
         warm_up = 0.1
         if done < warm_up:
             return self.learning_rate * (0.1 + 0.9 * done / warm_up)
@@ -103,14 +129,69 @@ PRESETS = {
 }
 
 
-def find_preset(name: str) -> Preset:
+VOLUME_PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="fast",
+            description="For daily work: knows the PSF, a few minutes on a laptop.",
+            network="sharpening",
+            objective="sequential",
+            steps=400,
+            batch=2,
+            patch=64,
+            planes=16,
+            margin=8,
+            axial_margin=2,
+            learning_rate=3e-3,
+            schedule="one-cycle",
+        ),
+        Preset(
+            name="paper",
+            description=(
+                "The published network and settings, for comparison: hours on a GPU, "
+                "days on a laptop."
+            ),
+            network="published-volume",
+            objective="interleaved",
+            steps=10_000,
+            batch=3,
+            patch=64,
+            planes=26,
+            margin=8,
+            axial_margin=2,
+            learning_rate=1e-4,
+            schedule="late-halving",
+            norm="absolute",
+            hessian_weight=0.1,
+            betas=(0.9, 0.999),
+            gradient_limit=None,
+        ),
+    )
+}
+
+
+def presets_for(axes: str) -> dict[str, Preset]:
+    """Presets by name for images ("YX") or volumes ("ZYX")."""
+    return VOLUME_PRESETS if axes == "ZYX" else PRESETS
+
+
+def find_preset(name: str, axes: str = "YX") -> Preset:
     """Look a preset up by its name.
+
+    Parameters
+    ----------
+    name : str
+        "fast" or "paper".
+    axes : str
+        "YX" or "ZYX".
 
     Raises
     ------
     InputError
         If there is none of that name.
     """
-    if name not in PRESETS:
-        raise InputError(f"Preset {name!r} does not exist: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    presets = presets_for(axes)
+    if name not in presets:
+        raise InputError(f"Preset {name!r} does not exist: choose one of {', '.join(presets)}.")
+    return presets[name]

@@ -1,31 +1,47 @@
 """What a training needs to know of the images before it begins.
 
-Recordings are `Image` values with the axes (T, Y, X) and one pixel size.
+Recordings are `Image` values with the axes (T, Y, X) or (T, Z, Y, X) and one voxel size. Their
+pixels may lie in a file; nothing here holds more than a frame or some planes of them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
 from .errors import InputError
-from .images import Image, as_frames
-from .model import lateral_size, nanometres, same_pixel_size
+from .images import Image, as_frames, spatial_axes
+from .lazy import is_lazy
+from .model import nanometres, same_pixel_size, voxel_of
 from .noise import NoiseModel
 from .pairs import CELL, local_mean
 from .psf import PSF
+from .stack_checks import (
+    channels_taken_for_planes,
+    frames_taken_for_planes,
+    planes_taken_for_frames,
+)
 
 SMALLEST_PATCH = 48
 """Raw pixels; a smaller image has too little context to learn from."""
 
+FEWEST_PLANES = 8
+"""A thinner stack shows too little along Z to learn from."""
+
 PREVIEW_WIDTH = 256
 """Raw pixels of the fixed region that previews show."""
+
+PREVIEW_FIELD = 128
+"""The same in a volume."""
+
+PREVIEW_PLANES = 16
+"""Planes of it: context for those in the middle."""
 
 
 def lay_out(
@@ -33,13 +49,23 @@ def lay_out(
     axes: str | None,
     voxel_size: tuple[float, ...] | None,
 ) -> list[Image]:
-    """Lay all that was given out as recordings (T, Y, X) with one pixel size."""
+    """Lay all that was given out as recordings of one kind, with one voxel size.
+
+    They are volumes (T, Z, Y, X) where the axes name planes, else frames (T, Y, X).
+    """
     listed = isinstance(images, list | tuple) and all(
-        isinstance(entry, Image) or np.ndim(entry) >= 2 for entry in images
+        isinstance(entry, Image) or is_lazy(entry) or np.ndim(entry) >= 2 for entry in images
     )
     entries: list[Any] = list(images) if listed else [images]  # type: ignore[arg-type]
     if not entries:
         raise InputError("images is empty: give at least one image.")
+    kinds = {spatial_axes(entry, axes) for entry in entries}
+    if len(kinds) > 1:
+        raise InputError(
+            "Some of the images are volumes and some are not: train one model for each kind, or "
+            "name the axes."
+        )
+    spatial = kinds.pop()
     recordings = []
     for number, entry in enumerate(entries, 1):
         name = f"image {number}" if len(entries) > 1 else "image"
@@ -47,14 +73,10 @@ def lay_out(
         if isinstance(entry, Image):
             name = entry.name or name
             size = entry.voxel_size if voxel_size is None else voxel_size
-        frames = as_frames(entry, axes, name=name)
-        if min(frames.shape[1:]) < SMALLEST_PATCH:
-            raise InputError(
-                f"{name} is {frames.shape[1]} x {frames.shape[2]} pixels, fewer than the smallest "
-                f"patch of {SMALLEST_PATCH}: train on a larger image of the same kind."
-            )
-        lateral = None if size is None else lateral_size(size)
-        recordings.append(Image(frames, "TYX", lateral, name))
+        frames = as_frames(entry, axes, name=name, spatial=spatial)
+        _check_size(frames.shape, name)
+        voxel = None if size is None else voxel_of(size, spatial)
+        recordings.append(Image(frames, f"T{spatial}", voxel, name))
     first = recordings[0]
     for recording in recordings[1:]:
         if not same_pixel_size(recording.voxel_size, first.voxel_size):
@@ -65,72 +87,169 @@ def lay_out(
     return recordings
 
 
+def _check_size(shape: Sequence[int], name: str) -> None:
+    if min(shape[-2:]) < SMALLEST_PATCH:
+        raise InputError(
+            f"{name} is {shape[-2]} x {shape[-1]} pixels, fewer than the smallest patch of "
+            f"{SMALLEST_PATCH}: train on a larger image of the same kind."
+        )
+    if len(shape) == 4 and shape[1] < FEWEST_PLANES:
+        raise InputError(
+            f"{name} has {shape[1]} planes, and a volume needs at least {FEWEST_PLANES}: process "
+            'its planes as single images, with axes "TYX" and a 2D PSF, or record more planes.'
+        )
+
+
+def check_kind(recordings: Sequence[Image]) -> list[str]:
+    """Say where planes seem to be frames or channels, or frames planes."""
+    volumes = "Z" in recordings[0].axes
+    checks = (
+        (frames_taken_for_planes, channels_taken_for_planes)
+        if volumes
+        else (planes_taken_for_frames,)
+    )
+    found = [check(recording) for recording in recordings for check in checks]
+    return [sentence for sentence in found if sentence]
+
+
 def _pixels(recording: Image) -> str:
     size = recording.voxel_size
     return "no pixel size" if size is None else f"pixels of {nanometres(size)}"
 
 
-def on_output_grid(psf: PSF | ArrayLike, recordings: Sequence[Image]) -> tuple[PSF, list[str]]:
-    """Bring the PSF to half the raw pixel, and say where that had to be assumed."""
+def on_output_grid(
+    psf: PSF | ArrayLike, recordings: Sequence[Image], upsampling: int
+) -> tuple[PSF, list[str]]:
+    """Bring the PSF to the output grid, and say where that had to be assumed.
+
+    The output grid is ``upsampling`` times finer than the raw one across the field and has
+    the same planes.
+    """
     psf = psf if isinstance(psf, PSF) else PSF.from_array(np.asarray(psf))
-    if psf.array.ndim != 2:
-        raise InputError(
-            f"psf has {psf.array.ndim} axes and the images are 2D: choose a plane of it with "
-            "psf.plane()."
-        )
+    shapes = [recording.data.shape[1:] for recording in recordings]
+    _check_dimensions(psf, len(shapes[0]))
     notes = list(psf.warnings)
-    pixel = recordings[0].voxel_size
-    if pixel is not None and psf.voxel_size is not None:
-        psf = psf.resampled(tuple(size / 2 for size in pixel))
+    voxel = recordings[0].voxel_size
+    if voxel is not None and psf.voxel_size is not None:
+        *axial, height, width = voxel
+        psf = psf.resampled((*axial, height / upsampling, width / upsampling))
         notes = list(psf.warnings)
     else:
-        missing = "the images" if pixel is None else "the PSF"
+        missing = "the images" if voxel is None else "the PSF"
+        grid = "half the raw pixel" if upsampling == 2 else "the raw pixel"
+        along = "" if psf.array.ndim == 2 else " and at the step between planes"
         notes.append(
-            f"The pixel size of {missing} is not known, so the PSF is taken to be sampled at half "
-            "the raw pixel."
+            f"The pixel size of {missing} is not known, so the PSF is taken to be sampled at "
+            f"{grid}{along}."
         )
-    smallest = np.min([recording.data.shape[1:] for recording in recordings], axis=0)
-    if np.any(np.array(psf.array.shape) > 2 * smallest):
+    if psf.array.ndim == 3:
+        psf = psf.limited(min(shape[0] for shape in shapes))
+        notes = [*notes, *(note for note in psf.warnings if note not in notes)]
+    smallest = upsampling * np.min([shape[-2:] for shape in shapes], axis=0)
+    if np.any(np.array(psf.array.shape[-2:]) > smallest):
         raise InputError(
             f"psf is {psf.array.shape} output pixels and the smallest image only "
-            f"{tuple(int(size) for size in 2 * smallest)}: crop the PSF or train on a larger image."
+            f"{tuple(int(size) for size in smallest)}: crop the PSF or train on a larger image."
         )
     return psf, notes
+
+
+def _check_dimensions(psf: PSF, dimensions: int) -> None:
+    if psf.array.ndim == dimensions:
+        return
+    if dimensions == 2:
+        raise InputError(
+            f"psf has {psf.array.ndim} axes and the images are 2D: choose a plane of it with "
+            'psf.plane(), or name the axes of a volume, such as "ZYX".'
+        )
+    raise InputError(
+        "psf is 2D and the image is a volume: simulate it with an axial step, or measure a stack "
+        'of beads; say axes "TYX" to process each plane as a single image.'
+    )
 
 
 def intensity_scale(recordings: Sequence[Image], noise: NoiseModel) -> float:
     """Choose the counts that become 1: a bright part of the smoothed signal.
 
-    One number for all images and frames, so that intensities can be compared; never less
-    than the read noise, so that a blank image is not blown up.
+    One number for all images, frames and volumes, so that intensities can be compared; never
+    less than the read noise, so that a blank image is not blown up.
     """
     bright = []
     for recording in recordings:
-        for frame in recording.data[:: max(len(recording.data) // 16, 1)]:
-            smoothed = local_mean(torch.from_numpy(frame.astype(np.float32))[None, None])
-            bright.append(np.quantile(smoothed.numpy(), 0.999) - noise.offset)
+        levels = []
+        for frame in range(0, len(recording.data), max(len(recording.data) // 16, 1)):
+            smoothed = [
+                local_mean(torch.from_numpy(part)[None, None]).numpy().ravel()
+                for part in _slabs(recording.data, frame)
+            ]
+            # Of a volume a part is enough, but not the same columns in every row.
+            values = np.concatenate([part[:: 1 + len(part) // 2**21] for part in smoothed])
+            levels.append(np.quantile(values, 0.999) - noise.offset)
+        bright.append(max(levels))
     return float(max(*bright, noise.read_variance**0.5, 1e-6 * max(abs(noise.offset), 1.0), 1e-12))
 
 
-def preview_region(recordings: Sequence[Image], offset: float) -> tuple[int, int, slice, slice]:
-    """Choose where previews look: the window of the first frame with the strongest signal."""
-    frame = torch.from_numpy(recordings[0].data[0].astype(np.float32))[None, None]
-    height, width = (min(PREVIEW_WIDTH, length) for length in frame.shape[2:])
-    power = local_mean(frame - offset).clamp(min=0).square()
+def _slabs(data: NDArray[Any], frame: int, depth: int = 32) -> Iterator[NDArray[np.float32]]:
+    """Read a frame whole, and a volume so many planes at a time."""
+    if data.ndim == 3:
+        yield np.array(data[frame], dtype=np.float32)
+        return
+    planes = data.shape[1]
+    for first in range(0, planes, depth):
+        # The last one reaches back, as three planes are the least that can be averaged.
+        start = max(min(first, planes - 3), 0)
+        yield np.array(data[frame, start : first + depth], dtype=np.float32)
+
+
+def preview_region(
+    recordings: Sequence[Image], offset: float
+) -> tuple[int, int, tuple[slice, ...]]:
+    """Choose where previews look: the window of the first frame with the strongest signal.
+
+    Returns
+    -------
+    tuple
+        Recording, frame, and the window along each spatial axis.
+    """
+    data = recordings[0].data
+    width = PREVIEW_WIDTH if data.ndim == 3 else PREVIEW_FIELD
+    powers = []
+    for part in _slabs(data, 0):
+        power = local_mean(torch.from_numpy(part)[None, None] - offset).clamp(min=0).square()
+        powers.append(power if data.ndim == 3 else power.sum(dim=2))
+    power = torch.stack(powers).sum(dim=0)
     # Summed cell by cell first: a window is compared at every cell, and they overlap a lot.
     cells = F.avg_pool2d(power, CELL, ceil_mode=True)
-    windows = F.avg_pool2d(cells, (height // CELL, width // CELL), stride=1)[0, 0]
-    row, column = divmod(int(windows.argmax()), windows.shape[1])
-    top = min(CELL * row, frame.shape[2] - height)
-    left = min(CELL * column, frame.shape[3] - width)
-    return 0, 0, slice(top, top + height), slice(left, left + width)
+    shape = [min(width, length) for length in data.shape[-2:]]
+    count = [min(length // CELL, have) for length, have in zip(shape, cells.shape[2:], strict=True)]
+    windows = F.avg_pool2d(cells, tuple(count), stride=1)[0, 0]
+    place = divmod(int(windows.argmax()), windows.shape[1])
+    lateral = []
+    for cell, length, full in zip(place, shape, data.shape[-2:], strict=True):
+        start = min(CELL * cell, full - length)
+        lateral.append(slice(start, start + length))
+    if data.ndim == 3:
+        return 0, 0, tuple(lateral)
+    field: tuple[Any, ...] = (0, slice(None), *lateral)
+    brightness = np.asarray(data[field], dtype=np.float32).mean(axis=(1, 2))
+    return 0, 0, (planes_around(int(brightness.argmax()), data.shape[1]), *lateral)
+
+
+def planes_around(plane: int, planes: int) -> slice:
+    """Planes that a preview of one plane is computed from."""
+    depth = min(PREVIEW_PLANES, planes)
+    start = min(max(plane - depth // 2, 0), planes - depth)
+    return slice(start, start + depth)
 
 
 def fingerprint(recordings: Sequence[Image]) -> str:
     """Fingerprint of the training images."""
     digest = hashlib.sha256()
     for recording in recordings:
-        digest.update(f"{recording.data.shape} {recording.data.dtype.name}".encode())
-        for frame in recording.data:
-            digest.update(np.ascontiguousarray(frame).data)
+        data = recording.data
+        digest.update(f"{data.shape} {data.dtype.name}".encode())
+        for index in range(len(data)):
+            planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
+            for plane in planes:
+                digest.update(np.ascontiguousarray(data[(index, *plane)]).data)
     return digest.hexdigest()

@@ -1,11 +1,11 @@
-"""Windows into frames: tiles that overlap, borders continued by reflection, memory kept."""
+"""Windows into recordings: tiles that overlap, borders continued by reflection, memory kept."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,74 +17,71 @@ from torch import Tensor
 LARGEST_TILE = 1024
 """Beyond this a tile gains nothing: its overlap is small already."""
 
+LARGEST_DEPTH = 256
+"""Planes of a tile, likewise."""
+
 MEMORY_SHARE = 0.4
 """Part of the free memory that one tile may take."""
 
-
-def as_tensor(array: NDArray[Any]) -> Tensor:
-    """Wrap an array as a tensor, without a copy where torch knows its type.
-
-    A file mapped read-only is wrapped as well: nothing here writes to its input.
-    """
-    if array.dtype not in _SHARED_TYPES:
-        array = array.astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(array))
+WORKING_MEMORY = 3 * 2**30
+"""Bytes that a tile takes at most where the host computes: more makes nothing faster there."""
 
 
-def window(frame: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """Cut a window out of a frame as float32; beyond the edges the frame is reflected.
+def window(frames: NDArray[Any], index: int, start: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Cut a window out of one frame as float32; beyond the edges the frame is reflected.
+
+    Nothing else of the frames is read, so they may be a file or any other lazy array.
 
     Parameters
     ----------
-    frame : Tensor
-        One image (Y, X) of any real type; it is not converted as a whole.
-    top, left, height, width : int
-        The window in pixels of the frame; it may begin or end outside.
+    frames : ndarray
+        Recording (T, [Z,] Y, X) of any real type.
+    index : int
+        Which frame.
+    start, shape : sequence of int
+        The window in pixels of the frame, one number per spatial axis; it may begin or end
+        outside.
     """
-    inside = frame[
-        max(top, 0) : max(top + height, 0),
-        max(left, 0) : max(left + width, 0),
+    places = [
+        _reflected(first, length, size)
+        for first, length, size in zip(start, shape, frames.shape[1:], strict=True)
     ]
-    if inside.shape == (height, width):
-        return inside.float()
-    # The indices stay on the host, where looking at them does not wait for a GPU.
-    rows = _reflected(top, height, frame.shape[0])
-    columns = _reflected(left, width, frame.shape[1])
-    first_row, first_column = int(rows.min()), int(columns.min())
-    part = frame[
-        first_row : int(rows.max()) + 1,
-        first_column : int(columns.max()) + 1,
-    ].float()
-    return part[rows - first_row][:, columns - first_column]
+    cut = tuple(slice(int(place.min()), int(place.max()) + 1) for place in places)
+    where: tuple[Any, ...] = (index, *cut)
+    # A copy in any case: what is read may not be written to, nor does it belong to us.
+    part = torch.from_numpy(np.array(frames[where], dtype=np.float32, order="C"))
+    for axis, (place, span) in enumerate(zip(places, cut, strict=True)):
+        if not np.array_equal(place, np.arange(span.start, span.stop)):
+            part = part.index_select(axis, torch.from_numpy(place - span.start))
+    return part
 
 
-def _reflected(start: int, length: int, size: int) -> Tensor:
+def _reflected(start: int, length: int, size: int) -> NDArray[np.int64]:
     """Fold the indices of a stretch into ``0 ... size`` as mirrors at the edges would."""
-    period = max(2 * (size - 1), 1)
-    indices = torch.arange(start, start + length).remainder(period)
-    return torch.minimum(indices, period - indices) if size > 1 else torch.zeros_like(indices)
-
-
-_SHARED_TYPES = (np.uint8, np.int16, np.uint16, np.int32, np.float32)
+    if size == 1:
+        return np.zeros(length, np.int64)
+    period = 2 * (size - 1)
+    indices = np.arange(start, start + length) % period
+    return np.minimum(indices, period - indices)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the result and the larger window that it is computed from."""
+    """A box of the result and the larger window that it is computed from, in raw pixels."""
 
-    top: int
-    left: int
-    height: int
-    width: int
-    window_top: int
-    window_left: int
-    window_height: int
-    window_width: int
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    window_start: tuple[int, ...]
+    window_shape: tuple[int, ...]
 
 
-def tiles(shape: tuple[int, int], size: int, overlap: int, multiple: int) -> Iterator[Tile]:
+def tiles(
+    shape: Sequence[int],
+    size: Sequence[int],
+    overlap: Sequence[int],
+    multiple: Sequence[int],
+    border: Sequence[int] | None = None,
+) -> Iterator[Tile]:
     """Cover a frame with tiles.
 
     Windows begin at multiples of ``multiple`` counted from a common point and are multiples
@@ -92,30 +89,39 @@ def tiles(shape: tuple[int, int], size: int, overlap: int, multiple: int) -> Ite
 
     Parameters
     ----------
-    shape : tuple of int
-        Size of the frame (Y, X).
-    size : int
-        Width of a tile's window in raw pixels, overlap on both sides included.
-    overlap : int
+    shape : sequence of int
+        Size of the frame ([Z,] Y, X).
+    size : sequence of int
+        Size of a tile's window in raw pixels, overlap on both sides included.
+    overlap : sequence of int
         Context a result pixel needs on each side, at least the receptive field.
-    multiple : int
+    multiple : sequence of int
         What windows must be divisible by.
+    border : sequence of int, optional
+        How far windows reach beyond the frame at most, where reflections stand for context;
+        by default as far as the overlap.
     """
+    along_each = zip(shape, size, overlap, multiple, border or overlap, strict=True)
+    stretches = [list(_stretches(*along)) for along in along_each]
+    for place in product(*stretches):
+        yield Tile(*(tuple(numbers) for numbers in zip(*place, strict=True)))
+
+
+def _stretches(
+    length: int, size: int, overlap: int, multiple: int, border: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Tile one axis: start and length of each stretch and of its window."""
     rim = multiple * math.ceil(overlap / multiple)
+    outside = multiple * math.ceil(min(border, rim) / multiple)
+    end = multiple * math.ceil(length / multiple) + outside
     step = max((size - 2 * rim) // multiple, 1) * multiple
-    for top in range(0, shape[0], step):
-        for left in range(0, shape[1], step):
-            height, width = min(step, shape[0] - top), min(step, shape[1] - left)
-            yield Tile(
-                top,
-                left,
-                height,
-                width,
-                top - rim,
-                left - rim,
-                multiple * math.ceil(height / multiple) + 2 * rim,
-                multiple * math.ceil(width / multiple) + 2 * rim,
-            )
+    if size >= end + outside:
+        step = length  # all of it at once, which needs no overlap
+    for start in range(0, length, step):
+        part = min(step, length - start)
+        first = max(start - rim, -outside)
+        last = min(start + multiple * math.ceil(part / multiple) + rim, end)
+        yield start, part, first, last - first
 
 
 def free_memory(device: torch.device) -> int:
@@ -126,7 +132,62 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def fitting_tile(device: torch.device, bytes_per_pixel: int) -> int:
-    """Width of the largest tile, in raw pixels, that the free memory holds with ease."""
+def fitting_tile(
+    device: torch.device,
+    bytes_per_pixel: int,
+    shape: Sequence[int],
+    overlap: Sequence[int],
+    multiple: Sequence[int],
+    border: Sequence[int],
+) -> tuple[int, ...]:
+    """Size of the largest window that the free memory holds with ease.
+
+    A volume is cut across the field first, and along the axis only where it is deep: a tile
+    as deep as the stack needs no overlap there.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the tile is computed.
+    bytes_per_pixel : int
+        Working memory for one raw pixel.
+    shape : sequence of int
+        Size of the frame ([Z,] Y, X).
+    overlap, multiple, border : sequence of int
+        As for `tiles`.
+    """
     budget = MEMORY_SHARE * free_memory(device)
-    return min(int(math.sqrt(budget / bytes_per_pixel)), LARGEST_TILE)
+    if device.type != "cuda":
+        budget = min(budget, WORKING_MEMORY)
+    pixels = budget / bytes_per_pixel
+    least = smallest_tile(overlap, multiple)
+    depth = 1
+    size: tuple[int, ...] = ()
+    if len(shape) == 3:
+        # A field twice as wide as its overlap is still left at this depth.
+        field = 4 * math.prod(least[1:])
+        depth = min(shape[0] + 2 * border[0], LARGEST_DEPTH, int(pixels / field))
+        depth = max(depth, min(least[0], shape[0] + 2 * border[0]))
+        size = (depth,)
+    width = min(int(math.sqrt(pixels / depth)), LARGEST_TILE)
+    return (*size, *(max(width, smallest) for smallest in least[-2:]))
+
+
+def smallest_tile(overlap: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
+    """Size of the least window worth computing: its overlap and a little more."""
+    return tuple(2 * reach + 4 * divisor for reach, divisor in zip(overlap, multiple, strict=True))
+
+
+def smaller_tile(
+    size: Sequence[int], overlap: Sequence[int], multiple: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Halve a window that memory did not hold, across the field first; None if it is least."""
+    least = smallest_tile(overlap, multiple)
+    lateral = tuple(
+        max(width // 2, smallest) for width, smallest in zip(size[-2:], least[-2:], strict=True)
+    )
+    if lateral != tuple(size[-2:]):
+        return (*size[:-2], *lateral)
+    if len(size) == 3 and size[0] > least[0]:
+        return (max(size[0] // 2, least[0]), *lateral)
+    return None

@@ -9,9 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,18 +25,23 @@ from .devices import (
     resolve_device,
 )
 from .errors import InputError
-from .forward import Blur, bin_down
 from .images import Image, check_pixels
 from .inference import exhaust, infer
-from .losses import combined_loss, deconvolution_loss, denoising_loss, hessian_penalty
 from .model import Model, below, load_with_training, save_with_training
-from .networks import build_network
+from .modes import OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
-from .pairs import RecorruptedPatches
+from .objectives import Setting
 from .presets import Preset, find_preset
 from .psf import PSF
-from .recordings import fingerprint, intensity_scale, lay_out, on_output_grid, preview_region
-from .tiling import as_tensor
+from .recordings import (
+    check_kind,
+    fingerprint,
+    intensity_scale,
+    lay_out,
+    on_output_grid,
+    planes_around,
+    preview_region,
+)
 
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
@@ -52,14 +56,15 @@ class NonFiniteLossError(RuntimeError):
 
 @dataclass(frozen=True)
 class Preview:
-    """The fixed region as the model of the moment renders it, float32 counts above the offset."""
+    """A region as the model of the moment renders it, float32 counts above the offset."""
 
     raw: NDArray[np.float32]
+    """([Z,] Y, X); of a volume a few planes."""
     denoised: NDArray[np.float32]
     deconvolved: NDArray[np.float32]
-    """On the grid twice as fine."""
-    origin: tuple[int, int]
-    """Raw pixel (Y, X) of the region's first corner."""
+    """On the output grid."""
+    origin: tuple[int, ...]
+    """Raw pixel ([Z,] Y, X) of the region's first corner."""
     image: int
     """Which of the training images."""
     frame: int
@@ -73,7 +78,8 @@ class Progress:
     step: int
     steps: int
     losses: Mapping[str, float]
-    """``total``, ``denoising``, ``deconvolution`` and ``hessian``, in normalised units squared."""
+    """``total``, ``denoising``, ``deconvolution`` and ``hessian``, in normalised units squared;
+    a run that trains the denoiser first has no others until that is done."""
     learning_rate: float
     seconds_elapsed: float
     seconds_left: float
@@ -93,6 +99,7 @@ def train(
     *,
     axes: str | None = None,
     voxel_size: tuple[float, ...] | None = None,
+    upsample: bool | None = None,
     preset: str | Preset = "fast",
     steps: int | None = None,
     seed: int | None = None,
@@ -105,17 +112,23 @@ def train(
     Parameters
     ----------
     images : array_like, Image, or a sequence of them
-        One or more noisy recordings in counts, (Y, X) or (T, Y, X); frames of a series are
-        further images. A list of 2D arrays is a list of recordings.
+        One or more noisy recordings in counts: images (Y, X) or (T, Y, X), or volumes
+        (Z, Y, X) or (T, Z, Y, X); frames of a series are further images. A list of arrays is
+        a list of recordings. What is read by slicing it, such as a memory map or a dask
+        array, is never in memory as a whole.
     psf : PSF or array_like
-        The 2D PSF. With its own voxel size and that of the images known it is resampled to
-        the output grid (half the raw pixel); otherwise it is taken to be on that grid.
+        The PSF, 3D for volumes. With its own voxel size and that of the images known it is
+        resampled to the output grid; otherwise it is taken to be on that grid.
     noise : NoiseModel
         The camera. Where its gain is None, the gain is measured from the first image.
     axes : str, optional
-        Letters for the axes of arrays.
+        Letters for the axes of arrays. Three axes without letters are frames in time: say
+        ``"ZYX"`` for a stack and ``"TZYX"`` for a series of them.
     voxel_size : tuple of float, optional
-        Raw pixel (Y, X) in micrometres; an `Image` brings its own.
+        Raw voxel ([Z,] Y, X) in micrometres; an `Image` brings its own.
+    upsample : bool, optional
+        Whether the output grid is twice as fine across the field; by default it is for
+        images and not for volumes. Planes stay as they are.
     preset : str or Preset
         ``"fast"`` or ``"paper"``.
     steps : int, optional
@@ -144,26 +157,30 @@ def train(
     processor = resolve_device(device)
     steps = None if steps is None else _whole(steps, "steps", least=1)
     recordings = lay_out(images, axes, voxel_size)
-    warnings = tuple(
+    spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in recordings[0].axes else "YX"
+    warnings = [
         warning
         for recording in recordings
-        for warning in check_pixels(recording.data, name=recording.name)
-    )
+        for warning in check_pixels(recording.data, name=recording.name, spatial=spatial)
+    ]
     if resume is not None:
         return _resumed_run(recordings, resume, steps, processor, preview_every)
     if psf is None or noise is None:
         missing = "psf" if psf is None else "noise"
         raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
-    chosen = preset if isinstance(preset, Preset) else find_preset(preset)
-    grid_psf, notes = on_output_grid(psf, recordings)
-    if noise.gain is None:
-        noise = noise.with_gain_from(recordings[0].data)
+    chosen = preset if isinstance(preset, Preset) else find_preset(preset, spatial)
+    _check_preset(chosen, spatial)
+    warnings.extend(check_kind(recordings))
+    upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
+    grid_psf, notes = on_output_grid(psf, recordings, upsampling)
+    if noise.gain is None and chosen.objective != "interleaved":
+        noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
         notes.extend(noise.warnings)
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = build_network(chosen.network, grid_psf)
+        network = build_network(chosen.network, grid_psf, upsampling)
     model = Model(
         network=network,
         preset=chosen.name,
@@ -171,13 +188,22 @@ def train(
         psf=grid_psf,
         noise=noise,
         scale=intensity_scale(recordings, noise),
-        axes="YX",
+        axes=spatial,
         voxel_size=recordings[0].voxel_size,
         seed=seed,
         data_hash=fingerprint(recordings),
         warnings=(*warnings, *notes),
     )
     return TrainingRun(recordings, model, chosen, steps or chosen.steps, processor, preview_every)
+
+
+def _check_preset(preset: Preset, spatial: str) -> None:
+    """Refuse settings that are made for the other kind of image."""
+    if (preset.planes is not None) != (spatial == "ZYX"):
+        fits, given = ("images", "volumes") if preset.planes is None else ("volumes", "images")
+        raise InputError(
+            f"preset is made for {fits} and these are {given}: choose another, or set its planes."
+        )
 
 
 class TrainingRun(Iterator[Progress]):
@@ -209,22 +235,26 @@ class TrainingRun(Iterator[Progress]):
         self._optimiser = torch.optim.Adam(
             self._network.parameters(), lr=preset.learning_rate, betas=preset.betas
         )
-        self._pairs = RecorruptedPatches(
-            [as_tensor(recording.data).to(device) for recording in recordings],
-            model.noise,
-            model.scale,
-            preset,
-            device,
-            model.seed,
-            self._network.multiple,
+        self._objective = OBJECTIVES[preset.objective](
+            Setting(
+                recordings=[recording.data for recording in recordings],
+                noise=model.noise,
+                scale=model.scale,
+                psf=model.psf,
+                preset=preset,
+                steps=steps,
+                seed=model.seed,
+                device=device,
+                precision=reduced_precision(device),
+            ),
+            self._network,
         )
-        self._random_state = self._pairs.random_state()
-        self._blur = Blur(model.psf.array).to(device)
-        self._precision = reduced_precision(device)
+        self._random_state = self._objective.random_state()
         self._history: list[Mapping[str, float]] = list(model.history)
         self._latest: Mapping[str, float] | None = None
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
         self._region = preview_region(recordings, model.noise.offset)
+        self._plane: int | None = None
         self._stopped = False
         self._elapsed = 0.0
         self._lock = threading.RLock()
@@ -279,21 +309,33 @@ class TrainingRun(Iterator[Progress]):
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self._pairs.batch == 1:
+                taken = self._take_less()
+                if not taken:
                     raise InputError(
                         f"Memory ran out on {describe_device(self.device)} with a batch of 1: "
                         "close other programs or choose another device."
                     ) from error
             self._optimiser.zero_grad(set_to_none=True)
-            self._pairs.batch = max(self._pairs.batch // 2, 1)
-            message = f"Memory ran out: going on with a batch of {self._pairs.batch}."
+            message = f"Memory ran out: going on with {taken}."
+
+    def _take_less(self) -> str:
+        """Halve the batch, or the patch of a batch of one; says what is left, or nothing."""
+        pairs = self._objective.pairs
+        if pairs.batch > 1:
+            pairs.batch //= 2
+            return f"a batch of {pairs.batch}"
+        width = pairs.patch[-1] // 2 // self._network.multiple * self._network.multiple
+        if width < 4 * self._preset.margin:
+            return ""
+        pairs.patch = (*pairs.patch[:-2], width, width)
+        return f"patches of {width} x {width} pixels"
 
     def _optimise(self, rate: float) -> dict[str, float]:
         """One step of Adam on equation 4."""
         self._network.train()
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        terms = self._losses()
+        terms = self._objective.losses(self.step + 1)
         terms["total"].backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(
             self._network.parameters(), self._preset.gradient_limit or math.inf
@@ -313,7 +355,7 @@ class TrainingRun(Iterator[Progress]):
         with self._lock:
             self._optimiser.step()
             self._update_average()
-            self._random_state = self._pairs.random_state()
+            self._random_state = self._objective.random_state()
             self.step += 1
             self._latest = {"step": self.step, "learning_rate": rate, **values}
             every = max(self.steps // HISTORY_LENGTH, 1)
@@ -321,34 +363,6 @@ class TrainingRun(Iterator[Progress]):
                 self._history.append(self._latest)
         self._optimiser.zero_grad(set_to_none=True)
         return values
-
-    def _losses(self) -> dict[str, Tensor]:
-        pair = self._pairs.draw()
-        with (
-            nullcontext()
-            if self._precision is None
-            else torch.autocast(self.device.type, self._precision)
-        ):
-            denoised, deconvolved = self._network(pair.input)
-        margin, factor = self._preset.margin, self._start.upsampling
-        inner = _inside(margin)
-        reblurred = bin_down(self._blur(deconvolved, (factor * margin,) * 2), factor)
-        denoising = denoising_loss(denoised[inner], pair.target[inner], self._preset.norm)
-        deconvolution = deconvolution_loss(reblurred[inner], pair.target[inner], self._preset.norm)
-        hessian = hessian_penalty(deconvolved[_inside(factor * margin)])
-        total = combined_loss(
-            denoising,
-            deconvolution,
-            hessian,
-            denoising_weight=self._preset.denoising_weight,
-            hessian_weight=self._preset.hessian_weight,
-        )
-        return {
-            "total": total,
-            "denoising": denoising,
-            "deconvolution": deconvolution,
-            "hessian": hessian,
-        }
 
     def _update_average(self) -> None:
         if self._average is None:
@@ -391,7 +405,8 @@ class TrainingRun(Iterator[Progress]):
             state = {
                 "step": self.step,
                 "steps": self.steps,
-                "batch": self._pairs.batch,
+                "batch": self._objective.pairs.batch,
+                "patch": list(self._objective.pairs.patch),
                 "elapsed": self._elapsed,
                 "device": self.device.type,
             }
@@ -401,7 +416,8 @@ class TrainingRun(Iterator[Progress]):
         """Take over weights, optimiser, schedule and random state from a saved run."""
         self.step = state["step"]
         self._elapsed = state["elapsed"]
-        self._pairs.batch = state["batch"]
+        self._objective.pairs.batch = state["batch"]
+        self._objective.pairs.patch = tuple(state.get("patch", self._objective.pairs.patch))
         if self._average is not None:
             self._average.load_state_dict(self._network.state_dict())
         self._network.load_state_dict(below("network.", tensors))
@@ -415,14 +431,28 @@ class TrainingRun(Iterator[Progress]):
         random_state = below("random.", tensors)
         if state["device"] != self.device.type:
             # The states of two kinds of device do not compare: the noise starts anew there.
-            random_state["noise"] = self._random_state["noise"]
-        self._pairs.set_random_state(random_state)
-        self._random_state = self._pairs.random_state()
+            random_state |= {
+                name: value for name, value in self._random_state.items() if "noise" in name
+            }
+        self._objective.set_random_state(random_state)
+        self._random_state = self._objective.random_state()
+
+    def focus(self, plane: int | None) -> None:
+        """Choose the plane of a volume that previews show; None goes back to the brightest.
+
+        May be called from another thread; images have no planes and take no notice.
+        """
+        self._plane = plane
 
     def _preview(self) -> Preview:
-        """Render the fixed region with the model of the moment."""
-        image, frame, rows, columns = self._region
-        raw = self._recordings[image].data[frame, rows, columns]
+        """Render the region with the model of the moment."""
+        image, frame, region = self._region
+        data = self._recordings[image].data
+        if self._plane is not None and len(region) == 3:
+            plane = min(max(self._plane, 0), data.shape[1] - 1)
+            region = (planes_around(plane, data.shape[1]), *region[1:])
+        where: tuple[Any, ...] = (frame, *region)
+        raw = np.asarray(data[where])
         network = self._average or self._network
         result = exhaust(
             infer(network, raw[None], self._start.noise, self._start.scale, self.device)
@@ -431,15 +461,10 @@ class TrainingRun(Iterator[Progress]):
             raw=raw.astype(np.float32) - np.float32(self._start.noise.offset),
             denoised=result.denoised[0],
             deconvolved=result.deconvolved[0],
-            origin=(rows.start, columns.start),
+            origin=tuple(part.start for part in region),
             image=image,
             frame=frame,
         )
-
-
-def _inside(margin: int) -> tuple[Any, ...]:
-    inner = slice(margin, -margin) if margin else slice(None)
-    return (..., inner, inner)
 
 
 def _whole(number: int, name: str, least: int = 0) -> int:

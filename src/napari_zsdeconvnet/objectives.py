@@ -1,0 +1,382 @@
+"""What a training step asks of a network: a draw of pairs, and the terms of the loss on it.
+
+An objective is made for one run. It draws, applies the network, and gives the terms with their
+total; what is done with the gradient is the business of `training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from .forward import Blur, bin_down
+from .losses import (
+    combined_loss,
+    deconvolution_loss,
+    denoising_loss,
+    gap_amending_loss,
+    hessian_penalty,
+)
+from .networks import TwoStageNetwork
+from .noise import NoiseModel
+from .pairs import InterleavedPatches, Pair, RecorruptedPatches
+from .presets import Preset
+from .psf import PSF
+from .volume_networks import SharpeningNetwork
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that an objective is made from."""
+
+    recordings: Sequence[NDArray[Any]]
+    """In counts, (T, [Z,] Y, X)."""
+    noise: NoiseModel
+    scale: float
+    """Counts above the offset that are 1."""
+    psf: PSF
+    """On the output grid."""
+    preset: Preset
+    steps: int
+    """Of the whole run."""
+    seed: int
+    device: torch.device
+    precision: torch.dtype | None
+    """Half-width type that the device computes networks in, or None."""
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Size of a patch, margin included."""
+        lateral = (self.preset.patch, self.preset.patch)
+        return lateral if self.preset.planes is None else (self.preset.planes, *lateral)
+
+    def margin(self, patch: Sequence[int]) -> tuple[int, ...]:
+        """Rim of a patch that takes no part in the loss; of a thin patch a quarter at most."""
+        lateral = (self.preset.margin, self.preset.margin)
+        wanted = lateral if self.preset.planes is None else (self.preset.axial_margin, *lateral)
+        return tuple(min(rim, length // 4) for rim, length in zip(wanted, patch, strict=True))
+
+    def patches(self, network: TwoStageNetwork) -> dict[str, Any]:
+        """Options of `pairs.Patches`."""
+        return {
+            "patch": self.patch,
+            "batch": self.preset.batch,
+            "device": self.device,
+            "seed": self.seed,
+            "multiples": network.multiples,
+            "psf": self.psf.array,
+        }
+
+    def reduced(self) -> AbstractContextManager[Any]:
+        """Compute networks in the device's half-width type, where it has one."""
+        if self.precision is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.precision)
+
+    def weigh(self, denoising: Tensor, deconvolution: Tensor, hessian: Tensor) -> dict[str, Tensor]:
+        """Give the terms by name, with their total (equations 4 and 7)."""
+        total = combined_loss(
+            denoising,
+            deconvolution,
+            hessian,
+            denoising_weight=self.preset.denoising_weight,
+            hessian_weight=self.preset.hessian_weight,
+        )
+        return {
+            "total": total,
+            "denoising": denoising,
+            "deconvolution": deconvolution,
+            "hessian": hessian,
+        }
+
+
+class RecorruptedObjective:
+    """Equations 4 to 6: one half of a re-corrupted pair in, the other to be predicted."""
+
+    def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
+        self.setting = setting
+        self.network = network
+        self.pairs = RecorruptedPatches(
+            setting.recordings,
+            setting.noise,
+            setting.scale,
+            setting.preset,
+            **setting.patches(network),
+        )
+        self.blur = Blur(setting.psf.array).to(setting.device)
+        self.margin = setting.margin(self.pairs.patch)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
+        preset, factor = self.setting.preset, self.network.upsampling
+        pair = self.pairs.draw()
+        with self.setting.reduced():
+            denoised, deconvolved = self.network(pair.input)
+        inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
+        reblurred = bin_down(self.blur(deconvolved, fine), factor)
+        return self.setting.weigh(
+            denoising_loss(denoised[inner], pair.target[inner], preset.norm),
+            deconvolution_loss(reblurred[inner], pair.target[inner], preset.norm),
+            hessian_penalty(deconvolved[_inside(fine)], self.setting.psf.steps),
+        )
+
+    def random_state(self) -> dict[str, Tensor]:
+        """State of all random draws, for a checkpoint."""
+        return self.pairs.random_state()
+
+    def set_random_state(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly where `random_state` was taken."""
+        self.pairs.set_random_state(state)
+
+
+class InterleavedObjective:
+    """Equations 7 to 9: every second plane in, those between to be predicted.
+
+    Neighbours in either set lie two steps apart, so the PSF of the loss is resampled to
+    twice the axial step. The gap-amending terms use the network's current weights on all
+    planes of the patch, without gradient.
+    """
+
+    def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
+        self.setting = setting
+        self.network = network
+        options = setting.patches(network)
+        _, *lateral = network.multiples
+        self.pairs = InterleavedPatches(
+            setting.recordings,
+            setting.noise,
+            setting.scale,
+            **options | {"multiples": (2, *lateral)},
+        )
+        self.psf = twice_the_step(setting.psf)
+        self.blur = Blur(self.psf.array).to(setting.device)
+        planes, *field = self.pairs.patch
+        self.margin = setting.margin((planes // 2, *field))
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
+        preset, factor = self.setting.preset, self.network.upsampling
+        pair = self.pairs.draw()
+        with self.setting.reduced():
+            denoised, deconvolved = self.network(pair.input)
+        inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
+        denoised, target = denoised.float()[inner], pair.target[inner]
+        reblurred = bin_down(self.blur(deconvolved, fine), factor)[inner]
+        denoising = denoising_loss(denoised, target, preset.norm)
+        deconvolution = deconvolution_loss(reblurred, target, preset.norm)
+        if preset.gap_weight:
+            gap = self._gap(pair.stack, pair.odd_first)[inner]
+            denoising = denoising + preset.gap_weight * gap_amending_loss(
+                denoised, target, gap, preset.norm
+            )
+            deconvolution = deconvolution + preset.gap_weight * gap_amending_loss(
+                reblurred, target, gap, preset.norm
+            )
+        return self.setting.weigh(
+            denoising,
+            deconvolution,
+            hessian_penalty(deconvolved[_inside(fine)], self.psf.steps),
+        )
+
+    @torch.no_grad()
+    def _gap(self, stack: Tensor, odd_first: Tensor) -> Tensor:
+        """Denoised planes of the input less those of the target."""
+        with self.setting.reduced():
+            denoised = self.network.denoise(stack).float()
+        difference = denoised[:, :, 0::2] - denoised[:, :, 1::2]
+        sign = torch.where(odd_first, 1.0, -1.0).to(stack.device)
+        return difference * sign[:, None, None, None, None]
+
+    def random_state(self) -> dict[str, Tensor]:
+        """State of all random draws, for a checkpoint."""
+        return self.pairs.random_state()
+
+    def set_random_state(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly where `random_state` was taken."""
+        self.pairs.set_random_state(state)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A large re-corrupted part of a recording, sharpened; all (1, 1, Z, Y, X)."""
+
+    pair: Pair
+    denoised: Tensor
+    sharpened: Tensor
+    reblurred: Tensor
+
+
+class SequentialObjective:
+    r"""Equations 4 to 6 in volumes: the denoiser first, then the corrector.
+
+    A volume's PSF is larger than any patch that trains quickly, so the loss of the second
+    stage cannot be had from a patch alone. With the denoiser trained and at rest, large
+    blocks are re-corrupted, denoised and sharpened now and then, and patches are cut out of
+    them. The blur being linear, only the correction :math:`\delta` of a patch has to be
+    blurred:
+
+    .. math:: \lVert (H s) + H \delta - \tilde y \rVert^2 + \lambda R(s + \delta)
+              + \rho \lVert \delta \rVert^2 ,
+
+    with `s` the sharpened block. The last term holds to Richardson-Lucy what the image says
+    nothing about, such as the missing cone of a widefield microscope.
+    """
+
+    BLOCK = (48, 160, 160)
+    """Raw voxels of a block."""
+    DRAWS = 25
+    """Steps for which a block serves."""
+
+    network: SharpeningNetwork
+
+    def __init__(self, setting: Setting, network: SharpeningNetwork) -> None:
+        self.setting = setting
+        self.network = network
+        options = setting.patches(network)
+        recordings = (setting.recordings, setting.noise, setting.scale, setting.preset)
+        self.pairs = RecorruptedPatches(*recordings, **options)
+        self.blocks = RecorruptedPatches(
+            *recordings, **options | {"patch": self.BLOCK, "batch": 1, "seed": setting.seed + 1}
+        )
+        self.margin = setting.margin(self.pairs.patch)
+        self._block: _Block | None = None
+        self._drawn = 0
+        self._block_state = self.blocks.random_state()
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
+        if step <= self.setting.preset.denoising_steps(self.setting.steps):
+            return self._denoising()
+        return self._deconvolution()
+
+    def _denoising(self) -> dict[str, Tensor]:
+        pair = self.pairs.draw()
+        with self.setting.reduced():
+            denoised = self.network.denoise(pair.input)
+        inner = _inside(self.margin)
+        loss = denoising_loss(denoised[inner], pair.target[inner], self.setting.preset.norm)
+        return {"total": loss, "denoising": loss}
+
+    def _deconvolution(self) -> dict[str, Tensor]:
+        preset, factor = self.setting.preset, self.network.upsampling
+        if self._block is None or self._drawn == self.DRAWS:
+            self._block_state = self.blocks.random_state()
+            self._block, self._drawn = self._sharpened_block(), 0
+        self._drawn += 1
+        image, target, denoised, sharpened, reblurred = self._cut(self._block)
+        with self.setting.reduced():
+            deconvolved = self.network.correct(image, denoised, sharpened, reblurred)
+        correction = deconvolved - sharpened
+        # Beyond the patch the correction is not known; zero is its mean.
+        radius = self.network.blur.radius
+        around = F.pad(correction, [width for r in reversed(radius) for width in (r, r)])
+        blurred = self.network.blur(around, radius)[_inside(radius)]
+        prediction = reblurred + bin_down(blurred, factor)
+        inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
+        denoising = denoising_loss(denoised[inner], target[inner], preset.norm)
+        deconvolution = deconvolution_loss(prediction[inner], target[inner], preset.norm)
+        hessian = hessian_penalty(deconvolved[_inside(fine)], self.setting.psf.steps)
+        anchor = correction.square().mean()
+        total = deconvolution + preset.hessian_weight * hessian + preset.anchor_weight * anchor
+        return {
+            "total": total,
+            "denoising": denoising,
+            "deconvolution": deconvolution,
+            "hessian": hessian,
+        }
+
+    @torch.no_grad()
+    def _sharpened_block(self) -> _Block:
+        pair = self.blocks.draw()
+        with self.setting.reduced():
+            denoised = self.network.denoise(pair.input).float()
+        sharpened = self.network.sharpen(pair.input, denoised)
+        return _Block(pair, denoised, sharpened, self.network.reblur(sharpened))
+
+    def _cut(self, block: _Block) -> list[Tensor]:
+        """Cut a batch of patches at the same places out of everything that a block holds."""
+        wholes = [
+            block.pair.input,
+            block.pair.target,
+            block.denoised,
+            block.sharpened,
+            block.reblurred,
+        ]
+        sizes = [
+            min(length, full)
+            for length, full in zip(self.pairs.patch, block.denoised.shape[2:], strict=True)
+        ]
+        batches: list[list[Tensor]] = [[] for _ in wholes]
+        for _ in range(self.pairs.batch):
+            start = [
+                int(torch.randint(full - size + 1, (), generator=self.pairs.choices))
+                for size, full in zip(sizes, block.denoised.shape[2:], strict=True)
+            ]
+            for batch, whole in zip(batches, wholes, strict=True):
+                factor = whole.shape[-1] // block.denoised.shape[-1]
+                factors = (1, factor, factor)
+                place: list[Any] = [
+                    slice(scale * first, scale * (first + size))
+                    for scale, first, size in zip(factors, start, sizes, strict=True)
+                ]
+                batch.append(whole[(0, 0, *place)])
+        return [torch.stack(batch)[:, None] for batch in batches]
+
+    def random_state(self) -> dict[str, Tensor]:
+        """State of all random draws, for a checkpoint.
+
+        A block is not kept but made again from the state that it was drawn with: the denoiser
+        that it depends on is at rest by then.
+        """
+        state = self._block_state if self._block is not None else self.blocks.random_state()
+        drawn = torch.tensor(self._drawn if self._block is not None else -1)
+        return {
+            **self.pairs.random_state(),
+            "block.choices": state["choices"],
+            "block.noise": state["noise"],
+            "block.drawn": drawn,
+        }
+
+    def set_random_state(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly where `random_state` was taken."""
+        self.pairs.set_random_state(state)
+        self._block_state = {
+            "choices": state["block.choices"],
+            "noise": state["block.noise"],
+        }
+        self.blocks.set_random_state(self._block_state)
+        self._block, self._drawn = None, 0
+        if int(state["block.drawn"]) >= 0:
+            self._block = self._sharpened_block()
+            self._drawn = int(state["block.drawn"])
+
+
+def twice_the_step(psf: PSF) -> PSF:
+    """Resample a PSF (Z, Y, X) to twice its axial step, its lateral steps as they are.
+
+    Where no voxel size is known, every second plane is taken, the central one among them.
+    """
+    if psf.voxel_size is not None:
+        axial, *lateral = psf.voxel_size
+        return psf.resampled((2 * axial, *lateral))
+    planes = psf.array[psf.array.shape[0] // 2 % 2 :: 2]
+    if len(planes) % 2 == 0:
+        planes = planes[:-1]
+    return PSF.from_array(np.ascontiguousarray(planes / planes.sum()))
+
+
+def _inside(margin: Sequence[int]) -> tuple[Any, ...]:
+    return (..., *(slice(rim, -rim) if rim else slice(None) for rim in margin))
+
+
+def _on_fine_grid(margin: Sequence[int], factor: int) -> tuple[int, ...]:
+    *axial, row, column = margin
+    return (*axial, factor * row, factor * column)
