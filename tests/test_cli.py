@@ -27,7 +27,8 @@ from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.simulation import camera, simulate
 
-DOCS = Path(__file__).parents[1] / "docs" / "command_line.md"
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PIXEL = 0.0626
 OPTICS = ["--na", "1.3", "--wavelength", "0.525"]
 CAMERA = ["--offset", "100", "--gain", "1", "--read-variance", "4"]
@@ -127,12 +128,14 @@ class TestHelp:
         assert end.value.code == 2
 
     def test_every_line_in_the_docs_can_be_typed(self):
+        texts = (page.read_text(encoding="utf-8").replace("\\\n", " ") for page in DOCS)
         lines = [
             shlex.split(line.split("|")[0])[1:]
-            for line in DOCS.read_text(encoding="utf-8").splitlines()
+            for text in texts
+            for line in text.splitlines()
             if line.startswith("zsdeconvnet ")
         ]
-        assert len(lines) > 15
+        assert len(lines) > 30
         for arguments in lines:
             parser().parse_args(arguments)
 

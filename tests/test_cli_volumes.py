@@ -16,7 +16,7 @@ from napari_zsdeconvnet import image_files
 from napari_zsdeconvnet.arguments import parser
 from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.commands.files import load
-from napari_zsdeconvnet.console import Console
+from napari_zsdeconvnet.console import Console, as_options
 from napari_zsdeconvnet.damping import Damping
 from napari_zsdeconvnet.image_files import read_image, write_image
 from napari_zsdeconvnet.images import Image
@@ -170,7 +170,7 @@ class TestPSF:
             *("--axial-step", "0.2", "--modality", "light-sheet"),
         )
         assert answer.code == 2
-        assert "sheet_thickness" in answer.err
+        assert "--sheet-thickness" in answer.err
 
     def test_beads_in_a_stack(self, run, tmp_path: Path):
         z, y, x = np.mgrid[:30, :80, :80]
@@ -300,6 +300,32 @@ class TestPredict:
         assert answer.code == 2
         assert words in answer.err.splitlines()[-1]
         assert list(tmp_path.iterdir()) == []
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("python", "shell"),
+        [
+            ('if they are planes, say axes="ZYX".', "if they are planes, say --axes ZYX."),
+            ('single images, with axes "TYX" and', "single images, with --axes TYX and"),
+            ('raw has axes "TYX", hence', 'raw has axes "TYX", hence'),
+            ("give voxel_size=(z, y, x) in", "give --voxel-size Z,Y,X in"),
+            ("The pixel size; give pixel_size.", "The pixel size; give --pixel-size."),
+        ],
+    )
+    def test_arguments_are_named_as_in_the_shell(self, python: str, shell: str):
+        assert as_options(python) == shell
+
+    def test_a_series_taken_for_a_volume(self, run, files: Path, tmp_path: Path):
+        plane = read_image(files / "raw.tif").data[6].astype(float)
+        exposures = np.random.default_rng(0).poisson(np.tile(plane, (10, 1, 1)))
+        write_image(tmp_path / "series.tif", exposures.astype(np.uint16), axes="TYX")
+        answer = run(
+            *("train", tmp_path / "series.tif", *TYPED, "--psf", files / "psf.tif"),
+            *(*CAMERA, *QUICK, "-o", tmp_path / "m.safetensors"),
+        )
+        assert answer.code == 0
+        assert "say --axes TYX" in answer.err
 
 
 class TestInfo:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .arguments import parser
-from .console import Console, Interrupted
+from .console import Console, Interrupted, as_options
 from .errors import InputError
 
 _OK, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = getattr(import_module(f".{module}", __package__), function)
         command(arguments, Console(json=arguments.json))
     except InputError as error:
-        return _end(_BAD_INPUT, str(error), arguments.debug)
+        return _end(_BAD_INPUT, as_options(str(error)), arguments.debug)
     except KeyboardInterrupt as interruption:
         kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
         return _end(_INTERRUPTED, f"Stopped by Ctrl-C; {kept}", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tqdm import tqdm
+
+
+_SAYING = re.compile(r'\b(say|with) axes[ =]"([TCZYX]+)"')
+_NAMES = re.compile(
+    r"\b(axial_step|excitation_na|excitation_wavelength|pixel_size|refractive_index"
+    r"|sheet_thickness|voxel_size)\b(=\(z, y, x\))?"
+)
+
+
+def as_options(text: str) -> str:
+    """Rewrite a sentence of the package, which names arguments in Python, for the shell.
+
+    ``say axes="ZYX"`` becomes ``say --axes ZYX``, and ``voxel_size`` becomes ``--voxel-size``.
+    """
+    text = _SAYING.sub(r"\1 --axes \2", text)
+    return _NAMES.sub(
+        lambda name: f"--{name[1].replace('_', '-')}" + (" Z,Y,X" if name[2] else ""), text
+    )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -45,6 +64,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning, each only once."""
+        text = as_options(text)
         if text not in self.warnings:
             self.warnings.append(text)
             print(f"Warning: {text}", file=sys.stderr, flush=True)

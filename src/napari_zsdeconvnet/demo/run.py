@@ -27,7 +27,7 @@ from ..simulation import Sample
 from .scenes import IMAGE, VOLUME, Panel
 from .scores import Judge, Output, Row, show
 
-_MOST_ITERATIONS = 60
+_MOST_ITERATIONS = 200
 _PATIENCE = 8  # iterations without a better score after which Richardson-Lucy ends
 
 
@@ -51,7 +51,6 @@ def run_demo(arguments: argparse.Namespace, console: Console) -> None:
     scene = VOLUME if arguments.volume else IMAGE
     folder = make_folder(arguments.output or scene.folder)
     sample = scene.sample(arguments, scene)
-    judge = Judge(scene, sample)
     shape = " x ".join(str(length) for length in sample.raw.shape)
     unit = "voxels" if arguments.volume else "pixels"
     console.say(f"Simulated filaments: {shape} {unit}, {arguments.photons:g} photons.")
@@ -66,6 +65,7 @@ def run_demo(arguments: argparse.Namespace, console: Console) -> None:
         cutoff=2 * scene.na / scene.wavelength * sample.pixel_size,
     )
     show_noise(noise, console)
+    judge = Judge(scene, sample, noise)
     write_json(folder / "noise.json", noise.to_dict())
 
     psf = scene.psf(sample)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..console import Console
+from ..noise import NoiseModel
 from ..quality import (
     filament_fwhm,
     fit_intensity,
@@ -86,6 +87,8 @@ class Judge:
 
     scene: Scene
     sample: Sample
+    noise: NoiseModel
+    """As it was measured: above its offset lies what all methods take for light."""
 
     @cached_property
     def truth(self) -> NDArray[np.float64]:
@@ -127,7 +130,7 @@ class Judge:
             filament_nm=1000 * filament_fwhm(output.fine, *grid),
             axial_nm=axial,
             resolution_nm=resolution,
-            light=flux_ratio(output.fine, sample.raw, sample.noise.offset),
+            light=flux_ratio(output.fine, sample.raw, self.noise.offset),
             seconds=output.seconds,
         )
 
