@@ -149,6 +149,17 @@ def test_the_gain_is_measured_in_a_volume(viewer, qtbot, raw):
     assert "planes of one volume" in widget.values[GAIN].origin
 
 
+def test_what_speaks_against_a_gain_stays_to_be_read(viewer, qtbot, sample):
+    shared = (sample.raw + np.roll(sample.raw.astype(float), 1, axis=2)) / 2
+    viewer.add_image(np.round(shared).astype(np.uint16), scale=VOXEL)
+    widget = dock(viewer, NoiseWidget)
+    widget.draw().add(box(2, 2, 20, 20))
+    settle(qtbot, widget)
+    QTest.mouseClick(widget.image_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, widget)
+    assert "share noise" in widget.summary.text()
+
+
 def test_the_volume_shown_is_the_one_measured_of_a_series(viewer, qtbot):
     series = np.stack([dark_stack(9, offset=offset) for offset in (100, 200)])
     viewer.add_image(np.round(series).astype(np.uint16))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, FloatSpinBox
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
+    QComboBox,
     QFormLayout,
     QFrame,
     QLabel,
@@ -45,7 +46,6 @@ class Panel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(area)
-        self.setMinimumWidth(WIDTH)
 
 
 class _Area(QScrollArea):
@@ -56,8 +56,15 @@ class _Area(QScrollArea):
         size = super().minimumSizeHint()
         content, bar = self.widget(), self.verticalScrollBar()
         if content is not None and bar is not None:
-            size.setWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
+            needed = content.minimumSizeHint().width() + bar.sizeHint().width()
+            size.setWidth(max(needed, WIDTH))
         return size
+
+    def eventFilter(self, content: QObject | None, event: QEvent | None) -> bool:
+        """Widen with the content when it asks for more than before."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(content, event)
 
 
 def number(
@@ -152,7 +159,16 @@ class Form(QWidget):
 
     def add(self, box: Any) -> None:
         """Append a row: a box with its label, which hides with the box."""
-        label = QLabel("" if isinstance(box, CheckBox) else box.label)
+        if isinstance(box, CheckBox):  # it says itself what it is
+            self._rows.addRow(box.native)
+            return
+        if isinstance(box.native, QComboBox):
+            # Else the longest name that it offers would set the width of the window.
+            box.native.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.native.setMinimumContentsLength(8)
+        label = QLabel(box.label)
         label.setToolTip(box.tooltip)
         self._rows.addRow(label, box.native)
         self._labels[box.native] = label

@@ -36,7 +36,7 @@ PAUSE = 40  # milliseconds from a movement of the mouse to the measurement that 
 
 HINT = "Draw a box where the image is empty; offset and read variance follow as you move it."
 
-ALL_PLANES, NEAR_PLANES = "all planes", "the planes around the one shown"
+ALL_PLANES, NEAR_PLANES = "all planes", "planes around this one"
 REACH = 2
 """Planes on either side of the one shown that are near."""
 
@@ -381,13 +381,13 @@ class NoiseWidget(Panel):
             return None
 
     def _on_read(self) -> None:
-        """Ask and offer what suits the chosen layer."""
+        """Ask and offer what suits the chosen layer, and measure it."""
         if not alive(self):
             return
-        axes = self.image.reading.axes if self.image.reading else "YX"
-        self.planes_form.setVisible("Z" in axes)
-        self.image_button.setText("This volume" if "Z" in axes else "This image")
-        self.series_button.setEnabled("T" in axes)
+        deep = self.image.spatial == "ZYX"
+        self.planes_form.setVisible(deep)
+        self.image_button.setText("This volume" if deep else "This image")
+        self._set_busy(self._calibration is not None and self._calibration.running)
         self._on_moved()
 
     @property
@@ -418,10 +418,10 @@ class NoiseWidget(Panel):
         self._summarise()
 
     def _set_busy(self, busy: bool) -> None:
-        for button in (self.image_button, self.series_button, self.dark_button):
+        for button in (self.image_button, self.dark_button):
             button.setEnabled(not busy)
-        if not busy:
-            self._on_read()
+        series = self.image.reading is not None and "T" in self.image.reading.axes
+        self.series_button.setEnabled(series and not busy)
 
     def _measured_apart(self, name: str) -> float | None:
         """Return a number that does not itself stem from photon transfer, if there is one."""
