@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -370,7 +370,7 @@ def twice_the_step(psf: PSF) -> PSF:
     planes = psf.array[psf.array.shape[0] // 2 % 2 :: 2]
     if len(planes) % 2 == 0:
         planes = planes[:-1]
-    return PSF.from_array(np.ascontiguousarray(planes / planes.sum()))
+    return replace(psf, array=np.ascontiguousarray(planes / planes.sum()))
 
 
 def _inside(margin: Sequence[int]) -> tuple[Any, ...]:

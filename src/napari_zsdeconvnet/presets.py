@@ -134,10 +134,10 @@ VOLUME_PRESETS = {
     for preset in (
         Preset(
             name="fast",
-            description="For daily work: knows the PSF, a few minutes on a laptop.",
+            description="For daily work: knows the PSF, two to four minutes on a laptop.",
             network="sharpening",
             objective="sequential",
-            steps=400,
+            steps=600,
             batch=2,
             patch=64,
             planes=16,

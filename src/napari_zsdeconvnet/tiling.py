@@ -23,7 +23,7 @@ LARGEST_DEPTH = 256
 MEMORY_SHARE = 0.4
 """Part of the free memory that one tile may take."""
 
-WORKING_MEMORY = 3 * 2**30
+WORKING_MEMORY = 7 * 2**29
 """Bytes that a tile takes at most where the host computes: more makes nothing faster there."""
 
 

@@ -19,9 +19,11 @@ from .pairs import local_mean, mean_reach
 from .psf import PSF
 
 
-def _convolution(inputs: int, outputs: int, size: tuple[int, int, int] = (3, 3, 3)) -> nn.Conv3d:
+def _convolution(
+    inputs: int, outputs: int, size: tuple[int, int, int] = (3, 3, 3), *, bias: bool = True
+) -> nn.Conv3d:
     depth, height, width = (length // 2 for length in size)
-    return nn.Conv3d(inputs, outputs, size, padding=(depth, height, width))
+    return nn.Conv3d(inputs, outputs, size, padding=(depth, height, width), bias=bias)
 
 
 # ------------------------------------------------------------------ as published
@@ -188,13 +190,13 @@ class SharpeningNetwork(TwoStageNetwork):
 
     multiple = 4
     border = (6, 24, 24)
-    bytes_per_pixel = 420
+    bytes_per_pixel = 360
 
     iterations = 16
     """Steps with the near-inverse back projector."""
     closing = 2
     """Plain steps on the denoised stack."""
-    finishing = 10
+    finishing = 5
     """Plain steps on the noisy stack."""
     regularisation = 0.03
     """epsilon; less sharpens in fewer steps and rings."""
@@ -213,10 +215,11 @@ class SharpeningNetwork(TwoStageNetwork):
         self.denoised = _convolution(width, 1)
         self.corrector = _LateralUNet(2 + upsampling**2, channels)
         self.expand = nn.Conv3d(width, upsampling**2 * width // 2, 1)
-        self.correction = _convolution(width // 2 + 1, 1)
-        for end in (self.denoised, self.correction):
-            nn.init.zeros_(end.weight)
-            nn.init.zeros_(cast(Tensor, end.bias))
+        # A constant has no say: the coarsest structure is taken out of a correction.
+        self.correction = _convolution(width // 2 + 1, 1, bias=False)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.denoised.weight)
+        nn.init.zeros_(cast(Tensor, self.denoised.bias))
         self.blur = Blur(psf.array, direct=False)
         self.blur_back = Blur(psf.array[::-1, ::-1, ::-1], direct=False)
         self.unblur = Blur(near_inverse(psf.array, self.regularisation), direct=False)
@@ -232,7 +235,8 @@ class SharpeningNetwork(TwoStageNetwork):
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened = self.sharpen(image, denoised)
-        return denoised, self.correct(image, denoised, sharpened, self.reblur(sharpened))
+        corrected = self.correct(image, denoised, sharpened, self.reblur(sharpened))
+        return denoised, self.give_back_light(corrected, denoised)
 
     def denoise(self, image: Tensor) -> Tensor:
         """Apply the first stage."""
@@ -263,11 +267,23 @@ class SharpeningNetwork(TwoStageNetwork):
     def _step(self, estimate: Tensor, image: Tensor, damping: float, back: Blur) -> Tensor:
         """One step of Richardson-Lucy."""
         ratio = (image + damping).clamp(min=0.0) / (self.reblur(estimate) + damping)
-        return estimate * back(enlarge(ratio, self.upsampling)).clamp(0.05, 20.0)
+        update: Tensor = back(enlarge(ratio, self.upsampling))
+        return estimate * update.clamp(0.05, 20.0)
 
     def reblur(self, sharp: Tensor) -> Tensor:
         """Blur an estimate of the structure and bin it to the raw grid."""
         return bin_down(self.blur(sharp), self.upsampling)
+
+    def give_back_light(self, sharp: Tensor, denoised: Tensor) -> Tensor:
+        r"""Keep the light of a result where corrections were cut off at zero.
+
+        One step of Richardson-Lucy on the coarsest structure `G` alone, which keeps the light
+        as every such step does: :math:`x \leftarrow x \, H^T G (G d / G H x)`.
+        """
+        sharp = sharp.clamp(min=0.0)
+        ratio = (_coarse(denoised).clamp(min=0.0) + 1e-4) / (_coarse(self.reblur(sharp)) + 1e-4)
+        back: Tensor = self.blur_back(enlarge(_coarse(ratio), self.upsampling))
+        return sharp * back.clamp(0.5, 2.0)
 
     def correct(
         self, image: Tensor, denoised: Tensor, sharpened: Tensor, reblurred: Tensor
