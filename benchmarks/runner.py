@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cases import REFERENCE, Case
 from methods import METHODS, TRAINED
 from report import draw, full_table, machine, set_section, summary_table
 
-from napari_zsdeconvnet.presets import PRESETS
+from napari_zsdeconvnet.presets import Preset, presets_for
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -145,7 +145,7 @@ def _cases(benchmark: Benchmark, options: argparse.Namespace) -> list[Case]:
             if method not in TRAINED:
                 cases.append(Case(phantom, photons, method, **common))
                 continue
-            settings = _settings(method)
+            settings = _settings(method, Case(phantom, photons, method, **common).axes)
             own = options.steps or settings["steps"]
             lengths = options.paper_steps if method == "paper" else [own]
             common |= {"device": options.device, "preset": settings}
@@ -161,11 +161,24 @@ def _extent(benchmark: Benchmark, options: argparse.Namespace, phantom: str) -> 
     return {"size": options.size, "planes": planes}
 
 
-def _settings(preset: str) -> dict[str, Any]:
+def _settings(preset: str, axes: str) -> dict[str, Any]:
     """Return all of a preset that bears on a result, as it looks when read from a file."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(PRESETS[preset])))
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(presets_for(axes)[preset])))
     del settings["description"]
     return settings
+
+
+def _case(result: dict[str, Any]) -> Case:
+    """Return the case of a result; settings that it is older than have their default."""
+    case = Case(**result["case"])
+    if case.preset is None:
+        return case
+    defaults = {
+        setting.name: setting.default
+        for setting in fields(Preset)
+        if setting.default is not MISSING
+    }
+    return replace(case, preset=json.loads(json.dumps(defaults)) | case.preset)
 
 
 def _known(case: Case, folder: Path) -> dict[str, Any] | None:
@@ -174,7 +187,7 @@ def _known(case: Case, folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     result = json.loads(path.read_text())
-    return {**result, "name": case.name} if Case(**result["case"]) == case else None
+    return {**result, "name": case.name} if _case(result) == case else None
 
 
 def _valid_results(benchmark: Benchmark, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -182,8 +195,8 @@ def _valid_results(benchmark: Benchmark, options: argparse.Namespace) -> list[di
     results = []
     for path in options.results.glob("*.json"):
         result = json.loads(path.read_text())
-        case = Case(**result["case"])
-        outdated = case.method in TRAINED and case.preset != _settings(case.method)
+        case = _case(result)
+        outdated = case.method in TRAINED and case.preset != _settings(case.method, case.axes)
         extent = {"size": case.size, "planes": case.planes}
         if not outdated and extent == _extent(benchmark, options, case.phantom):
             results.append({**result, "name": path.stem})
