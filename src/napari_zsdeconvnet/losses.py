@@ -89,7 +89,8 @@ def hessian_penalty(image: Tensor, steps: Sequence[float] | None = None) -> Tens
     spatial axes, differences in units of the lateral output pixel: ``f_xx = f(x+1) - 2 f(x) +
     f(x-1)``, ``f_xy`` the difference of differences over one 2 x 2 block. Along an axis whose
     voxels are ``a`` times as long each difference is divided by ``a``, so that a structure is
-    penalised alike whichever way it lies. The published 2D program takes half of this sum and
+    penalised alike whichever way it lies. Two planes have no second difference along Z, and
+    count for nothing there. The published 2D program takes half of this sum and
     the 3D one all of it, without regard to the steps; the former's weight of 0.02 is 0.01 here.
 
     Parameters
@@ -106,6 +107,8 @@ def hessian_penalty(image: Tensor, steps: Sequence[float] | None = None) -> Tens
     penalty = image.new_zeros(())
     for one, other in combinations_with_replacement(axes, 2):
         curvature = image.diff(dim=one).diff(dim=other) / (lengths[one - 2] * lengths[other - 2])
+        if curvature.numel() == 0:
+            continue
         penalty = penalty + (1 if one == other else 2) * curvature.square().mean()
     return penalty
 

@@ -398,6 +398,8 @@ def _assemble(
     if header["upsampling"] not in (1, 2):
         raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
+    noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
+    network.expect_noise(noise, scale)
     network.load_state_dict(below(_NETWORK, tensors), strict=True)
     if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
         raise InputError("its weights are not finite")
@@ -411,8 +413,8 @@ def _assemble(
             for name, value in header["settings"].items()
         },
         psf=psf,
-        noise=NoiseModel.from_dict(header["noise"]),
-        scale=float(header["scale"]),
+        noise=noise,
+        scale=scale,
         axes=header["axes"],
         voxel_size=None if voxel_size is None else tuple(voxel_size),
         seed=header["seed"],

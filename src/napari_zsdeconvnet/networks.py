@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .forward import Blur, bin_down, enlarge
+from .noise import NoiseModel
 from .psf import PSF
 
 
@@ -58,6 +59,9 @@ class TwoStageNetwork(nn.Module):
     def denoise(self, image: Tensor) -> Tensor:
         """Give the denoised image alone."""
         return self.forward(image)[0]
+
+    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+        """Tell the network of the camera and of the counts that are 1, where it wants to know."""
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

@@ -181,13 +181,15 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = build_network(chosen.network, grid_psf, upsampling)
+    scale = intensity_scale(recordings, noise)
+    network.expect_noise(noise, scale)
     model = Model(
         network=network,
         preset=chosen.name,
         settings=asdict(chosen),
         psf=grid_psf,
         noise=noise,
-        scale=intensity_scale(recordings, noise),
+        scale=scale,
         axes=spatial,
         voxel_size=recordings[0].voxel_size,
         seed=seed,

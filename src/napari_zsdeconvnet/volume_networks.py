@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .forward import Blur, bin_down, enlarge
 from .networks import TwoStageNetwork
+from .noise import NoiseModel
 from .pairs import local_mean, mean_reach
 from .psf import PSF
 
@@ -100,6 +101,7 @@ class PublishedVolumeNetwork(TwoStageNetwork):
     multiple = 1
     receptive_field = 22
     axial_field = 22
+    border = (2, 8, 8)
     bytes_per_pixel = 2500
 
     def __init__(self, upsampling: int = 1) -> None:
@@ -200,10 +202,8 @@ class SharpeningNetwork(TwoStageNetwork):
     """Plain steps on the noisy stack."""
     regularisation = 0.03
     """epsilon; less sharpens in fewer steps and rings."""
-    damping = 0.003
-    """s, in normalised units."""
-    noisy_damping = 0.1
-    """s of the steps on the noisy stack, as read noise would have it."""
+    least_damping = 0.003
+    """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
 
     def __init__(
         self, psf: PSF, upsampling: int = 1, channels: tuple[int, ...] = (12, 24, 48)
@@ -224,6 +224,7 @@ class SharpeningNetwork(TwoStageNetwork):
         self.blur_back = Blur(psf.array[::-1, ::-1, ::-1], direct=False)
         self.unblur = Blur(near_inverse(psf.array, self.regularisation), direct=False)
         axial, *lateral = (size // 2 for size in psf.array.shape)
+        self.damping, self.noisy_damping = self.least_damping, 0.1
         # A step reaches two radii of the PSF, but what comes from beyond the first two is less
         # than a ten-thousandth in all: measured, and tested.
         self.receptive_field = 48 + math.ceil(2 * max(lateral) / upsampling)
@@ -237,6 +238,16 @@ class SharpeningNetwork(TwoStageNetwork):
         sharpened = self.sharpen(image, denoised)
         corrected = self.correct(image, denoised, sharpened, self.reblur(sharpened))
         return denoised, self.give_back_light(corrected, denoised)
+
+    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+        """Choose the damping of both kinds of steps, so that a dark stack stays dark.
+
+        On the noisy stack it is the read variance over the gain, which makes the sum of shot
+        noise and read noise nearly Poisson; on the denoised one a twentieth of the read noise,
+        about what is left of it.
+        """
+        self.damping = max(self.least_damping, 0.05 * noise.read_variance**0.5 / scale)
+        self.noisy_damping = max(noise.read_variance / ((noise.gain or 1.0) * scale), 1e-3)
 
     def denoise(self, image: Tensor) -> Tensor:
         """Apply the first stage."""
