@@ -2,12 +2,14 @@
 
 python benchmarks/speed.py                         # all of it; some minutes on two cores
 python benchmarks/speed.py --only "fast step" "fast 1024" --threads 2
+python benchmarks/speed.py --volumes               # the same for stacks
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,26 +22,34 @@ import numpy as np
 from memory import PeakMemory
 from report import machine, set_section, table
 
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.simulation import Sample, simulate, simulate_volume
 
 HERE = Path(__file__).parent
 WARM_UP = 2
-TASKS = {
-    "fast step": ("step", "fast", 30),
-    "paper step": ("step", "paper", 5),
-    "fast 512": ("predict", "fast", 512),
-    "fast 1024": ("predict", "fast", 1024),
-    "fast 2048": ("predict", "fast", 2048),
-    "fast 8192": ("predict", "fast", 8192),
-    "paper 1024": ("predict", "paper", 1024),
+STEPS = {"fast": 30, "paper": 5}
+IMAGES = {
+    "fast step": ("step", "fast", (512, 512)),
+    "paper step": ("step", "paper", (512, 512)),
+    "fast 512": ("predict", "fast", (512, 512)),
+    "fast 1024": ("predict", "fast", (1024, 1024)),
+    "fast 2048": ("predict", "fast", (2048, 2048)),
+    "fast 8192": ("predict", "fast", (8192, 8192)),
+    "paper 1024": ("predict", "paper", (1024, 1024)),
 }
+VOLUMES = {
+    "fast volume step": ("step", "fast", (40, 256, 256)),
+    "paper volume step": ("step", "paper", (40, 256, 256)),
+    "fast volume": ("predict", "fast", (40, 256, 256)),
+    "fast large volume": ("predict", "fast", (100, 1024, 1024)),
+}
+TASKS = IMAGES | VOLUMES
 EXPLANATION = """\
 ## Speed and memory
 
-A *step* is one step of training on one image of 512x512 pixels, the median of several after a
-warm-up. Prediction is timed once from the raw image in memory to both results; *memory* is the
-peak of the process above what it held before, less the two result arrays. CPU time is that of all
-threads together.
+A *step* is one step of training on one {recording}, the median of several after a warm-up.
+Prediction is timed once from the raw data in memory to both results; *memory* is the peak of the
+process above what it held before, less the two result arrays. CPU time is that of all threads
+together.
 
 Computed on {machine}, {threads} threads.
 """
@@ -51,7 +61,7 @@ def main() -> int:
         print(json.dumps(_measure(options.task, options)))
         return 0
     rows, failed = [], 0
-    for name in options.only:
+    for name in options.only or (VOLUMES if options.volumes else IMAGES):
         print(f"{name}: ", end="", flush=True)
         found = _in_own_process(name, options)
         if found is None:
@@ -59,13 +69,19 @@ def main() -> int:
             continue
         print(", ".join(f"{key} {value:.4g}" for key, value in found.items()))
         cells = (found["seconds"], found["cpu_seconds"], found["memory_mib"])
-        rows.append([_describe(name), *(f"{cell:.3g}" for cell in cells[:2]), f"{cells[2]:.0f}"])
-    if rows and options.page:
+        told = _describe(name, found.get("tiles"))
+        rows.append([told, *(f"{cell:.3g}" for cell in cells[:2]), f"{cells[2]:.0f}"])
+    if rows:
+        dimensions = "3D" if options.volumes else "2D"
+        page = options.page or HERE.parent / "docs" / f"benchmarks_{dimensions.lower()}.md"
         header = ["task", "time, s", "CPU time, s", "memory, MiB"]
         threads = options.threads or os.cpu_count()
-        text = EXPLANATION.format(machine=machine(), threads=threads) + "\n" + table(header, rows)
-        set_section(options.page, "speed", text, title="Benchmarks in 2D")
-        print(f"Wrote {options.page}.")
+        recording = "stack of 40x256x256 voxels" if options.volumes else "image of 512x512 pixels"
+        text = EXPLANATION.format(machine=machine(), threads=threads, recording=recording)
+        set_section(
+            page, "speed", f"{text}\n{table(header, rows)}", title=f"Benchmarks in {dimensions}"
+        )
+        print(f"Wrote {page}.")
     return 1 if failed else 0
 
 
@@ -73,11 +89,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--only", nargs="+", choices=list(TASKS), help="by default all of a kind")
+    parser.add_argument("--volumes", action="store_true", help="measure stacks, not images")
+    parser.add_argument("--tiles", type=int, help="stop a prediction after so many tiles")
     parser.add_argument("--steps", type=int, help="steps to time, instead of the task's own")
     parser.add_argument("--threads", type=int, help="threads of every computation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks_2d.md")
+    parser.add_argument("--page", type=Path, help="by default that of the kind in docs")
     parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -87,6 +105,8 @@ def _in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] 
     environment = dict(os.environ)
     if options.steps:
         command += ["--steps", str(options.steps)]
+    if options.tiles:
+        command += ["--tiles", str(options.tiles)]
     if options.threads:
         environment |= {"OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -97,24 +117,37 @@ def _in_own_process(name: str, options: argparse.Namespace) -> dict[str, float] 
     return found
 
 
-def _describe(name: str) -> str:
-    kind, preset, size = TASKS[name]
-    return f"`{preset}`, one step" if kind == "step" else f"`{preset}`, predict {size}x{size}"
+def _describe(name: str, tiles: float | None) -> str:
+    kind, preset, shape = TASKS[name]
+    if kind == "step":
+        return f"`{preset}`, one step"
+    part = f", its first {tiles:.0f} tiles" if tiles else ""
+    return f"`{preset}`, predict {'x'.join(map(str, shape))}{part}"
 
 
 def _measure(name: str, options: argparse.Namespace) -> dict[str, float]:
-    kind, preset, number = TASKS[name]
+    kind, preset, shape = TASKS[name]
     if kind == "step":
-        return _measure_step(preset, options.steps or number, options.device)
-    return _measure_prediction(preset, number, options.device)
+        return _measure_step(preset, shape, options.steps or STEPS[preset], options.device)
+    return _measure_prediction(preset, shape, options.device, options.tiles)
 
 
-def _measure_step(preset: str, steps: int, device: str) -> dict[str, float]:
+def _sample(shape: tuple[int, ...]) -> Sample:
+    """Simulate a recording of this size, or a part of it that is repeated to that."""
+    least = (512, 512) if len(shape) == 2 else (40, 256, 256)
+    part = tuple(map(min, shape, least))
+    if len(shape) == 2:
+        return simulate(shape=part, seed=1)
+    return simulate_volume("filaments", shape=part, seed=1)
+
+
+def _measure_step(preset: str, shape: tuple[int, ...], steps: int, device: str) -> dict[str, float]:
     """Time each step; the first ones, in which buffers are made, do not count."""
-    sample = simulate(seed=1)
+    sample = _sample(shape)
     times = []
     with PeakMemory() as memory:
-        run = _training(sample, preset, steps + WARM_UP, device)
+        # Of a run of usual length, so that a volume's first steps are those of its denoiser.
+        run = _training(sample, preset, 20 * (steps + WARM_UP), device)
         for _ in range(steps + WARM_UP):
             wall, cpu = time.perf_counter(), time.process_time()
             next(run)
@@ -123,7 +156,9 @@ def _measure_step(preset: str, steps: int, device: str) -> dict[str, float]:
     return _figures(seconds, cpu_seconds, memory.bytes)
 
 
-def _measure_prediction(preset: str, size: int, device: str) -> dict[str, float]:
+def _measure_prediction(
+    preset: str, shape: tuple[int, ...], device: str, tiles: int | None
+) -> dict[str, float]:
     """Predict with a network that is hardly trained, which takes as long as a good one."""
     import napari_zsdeconvnet as zs
 
@@ -131,35 +166,45 @@ def _measure_prediction(preset: str, size: int, device: str) -> dict[str, float]
         path = Path(folder) / "model.safetensors"
         # Trained in a process of its own, so that this one's peak is that of the prediction.
         code = (
-            "import sys, speed\n"
-            "from napari_zsdeconvnet.simulation import simulate\n"
-            "run = speed._training(simulate(seed=1), sys.argv[1], 1, sys.argv[2])\n"
+            "import json, sys, speed\n"
+            "sample = speed._sample(tuple(json.loads(sys.argv[4])))\n"
+            "run = speed._training(sample, sys.argv[1], 1, sys.argv[2])\n"
             "next(run)\n"
             "run.model.save(sys.argv[3])\n"
         )
-        subprocess.run(
-            [sys.executable, "-c", code, preset, device, str(path)], check=True, cwd=HERE
-        )
+        arguments = [preset, device, str(path), json.dumps(shape)]
+        subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=HERE)
         model = zs.Model.load(path)
-    tile = simulate(shape=(512, 512), seed=1).raw
-    repeats = -(-size // 512)
-    image = np.ascontiguousarray(np.tile(tile, (repeats, repeats))[:size, :size])
+    part = _sample(shape).raw
+    repeats = [-(-length // have) for length, have in zip(shape, part.shape, strict=True)]
+    image = np.ascontiguousarray(np.tile(part, repeats)[tuple(map(slice, shape))])
     with PeakMemory() as memory:
         wall, cpu = time.perf_counter(), time.process_time()
-        result: Any = model.predict(image, device=device)
+        prediction = model.iter_predict(image, axes="ZYX"[-image.ndim :], device=device)
+        done = None
+        try:
+            while tiles is None or done is None or done.done < tiles:
+                done = next(prediction)
+        except StopIteration:
+            tiles = None
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    outputs = result.denoised.nbytes + result.deconvolved.nbytes
-    return _figures(seconds, cpu_seconds, memory.bytes - outputs)
+    outputs = sum(4 * math.prod(shape) for shape in model.output_shapes(shape))
+    if tiles:
+        # Of the results only what was written is in memory.
+        outputs = outputs * done.done // done.total
+    found = _figures(seconds, cpu_seconds, memory.bytes - outputs)
+    return found | ({"tiles": float(tiles)} if tiles else {})
 
 
-def _training(sample: Any, preset: str, steps: int, device: str) -> Any:
+def _training(sample: Sample, preset: str, steps: int, device: str) -> Any:
     import napari_zsdeconvnet as zs
 
     return zs.train(
         sample.raw,
         sample.psf,
         sample.noise,
-        voxel_size=(sample.pixel_size, sample.pixel_size),
+        axes=sample.axes,
+        voxel_size=sample.voxel_size,
         preset=preset,
         steps=steps,
         seed=1,
