@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .damping import Damping
     from .errors import InputError
     from .image_files import read_image, write_image
     from .images import Image
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Damping": "damping",
     "InputError": "errors",
     "Image": "images",
     "read_image": "image_files",
@@ -33,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "PSF",
+    "Damping",
     "Image",
     "InputError",
     "Model",
