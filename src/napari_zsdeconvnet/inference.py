@@ -28,6 +28,10 @@ FLUX_REACH = 40
 """Raw pixels at which that Gaussian is cut."""
 
 
+MOST_LOST = 0.8
+"""Part of the light that a deconvolved volume holds at least, unless it is blank."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a model makes of an image: signal in camera counts above the offset, float32.
@@ -209,8 +213,25 @@ def _infer_tiles(
             fine, sharp = _run(network, image, noise, scale, averaging, generator)
             _paste(result.denoised, index, fine * scale, place, 1)
             _paste(result.deconvolved, index, sharp * scale, place, factor)
+            if network.axial_field is not None and done == (index + 1) * len(cover):
+                _balance_light(result, index, factor)
             yield TileProgress(done, length * len(cover), message)
             message = ""
+
+
+def _balance_light(result: Result, index: int, factor: int) -> None:
+    """Give a deconvolved volume the light of the denoised one, which is that of the recording.
+
+    Light that crosses the borders of a stack leaves the two a few per cent apart. Where they
+    are further apart there is next to none, and what there is is left alone.
+    """
+    planes = range(result.denoised.shape[1])
+    light = sum(float(np.sum(result.denoised[index, z], dtype=np.float64)) for z in planes)
+    found = sum(float(np.sum(result.deconvolved[index, z], dtype=np.float64)) for z in planes)
+    share = light * factor**2 / found if found > 0 else 0.0
+    if MOST_LOST < share < 1 / MOST_LOST:
+        for z in planes:
+            result.deconvolved[index, z] = result.deconvolved[index, z] * np.float32(share)
 
 
 def _overlap(network: TwoStageNetwork) -> tuple[int, ...]:

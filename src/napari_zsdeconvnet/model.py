@@ -292,6 +292,11 @@ class _Alone:
     def __init__(self, frame: Any) -> None:
         self._frame = frame
 
+        self.shape = (1, *frame.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        return self._frame[index[1:]]
+
     def __setitem__(self, index: tuple[Any, ...], values: Any) -> None:
         self._frame[index[1:]] = values
 
