@@ -149,9 +149,13 @@ def test_the_gain_is_measured_in_a_volume(viewer, qtbot, raw):
     assert "planes of one volume" in widget.values[GAIN].origin
 
 
-def test_what_speaks_against_a_gain_stays_to_be_read(viewer, qtbot, sample):
-    shared = (sample.raw + np.roll(sample.raw.astype(float), 1, axis=2)) / 2
-    viewer.add_image(np.round(shared).astype(np.uint16), scale=VOXEL)
+def test_what_speaks_against_a_gain_stays_to_be_read(viewer, qtbot):
+    rng = np.random.default_rng(0)
+    y, x = np.indices((96, 96))
+    light = 200 * np.exp(-0.5 * (np.hypot(y - 66, x - 66) / 12) ** 2)
+    stack = rng.poisson(np.broadcast_to(light, (20, 96, 96))) + dark_stack(20, size=96)
+    interpolated = (stack + np.roll(stack, 1, axis=2)) / 2
+    viewer.add_image(np.round(interpolated).astype(np.uint16), scale=VOXEL)
     widget = dock(viewer, NoiseWidget)
     widget.draw().add(box(2, 2, 20, 20))
     settle(qtbot, widget)
