@@ -85,6 +85,7 @@ class NoiseWidget(Panel):
         self._fit_job: Job[Any, BackgroundFit] | None = None
         self._calibration: Job[Any, NoiseModel] | None = None
         self._shared: NoiseModel | None = None
+        self._of_gain: tuple[str, ...] = ()  # what speaks against the gain, shown until it changes
         self._waiting = False  # the shapes have moved since the running measurement began
         self._announce = False  # the mouse was let go, so a problem deserves a notification
 
@@ -313,7 +314,7 @@ class NoiseWidget(Panel):
             warnings=fit.warnings,
         )
         self.values.take(background, (OFFSET, READ_VARIANCE))
-        self._share(fit.warnings, said=True)
+        self._share(said=fit.warnings)
 
     def _on_unfit(self, error: Exception, *, announce: bool) -> None:
         self.histogram.clear_fit()
@@ -399,7 +400,8 @@ class NoiseWidget(Panel):
     def _calibrate(self, measure: Callable[[], NoiseModel], names: tuple[str, ...]) -> None:
         def take(noise: NoiseModel) -> None:
             self.values.take(noise, names)
-            self._share(noise.warnings)
+            self._of_gain = noise.warnings
+            self._share()
 
         self._set_busy(True)
         self._calibration = Job(
@@ -443,23 +445,28 @@ class NoiseWidget(Panel):
     # ------------------------------------------------------------------ the result
 
     def _on_typed(self) -> None:
-        self._share(())
+        self._of_gain = ()
+        self._share()
 
-    def _share(self, warnings: tuple[str, ...], *, said: bool = False) -> None:
-        """Put the numbers where the other widgets find them."""
-        noise = self.values.model(warnings)
+    def _share(self, said: tuple[str, ...] = ()) -> None:
+        """Put the numbers where the other widgets find them.
+
+        ``said`` are warnings that stand beside the histogram already.
+        """
+        noise = self.values.model((*said, *self._of_gain))
         if noise is not None:
             self._shared = noise
             self._state.noise = noise
-        self._summarise(() if said else warnings)
+        self._summarise()
 
     def _on_noise_changed(self, noise: NoiseModel | None) -> None:
         """Show a noise model that came from elsewhere, such as a loaded model's."""
         if alive(self) and noise is not None and noise is not self._shared:
             self.values.take(noise, (OFFSET, GAIN, READ_VARIANCE))
-            self._summarise(noise.warnings)
+            self._of_gain = noise.warnings
+            self._summarise()
 
-    def _summarise(self, warnings: tuple[str, ...] = ()) -> None:
+    def _summarise(self) -> None:
         lines = []
         gain, variance = self.values[GAIN].value, self.values[READ_VARIANCE].value
         if gain is not None and variance is not None:
@@ -468,7 +475,7 @@ class NoiseWidget(Panel):
             lines.append("Training needs offset and read variance: draw, measure or type them.")
         elif gain is None:
             lines.append("Ready. The gain will be measured in the image that is trained on.")
-        self.summary.setText("\n".join([*lines, *warnings]))
+        self.summary.setText("\n".join([*lines, *self._of_gain]))
 
     def _no_image(self) -> str:
         return "There is no image to measure; open one or a sample (File > Open Sample)."
