@@ -202,6 +202,7 @@ def _infer_tiles(
         place_in_time = index
         if damping is not None:
             source, place_in_time = damping.apply(frames[index])[None], 0
+        light = found = 0.0
         for done, place in enumerate(cover, index * len(cover) + 1):
             cut = window(
                 source,
@@ -211,27 +212,26 @@ def _infer_tiles(
             )
             image = (cut.to(device)[None, None] - noise.offset) / scale
             fine, sharp = _run(network, image, noise, scale, averaging, generator)
-            _paste(result.denoised, index, fine * scale, place, 1)
-            _paste(result.deconvolved, index, sharp * scale, place, factor)
+            light += _paste(result.denoised, index, fine * scale, place, 1)
+            found += _paste(result.deconvolved, index, sharp * scale, place, factor)
             if network.axial_field is not None and done == (index + 1) * len(cover):
-                _balance_light(result, index, factor)
+                _balance_light(result.deconvolved, index, light, found / factor**2)
             yield TileProgress(done, length * len(cover), message)
             message = ""
 
 
-def _balance_light(result: Result, index: int, factor: int) -> None:
+def _balance_light(
+    deconvolved: NDArray[np.float32], index: int, light: float, found: float
+) -> None:
     """Give a deconvolved volume the light of the denoised one, which is that of the recording.
 
     Light that crosses the borders of a stack leaves the two a few per cent apart. Where they
     are further apart there is next to none, and what there is is left alone.
     """
-    planes = range(result.denoised.shape[1])
-    light = sum(float(np.sum(result.denoised[index, z], dtype=np.float64)) for z in planes)
-    found = sum(float(np.sum(result.deconvolved[index, z], dtype=np.float64)) for z in planes)
-    share = light * factor**2 / found if found > 0 else 0.0
+    share = light / found if found > 0 else 0.0
     if MOST_LOST < share < 1 / MOST_LOST:
-        for z in planes:
-            result.deconvolved[index, z] = result.deconvolved[index, z] * np.float32(share)
+        for plane in range(deconvolved.shape[1]):
+            deconvolved[index, plane] = deconvolved[index, plane] * np.float32(share)
 
 
 def _overlap(network: TwoStageNetwork) -> tuple[int, ...]:
@@ -305,8 +305,8 @@ def _coarse(image: Tensor) -> Tensor:
 
 def _paste(
     target: NDArray[np.float32], index: int, values: Tensor, place: Tile, factor: int
-) -> None:
-    """Copy the inner part of a window's result to where it belongs."""
+) -> float:
+    """Copy the inner part of a window's result to where it belongs; gives its sum."""
     factors = (1, factor, factor)[-len(place.shape) :]
     there: list[Any] = [index]
     here = []
@@ -315,4 +315,6 @@ def _paste(
     ):
         there.append(slice(scale * start, scale * (start + length)))
         here.append(slice(scale * (start - begin), scale * (start - begin + length)))
-    target[tuple(there)] = values[tuple(here)].cpu().numpy()
+    inner = values[tuple(here)].cpu().numpy()
+    target[tuple(there)] = inner
+    return float(inner.sum(dtype=np.float64))
