@@ -35,6 +35,7 @@ FLOORS = (
     {"psf"},
     {"noise"},
     {"simulation", "classical"},
+    {"sim"},
     {"networks", "losses"},
     {"presets"},
     {"pairs"},

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import sim
     from .damping import Damping
     from .errors import InputError
     from .image_files import read_image, write_image
@@ -41,16 +42,22 @@ __all__ = [
     "Model",
     "NoiseModel",
     "read_image",
+    "sim",
     "train",
     "write_image",
 ]
 
 
+_ROOMS = {"sim"}  # subpackages
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])
