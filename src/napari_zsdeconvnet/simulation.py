@@ -144,14 +144,14 @@ def simulate(
         An unknown kind, a size or a number of photons that is not positive, or a camera
         whose gain is not known.
     """
-    _check_kind(kind, PHANTOMS)
+    check_kind(kind, PHANTOMS)
     if separation is not None and kind != "two_lines":
         raise InputError(
             f"The phantom {kind!r} has no separation; leave it out or choose 'two_lines'."
         )
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"The shape {shape} is not a number of rows and columns; try (512, 512).")
-    _check_positive(photons=photons, pixel_size=pixel_size)
+    check_positive(photons=photons, pixel_size=pixel_size)
     fine_pixel = pixel_size / UPSAMPLING
     phantom: Callable[..., Structure] = PHANTOMS[kind]
     if kind == "two_lines":
@@ -221,7 +221,7 @@ def simulate_volume(
         An unknown kind, a size or a number of photons that is not positive, voxels that are
         not square, a camera whose gain is not known, or a PSF that is 2D or on another grid.
     """
-    _check_kind(kind, PHANTOMS_3D)
+    check_kind(kind, PHANTOMS_3D)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             f"The shape {shape} is not a number of planes, rows and columns; try (32, 192, 192)."
@@ -230,7 +230,7 @@ def simulate_volume(
         raise InputError(
             f"voxel_size is {voxel_size}; give (z, y, x) in micrometres with equal y and x."
         )
-    _check_positive(photons=photons, voxel_size=min(voxel_size))
+    check_positive(photons=photons, voxel_size=min(voxel_size))
     upsampling = UPSAMPLING if upsample else 1
     fine = _output_voxel(voxel_size, upsampling)
     if psf is None:
@@ -313,12 +313,14 @@ def _output_voxel(voxel_size: tuple[float, ...], upsampling: int) -> tuple[float
     return (*voxel_size[:-2], *(size / upsampling for size in voxel_size[-2:]))
 
 
-def _check_kind(kind: str, phantoms: dict[str, Any]) -> None:
+def check_kind(kind: str, phantoms: dict[str, Any]) -> None:
+    """Refuse a kind that there is no phantom of."""
     if kind not in phantoms:
         raise InputError(f"There is no phantom {kind!r}; choose one of {', '.join(phantoms)}.")
 
 
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Refuse numbers that are not above 0."""
     for name, value in values.items():
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value}; it must be a positive number.")
