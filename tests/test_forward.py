@@ -110,6 +110,16 @@ class TestBlur:
         np.testing.assert_allclose(blurred, blur(image.float()), atol=1e-6)
 
     @pytest.mark.parametrize("direct", [True, False])
+    def test_double_precision_is_kept_and_single_stays_what_it_was(self, direct: bool):
+        psf, image = lopsided_psf(9, 7), random_image(20, 20)
+        blur = Blur(psf, direct=direct)
+        single = blur(image)
+        double = blur(image.double())
+        assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+        np.testing.assert_allclose(double, convolved(image, psf), rtol=1e-12)
+        np.testing.assert_array_equal(blur(image), single)
+
+    @pytest.mark.parametrize("direct", [True, False])
     def test_gradients_are_the_correlation_with_the_psf(self, direct: bool):
         # <blur(x), y> is linear in x, and its gradient the blur's transpose applied to y.
         psf, weights = lopsided_psf(7, 5), torch.zeros(1, 1, 30, 30)

@@ -10,43 +10,57 @@ import torch
 from scipy.signal import fftconvolve
 from torch import nn
 
+from napari_zsdeconvnet.forward import enlarge
 from napari_zsdeconvnet.modes import OBJECTIVES, build_network
 from napari_zsdeconvnet.networks import TwoStageNetwork
 from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.objectives import InterleavedObjective, Setting, twice_the_step
-from napari_zsdeconvnet.presets import VOLUME_PRESETS, Preset
+from napari_zsdeconvnet.objectives import (
+    InterleavedObjective,
+    RecorruptedObjective,
+    Setting,
+    twice_the_step,
+)
+from napari_zsdeconvnet.pairs import Pair
+from napari_zsdeconvnet.presets import PRESETS, VOLUME_PRESETS, Preset
 from napari_zsdeconvnet.psf import PSF
 
 CPU = torch.device("cpu")
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
+FLAT = replace(PRESETS["fast"], patch=8, batch=2)
 PAPER = replace(VOLUME_PRESETS["paper"], patch=8, planes=8, batch=2, margin=0, axial_margin=0)
 FAST = replace(VOLUME_PRESETS["fast"], patch=16, planes=8, batch=2, margin=2, axial_margin=1)
 
 
 class Simple(TwoStageNetwork):
-    """Two numbers to learn: brightness of the denoised and of the deconvolved volume."""
+    """Two numbers to learn: brightness of the denoised and of the deconvolved image."""
 
     multiple = 1
     receptive_field = 0
-    axial_field = 0
-    upsampling = 1
     bytes_per_pixel = 10
 
-    def __init__(self) -> None:
+    def __init__(self, upsampling: int = 1, *, axial_field: int | None = 0) -> None:
         super().__init__()
+        self.upsampling = upsampling
+        self.axial_field = axial_field
         self.first = nn.Parameter(torch.tensor(0.8))
         self.second = nn.Parameter(torch.tensor(1.1))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         denoised = self.first * image + 0.1 * image.mean(dim=2, keepdim=True)
-        return denoised, self.second * denoised
+        return denoised, self.second * enlarge(denoised, self.upsampling)
+
+    def by_hand(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Do the same to one image or volume."""
+        denoised = self.first.item() * image + 0.1 * image.mean(axis=0)
+        fine = denoised.repeat(self.upsampling, axis=-2).repeat(self.upsampling, axis=-1)
+        return denoised, self.second.item() * fine
 
 
-def spot(planes: int = 5) -> PSF:
+def spot(*shape: int) -> PSF:
     """Make a small PSF that no mirror leaves alone."""
     generator = np.random.default_rng(3)
-    array = generator.uniform(0.0, 0.2, (planes, 5, 5))
-    array[planes // 2, 2, 2] = 2.0
+    array = generator.uniform(0.0, 0.2, shape or (5, 5, 5))
+    array[tuple(size // 2 for size in array.shape)] = 2.0
     return PSF.from_array(array / array.sum())
 
 
@@ -55,41 +69,58 @@ def setting(preset: Preset, shape: tuple[int, ...] = (1, 9, 12, 12), steps: int 
     return Setting([raw], NOISE, 50.0, spot(), preset, steps, 1, CPU, None)
 
 
+def in_double_precision(pair: Pair) -> Pair:
+    images = {name: part.double() for name, part in vars(pair).items() if part.is_floating_point()}
+    return replace(pair, **images)
+
+
 def reflected(index: int, size: int) -> int:
     index = abs(index)
     return index if index < size else 2 * (size - 1) - index
 
 
-def blurred(volume: np.ndarray, psf: np.ndarray) -> np.ndarray:
+def blurred(image: np.ndarray, psf: np.ndarray) -> np.ndarray:
     """Convolve by the definition, the border continued by reflection."""
-    result = np.zeros(volume.shape)
+    result = np.zeros(image.shape)
     radius = [size // 2 for size in psf.shape]
-    for place in np.ndindex(*volume.shape):
+    for place in np.ndindex(*image.shape):
         total = 0.0
         for tap in np.ndindex(*psf.shape):
             source = tuple(
                 reflected(p - (t - r), n)
-                for p, t, r, n in zip(place, tap, radius, volume.shape, strict=True)
+                for p, t, r, n in zip(place, tap, radius, image.shape, strict=True)
             )
-            total += float(volume[source]) * float(psf[tap])
+            total += float(image[source]) * float(psf[tap])
         result[place] = total
     return result
 
 
-def hessian(volume: np.ndarray, lengths: tuple[float, ...]) -> float:
-    """R of equation 9, each second difference divided by the steps it was taken over."""
+def binned(image: np.ndarray, factor: int) -> np.ndarray:
+    """Average blocks of pixels by the definition."""
+    *depth, height, width = image.shape
+    result = np.zeros((*depth, height // factor, width // factor))
+    for y in range(height // factor):
+        for x in range(width // factor):
+            for i in range(factor):
+                for j in range(factor):
+                    result[..., y, x] += image[..., factor * y + i, factor * x + j] / factor**2
+    return result
+
+
+def hessian(image: np.ndarray, lengths: tuple[float, ...]) -> float:
+    """R of equations 6 and 9, each second difference divided by the steps it was taken over."""
     total = 0.0
-    for one in range(3):
-        for other in range(3):
+    for one in range(image.ndim):
+        for other in range(image.ndim):
             values = []
-            for place in np.ndindex(*volume.shape):
+            for place in np.ndindex(*image.shape):
 
                 def at(*moves: int, start: tuple[int, ...] = place) -> float | None:
                     moved = list(start)
                     for axis in moves:
                         moved[axis] += 1
-                    inside = all(m < n for m, n in zip(moved, volume.shape, strict=True))
-                    return float(volume[tuple(moved)]) if inside else None
+                    inside = all(m < n for m, n in zip(moved, image.shape, strict=True))
+                    return float(image[tuple(moved)]) if inside else None
 
                 corners = (at(one, other), at(one), at(other), at())
                 if None not in corners:
@@ -99,53 +130,79 @@ def hessian(volume: np.ndarray, lengths: tuple[float, ...]) -> float:
     return total
 
 
-@pytest.mark.parametrize("norm", ["squared", "absolute"])
-@pytest.mark.parametrize("lengths", [None, (0.4, 0.1, 0.1)])
-def test_interleaved_is_equations_7_to_9(norm, lengths, monkeypatch):
-    preset = replace(PAPER, norm=norm, hessian_weight=0.1, gap_weight=0.7)
-    network = Simple()
-    given = setting(preset)
-    if lengths is not None:
-        given = replace(given, psf=PSF.from_array(given.psf.array, voxel_size=lengths))
-    objective = InterleavedObjective(given, network)
-    pair = objective.pairs.draw()
-    monkeypatch.setattr(objective.pairs, "draw", lambda: pair)
-    terms = objective.losses(1)
+def inside(image: np.ndarray, *rims: int) -> np.ndarray:
+    """Leave out the margin, so many voxels along each axis."""
+    return image[tuple(slice(rim, size - rim) for rim, size in zip(rims, image.shape, strict=True))]
 
-    psf = objective.psf.array.astype(float)
-    distance = np.square if norm == "squared" else np.abs
-    first, second = network.first.item(), network.second.item()
 
-    def denoise(volume: np.ndarray) -> np.ndarray:
-        return first * volume + 0.1 * volume.mean(axis=0)
-
-    denoising, deconvolution, curvature = [], [], []
-    for stack, odd_first in zip(pair.stack[:, 0].double().numpy(), pair.odd_first, strict=True):
-        odd, even = (stack[0::2], stack[1::2]) if odd_first else (stack[1::2], stack[0::2])
-        whole = denoise(stack)
-        gap = whole[0::2] - whole[1::2] if odd_first else whole[1::2] - whole[0::2]
-        denoised = denoise(odd)
-        sharp = second * denoised
-        seen = blurred(sharp, psf)
-        denoising.append(
-            distance(denoised - even).mean() + 0.7 * distance(denoised - even - gap).mean()
-        )
-        deconvolution.append(
-            distance(seen - even).mean() + 0.7 * distance(seen - even - gap).mean()
-        )
-        steps = objective.psf.steps
-        curvature.append(hessian(sharp, tuple(step / steps[-1] for step in steps)))
-    expected = {
-        "denoising": np.mean(denoising),
-        "deconvolution": np.mean(deconvolution),
-        "hessian": np.mean(curvature),
-    }
+def check(terms: dict[str, torch.Tensor], expected: dict[str, float]) -> None:
+    """Compare all terms, and the whole with what equations 4 and 7 make of them."""
+    weighed = expected["deconvolution"] + WEIGHTS["hessian_weight"] * expected["hessian"]
+    share = WEIGHTS["denoising_weight"]
+    expected["total"] = share * expected["denoising"] + (1 - share) * weighed
+    assert set(terms) == set(expected)
     for name, value in expected.items():
-        assert float(terms[name].detach()) == pytest.approx(value, rel=1e-5), name
-    total = 0.5 * expected["denoising"] + 0.5 * (
-        expected["deconvolution"] + 0.1 * expected["hessian"]
-    )
-    assert float(terms["total"].detach()) == pytest.approx(total, rel=1e-5)
+        assert float(terms[name].detach()) == pytest.approx(value, rel=1e-6), name
+
+
+WEIGHTS = {"hessian_weight": 0.1, "denoising_weight": 0.3}
+DISTANCES = {"squared": np.square, "absolute": np.abs}
+
+
+@pytest.mark.parametrize("norm", DISTANCES)
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("voxel_size", [None, (0.1, 0.1), (0.3, 0.2, 0.1)])
+def test_recorrupted_is_equations_4_to_6(norm, factor, voxel_size, monkeypatch):
+    volume = voxel_size is not None and len(voxel_size) == 3
+    margins = (1, 2, 2) if volume else (2, 2)
+    preset = replace(PAPER if volume else FLAT, norm=norm, margin=2, axial_margin=1, **WEIGHTS)
+    given = setting(preset, (1, 9, 12, 12) if volume else (2, 12, 12))
+    psf = PSF.from_array(spot(*(3, 5, 7)[-len(margins) :]).array, voxel_size=voxel_size)
+    network = Simple(factor, axial_field=0 if volume else None).double()
+    objective = RecorruptedObjective(replace(given, psf=psf), network)
+    pair = in_double_precision(objective.pairs.draw())
+    monkeypatch.setattr(objective.pairs, "draw", lambda: pair)
+
+    terms: dict[str, list[float]] = {"denoising": [], "deconvolution": [], "hessian": []}
+    fine = (*margins[:-2], *(factor * rim for rim in margins[-2:]))
+    lengths = tuple(step / psf.steps[-1] for step in psf.steps)
+    for image, target in zip(pair.input[:, 0].numpy(), pair.target[:, 0].numpy(), strict=True):
+        denoised, sharp = network.by_hand(image)
+        seen = binned(blurred(sharp, psf.array.astype(float)), factor)
+        for name, prediction in (("denoising", denoised), ("deconvolution", seen)):
+            terms[name].append(DISTANCES[norm](inside(prediction - target, *margins)).mean())
+        terms["hessian"].append(hessian(inside(sharp, *fine), lengths))
+    check(objective.losses(1), {name: float(np.mean(values)) for name, values in terms.items()})
+
+
+@pytest.mark.parametrize("norm", DISTANCES)
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("voxel_size", [None, (0.4, 0.1, 0.1), (0.3, 0.2, 0.1)])
+def test_interleaved_is_equations_7_to_9(norm, factor, voxel_size, monkeypatch):
+    preset = replace(PAPER, norm=norm, margin=2, axial_margin=1, gap_weight=0.7, **WEIGHTS)
+    preset = replace(preset, planes=10)
+    psf = PSF.from_array(spot(5, 3, 5).array, voxel_size=voxel_size)
+    network = Simple(factor).double()
+    objective = InterleavedObjective(replace(setting(preset, (1, 11, 12, 12)), psf=psf), network)
+    pair = in_double_precision(objective.pairs.draw())
+    assert set(pair.odd_first.tolist()) == {True, False}
+    monkeypatch.setattr(objective.pairs, "draw", lambda: pair)
+
+    terms: dict[str, list[float]] = {"denoising": [], "deconvolution": [], "hessian": []}
+    psf = twice_the_step(psf)
+    lengths = tuple(step / psf.steps[-1] for step in psf.steps)
+    for stack, odd_first in zip(pair.stack[:, 0].numpy(), pair.odd_first, strict=True):
+        odd, even = (slice(0, None, 2), slice(1, None, 2))[:: 1 if odd_first else -1]
+        whole, _ = network.by_hand(stack)
+        denoised, sharp = network.by_hand(stack[odd])
+        seen = binned(blurred(sharp, psf.array.astype(float)), factor)
+        for name, prediction in (("denoising", denoised), ("deconvolution", seen)):
+            first = inside(prediction - stack[even], 1, 2, 2)
+            gap = inside(whole[odd] - whole[even], 1, 2, 2)
+            distance = DISTANCES[norm]
+            terms[name].append(distance(first).mean() + 0.7 * distance(first - gap).mean())
+        terms["hessian"].append(hessian(inside(sharp, 1, 2 * factor, 2 * factor), lengths))
+    check(objective.losses(1), {name: float(np.mean(values)) for name, values in terms.items()})
 
 
 def test_the_gap_has_no_gradient():
@@ -178,11 +235,11 @@ def test_thin_and_odd_stacks_give_shorter_patches(planes: int):
 
 class TestTwiceTheStep:
     def test_without_a_voxel_size_every_second_plane_is_taken(self):
-        psf = spot(9)
+        psf = spot(9, 5, 5)
         twice = twice_the_step(psf).array
         expected = psf.array[0::2] / psf.array[0::2].sum()
         np.testing.assert_allclose(twice, expected, rtol=1e-5)
-        assert twice_the_step(spot(7)).array.shape[0] == 3
+        assert twice_the_step(spot(7, 5, 5)).array.shape[0] == 3
 
     def test_with_one_it_is_resampled(self):
         psf = PSF.simulate(
@@ -196,9 +253,19 @@ class TestTwiceTheStep:
 
 
 class TestSequential:
-    def objective(self, **changes: object):
+    def objective(
+        self,
+        margin: int = 2,
+        axial_margin: int = 1,
+        planes: int = 8,
+        patch: int = 16,
+        voxel_size: tuple[float, ...] | None = None,
+        **changes: object,
+    ):
         torch.manual_seed(0)
-        given = setting(replace(FAST, **changes), (1, 12, 48, 48))
+        sizes = {"margin": margin, "axial_margin": axial_margin, "planes": planes, "patch": patch}
+        given = setting(replace(FAST, **sizes, **changes), (1, 12, 48, 48))
+        given = replace(given, psf=PSF.from_array(given.psf.array, voxel_size=voxel_size))
         network = build_network("sharpening", given.psf)
         return OBJECTIVES["sequential"](given, network), network
 
@@ -222,41 +289,40 @@ class TestSequential:
         assert set(second) == {"total", "denoising", "deconvolution", "hessian"}
         assert self.trained(network) == {"corrector", "expand", "correction"}
 
-    def test_without_a_correction_the_loss_is_that_of_the_sharpened_block(self, monkeypatch):
-        objective, _ = self.objective(margin=0, axial_margin=0)
-        cut = {}
-        monkeypatch.setattr(
-            objective, "_cut", lambda block, real=objective._cut: cut.setdefault("now", real(block))
+    @pytest.mark.parametrize("voxel_size", [None, (0.3, 0.1, 0.1)])
+    def test_the_second_half_is_equation_6_for_a_sharpened_block(self, voxel_size, monkeypatch):
+        objective, network = self.objective(
+            *(3, 3, 12, 24), voxel_size=voxel_size, hessian_weight=0.1, anchor_weight=0.4
         )
-        terms = objective.losses(8)
-        _image, target, _denoised, sharpened, reblurred = cut["now"]
-        loss = np.square(reblurred.double().numpy() - target.double().numpy()).mean()
-        assert float(terms["deconvolution"]) == pytest.approx(loss, rel=1e-5)
-        assert sharpened.shape == target.shape
-
-    def test_a_correction_counts_as_if_the_whole_had_been_blurred(self):
-        objective, network = self.objective(margin=3, axial_margin=3, patch=24, planes=12)
         with torch.no_grad():
             network.correction.weight.normal_(std=0.05)
-        block = objective._sharpened_block()
-        image, target, denoised, sharpened, reblurred = objective._cut(block)
-        with torch.no_grad():
-            deconvolved = network.correct(image, denoised, sharpened, reblurred)
-        # Where the PSF does not reach beyond the patch, H (s + d) = H s + H d.
-        correction = (deconvolved - sharpened)[0, 0].double().numpy()
-        inner = np.s_[3:-3, 3:-3, 3:-3]
-        kernel = network.blur.kernel.double().numpy()
-        extra = fftconvolve(correction, kernel, mode="same")
-        expected = np.square(
-            (reblurred[0, 0].double().numpy() + extra - target[0, 0].double().numpy())[inner]
-        ).mean()
-        objective.pairs.batch = 1
-        objective._cut = lambda block: [
-            part[:1] for part in (image, target, denoised, sharpened, reblurred)
-        ]
-        objective._block = block
+        objective._block = objective._sharpened_block()
+        network.double()
+        cut = [part.double() for part in objective._cut(objective._block)]
+        monkeypatch.setattr(objective, "_cut", lambda block: cut)
         terms = objective.losses(8)
-        assert float(terms["deconvolution"].detach()) == pytest.approx(expected, rel=1e-4)
+
+        with torch.no_grad():
+            deconvolved = network.correct(cut[0], *cut[2:]).double()
+        expected: dict[str, list[float]] = {"denoising": [], "deconvolution": [], "hessian": []}
+        psf = objective.setting.psf
+        lengths = tuple(step / psf.steps[-1] for step in psf.steps)
+        corrections = []
+        for target, denoised, sharpened, reblurred, sharp in zip(
+            *(part[:, 0].numpy() for part in (*cut[1:], deconvolved)), strict=True
+        ):
+            # Where the PSF does not reach beyond the patch, H (s + d) = H s + H d.
+            corrections.append(sharp - sharpened)
+            seen = reblurred + fftconvolve(corrections[-1], psf.array.astype(float), mode="same")
+            expected["denoising"].append(np.square(inside(denoised - target, 3, 3, 3)).mean())
+            expected["deconvolution"].append(np.square(inside(seen - target, 3, 3, 3)).mean())
+            expected["hessian"].append(hessian(inside(sharp, 3, 3, 3), lengths))
+        values = {name: float(np.mean(each)) for name, each in expected.items()}
+        anchor = np.square(corrections).mean()
+        values["total"] = values["deconvolution"] + 0.1 * values["hessian"] + 0.4 * anchor
+        assert anchor > 0.01 * values["deconvolution"]
+        for name, value in values.items():
+            assert float(terms[name].detach()) == pytest.approx(value, rel=1e-6), name
 
     def test_a_block_serves_for_some_steps(self, monkeypatch):
         objective, _ = self.objective()

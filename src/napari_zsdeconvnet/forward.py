@@ -39,7 +39,7 @@ class Blur(nn.Module):
         # The PSF itself goes into a model's file, so its kernels need not.
         kernel = torch.tensor(psf.copy(), dtype=torch.float32)
         self.register_buffer("kernel", kernel, persistent=False)
-        self._transfer: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
+        self._transfer: dict[tuple[tuple[int, ...], torch.device, torch.dtype], Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes transfer functions of its own, and may be taken while this one, in
@@ -52,7 +52,8 @@ class Blur(nn.Module):
         Parameters
         ----------
         image : Tensor
-            Float images, shape (N, 1, Y, X); the blur is computed in float32.
+            Float images, shape (N, 1, [Z,] Y, X). The blur is computed in float32, and in
+            float64 where the image is.
         reach : tuple of int, optional
             Width of a border whose result the caller discards: there the image serves as its
             own context, so only what the PSF reaches beyond it is continued by reflection.
@@ -62,7 +63,7 @@ class Blur(nn.Module):
         size = image.shape[2:]
         # Reflection cannot exceed the image; a PSF wider than that sees its edge repeated.
         mirrored = [min(pad, length - 1) for pad, length in zip(padding, size, strict=True)]
-        image = F.pad(image.float(), _both_sides(mirrored), mode="reflect")
+        image = F.pad(at_least_single(image), _both_sides(mirrored), mode="reflect")
         rest = [pad - mirror for pad, mirror in zip(padding, mirrored, strict=True)]
         if any(rest):
             image = F.pad(image, _both_sides(rest), mode="replicate")
@@ -73,7 +74,7 @@ class Blur(nn.Module):
 
     def _directly(self, image: Tensor) -> Tensor:
         axes = tuple(range(self.kernel.ndim))
-        weight = self.kernel.flip(axes)[None, None]
+        weight = self.kernel.to(image.dtype).flip(axes)[None, None]
         convolve = F.conv2d if self.kernel.ndim == 2 else F.conv3d
         return convolve(image, weight, padding=self.radius)
 
@@ -83,21 +84,25 @@ class Blur(nn.Module):
             next_fast_len(max(length, 2 * radius + 1), real=True)
             for length, radius in zip(image.shape[2:], self.radius, strict=True)
         )
+        transfer = self._transfer_function(shape, image.dtype)
         spectrum = torch.fft.rfftn(image, s=shape, dim=axes)
-        blurred: Tensor = torch.fft.irfftn(
-            spectrum * self._transfer_function(shape), s=shape, dim=axes
-        )
+        blurred: Tensor = torch.fft.irfftn(spectrum * transfer, s=shape, dim=axes)
         return blurred
 
-    def _transfer_function(self, shape: tuple[int, ...]) -> Tensor:
-        key = (shape, self.kernel.device)
+    def _transfer_function(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        key = (shape, self.kernel.device, dtype)
         if key not in self._transfer:
             axes = tuple(range(self.kernel.ndim))
-            padded = self.kernel.new_zeros(shape)
+            padded = self.kernel.new_zeros(shape, dtype=dtype)
             padded[tuple(slice(length) for length in self.kernel.shape)] = self.kernel
             centred = padded.roll([-radius for radius in self.radius], axes)
             self._transfer[key] = torch.fft.rfftn(centred)
         return self._transfer[key]
+
+
+def at_least_single(image: Tensor) -> Tensor:
+    """Take half-width numbers to float32; double-width ones stay as they are."""
+    return image if image.dtype == torch.float64 else image.float()
 
 
 def bin_down(image: Tensor, factor: int) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from .forward import at_least_single
+
 Norm = Literal["squared", "absolute"]
 
 
@@ -23,7 +25,7 @@ def fidelity(prediction: Tensor, target: Tensor, norm: Norm = "squared") -> Tens
     :math:`\langle |p - t| \rangle`, the published program's default, whose minimum is the
     median and thus biased where the noise is skewed.
     """
-    difference = prediction.float() - target
+    difference = at_least_single(prediction) - target
     return difference.square().mean() if norm == "squared" else difference.abs().mean()
 
 
@@ -101,7 +103,7 @@ def hessian_penalty(image: Tensor, steps: Sequence[float] | None = None) -> Tens
         Voxel size of the output grid in any unit, one number per spatial axis; None takes
         all axes alike.
     """
-    image = image.float()
+    image = at_least_single(image)
     axes = range(2, image.ndim)
     lengths = [1.0] * len(axes) if steps is None else [step / steps[-1] for step in steps]
     penalty = image.new_zeros(())
