@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .patterns import Pattern, Patterns
     from .reconstruction import Reconstruction
     from .simulation import SIMSample, simulate_sim
+    from .simulation_3d import SIMStack, sim_psf, simulate_sim_stack, simulate_sim_volume
 
 _HOMES = {
     "estimate": "estimation",
@@ -21,6 +22,10 @@ _HOMES = {
     "Reconstruction": "reconstruction",
     "simulate_sim": "simulation",
     "SIMSample": "simulation",
+    "SIMStack": "simulation_3d",
+    "sim_psf": "simulation_3d",
+    "simulate_sim_stack": "simulation_3d",
+    "simulate_sim_volume": "simulation_3d",
 }
 
 __all__ = [
@@ -28,8 +33,12 @@ __all__ = [
     "Patterns",
     "Reconstruction",
     "SIMSample",
+    "SIMStack",
     "estimate",
+    "sim_psf",
     "simulate_sim",
+    "simulate_sim_stack",
+    "simulate_sim_volume",
 ]
 
 
