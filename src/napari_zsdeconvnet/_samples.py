@@ -1,8 +1,11 @@
-"""File > Open Sample: an image and a volume as a microscope would record them, made here."""
+"""File > Open Sample: recordings as a microscope would make them, all of them simulated."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .simulation import Sample
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -67,6 +70,78 @@ def volume() -> list[LayerData]:
     from .simulation import simulate_volume
 
     sample = simulate_volume("filaments", shape=(24, 128, 128), photons=100)
+    return _volume_layers(sample, "volume")
+
+
+def sim_filaments() -> list[LayerData]:
+    """Simulate the nine raw frames of structured illumination on filaments.
+
+    Returns
+    -------
+    list of layer data
+        The raw frames, and hidden the structure itself.
+    """
+    return _sim_layers("filaments")
+
+
+def sim_vesicles() -> list[LayerData]:
+    """Simulate the nine raw frames of structured illumination on vesicles.
+
+    Returns
+    -------
+    list of layer data
+        The raw frames, and hidden the structure itself.
+    """
+    return _sim_layers("vesicles")
+
+
+def sim_stack() -> list[LayerData]:
+    """Simulate a stack as an engine for 3D-SIM reconstructs it, with its PSF and the truth.
+
+    Returns
+    -------
+    list of layer data
+        The stack, its PSF to the right of it and the structure itself, both hidden.
+    """
+    from .sim.simulation_3d import simulate_sim_volume
+
+    sample = simulate_sim_volume("filaments", shape=(24, 192, 192))
+    return _volume_layers(sample, "SIM stack")
+
+
+def _sim_layers(kind: str) -> list[LayerData]:
+    from .sim.simulation import simulate_sim
+
+    sample = simulate_sim(kind, shape=(256, 256), photons=100)
+    pixel = sample.pixel_size
+    raw: LayerData = (
+        sample.raw,
+        {
+            "name": f"Raw SIM of {kind}",
+            "scale": (1.0, pixel, pixel),
+            "units": ("pixel", "micrometer", "micrometer"),
+            "axis_labels": ("frame", "y", "x"),
+        },
+        "image",
+    )
+    truth: LayerData = (
+        sample.truth,
+        {
+            "name": f"Truth of the raw SIM of {kind}",
+            "scale": (pixel / 2, pixel / 2),
+            "translate": (-pixel / 4, -pixel / 4),
+            "units": ("micrometer",) * 2,
+            "axis_labels": ("y", "x"),
+            "visible": False,
+            "metadata": {METADATA_KEY: (f"sim {kind}", "truth")},
+        },
+        "image",
+    )
+    return [truth, raw]
+
+
+def _volume_layers(sample: Sample, what: str) -> list[LayerData]:
+    """Show a volume, and hidden its PSF and its truth, which is on the same grid."""
     step, pixel, _ = sample.voxel_size
     planes, height, width = sample.raw.shape
     same: dict[str, Any] = {
@@ -74,11 +149,11 @@ def volume() -> list[LayerData]:
         "units": ("micrometer",) * 3,
         "axis_labels": ("z", "y", "x"),
     }
-    raw: LayerData = (sample.raw, {"name": "Volume", **same}, "image")
+    raw: LayerData = (sample.raw, {"name": what[0].upper() + what[1:], **same}, "image")
     psf: LayerData = (
         sample.psf.array,
         {
-            "name": "PSF of the volume",
+            "name": f"PSF of the {what}",
             # Its plane in focus lies in the middle plane of the volume.
             "translate": (
                 (planes - sample.psf.array.shape[0]) / 2 * step,
@@ -87,7 +162,7 @@ def volume() -> list[LayerData]:
             ),
             "gamma": 0.5,
             "visible": False,
-            "metadata": {METADATA_KEY: ("volume", "psf")},
+            "metadata": {METADATA_KEY: (what, "psf")},
             **same,
         },
         "image",
@@ -95,9 +170,9 @@ def volume() -> list[LayerData]:
     truth: LayerData = (
         sample.truth,
         {
-            "name": "Truth of the volume",
+            "name": f"Truth of the {what}",
             "visible": False,
-            "metadata": {METADATA_KEY: ("volume", "truth")},
+            "metadata": {METADATA_KEY: (what, "truth")},
             **same,
         },
         "image",

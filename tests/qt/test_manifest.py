@@ -96,11 +96,47 @@ def test_the_volume_opens_with_its_voxel_size_and_is_read_as_one(plugin, viewer)
     assert reading.voxel_size == pytest.approx((0.2, 0.09, 0.09))
 
 
-@pytest.mark.parametrize("name", ["filaments", "volume"])
+@pytest.mark.parametrize("kind", ["filaments", "vesicles"])
+def test_raw_sim_opens_as_nine_frames_with_its_truth_in_place(plugin, viewer, kind):
+    viewer.open_sample(PLUGIN, f"sim_{kind}")
+    raw, truth = (
+        viewer.layers[f"Raw SIM of {kind}"],
+        viewer.layers[f"Truth of the raw SIM of {kind}"],
+    )
+    assert raw.data.shape == (9, 256, 256)
+    assert viewer.layers[-1] is raw
+    for corner in ((0, 0), (256, 256)):
+        np.testing.assert_allclose(
+            truth.data_to_world(2 * np.array(corner) - 0.5),
+            raw.data_to_world((0, *(np.array(corner) - 0.5)))[1:],
+        )
+
+    from napari_zsdeconvnet._qt._choosers import image_layers
+    from napari_zsdeconvnet._qt._readings import read_as
+
+    assert image_layers(viewer) == [raw]
+    assert read_as(raw).voxel_size == pytest.approx((0.0626, 0.0626))
+
+
+def test_the_sim_stack_opens_as_a_volume(plugin, viewer):
+    viewer.open_sample(PLUGIN, "sim_stack")
+    raw = viewer.layers["SIM stack"]
+    np.testing.assert_allclose(
+        viewer.layers["Truth of the SIM stack"].extent.world, raw.extent.world
+    )
+
+    from napari_zsdeconvnet._qt._readings import read_as
+
+    reading = read_as(raw)
+    assert reading.kind == "volume"
+    assert reading.voxel_size == pytest.approx((0.125, 0.04, 0.04))
+
+
+@pytest.mark.parametrize("name", ["filaments", "volume", "sim_filaments", "sim_stack"])
 def test_making_the_sample_needs_neither_qt_nor_napari(name):
     check = (
         f"import sys; from napari_zsdeconvnet._samples import {name}; layers = {name}();"
-        "assert [kind for _, _, kind in layers] == ['image'] * 3;"
+        "assert {kind for _, _, kind in layers} == {'image'};"
         "bad = {'napari', 'qtpy', 'magicgui'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", check], check=True, env={**os.environ})
