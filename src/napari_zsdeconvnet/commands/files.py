@@ -206,6 +206,67 @@ def refuse_overwriting(output: str | Path, inputs: Sequence[str]) -> None:
             raise InputError(f"{output} is an input too; write to another name with -o.")
 
 
+def output_names(
+    output: str, paths: Sequence[str], ending: str, suffix: str | None = None
+) -> list[Path]:
+    """Name the file that is written for each input.
+
+    Parameters
+    ----------
+    output
+        A file for one input, or a folder, made if need be.
+    paths
+        The inputs.
+    ending
+        What follows an input's own name in a folder, after an underscore.
+    suffix
+        Of the files; by default .tif, and .ome.tif where the input has it.
+
+    Returns
+    -------
+    list of Path
+        One for each input.
+
+    Raises
+    ------
+    InputError
+        If one file is named for several inputs, or two inputs would go to the same one.
+    """
+    target = Path(output)
+    if target.suffix.lower() in ((suffix,) if suffix else (".tif", ".tiff")):
+        if len(paths) > 1:
+            raise InputError(
+                f"{output} is one file and there are {len(paths)} images; name a folder instead."
+            )
+        return [target]
+    make_folder(output)
+    names: dict[Path, str] = {}
+    for path in paths:
+        stem, own = _stem_and_suffix(Path(path))
+        name = target / f"{stem}_{ending}{suffix or own}"
+        if name in names:
+            raise InputError(
+                f"{names[name]} and {path} would both be written to {name}; name different "
+                "folders for them."
+            )
+        names[name] = path
+    return list(names)
+
+
+def beside(output: Path, ending: str, what: str) -> Path:
+    """Name another result of the input whose result with that ending is `output`."""
+    stem, suffix = _stem_and_suffix(output)
+    return output.with_name(f"{stem.removesuffix(f'_{ending}')}_{what}{suffix}")
+
+
+def _stem_and_suffix(path: Path) -> tuple[str, str]:
+    """Split a name so that OME files stay OME files."""
+    for suffix in (".ome.tif", ".ome.tiff"):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)], ".ome.tif"
+    return path.stem, ".tif"
+
+
 def make_folder(path: str) -> Path:
     """Make a folder unless it exists; InputError if it cannot be made."""
     folder = Path(path)

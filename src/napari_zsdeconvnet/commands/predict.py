@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,21 @@ from ..files import check_writable
 from ..image_files import written_image
 from ..images import Image
 from ..pictures import grey_picture
-from .files import expand, given, load, make_folder, refuse_overwriting
+from .files import beside, expand, given, load, output_names, refuse_overwriting
 
 if TYPE_CHECKING:
     from ..inference import Result, TileProgress
     from ..model import Model
 
+DECONVOLVED = "deconvolved"
+"""Ending of the names of results."""
+
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
     """Deconvolve images and write the results."""
     paths = expand(arguments.images)
-    outputs = _output_names(arguments.output, paths)
-    also = [_beside(output, "denoised") for output in outputs if arguments.denoised]
+    outputs = output_names(arguments.output, paths, DECONVOLVED)
+    also = [beside(output, DECONVOLVED, "denoised") for output in outputs if arguments.denoised]
     also += [Path(arguments.damp_mask)] if arguments.damp_mask else []
     for output in (*outputs, *also):
         refuse_overwriting(output, [*paths, arguments.model])
@@ -109,11 +112,11 @@ def _room(
         )
         first: Any = _Nowhere(coarse)
         if denoised:
-            beside = _beside(output, "denoised")
-            written["denoised"] = str(beside)
+            other = beside(output, DECONVOLVED, "denoised")
+            written["denoised"] = str(other)
             first = files.enter_context(
                 written_image(
-                    beside, coarse, axes=image.axes, voxel_size=size, frame_interval=interval
+                    other, coarse, axes=image.axes, voxel_size=size, frame_interval=interval
                 )
             )
         yield Result(first, deconvolved), written  # type: ignore[arg-type]
@@ -127,39 +130,3 @@ class _Nowhere:
 
     def __setitem__(self, index: object, values: object) -> None:
         pass
-
-
-def _output_names(output: str, paths: Sequence[str]) -> list[Path]:
-    """Name the deconvolved file of each image: `output` itself, or files in that folder."""
-    target = Path(output)
-    if target.suffix.lower() in (".tif", ".tiff"):
-        if len(paths) > 1:
-            raise InputError(
-                f"{output} is one file and there are {len(paths)} images; name a folder with -o."
-            )
-        return [target]
-    make_folder(output)
-    names: dict[Path, str] = {}
-    for path in paths:
-        stem, suffix = _stem_and_suffix(Path(path))
-        name = target / f"{stem}_deconvolved{suffix}"
-        if name in names:
-            raise InputError(
-                f"{names[name]} and {path} would both be written to {name}; predict them into "
-                "different folders."
-            )
-        names[name] = path
-    return list(names)
-
-
-def _stem_and_suffix(path: Path) -> tuple[str, str]:
-    """Split a name so that OME files stay OME files."""
-    for suffix in (".ome.tif", ".ome.tiff"):
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)], ".ome.tif"
-    return path.stem, ".tif"
-
-
-def _beside(output: Path, what: str) -> Path:
-    stem, suffix = _stem_and_suffix(output)
-    return output.with_name(f"{stem.removesuffix('_deconvolved')}_{what}{suffix}")
