@@ -8,14 +8,14 @@ import numpy as np
 
 
 class Watched:
-    """Read by slicing alone: it counts what is read, and never gives more than so much at once.
+    """Read and filled by slicing alone, never more than so much at once; it counts what is read.
 
     Parameters
     ----------
     pixels
-        What is read.
+        What is read or filled.
     most
-        Elements that may be read at once.
+        Elements that may be read or filled at once.
     """
 
     def __init__(self, pixels: np.ndarray, most: int) -> None:
@@ -29,6 +29,11 @@ class Watched:
         assert cut.size <= self._most, f"{cut.size} elements read at once: {index}"
         self.read += cut.size
         return cut
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        room = self._pixels[index]
+        assert room.size <= self._most, f"{room.size} elements filled at once: {index}"
+        self._pixels[index] = values
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise AssertionError("read as a whole")
