@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -544,3 +545,54 @@ class TestRecordings:
     def test_single_image_without_pixel_size(self):
         image = read_image(RECORDINGS / "widefield2d" / "terra_rna_spots.tif")
         assert (image.axes, image.data.shape, image.voxel_size) == ("YX", (1024, 1024), None)
+
+
+class TestMRC:
+    """As engines for 3D-SIM write their results."""
+
+    def test_a_stack_comes_with_its_voxel_size_in_micrometres(self, tmp_path: Path):
+        with mrcfile.new(tmp_path / "stack.mrc") as mrc:
+            mrc.set_data(ramp("ZYX"))
+            mrc.voxel_size = (400, 400, 1250)  # Angstrom, x first
+        image = read_image(tmp_path / "stack.mrc")
+        assert image.axes == "ZYX"
+        assert image.voxel_size == pytest.approx((0.125, 0.04, 0.04))
+        np.testing.assert_array_equal(image.data, ramp("ZYX"))
+
+    def test_a_large_stack_is_not_read_at_once(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(image_files, "_MAPPED_FROM", 1)
+        with mrcfile.new(tmp_path / "stack.mrc") as mrc:
+            mrc.set_data(ramp("ZYX"))
+        image = read_image(tmp_path / "stack.mrc")
+        assert is_lazy(image.data)
+        np.testing.assert_array_equal(image.data[2], ramp("ZYX")[2])
+
+    @pytest.mark.parametrize(("sequence", "order"), [(0, "CTZ"), (1, "TZC"), (2, "TCZ")])
+    @pytest.mark.parametrize("byte_order", ["<", ">"])
+    def test_deltavision_says_how_its_sections_follow_each_other(
+        self, tmp_path: Path, sequence: int, order: str, byte_order: str
+    ):
+        data = ramp("TCZYX")
+        stored = data.transpose(*("TCZ".index(letter) for letter in order), 3, 4)
+        header = np.zeros(512, f"{byte_order}i2")
+        words = header.view(f"{byte_order}i4")
+        words[:4] = (30, 20, 2 * 3 * 5, 2)  # x, y, sections, and a mark for float32
+        header.view(f"{byte_order}f4")[10:13] = (0.04, 0.04, 0.125)
+        header[96 // 2] = -16224
+        header[180 // 2], header[182 // 2], header[196 // 2] = 2, sequence, 3
+        pixels = stored.astype(f"{byte_order}f4")
+        (tmp_path / "stack.dv").write_bytes(header.tobytes() + pixels.tobytes())
+
+        image = read_image(tmp_path / "stack.dv")
+        assert image.axes == "TCZYX"
+        assert image.voxel_size == pytest.approx((0.125, 0.04, 0.04))
+        np.testing.assert_array_equal(image.data, data)
+
+    def test_one_section_is_an_image_and_a_torn_file_is_refused(self, tmp_path: Path):
+        path = tmp_path / "plane.mrc"
+        with mrcfile.new(path) as mrc:
+            mrc.set_data(ramp("YX"))
+        assert read_image(path).axes == "YX"
+        path.write_bytes(path.read_bytes()[:900])
+        with pytest.raises(InputError, match="not a complete MRC file"):
+            read_image(path)

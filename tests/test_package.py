@@ -27,7 +27,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 FLOORS = (
     {"errors"},
     {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling"},
-    {"images", "psf_grid", "tiff_pages", "phantoms"},
+    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags"},
     {"image_files"},
     {"stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"},

@@ -1,4 +1,4 @@
-"""Images in and out of files: TIFF (plain, ImageJ or OME) and .npy."""
+"""Images in and out of files: TIFF (plain, ImageJ or OME), MRC, DeltaVision and .npy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .errors import InputError
 from .files import reserve, written_whole
 from .images import ORDER, Image, assumed_axes, check_kind
 from .lazy import LazyArray, Sliced, is_lazy
+from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
 from .tiff_tags import (
     IMAGEJ_ORDER,
@@ -35,7 +36,7 @@ _BIGTIFF_FROM = 2**32 - 2**25  # bytes of pixels; classic TIFF ends at 4 GiB
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
-    """Read a TIFF (plain, ImageJ or OME) or .npy file with its axes and pixel size.
+    """Read a TIFF (plain, ImageJ or OME), MRC, DeltaVision or .npy file with what it says.
 
     From 16 MiB of pixels on nothing but what is cut out of the data is read: files stored
     uncompressed are mapped, and others are decoded page by page.
@@ -62,7 +63,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
-    if suffix not in (*_TIFF_SUFFIXES, ".npy"):
+    if suffix not in (*_TIFF_SUFFIXES, *MRC_SUFFIXES, ".npy"):
         raise InputError(
             f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
             "save it as TIFF, for instance from Fiji."
@@ -70,6 +71,8 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
+        if suffix in MRC_SUFFIXES:
+            return _read_mrc(path)
         return _read_npy(path) if suffix == ".npy" else _read_tiff(path)
     except OSError as error:
         raise InputError(
@@ -275,6 +278,22 @@ def _read_npy(path: Path) -> Image:
     guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
     notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
     return Image(pixels, axes, None, path.name, notes=notes)
+
+
+def _read_mrc(path: Path) -> Image:
+    file = read_mrc(path, mapped_from=_MAPPED_FROM)
+    check_kind(file.data, path.name)
+    lengths = [file.sections[letter] for letter in file.order]
+    pixels = file.data.reshape(*lengths, *file.data.shape[-2:])
+    pixels = pixels.transpose(*(file.order.index(letter) for letter in "TCZ"), 3, 4)
+    kept = [letter for letter in "TCZ" if file.sections[letter] > 1]
+    pixels = pixels.reshape(*(file.sections[letter] for letter in kept), *pixels.shape[-2:])
+    voxel_size = file.voxel_size
+    if voxel_size is not None and "Z" not in kept:
+        voxel_size = voxel_size[1:]
+    if voxel_size is not None and voxel_size[0] <= 0:
+        voxel_size = None
+    return Image(pixels, "".join(kept) + "YX", voxel_size, path.name, notes=file.notes)
 
 
 def _read_tiff(path: Path) -> Image:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import optics
+from . import mrc_files, optics
 from .errors import InputError
 from .image_files import read_image
+from .mrc_files import read_mrc
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".npy")
-MRC_SUFFIXES = (".mrc", ".dv", ".otf")
-_DELTAVISION_MARK = -16224  # in a DeltaVision header, at byte 96
-_ANGSTROM = 1e-4  # micrometres
-_SMALLEST_VOXEL = 1e-3  # micrometres; no light microscope samples finer
+MRC_SUFFIXES = (*mrc_files.MRC_SUFFIXES, ".otf")
 _MOST_ORDERS = 5  # of a SIM OTF, one section each; more sections make it a 3D OTF
 _FEWEST_SAMPLES = 8  # along kr
 _LARGEST_SIZE = 129
@@ -135,33 +132,16 @@ def psf_of_otf(
 
 
 def _read_mrc(path: Path) -> PSFFile:
-    import mrcfile
-
-    damaged = f"{path} is not a complete MRC file; copy or export it again"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # files of other programs lack a few marks
-            with mrcfile.open(path, permissive=True) as mrc:
-                if mrc.data is None:
-                    raise InputError(f"{damaged}.")
-                data = np.array(mrc.data)
-                cell = mrc.header.cella
-                spacing = (float(cell.z), float(cell.y), float(cell.x))
-                intervals = (int(mrc.header.mz), int(mrc.header.my), int(mrc.header.mx))
-                deltavision = _is_deltavision(path)
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{damaged} ({str(error).splitlines()[0].rstrip('.')}).") from error
+    file = read_mrc(path)
+    data, voxel_size, notes = file.data, file.voxel_size, file.notes
     if np.iscomplexobj(data):
-        return _radial_otf(data, spacing, path)
+        return _radial_otf(data, file.spacing, path)
     data = data[0] if data.ndim == 3 and len(data) == 1 else data
     if data.ndim not in (2, 3):
         raise InputError(
             f"{path} has {data.ndim} axes of shape {data.shape}; a PSF is one image (Y, X) or "
             "one stack (Z, Y, X)."
         )
-    voxel_size, notes = _mrc_voxel_size(spacing, intervals, deltavision, path)
     voxel_size = voxel_size and voxel_size[-data.ndim :]
     if voxel_size and not (np.isfinite(voxel_size[0]) and voxel_size[0] > 0):
         notes += (
@@ -206,37 +186,6 @@ def _radial_otf(data: NDArray[np.generic], spacing: tuple[float, ...], path: Pat
             f"{steps[1]:g} in the header); write them there in cycles per micrometre."
         )
     return PSFFile(None, None, otf / otf[0, 0], steps, tuple(notes))
-
-
-def _mrc_voxel_size(
-    spacing: tuple[float, ...], intervals: tuple[int, ...], deltavision: bool, path: Path
-) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
-    """Voxel size in micrometres: MRC has a cell in Angstrom, DeltaVision a pixel in um."""
-    if deltavision:
-        voxel = spacing
-    else:
-        voxel = tuple(s / n if n else 0.0 for s, n in zip(spacing, intervals, strict=True))
-    if any(not np.isfinite(step) or step <= 0 for step in voxel[1:]):
-        return None, ()
-    if deltavision:
-        return voxel, ()
-    if min(voxel[1:]) * _ANGSTROM >= _SMALLEST_VOXEL:
-        return tuple(step * _ANGSTROM for step in voxel), ()
-    if voxel[1:] == (1.0, 1.0):
-        return None, ()
-    return voxel, (
-        f"{path.name} gives a pixel of {voxel[2]:g} Angstrom, which no light microscope has; "
-        "it is taken as micrometres.",
-    )
-
-
-def _is_deltavision(path: Path) -> bool:
-    with path.open("rb") as file:
-        mark = file.read(98)[96:]
-    return _DELTAVISION_MARK in (
-        int.from_bytes(mark, "little", signed=True),
-        int.from_bytes(mark, "big", signed=True),
-    )
 
 
 def _odd_within(radius: float, step: float) -> int:
