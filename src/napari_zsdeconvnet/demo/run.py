@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..classical import iterate_richardson_lucy
+from ..classical import richardson_lucy
 from ..commands.calibrate import measured_noise
 from ..commands.files import make_folder, write_json
 from ..commands.train import follow
@@ -25,10 +24,7 @@ from ..psf import PSF
 from ..quality import enlarge
 from ..simulation import Sample
 from .scenes import IMAGE, VOLUME, Panel
-from .scores import Judge, Output, Row, show
-
-_MOST_ITERATIONS = 200
-_PATIENCE = 8  # iterations without a better score after which Richardson-Lucy ends
+from .scores import Judge, Output, Row, closest_iteration, show
 
 
 def run_demo(arguments: argparse.Namespace, console: Console) -> None:
@@ -147,27 +143,10 @@ def _raw(sample: Sample, noise: NoiseModel) -> Output:
 def _richardson_lucy(judge: Judge, psf: PSF, noise: NoiseModel) -> tuple[Output, int]:
     """Take the iteration that comes closest to the truth, which no user could know."""
     sample = judge.sample
-    best = None
-    closest = -math.inf
-    seconds = 0.0
-    started = time.perf_counter()
-    for state in iterate_richardson_lucy(sample.raw, psf, noise):
-        elapsed = time.perf_counter() - started
-        closeness = judge.closeness(state.estimate)
-        if closeness > closest:
-            best, closest = state, closeness
-            seconds = elapsed
-        started = time.perf_counter() - elapsed  # the scoring does not count
-        if best is None or state.number >= min(best.number + _PATIENCE, _MOST_ITERATIONS):
-            break
-    assert best is not None
+    best, seconds = closest_iteration(sample.raw, psf, noise, judge.closeness)
     second = None
     if "Z" not in sample.axes:
-        second = next(
-            state.estimate
-            for state in iterate_richardson_lucy(sample.second_exposure, psf, noise)
-            if state.number == best.number
-        )
+        second = richardson_lucy(sample.second_exposure, psf, noise, iterations=best.number)
     return Output(best.estimate, best.reblurred, second, seconds), best.number
 
 

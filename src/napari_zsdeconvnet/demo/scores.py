@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..classical import Iteration, iterate_richardson_lucy
 from ..console import Console
 from ..noise import NoiseModel
+from ..psf import PSF
 from ..quality import (
     filament_fwhm,
     fit_intensity,
@@ -22,6 +27,9 @@ from ..quality import (
 )
 from ..simulation import Sample
 from .scenes import Scene
+
+_MOST_ITERATIONS = 200
+_PATIENCE = 8  # iterations without a better score after which Richardson-Lucy ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +53,14 @@ class Row:
     psnr, ssim
         Against the truth at the scene's resolution, after one linear fit of the intensities.
     denoised_psnr
-        Of the image on the raw grid against the noise-free one.
+        Of the image on the raw grid against the noise-free one; None where there is none.
     filament_nm, axial_nm
         Median full width at half maximum across the filaments, sideways and, in a volume,
         along z.
     resolution_nm
         Of an image: where the Fourier rings of two exposures cease to agree.
     light
-        Sum of the result over that of the raw image.
+        Sum of the result over that of the raw image; None where it is not looked at.
     seconds
         What the method took, training included; None where there was nothing to do.
     """
@@ -60,11 +68,11 @@ class Row:
     method: str
     psnr: float
     ssim: float
-    denoised_psnr: float
+    denoised_psnr: float | None
     filament_nm: float
     axial_nm: float | None
     resolution_nm: float | None
-    light: float
+    light: float | None
     seconds: float | None
 
 
@@ -133,6 +141,46 @@ class Judge:
             light=flux_ratio(output.fine, sample.raw, self.noise.offset),
             seconds=output.seconds,
         )
+
+
+def closest_iteration(
+    image: NDArray[Any],
+    psf: PSF,
+    noise: NoiseModel,
+    closeness: Callable[[ArrayLike], float],
+    *,
+    upsampling: int | None = None,
+) -> tuple[Iteration, float]:
+    """Run Richardson-Lucy until it gets no closer to the truth.
+
+    Parameters
+    ----------
+    image, psf, noise, upsampling
+        As for `iterate_richardson_lucy`.
+    closeness
+        To the truth, of an estimate.
+
+    Returns
+    -------
+    Iteration
+        The closest.
+    float
+        Seconds up to there, without the scoring.
+    """
+    best = None
+    closest = -math.inf
+    seconds = 0.0
+    started = time.perf_counter()
+    for state in iterate_richardson_lucy(image, psf, noise, upsampling=upsampling):
+        elapsed = time.perf_counter() - started
+        found = closeness(state.estimate)
+        if found > closest:
+            best, closest, seconds = state, found, elapsed
+        started = time.perf_counter() - elapsed
+        if best is None or state.number >= min(best.number + _PATIENCE, _MOST_ITERATIONS):
+            break
+    assert best is not None
+    return best, seconds
 
 
 def show(rows: Sequence[Row], columns: Sequence[str], console: Console) -> None:
