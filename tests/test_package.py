@@ -36,7 +36,7 @@ FLOORS = (
     {"noise"},
     {"simulation", "classical"},
     {"sim"},
-    {"networks", "losses"},
+    {"networks", "losses", "sharpening"},
     {"presets"},
     {"pairs"},
     {"volume_networks"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,7 @@ class Blur(nn.Module):
         reach = reach or (0,) * len(self.radius)
         padding = [max(radius - skip, 0) for radius, skip in zip(self.radius, reach, strict=True)]
         size = image.shape[2:]
-        # Reflection cannot exceed the image; a PSF wider than that sees its edge repeated.
-        mirrored = [min(pad, length - 1) for pad, length in zip(padding, size, strict=True)]
-        image = F.pad(at_least_single(image), _both_sides(mirrored), mode="reflect")
-        rest = [pad - mirror for pad, mirror in zip(padding, mirrored, strict=True)]
-        if any(rest):
-            image = F.pad(image, _both_sides(rest), mode="replicate")
+        image = continued(at_least_single(image), [(pad, pad) for pad in padding])
         blurred = self._directly(image) if self.direct else self._by_fft(image)
         for axis, (pad, length) in enumerate(zip(padding, size, strict=True), 2):
             blurred = blurred.narrow(axis, pad, length)
@@ -131,6 +127,29 @@ def enlarge(image: Tensor, factor: int, mode: str = "nearest") -> Tensor:
     return F.interpolate(image, scale_factor=(1.0, float(factor), float(factor)), mode=kind)
 
 
-def _both_sides(widths: list[int]) -> list[int]:
-    """Spell widths (one per axis, first axis first) the way torch's pad wants them."""
-    return [width for width in reversed(widths) for _ in range(2)]
+def continued(image: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+    """Continue an image (N, C, [Z,] Y, X) beyond its edges by reflection.
+
+    Parameters
+    ----------
+    image : Tensor
+        Of a floating type.
+    widths : sequence of (int, int)
+        Pixels before and behind, for each spatial axis. Reflection cannot exceed the image;
+        farther out its edge is repeated.
+    """
+    mirrored = [
+        (min(before, length - 1), min(behind, length - 1))
+        for (before, behind), length in zip(widths, image.shape[2:], strict=True)
+    ]
+    image = F.pad(image, _last_first(mirrored), mode="reflect")
+    rest = [
+        (before - done, behind - finished)
+        for (before, behind), (done, finished) in zip(widths, mirrored, strict=True)
+    ]
+    return F.pad(image, _last_first(rest), mode="replicate") if np.any(rest) else image
+
+
+def _last_first(widths: Sequence[tuple[int, int]]) -> list[int]:
+    """Spell widths, first axis first, the way torch's pad wants them."""
+    return [width for pair in reversed(widths) for width in pair]

@@ -298,8 +298,7 @@ class SequentialObjective:
         pair = self.blocks.draw()
         with self.setting.reduced():
             denoised = self.network.denoise(pair.input).float()
-        sharpened = self.network.sharpen(pair.input, denoised)
-        return _Block(pair, denoised, sharpened, self.network.reblur(sharpened))
+        return _Block(pair, denoised, *self.network.sharpen(pair.input, denoised))
 
     def _cut(self, block: _Block) -> list[Tensor]:
         """Cut a batch of patches at the same places out of everything that a block holds."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import fft
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .forward import Blur, bin_down, enlarge
+from .forward import Blur, bin_down, continued, enlarge
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .pairs import local_mean, mean_reach
 from .psf import PSF
+from .sharpening import Sharpened, Sharpening
 
 
 def _convolution(
@@ -163,22 +162,13 @@ class _LateralUNet(nn.Module):
 
 
 class SharpeningNetwork(TwoStageNetwork):
-    r"""A denoiser, Richardson-Lucy on the denoised stack, and a corrector: ``fast`` in 3D.
+    """A denoiser, Richardson-Lucy on the denoised stack, and a corrector: ``fast`` in 3D.
 
     The first stage adds a learned correction to the local mean of its input. The denoised
     stack is then deconvolved with the whole PSF, whose tails are the haze of a widefield
-    microscope. Once the noise is gone that can be done with a back projector that nearly
-    inverts the blur,
-
-    .. math:: W = H^* / (|H|^2 + \epsilon), \qquad x \leftarrow x \; W * \frac{d + s}{H x + s},
-
-    which takes sixteen steps where the transpose of H takes hundreds (after Guo et al., Nature
-    Biotechnology 38, 1337, 2020). A few plain steps follow, with the transpose, which keep
-    the light: first on the denoised stack and then on the noisy one, for the details that
-    denoising has lost; so few of them do not bring the noise back. The second stage sees the
-    denoised and the sharpened stack and what the latter does not explain of the noisy one,
-    and adds a correction that is free of the coarsest structure and thus of light. It begins
-    at zero.
+    microscope: see `Sharpening`. The second stage sees the denoised and the sharpened stack
+    and what the latter does not explain of the noisy one, and adds a correction that is free
+    of the coarsest structure and thus of light. It begins at zero.
 
     Parameters
     ----------
@@ -191,17 +181,11 @@ class SharpeningNetwork(TwoStageNetwork):
     """
 
     multiple = 4
-    border = (6, 24, 24)
+    border = (0, 0, 0)
     bytes_per_pixel = 360
 
-    iterations = 16
-    """Steps with the near-inverse back projector."""
-    closing = 2
-    """Plain steps on the denoised stack."""
-    finishing = 5
-    """Plain steps on the noisy stack."""
-    regularisation = 0.03
-    """epsilon; less sharpens in fewer steps and rings."""
+    rim = (6, 24, 24)
+    """Planes, rows and columns by which a stack is continued before a U-Net sees it."""
     least_damping = 0.003
     """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
 
@@ -220,9 +204,9 @@ class SharpeningNetwork(TwoStageNetwork):
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.denoised.weight)
         nn.init.zeros_(cast(Tensor, self.denoised.bias))
+        self.sharpening = Sharpening(psf, upsampling)
         self.blur = Blur(psf.array, direct=False)
         self.blur_back = Blur(psf.array[::-1, ::-1, ::-1], direct=False)
-        self.unblur = Blur(near_inverse(psf.array, self.regularisation), direct=False)
         axial, *lateral = (size // 2 for size in psf.array.shape)
         self.damping, self.noisy_damping = self.least_damping, 0.1
         # A step reaches two radii of the PSF, but what comes from beyond the first two is less
@@ -232,12 +216,26 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
-        denoised = self.denoise(image)
+        denoised = self._with_rim(self.denoise, image)
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
-        sharpened = self.sharpen(image, denoised)
-        corrected = self.correct(image, denoised, sharpened, self.reblur(sharpened))
-        return denoised, self.give_back_light(corrected, denoised)
+        sharpened, reblurred = self.sharpen(image, denoised)
+        corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
+        reblurred = reblurred + self.reblur(corrected - sharpened)
+        return denoised, self.give_back_light(corrected, denoised, reblurred)
+
+    def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
+        """Apply a stage to volumes continued by a rim, and take the rim off its result."""
+        width = volumes[0].shape[-1]
+
+        def rim(volume: Tensor) -> list[tuple[int, int]]:
+            factor = volume.shape[-1] // width
+            return [(self.rim[0],) * 2, *((factor * n,) * 2 for n in self.rim[1:])]
+
+        result = stage(*(continued(volume, rim(volume)) for volume in volumes))
+        factor = result.shape[-1] // (width + 2 * self.rim[-1])
+        depth, height, side = self.rim[0], factor * self.rim[1], factor * self.rim[2]
+        return result[..., depth:-depth, height:-height, side:-side]
 
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Choose the damping of both kinds of steps, so that a dark stack stays dark.
@@ -256,43 +254,35 @@ class SharpeningNetwork(TwoStageNetwork):
         correction: Tensor = self.denoised(self.denoiser(image))
         return local_mean(around) + correction.float()
 
-    @torch.no_grad()
-    def sharpen(self, image: Tensor, denoised: Tensor) -> Tensor:
-        """Deconvolve a volume (N, 1, Z, Y, X) onto the output grid, in float32.
+    def sharpen(self, image: Tensor, denoised: Tensor) -> Sharpened:
+        """Deconvolve a volume (N, 1, Z, Y, X) onto the output grid.
 
         Parameters
         ----------
         image, denoised : Tensor
             The noisy volume and the output of the first stage.
         """
-        denoised = denoised.detach().float().clamp(min=0.0)
-        estimate = enlarge(denoised, self.upsampling, "linear")
-        for _ in range(self.iterations):
-            estimate = self._step(estimate, denoised, self.damping, self.unblur)
-        for _ in range(self.closing):
-            estimate = self._step(estimate, denoised, 1e-4, self.blur_back)
-        for _ in range(self.finishing):
-            estimate = self._step(estimate, image, self.noisy_damping, self.blur_back)
-        return estimate
-
-    def _step(self, estimate: Tensor, image: Tensor, damping: float, back: Blur) -> Tensor:
-        """One step of Richardson-Lucy."""
-        ratio = (image + damping).clamp(min=0.0) / (self.reblur(estimate) + damping)
-        update: Tensor = back(enlarge(ratio, self.upsampling))
-        return estimate * update.clamp(0.05, 20.0)
+        sharpened: Sharpened = self.sharpening(image, denoised, self.damping, self.noisy_damping)
+        return sharpened
 
     def reblur(self, sharp: Tensor) -> Tensor:
         """Blur an estimate of the structure and bin it to the raw grid."""
         return bin_down(self.blur(sharp), self.upsampling)
 
-    def give_back_light(self, sharp: Tensor, denoised: Tensor) -> Tensor:
+    def give_back_light(self, sharp: Tensor, denoised: Tensor, reblurred: Tensor) -> Tensor:
         r"""Keep the light of a result where corrections were cut off at zero.
 
         One step of Richardson-Lucy on the coarsest structure `G` alone, which keeps the light
         as every such step does: :math:`x \leftarrow x \, H^T G (G d / G H x)`.
+
+        Parameters
+        ----------
+        sharp, denoised, reblurred : Tensor
+            Output of the second and of the first stage, and :math:`H x`, what the microscope
+            would make of the former.
         """
         sharp = sharp.clamp(min=0.0)
-        ratio = (_coarse(denoised).clamp(min=0.0) + 1e-4) / (_coarse(self.reblur(sharp)) + 1e-4)
+        ratio = (_coarse(denoised).clamp(min=0.0) + 1e-4) / (_coarse(reblurred) + 1e-4)
         back: Tensor = self.blur_back(enlarge(_coarse(ratio), self.upsampling))
         return sharp * back.clamp(0.5, 2.0)
 
@@ -306,7 +296,7 @@ class SharpeningNetwork(TwoStageNetwork):
         image, denoised : Tensor
             The noisy volume and the output of the first stage, (N, 1, Z, Y, X).
         sharpened, reblurred : Tensor
-            Output of `sharpen` and what `reblur` makes of it.
+            Output of `sharpen`.
         """
         seen = torch.cat(
             [denoised.detach(), image - reblurred, _unshuffled(sharpened, self.upsampling)], dim=1
@@ -316,26 +306,6 @@ class SharpeningNetwork(TwoStageNetwork):
         correction = correction.float()
         # Any end that is never negative would lift the background, and with it the light.
         return F.leaky_relu(sharpened + correction - _coarse(correction), 0.01)
-
-
-def near_inverse(psf: NDArray[np.float32], regularisation: float) -> NDArray[np.float32]:
-    """Make the kernel that undoes a PSF as far as `regularisation` lets it, of the same shape.
-
-    Parameters
-    ----------
-    psf : ndarray
-        Odd in every axis, sum 1, centred.
-    regularisation : float
-        Power of the transfer function below which it is left alone.
-    """
-    shape = tuple(fft.next_fast_len(3 * size, real=True) for size in psf.shape)
-    centre = tuple(size // 2 for size in psf.shape)
-    padded = np.zeros(shape, np.float64)
-    padded[tuple(map(slice, psf.shape))] = psf
-    transfer = fft.rfftn(np.roll(padded, [-middle for middle in centre], range(psf.ndim)))
-    inverse = fft.irfftn(transfer.conj() / (np.abs(transfer) ** 2 + regularisation), shape)
-    kernel = np.roll(inverse, centre, range(psf.ndim))[tuple(map(slice, psf.shape))]
-    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 _COARSE = (3, 8, 8)
