@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,10 @@ def test_in_python(path: Path, psf: zs.PSF, tmp_path: Path):
 
     options: dict[str, Any] = {"axes": "TZYX", "voxel_size": VOXEL}
     names = tmp_path / "denoised.tif", tmp_path / "deconvolved.tif"
-    with written_image(names[0], SHAPE, **options) as coarse:
-        with written_image(names[1], SHAPE, **options) as fine:
-            room = Result(Watched(coarse, most=VOLUME), Watched(fine, most=VOLUME))
-            model = run.model
-            assert model.predict(series, axes="TZYX", device="cpu", into=room) is room
+    with ExitStack() as files:
+        rooms = [files.enter_context(written_image(name, SHAPE, **options)) for name in names]
+        into = Result(*(Watched(room, most=VOLUME) for room in rooms))
+        assert run.model.predict(series, axes="TZYX", device="cpu", into=into) is into
     for name in names:
         check(path, read_image(name))
 

@@ -219,16 +219,17 @@ class TestResuming:
         assert totals(start(resume=tmp_path / "m", steps=None)) == totals(start(preset=preset))
 
 
-class TestResumingFromFiles:
-    @pytest.fixture(scope="class")
-    def saved(self, raw: np.ndarray, psf: PSF, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        path = tmp_path_factory.mktemp("runs") / "run.safetensors"
-        run = zs.train(raw, psf, NOISE, preset=QUICK, steps=2, seed=1, device="cpu")
-        next(run)
-        next(run)
-        run.save(path)
-        return path
+@pytest.fixture(scope="module")
+def saved(raw: np.ndarray, psf: PSF, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run.safetensors"
+    run = zs.train(raw, psf, NOISE, preset=QUICK, steps=2, seed=1, device="cpu")
+    next(run)
+    next(run)
+    run.save(path)
+    return path
 
+
+class TestResumingFromFiles:
     def test_needs_only_the_images(self, raw: np.ndarray, saved: Path):
         run = zs.train(raw, resume=saved, steps=3, device="cpu")
         assert [progress.step for progress in run] == [3]
@@ -615,13 +616,14 @@ def trained(images: np.ndarray, psf: PSF, noise: NoiseModel, steps: int) -> tupl
     return run.model, states
 
 
+@pytest.fixture(scope="module")
+def outcome(sample: Sample) -> tuple[Model, list[Progress]]:
+    return trained(sample.raw, sample.psf, NOISE, 120)
+
+
 @pytest.mark.slow
 class TestLearning:
     """On 128 x 128 pixels and in few steps, so that it takes seconds."""
-
-    @pytest.fixture(scope="class")
-    def outcome(self, sample: Sample) -> tuple[Model, list[Progress]]:
-        return trained(sample.raw, sample.psf, NOISE, 120)
 
     def test_the_loss_falls(self, outcome):
         _model, states = outcome
