@@ -17,7 +17,7 @@ from napari_zsdeconvnet._qt._noise_widget import NEAR_PLANES, NoiseWidget
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED
 from napari_zsdeconvnet._qt._psf_widget import LAYER_NAME, PSFWidget
 from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
+from napari_zsdeconvnet._qt._train_widget import PREVIEW_INTERVALS, TrainWidget
 from napari_zsdeconvnet.damping import Damping
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
@@ -304,6 +304,7 @@ def test_a_volume_is_offered_its_own_presets(viewer, train):
     assert train.preset_label.text() == presets.VOLUME_PRESETS["fast"].description
     assert train.upsample_box.value is False
     train.image.kind_box.value = "time series"
+    assert train.interval_box.value == PREVIEW_INTERVALS["YX"] < PREVIEW_INTERVALS["ZYX"]
     assert train.preset_label.text() == presets.PRESETS["fast"].description
     assert train.upsample_box.value is True
 

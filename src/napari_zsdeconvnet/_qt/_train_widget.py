@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from ..training import Progress, TrainingRun
 
 
+PREVIEW_INTERVALS = {"YX": 20, "ZYX": 50}
+"""Steps between previews; one of a volume takes as long as a dozen steps and more."""
+
+
 @dataclass(frozen=True)
 class Started:
     """The first value of a training job: the run that can be stopped and saved."""
@@ -128,8 +132,8 @@ class TrainWidget(Panel):
         )
         self.interval_box = SpinBox(
             label="Preview every",
-            tooltip="Training steps between two previews; 0 shows none.",
-            value=20,
+            tooltip="Training steps between two previews; 0 shows none. That of a volume takes "
+            "as long as a dozen steps and more.",
             max=100_000,
         )
         self.device = DeviceChooser(self)
@@ -411,6 +415,7 @@ class TrainWidget(Panel):
             return
         if self.image.spatial != self._spatial:
             self._spatial = self.image.spatial
+            self.interval_box.value = PREVIEW_INTERVALS[self._spatial]
             self._on_preset_changed()
             self._show_upsample()
         self._update_buttons()
