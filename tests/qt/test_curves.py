@@ -106,9 +106,13 @@ def test_two_thousand_steps_are_drawn_quickly(curves, qtbot):
     ("low", "high", "labels"),
     [
         (1.2e-4, 0.02, ["0.0001", "0.001", "0.01", "0.1"]),
-        (0.011, 0.03, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
+        (0.011, 0.06, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
+        (0.011, 0.03, ["0.01", "0.02", "0.03"]),
+        (0.0061, 0.0078, ["0.006", "0.007", "0.008"]),
+        (0.0098, 0.0112, ["0.0095", "0.01", "0.0105", "0.011", "0.0115"]),
+        (0.5, 0.5, ["0.5"]),
     ],
 )
-def test_the_axis_is_labelled_sparsely_over_many_decades(low, high, labels):
+def test_the_axis_is_labelled_sparsely_over_many_decades_and_always(low, high, labels):
     labelled, _ = _ticks(low, high)
     assert [text for _, text in labelled] == labels

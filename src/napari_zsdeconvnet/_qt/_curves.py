@@ -143,6 +143,8 @@ def _running_mean(means: list[float], value: float) -> float:
 
 def _ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
     """Return the ticks of a logarithmic axis, labelled as densely as they can be read."""
+    if high < 4 * low:
+        return [_even_ticks(low, high), []]
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     labelled = (1,) if high > 15 * low else (1, 2, 5)
     ticks = [
@@ -151,3 +153,12 @@ def _ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
         for digit in range(1, 10)
     ]
     return [[tick for tick in ticks if tick[1]], [tick for tick in ticks if not tick[1]]]
+
+
+def _even_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return some three ticks at round numbers, where hardly a power of ten lies between."""
+    wanted = max(high - low, 1e-3 * low) / 3
+    power = 10.0 ** floor(log10(wanted))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= wanted)
+    multiples = range(max(floor(low / step), 1), ceil(high / step) + 1)
+    return [(log10(number * step), f"{number * step:.6g}") for number in multiples]
