@@ -26,6 +26,13 @@ from .words import psf_facts, show_noise, show_psf, stated_voxel_size
 if TYPE_CHECKING:
     from ..training import Progress, TrainingRun
 
+_FIXED_BY_RESUME = (
+    *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
+    *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
+    *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
+    "upsample",
+)
+
 
 def train(arguments: argparse.Namespace, console: Console) -> None:
     """Train a model on images and save it, also after Ctrl-C."""
@@ -35,11 +42,10 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     images = [load(path, arguments, console) for path in paths]
     _check_common_voxel_size(images)
 
-    from ..training import NonFiniteLossError
     from ..training import train as start
 
     if arguments.resume:
-        _refuse_beside_resume(arguments)
+        refuse_beside_resume(arguments, _FIXED_BY_RESUME)
         console.say(f"Going on with {arguments.resume}.")
         psf = noise = None
     else:
@@ -60,21 +66,44 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         preview_every=0,
         resume=arguments.resume,
     )
+    finish(run, arguments.output, console)
+
+
+def finish(run: TrainingRun, output: str, console: Console) -> None:
+    """Follow a training to its end or to Ctrl-C, save the model and say how it went.
+
+    Parameters
+    ----------
+    run
+        The training.
+    output
+        The file to be written.
+    console
+        Where words, progress and the result go.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C, with what was kept.
+    RuntimeError
+        If the loss was no number any more; the last good weights are saved.
+    """
+    from ..training import NonFiniteLossError
+
     try:
         last = follow(run, console)
     except NonFiniteLossError as error:
-        _save(run, arguments.output)
-        raise RuntimeError(f"{error} They are in {arguments.output}.") from error
-    _save(run, arguments.output)
+        _save(run, output)
+        raise RuntimeError(f"{error} They are in {output}.") from error
+    _save(run, output)
     stopped = last.step < last.steps
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
     console.say(
-        f"{done} steps in {last.seconds_elapsed:.0f} s on {last.device}; the model is in "
-        f"{arguments.output}."
+        f"{done} steps in {last.seconds_elapsed:.0f} s on {last.device}; the model is in {output}."
     )
     console.result(
         {
-            "model": arguments.output,
+            "model": output,
             "step": last.step,
             "steps": last.steps,
             "stopped": stopped,
@@ -87,8 +116,8 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     )
     if stopped:
         raise Interrupted(
-            f"the model of step {last.step} is in {arguments.output}, and --resume "
-            f"{arguments.output} goes on from there."
+            f"the model of step {last.step} is in {output}, and --resume {output} goes on from "
+            "there."
         )
 
 
@@ -102,14 +131,8 @@ def _save(run: TrainingRun, output: str) -> None:
         raise InputError(f"{error} So the model was saved as {refuge}.") from error
 
 
-def _refuse_beside_resume(arguments: argparse.Namespace) -> None:
+def refuse_beside_resume(arguments: argparse.Namespace, fixed: Sequence[str]) -> None:
     """Refuse what a resumed training takes from its file."""
-    fixed = (
-        *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
-        *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
-        *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
-        "upsample",
-    )
     for name in fixed:
         value = getattr(arguments, name)
         if value is not None and (value is not False or name == "upsample"):
