@@ -72,6 +72,8 @@ class Model:
     warnings: tuple[str, ...] = ()
     """What was noticed about images, PSF and noise when training began."""
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
+    reconstruction: Mapping[str, Any] | None = None
+    """What made the images out of raw SIM frames, as `sim.Reconstruction.to_dict` gives it."""
 
     @property
     def upsampling(self) -> int:
@@ -334,6 +336,7 @@ def save_with_training(
         "warnings": list(model.warnings),
         "versions": dict(model.versions),
         "training": dict(state),
+        "reconstruction": model.reconstruction,
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     contents |= {_NETWORK + name: value for name, value in model.network.state_dict().items()}
@@ -427,6 +430,7 @@ def _assemble(
         history=tuple(header["history"]),
         warnings=tuple(header["warnings"]),
         versions=header["versions"],
+        reconstruction=header.get("reconstruction"),
     )
     return model, below(_TRAINING, tensors), header["training"]
 

@@ -13,7 +13,9 @@ from torch import Tensor
 from .errors import InputError
 from .networks import PublishedNetwork, TwoStageNetwork, UnrolledNetwork
 from .objectives import (
+    DenoisedPlanesObjective,
     InterleavedObjective,
+    ReconstructedObjective,
     RecorruptedObjective,
     SequentialObjective,
     Setting,
@@ -54,7 +56,12 @@ OBJECTIVES: dict[str, Callable[[Setting, Any], Objective]] = {
     "recorrupted": RecorruptedObjective,
     "interleaved": InterleavedObjective,
     "sequential": SequentialObjective,
+    "reconstructed": ReconstructedObjective,
+    "denoised-planes": DenoisedPlanesObjective,
 }
+
+NEEDS_CAMERA = ("recorrupted", "sequential")
+"""Objectives that re-corrupt the images themselves, and so must know the camera's gain."""
 
 
 def build_network(name: str, psf: PSF, upsampling: int | None = None) -> TwoStageNetwork:

@@ -30,6 +30,7 @@ from .noise import NoiseModel
 from .pairs import InterleavedPatches, Pair, RecorruptedPatches
 from .presets import Preset
 from .psf import PSF
+from .sim_pairs import RawSIM, ReconstructedPatches
 from .volume_networks import SharpeningNetwork
 
 
@@ -51,6 +52,8 @@ class Setting:
     device: torch.device
     precision: torch.dtype | None
     """Half-width type that the device computes networks in, or None."""
+    raw: RawSIM | None = None
+    """What the recordings were reconstructed from, for 2D-SIM."""
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -104,15 +107,19 @@ class RecorruptedObjective:
     def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
         self.setting = setting
         self.network = network
-        self.pairs = RecorruptedPatches(
+        self.pairs = self._source()
+        self.blur = Blur(setting.psf.array).to(setting.device)
+        self.margin = setting.margin(self.pairs.patch)
+
+    def _source(self) -> RecorruptedPatches | ReconstructedPatches:
+        setting = self.setting
+        return RecorruptedPatches(
             setting.recordings,
             setting.noise,
             setting.scale,
             setting.preset,
-            **setting.patches(network),
+            **setting.patches(self.network),
         )
-        self.blur = Blur(setting.psf.array).to(setting.device)
-        self.margin = setting.margin(self.pairs.patch)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
@@ -135,6 +142,25 @@ class RecorruptedObjective:
     def set_random_state(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where `random_state` was taken."""
         self.pairs.set_random_state(state)
+
+
+class ReconstructedObjective(RecorruptedObjective):
+    """Equations 10 and 11: those of images, between the reconstructions of re-corrupted frames.
+
+    The PSF is that of the reconstruction, on whose grid everything takes place.
+    """
+
+    def _source(self) -> ReconstructedPatches:
+        setting = self.setting
+        assert setting.raw is not None
+        return ReconstructedPatches(
+            setting.recordings,
+            setting.noise,
+            setting.scale,
+            setting.preset,
+            setting.raw,
+            **setting.patches(self.network),
+        )
 
 
 class InterleavedObjective:
@@ -202,6 +228,28 @@ class InterleavedObjective:
     def set_random_state(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where `random_state` was taken."""
         self.pairs.set_random_state(state)
+
+
+class DenoisedPlanesObjective(InterleavedObjective):
+    """Equations 8 and 13 alone: nothing but the denoiser is trained, on every second plane.
+
+    For stacks whose noise is not known, as of reconstructed SIM slices: the deconvolution
+    that follows has nothing to learn.
+    """
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
+        preset = self.setting.preset
+        pair = self.pairs.draw()
+        with self.setting.reduced():
+            denoised = self.network.denoise(pair.input).float()
+        inner = _inside(self.margin)
+        denoised, target = denoised[inner], pair.target[inner]
+        loss = denoising_loss(denoised, target, preset.norm)
+        if preset.gap_weight:
+            gap = self._gap(pair.stack, pair.odd_first)[inner]
+            loss = loss + preset.gap_weight * gap_amending_loss(denoised, target, gap, preset.norm)
+        return {"total": loss, "denoising": loss}
 
 
 @dataclass(frozen=True)

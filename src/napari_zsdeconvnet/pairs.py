@@ -93,6 +93,13 @@ def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float)
     return (shot * smoothed + read).clamp(min=0)
 
 
+def drawn_between(
+    limits: tuple[float, float], generator: torch.Generator, count: int = 1
+) -> Tensor:
+    """Draw numbers evenly from a range, shape (count,)."""
+    return limits[0] + (limits[1] - limits[0]) * torch.rand(count, generator=generator)
+
+
 def local_mean(image: Tensor) -> Tensor:
     """H of equation 3, the mean over 5 x 5 pixels, in a volume 3 x 5 x 5.
 
@@ -260,18 +267,30 @@ class Patches:
         cut = torch.stack([self._cut(*self._place()) for _ in range(count)])
         return (cut[:, None].to(self.device) - self.offset) / self.scale
 
-    def _place(self) -> tuple[int, int, tuple[int, ...]]:
-        """Draw a cell: the recording, the frame and the cell's first voxel."""
+    def _place(self, within: tuple[int, int] | None = None) -> tuple[int, int, tuple[int, ...]]:
+        """Draw a cell: the recording, the frame and the cell's first voxel.
+
+        ``within`` names the recording and the frame where it must lie.
+        """
+        first, last = 0, len(self._chances)
+        if within is not None:
+            index, frame = within
+            cells = int(np.prod(self._grids[index][1:]))
+            first = int(self._ends[index]) - (self._grids[index][0] - frame) * cells
+            last = first + cells
+        least = self._chances[first - 1] if first else 0.0
         drawn = float(torch.rand((), dtype=torch.float64, generator=self.choices))
+        drawn = least + drawn * (self._chances[last - 1] - least)
         number = int(np.searchsorted(self._chances, drawn, side="right"))
-        number = min(number, len(self._chances) - 1)  # rounding may leave the sum just below 1
+        number = min(max(number, first), last - 1)  # rounding may leave the sum just below 1
         index = int(np.searchsorted(self._ends, number, side="right"))
         grid = self._grids[index]
         frame, *cell = np.unravel_index(number - self._ends[index] + np.prod(grid), grid)
         size = cell_size(len(cell))
         return index, int(frame), tuple(int(n) * c for n, c in zip(cell, size, strict=True))
 
-    def _cut(self, index: int, frame: int, cell: tuple[int, ...]) -> Tensor:
+    def _start(self, index: int, cell: tuple[int, ...]) -> list[int]:
+        """Draw the first voxel of a patch around a cell."""
         shape = self.recordings[index].shape[1:]
         start = []
         for first, size, length, full in zip(
@@ -279,12 +298,20 @@ class Patches:
         ):
             jitter = int(torch.randint(size, (), generator=self.choices))
             start.append(min(max(first + jitter - length // 2, 0), full - length))
+        return start
+
+    def _cut(self, index: int, frame: int, cell: tuple[int, ...]) -> Tensor:
+        start = self._start(index, cell)
         cut = window(
             self.recordings[index],
             frame,
             [first - rim for first, rim in zip(start, self.rim, strict=True)],
             [length + 2 * rim for length, rim in zip(self.patch, self.rim, strict=True)],
         )
+        return self._turned(cut)
+
+    def _turned(self, cut: Tensor) -> Tensor:
+        """Turn and flip a patch, or several alike, by a draw of what the PSF allows."""
         chosen = int(torch.randint(len(self.symmetries), (), generator=self.choices))
         turns, flip = self.symmetries[chosen]
         cut = cut.rot90(turns, dims=(-2, -1))
@@ -333,9 +360,8 @@ class RecorruptedPatches(Patches):
 
     def _between(self, limits: tuple[float, float]) -> Tensor:
         """Draw a number for each patch."""
-        drawn = torch.rand(self.batch, generator=self.choices)
-        numbers = limits[0] + (limits[1] - limits[0]) * drawn
-        return numbers.reshape(-1, 1, 1, *(1 for _ in self.patch[1:])).to(self.device)
+        drawn = drawn_between(limits, self.choices, self.batch)
+        return drawn.reshape(-1, 1, 1, *(1 for _ in self.patch[1:])).to(self.device)
 
 
 class InterleavedPatches(Patches):

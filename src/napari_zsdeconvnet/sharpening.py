@@ -171,7 +171,8 @@ class _Field:
 
     def convolve(self, volume: Tensor, transfer: Tensor) -> Tensor:
         spectrum = torch.fft.rfftn(volume, dim=_AXES).mul_(transfer)
-        return torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES)
+        convolved: Tensor = torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES)
+        return convolved
 
     def inside(self, volume: Tensor) -> Tensor:
         """Give the part of a volume in which the image lies, as a view."""

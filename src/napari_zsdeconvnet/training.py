@@ -28,7 +28,7 @@ from .errors import InputError
 from .images import Image, check_pixels
 from .inference import exhaust, infer
 from .model import Model, below, load_with_training, save_with_training
-from .modes import OBJECTIVES, build_network, usual_upsampling
+from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
 from .objectives import Setting
 from .presets import Preset, find_preset
@@ -42,6 +42,7 @@ from .recordings import (
     planes_around,
     preview_region,
 )
+from .sim_pairs import RawSIM
 
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
@@ -164,7 +165,7 @@ def train(
         for warning in check_pixels(recording.data, name=recording.name, spatial=spatial)
     ]
     if resume is not None:
-        return _resumed_run(recordings, resume, steps, processor, preview_every)
+        return resumed(recordings, resume, steps, processor, preview_every)
     if psf is None or noise is None:
         missing = "psf" if psf is None else "noise"
         raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
@@ -173,30 +174,74 @@ def train(
     warnings.extend(check_kind(recordings))
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
     grid_psf, notes = on_output_grid(psf, recordings, upsampling)
-    if noise.gain is None and chosen.objective != "interleaved":
+    if noise.gain is None and chosen.objective in NEEDS_CAMERA:
         noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
         notes.extend(noise.warnings)
+    return begin(
+        recordings,
+        grid_psf,
+        noise,
+        chosen,
+        upsampling=upsampling,
+        steps=steps,
+        seed=seed,
+        device=processor,
+        preview_every=preview_every,
+        warnings=(*warnings, *notes),
+    )
+
+
+def begin(
+    recordings: Sequence[Image],
+    psf: PSF,
+    noise: NoiseModel,
+    preset: Preset,
+    *,
+    upsampling: int,
+    steps: int | None,
+    seed: int | None,
+    device: torch.device,
+    preview_every: int | None,
+    warnings: tuple[str, ...] = (),
+    raw: RawSIM | None = None,
+) -> TrainingRun:
+    """Make a run of what has been checked and laid out.
+
+    Parameters
+    ----------
+    recordings : sequence of Image
+        (T, [Z,] Y, X); of raw SIM the reconstructions.
+    psf : PSF
+        On the output grid.
+    noise, preset, upsampling, steps, seed, device, preview_every
+        As for `train`, all of them decided.
+    warnings : tuple of str
+        What was noticed so far.
+    raw : RawSIM, optional
+        What the recordings were reconstructed from.
+    """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = build_network(chosen.network, grid_psf, upsampling)
+        network = build_network(preset.network, psf, upsampling)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
     model = Model(
         network=network,
-        preset=chosen.name,
-        settings=asdict(chosen),
-        psf=grid_psf,
+        preset=preset.name,
+        settings=asdict(preset),
+        psf=psf,
         noise=noise,
         scale=scale,
-        axes=spatial,
+        axes="ZYX" if "Z" in recordings[0].axes else "YX",
         voxel_size=recordings[0].voxel_size,
         seed=seed,
         data_hash=fingerprint(recordings),
-        warnings=(*warnings, *notes),
+        warnings=warnings,
+        reconstruction=None if raw is None else raw.reconstruction.to_dict(),
     )
-    return TrainingRun(recordings, model, chosen, steps or chosen.steps, processor, preview_every)
+    return TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
 
 
 def _check_preset(preset: Preset, spatial: str) -> None:
@@ -224,6 +269,7 @@ class TrainingRun(Iterator[Progress]):
         steps: int,
         device: torch.device,
         preview_every: int | None,
+        raw: RawSIM | None = None,
     ) -> None:
         self.step = 0
         self.steps = steps
@@ -248,6 +294,7 @@ class TrainingRun(Iterator[Progress]):
                 seed=model.seed,
                 device=device,
                 precision=reduced_precision(device),
+                raw=raw,
             ),
             self._network,
         )
@@ -480,13 +527,15 @@ def _whole(number: int, name: str, least: int = 0) -> int:
     return whole
 
 
-def _resumed_run(
+def resumed(
     recordings: Sequence[Image],
     path: str | os.PathLike[str],
     steps: int | None,
     device: torch.device,
     preview_every: int | None,
+    raw: RawSIM | None = None,
 ) -> TrainingRun:
+    """Make the run that `TrainingRun.save` wrote to a file; parameters as for `begin`."""
     model, tensors, state = load_with_training(path)
     if not tensors:
         raise InputError(f"{path} holds a finished model without its training: train a new one.")
@@ -506,6 +555,7 @@ def _resumed_run(
         total,
         device,
         preview_every,
+        raw,
     )
     run.restore(tensors, state)
     return run

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -313,18 +315,28 @@ _COARSE = (3, 8, 8)
 
 
 def _coarse(volume: Tensor) -> Tensor:
-    """Blur with a Gaussian of `_COARSE`, one axis after the other."""
+    """Blur with a Gaussian of `_COARSE`, one axis after the other; edges are repeated.
+
+    A product with a matrix for each axis: many times faster than a convolution with one channel.
+    """
     for axis, sigma in enumerate(_COARSE, 2):
-        reach = 2 * sigma
-        places = torch.arange(-reach, reach + 1, device=volume.device)
-        weights = torch.exp(-0.5 * (places / sigma) ** 2)
-        shape = [1] * 5
-        shape[axis] = len(places)
-        padding = [0] * 6
-        padding[2 * (4 - axis)] = padding[2 * (4 - axis) + 1] = reach
-        around = F.pad(volume, padding, mode="replicate")
-        volume = F.conv3d(around, (weights / weights.sum()).reshape(shape))
+        matrix = _gaussian_matrix(volume.shape[axis], sigma).to(volume)
+        volume = torch.tensordot(volume, matrix, dims=([axis], [1])).movedim(-1, axis)
     return volume
+
+
+@lru_cache(maxsize=16)
+def _gaussian_matrix(length: int, sigma: float) -> Tensor:
+    """Weights with which each of so many voxels in a row enters each blurred one."""
+    reach = int(2 * sigma)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    rows = np.arange(length)[:, None]
+    columns = (rows + np.arange(-reach, reach + 1)).clip(0, length - 1)
+    matrix = np.zeros((length, length))
+    np.add.at(matrix, (rows, columns), weights / weights.sum())
+    # What inference makes for itself could take no part in a training later on.
+    with torch.inference_mode(False):
+        return torch.from_numpy(matrix.astype(np.float32))
 
 
 def _unshuffled(volume: Tensor, factor: int) -> Tensor:
