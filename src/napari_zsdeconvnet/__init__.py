@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import sim
+    from .camera_maps import CameraMaps
     from .damping import Damping
     from .errors import InputError
     from .image_files import read_image, write_image
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from .model import Model
     from .noise import NoiseModel
     from .psf import PSF
+    from .sim_training import predict_sim, train_sim
     from .training import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CameraMaps": "camera_maps",
     "Damping": "damping",
     "InputError": "errors",
     "Image": "images",
@@ -31,19 +34,24 @@ _HOMES = {
     "Model": "model",
     "NoiseModel": "noise",
     "PSF": "psf",
+    "predict_sim": "sim_training",
     "train": "training",
+    "train_sim": "sim_training",
 }
 
 __all__ = [
     "PSF",
+    "CameraMaps",
     "Damping",
     "Image",
     "InputError",
     "Model",
     "NoiseModel",
+    "predict_sim",
     "read_image",
     "sim",
     "train",
+    "train_sim",
     "write_image",
 ]
 

@@ -110,6 +110,9 @@ class Patterns(Sequence[Pattern]):
         Factor for each frame, ``[orientation][phase]``, that makes the frames equally bright.
     warnings
         What the user should know, one sentence each.
+    attenuation
+        By which the microscope's OTF falls short of an ideal one's towards the cutoff, as the
+        orders told; 1 where a PSF was given. See `OTF`.
     """
 
     orientations: tuple[Pattern, ...]
@@ -120,6 +123,7 @@ class Patterns(Sequence[Pattern]):
     order: Order = "orientation"
     brightness: tuple[tuple[float, ...], ...] = ()
     warnings: tuple[str, ...] = ()
+    attenuation: float = 1.0
 
     def __post_init__(self) -> None:
         counts = {len(pattern.phases) for pattern in self.orientations}
@@ -288,6 +292,7 @@ class Patterns(Sequence[Pattern]):
                 order=values["order"],
                 brightness=tuple(tuple(map(float, row)) for row in values["brightness"]),
                 warnings=tuple(map(str, values["warnings"])),
+                attenuation=float(values["attenuation"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):

@@ -1,0 +1,293 @@
+"""Raw frames of structured illumination: how they are laid out, and what speaks against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft, ndimage
+
+from ..errors import InputError
+from ..images import Image, check_finite, check_pixels
+from ..noise import NoiseModel
+from .patterns import Order
+
+FloatArray = NDArray[np.float64]
+
+SMALLEST = 32  # pixels along Y and along X, below which there is no spectrum to speak of
+_UNEVEN = 0.2  # difference of brightness between frames that is worth a word
+_DARK = 0.2  # share of the median brightness below which a frame was not exposed
+_DRIFT = 0.5  # pixels between the first and the last orientation that are worth a word
+_FLICKER = 0.05  # deviation of one frame from steady bleaching that no structure explains
+RAW_COUNTS = {9: (3, 3), 15: (3, 5)}  # frames of usual 2D-SIM and 3D-SIM
+
+
+def layout(orientations: int, phases: int, order: Order) -> NDArray[np.int64]:
+    """Give the index of each frame in the recording, (orientations, phases)."""
+    count = np.arange(orientations * phases)
+    if order == "orientation":
+        return count.reshape(orientations, phases)
+    return count.reshape(phases, orientations).T
+
+
+def as_raw(
+    raw: ArrayLike | Image, orientations: int = 3, phases: int = 3, *, name: str = "raw"
+) -> NDArray[Any]:
+    """Check that an array is raw SIM: (..., orientations * phases, Y, X).
+
+    Parameters
+    ----------
+    raw
+        Counts, of any real type.
+    orientations, phases
+        How many there should be.
+    name
+        What messages call it; that of an `Image` goes before.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same pixels.
+
+    Raises
+    ------
+    InputError
+        If the frames do not divide into orientations and phases, are too small, or are no
+        camera counts.
+    """
+    if isinstance(raw, Image):
+        name, raw = raw.name or name, raw.data
+    pixels = np.asarray(raw)
+    wanted = orientations * phases
+    if orientations < 1 or phases < 3:
+        raise InputError(
+            f"{orientations} orientations of {phases} phases cannot be taken apart; give one "
+            "orientation or more and three phases or more."
+        )
+    if pixels.dtype.kind not in "uif":
+        raise InputError(f"{name} holds {pixels.dtype} values; give camera counts.")
+    if pixels.ndim == 2:
+        raise InputError(
+            f"{name} is one image of shape {pixels.shape} where {wanted} raw frames are wanted; if "
+            "it is a reconstruction already, deconvolve it as an image, otherwise give the raw "
+            "recording."
+        )
+    if pixels.ndim < 3 or pixels.shape[-3] != wanted:
+        raise InputError(_miscounted(name, pixels.shape, orientations, phases))
+    if min(pixels.shape[-2:]) < SMALLEST:
+        raise InputError(
+            f"{name} has frames of {pixels.shape[-2]}x{pixels.shape[-1]} pixels; give "
+            f"{SMALLEST}x{SMALLEST} or more."
+        )
+    return cast("NDArray[Any]", pixels)
+
+
+def _miscounted(name: str, shape: tuple[int, ...], orientations: int, phases: int) -> str:
+    have = shape[-3] if len(shape) > 2 else 0
+    wanted = orientations * phases
+    told = f"{orientations} orientations x {phases} phases"
+    if have in RAW_COUNTS and len(shape) > 2:
+        o, p = RAW_COUNTS[have]
+        kind = "2D-SIM" if p == 3 else "3D-SIM"
+        return (
+            f"{name} has {have} frames where {told} are wanted; {have} is usual for {kind} of {o} "
+            f"orientations and {p} phases, so give phases={p} if that is what it is."
+        )
+    if have and have % wanted == 0:
+        return (
+            f"{name} has {have} frames, {have // wanted} times {told}; give the axes (time, "
+            f"{wanted}, Y, X), as raw.reshape({have // wanted}, {wanted}, *raw.shape[-2:]) does."
+        )
+    return (
+        f"{name} of shape {shape} has {have} frames, which do not divide into {told}; give "
+        f"{wanted} frames before Y and X, or say how many orientations and phases there are."
+    )
+
+
+def by_orientation(
+    raw: NDArray[Any], orientations: int = 3, phases: int = 3, order: Order = "orientation"
+) -> NDArray[np.float32]:
+    """Lay raw frames out as (..., orientations, phases, Y, X), float32.
+
+    Parameters
+    ----------
+    raw
+        (..., orientations * phases, Y, X).
+    orientations, phases
+        How many.
+    order
+        "orientation": frames 0, 1, 2 are the phases of the first orientation; "phase": frames
+        0, 3, 6 are.
+    """
+    index = layout(orientations, phases, order)
+    taken = np.take(raw, index.ravel(), axis=-3).astype(np.float32)
+    return cast(
+        "NDArray[np.float32]",
+        taken.reshape(*raw.shape[:-3], orientations, phases, *raw.shape[-2:]),
+    )
+
+
+def offset_counts(
+    offset: float | ArrayLike | NoiseModel, shape: tuple[int, int]
+) -> float | FloatArray:
+    """Give the offset as a number, or as a map of the frames' shape.
+
+    Raises
+    ------
+    InputError
+        If a map has another shape, or holds NaN.
+    """
+    if isinstance(offset, NoiseModel):
+        return offset.offset
+    values = np.asarray(getattr(offset, "offset", offset), dtype=float)
+    if not np.isfinite(values).all():
+        raise InputError("The offset holds NaN or infinite values; give counts.")
+    if values.ndim == 0:
+        return float(values)
+    if values.shape != shape:
+        raise InputError(
+            f"The offset map has the shape {values.shape} and the frames {shape}; crop the map to "
+            "the same region of the camera."
+        )
+    return cast("FloatArray", values)
+
+
+def check_counts(raw: NDArray[Any], *, name: str = "raw") -> tuple[str, ...]:
+    """Refuse NaN, constant and saturated frames; return warnings of those that come close."""
+    check_finite(raw, name=name)
+    stack = raw.reshape(-1, *raw.shape[-2:])
+    return check_pixels(stack, name=name, spatial="YX")
+
+
+def equalising(
+    frames: NDArray[np.floating], order: Order, *, name: str = "raw"
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Find factors that make the frames equally bright, as if nothing had bleached.
+
+    The mean of one orientation holds no pattern, so that orientations are made equal. Within
+    an orientation the mean of a frame changes by a few per cent with where the fringes lie on
+    the structure; only steady bleaching is taken out there, and what no structure explains.
+
+    Parameters
+    ----------
+    frames
+        Offset subtracted, (orientations, phases, Y, X).
+    order
+        In which they were recorded.
+    name
+        What messages call them.
+
+    Returns
+    -------
+    factors, warnings
+        (orientations, phases); and what should be known.
+
+    Raises
+    ------
+    InputError
+        If a frame holds no light, or far less than the others.
+    """
+    means = frames.mean(axis=(-2, -1), dtype=np.float64)
+    index = layout(*means.shape, order)
+    typical = float(np.median(means))
+    if typical <= 0:
+        raise InputError(
+            f"{name} has a mean of {typical:.4g} counts after subtracting the offset; give the "
+            "offset of this camera."
+        )
+    worst = np.unravel_index(means.argmin(), means.shape)
+    if means[worst] < _DARK * typical:
+        raise InputError(
+            f"Frame {index[worst]} of {name} has a mean of {means[worst]:.4g} counts above the "
+            f"offset and the others {typical:.4g}; a frame is missing or was not exposed, so "
+            "record it again."
+        )
+    logs = np.log(means)
+    time = index - index.mean(axis=1, keepdims=True)
+    off = logs - logs.mean(axis=1, keepdims=True)
+    slope = float((time * off).sum() / (time**2).sum())
+    rest = off - slope * time
+    rest[np.abs(rest) < _FLICKER] = 0.0
+    brightness = np.exp(logs.mean(axis=1, keepdims=True) + slope * time + rest)
+    factors = brightness.mean() / brightness
+    warnings = []
+    spread = float(means.max() / means.min()) - 1
+    if spread > _UNEVEN:
+        within = float((means.max(axis=1) / means.min(axis=1)).max()) - 1
+        warnings.append(
+            f"The frames differ in brightness by {spread:.0%} ({within:.0%} within one "
+            "orientation); they are made equal, but noise is not, so look for bleaching or an "
+            "uneven laser."
+        )
+    return factors, tuple(warnings)
+
+
+def drift(frames: NDArray[np.floating], pixel_size: float) -> tuple[float, str]:
+    """Measure how far the image moves between the orientations.
+
+    The mean over the phases of one orientation is a widefield image; those of the first and
+    the last orientation are registered by their cross-correlation.
+
+    Parameters
+    ----------
+    frames
+        (orientations, phases, Y, X).
+    pixel_size
+        Micrometres.
+
+    Returns
+    -------
+    pixels, warning
+        The distance, and a sentence where it matters; otherwise an empty one.
+    """
+    if len(frames) < 2:
+        return 0.0, ""
+    shape = frames.shape[-2:]
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    first, last = (frames[index].mean(axis=0, dtype=np.float64) for index in (0, -1))
+    spectra = [
+        fft.rfft2((ndimage.gaussian_filter(image, 1) - image.mean()) * window)
+        for image in (first, last)
+    ]
+    correlation = fft.irfft2(spectra[0].conj() * spectra[1], s=shape)
+    peak = np.unravel_index(correlation.argmax(), shape)
+    shifts = []
+    for axis in (0, 1):
+        line = np.take(correlation, peak[1 - axis], axis=1 - axis)
+        before, top, after = (line[(peak[axis] + step) % shape[axis]] for step in (-1, 0, 1))
+        bend = before - 2 * top + after
+        part = 0.5 * (before - after) / bend if bend else 0.0
+        shifts.append((peak[axis] + shape[axis] / 2) % shape[axis] - shape[axis] / 2 + part)
+    pixels = float(np.hypot(*shifts))
+    if pixels < _DRIFT:
+        return pixels, ""
+    return pixels, (
+        f"The image moves by {pixels:.1f} pixels ({1000 * pixels * pixel_size:.0f} nm) between the "
+        "first and the last orientation; a drift blurs the reconstruction, so record faster or "
+        "register the frames."
+    )
+
+
+def looks_like_raw_sim(shape: Sequence[int]) -> str | None:
+    """Say that a stack handed to a widefield tool has as many frames as raw SIM has.
+
+    Parameters
+    ----------
+    shape
+        Of the stack.
+
+    Returns
+    -------
+    str or None
+        One sentence for 9 or 15 frames, otherwise None.
+    """
+    if len(shape) < 3 or shape[-3] not in RAW_COUNTS:
+        return None
+    orientations, phases = RAW_COUNTS[shape[-3]]
+    kind = "2D" if phases == 3 else "3D"
+    return (
+        f"The stack has {shape[-3]} frames, as raw {kind}-SIM of {orientations} orientations and "
+        f"{phases} phases has; if it is that, reconstruct it with the SIM tool first."
+    )
