@@ -53,6 +53,20 @@ def lengths(text: str) -> float | tuple[float, ...]:
     return steps if len(steps) > 1 else steps[0]
 
 
+def angles(text: str) -> tuple[float, ...]:
+    """Read numbers with commas between."""
+    return tuple(number(part) for part in text.split(","))
+
+
+def number_or_file(text: str) -> float | str:
+    """Read a finite number; anything that is no number at all is the name of a file."""
+    try:
+        float(text)
+    except ValueError:
+        return text
+    return number(text)
+
+
 def tile(text: str) -> int | tuple[int, ...]:
     """Read the width of a tile, or its size along each axis with commas between."""
     size = tuple(whole(part) for part in text.split(","))

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_psf(commands)
     _add_train(commands)
     _add_predict(commands)
+    _add_sim(commands)
     _add_info(commands)
     return root
 
@@ -49,18 +50,29 @@ def _add_demo(commands: _Commands) -> None:
         commands,
         "demo",
         "demo.run.run_demo",
-        "Simulate an image or a volume and take it all the way, with a score table.",
+        "Simulate an image, a volume or raw SIM and take it all the way, with a score table.",
     )
-    parser.add_argument(
+    scene = parser.add_mutually_exclusive_group()
+    scene.add_argument(
         "--3d", dest="volume", action="store_true", help="a widefield volume in place of an image"
+    )
+    scene.add_argument(
+        "--sim",
+        dest="command",
+        action="store_const",
+        const="demo.sim.run_sim_demo",
+        help="raw structured illumination in place of an image",
     )
     parser.add_argument(
         *("-o", "--output"),
         metavar="FOLDER",
-        help="for all that is written (zsdeconvnet-demo or zsdeconvnet-demo-3d)",
+        help="for all that is written (zsdeconvnet-demo, with -3d or -sim behind it)",
     )
     parser.add_argument(
-        "--size", type=values.whole, metavar="PIXELS", help="of the image (512, or 192 in 3D)"
+        "--size",
+        type=values.whole,
+        metavar="PIXELS",
+        help="of the image (512, 192 in 3D, 256 of SIM)",
     )
     parser.add_argument("--planes", type=values.whole, metavar="N", help="of the volume (32)")
     parser.add_argument(
@@ -81,7 +93,7 @@ def _add_calibrate(commands: _Commands) -> None:
         "Measure the camera's offset, gain and read variance from an image, a background "
         "region, a time series or a dark stack.",
     )
-    parser.add_argument("image", metavar="IMAGE", help="TIFF or .npy")
+    parser.add_argument("image", metavar="IMAGE", help="TIFF, MRC or .npy")
     way = parser.add_mutually_exclusive_group()
     _add_background(way)
     way.add_argument(
@@ -250,6 +262,216 @@ def _add_predict(commands: _Commands) -> None:
     )
     _add_damping(parser)
     _add_device(parser)
+
+
+def _add_sim(commands: _Commands) -> None:
+    text = "Structured illumination (2D-SIM): find the patterns, reconstruct, train on raw frames."
+    group = commands.add_parser("sim", help=text, description=text)
+    ways = group.add_subparsers(required=True, metavar="WAY")
+
+    estimate = _add(
+        ways,
+        "estimate",
+        "commands.sim.estimate",
+        "Find the illumination patterns of raw frames and say how sure they are.",
+    )
+    _add_raw(estimate)
+    _add_patterns(estimate)
+    _add_sim_offset(estimate.add_argument_group("camera"))
+    estimate.add_argument(
+        "--save",
+        metavar="JSON",
+        help="file for the patterns, for --patterns; of several recordings a folder",
+    )
+
+    reconstruct = _add(
+        ways,
+        "reconstruct",
+        "commands.sim.reconstruct",
+        "Reconstruct raw frames by a Wiener filter, on a grid of half their pixel.",
+    )
+    _add_raw(reconstruct)
+    reconstruct.add_argument(
+        *("-o", "--output"),
+        required=True,
+        metavar="OUT",
+        help="a .tif for one recording, otherwise a folder; names end in _sim.tif",
+    )
+    reconstruct.add_argument(
+        "--widefield", action="store_true", help="also write the mean of the frames, _widefield.tif"
+    )
+    _add_saved_patterns(reconstruct)
+    _add_sim_offset(reconstruct.add_argument_group("camera"))
+    _add_reconstruction(reconstruct)
+    _add_device(reconstruct)
+
+    train = _add(
+        ways,
+        "train",
+        "commands.sim.train",
+        "Train a model on a raw recording: two noisy reconstructions of it teach each other.",
+    )
+    train.add_argument("images", nargs=1, metavar="RAW", help="one recording or a time series")
+    _add_pixels(train)
+    _add_numbers_of_frames(train)
+    train.add_argument(
+        *("-o", "--output"),
+        default="model.safetensors",
+        metavar="MODEL",
+        help="file to write (%(default)s)",
+    )
+    _add_saved_patterns(train)
+    camera = train.add_argument_group("camera: what is not given is measured on the first image")
+    _add_sim_offset(camera)
+    camera.add_argument(
+        "--gain",
+        type=values.number_or_file,
+        metavar="G",
+        help="counts per electron, or a map of it (TIFF)",
+    )
+    camera.add_argument(
+        "--read-variance",
+        type=values.number_or_file,
+        metavar="V",
+        help="counts squared, or a map of it (TIFF)",
+    )
+    _add_reconstruction(train)
+    _add_training(train)
+    train.add_argument(
+        "--resume", metavar="MODEL", help="go on with a training that was stopped and saved"
+    )
+
+    predict = _add(
+        ways,
+        "predict",
+        "commands.sim.predict",
+        "Deconvolve raw recordings with a model that was trained on raw frames.",
+    )
+    predict.add_argument("model", metavar="MODEL", help="file written by sim train")
+    _add_raw_files(predict)
+    predict.add_argument(
+        *("-o", "--output"),
+        required=True,
+        metavar="OUT",
+        help="a .tif for one recording, otherwise a folder; names end in _deconvolved.tif",
+    )
+    predict.add_argument(
+        "--denoised", action="store_true", help="also write the denoised image, _denoised.tif"
+    )
+    predict.add_argument("--tile", type=values.tile, metavar="PIXELS", help="width of a tile")
+    _add_sim_offset(predict.add_argument_group("camera"))
+    _add_device(predict)
+
+
+def _add_raw(parser: argparse.ArgumentParser) -> None:
+    _add_raw_files(parser)
+    _add_numbers_of_frames(parser)
+
+
+def _add_raw_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images", nargs="+", metavar="RAW", help='raw recordings, or patterns such as "*.tif"'
+    )
+    _add_pixels(parser)
+
+
+def _add_pixels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pixel-size",
+        type=values.positive,
+        metavar="UM",
+        help="of the raw frames, if the file has it wrong or not at all",
+    )
+    parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
+
+
+def _add_numbers_of_frames(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--orientations", type=values.whole, metavar="N", help="of the pattern, in an image (3)"
+    )
+    parser.add_argument(
+        "--phases", type=values.whole, metavar="N", help="frames of each orientation (3)"
+    )
+
+
+def _add_patterns(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("microscope")
+    group.add_argument("--na", type=values.positive, help="numerical aperture of the detection")
+    group.add_argument(
+        "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
+    )
+    group.add_argument(
+        "--excitation-wavelength",
+        type=values.positive,
+        metavar="UM",
+        help="of the laser: bounds the period of the pattern",
+    )
+    group.add_argument(
+        "--excitation-na",
+        type=values.positive,
+        metavar="NA",
+        help="aperture that the laser may fill: bounds the period of the pattern",
+    )
+    group.add_argument("--psf", metavar="FILE", help="measured PSF or OTF (TIFF, MRC or .npy)")
+    _add_voxel_size(group, "--psf-voxel-size", "of the PSF file, if it does not say")
+    group.add_argument(
+        "--order",
+        choices=("orientation", "phase"),
+        help="whether the phases of one orientation follow each other, or the orientations of one "
+        "phase; by default recognised",
+    )
+    group.add_argument(
+        "--period",
+        type=values.lengths,
+        metavar="UM",
+        help="of the pattern where it is known, one or one for each orientation",
+    )
+    group.add_argument(
+        "--angles",
+        type=values.angles,
+        metavar="DEGREES",
+        help="of the orientations where they are known, as in 145,25,85",
+    )
+
+
+def _add_saved_patterns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--patterns", metavar="JSON", help="written by sim estimate --save; nothing is estimated"
+    )
+    _add_patterns(parser)
+
+
+def _add_sim_offset(camera: argparse._ActionsContainer) -> None:
+    camera.add_argument("--noise", metavar="JSON", help="file written by calibrate -o")
+    camera.add_argument(
+        "--offset",
+        type=values.number_or_file,
+        metavar="COUNTS",
+        help="counts without light, or a map of them (TIFF)",
+    )
+    _add_background(camera)
+
+
+def _add_reconstruction(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reconstruction")
+    group.add_argument(
+        "--wiener",
+        type=values.positive,
+        metavar="W",
+        help="Wiener constant: larger is smoother, smaller sharper and noisier",
+    )
+    group.add_argument(
+        "--notch",
+        type=values.not_negative,
+        metavar="A",
+        help="how much of the middle of each order is left out, 0 to 1",
+    )
+    group.add_argument(
+        "--apodisation",
+        type=values.not_negative,
+        metavar="P",
+        help="how the edge of the spectrum is rounded off: 0 not at all, 1 in a straight line",
+    )
 
 
 def _add_info(commands: _Commands) -> None:

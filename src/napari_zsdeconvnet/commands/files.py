@@ -84,7 +84,7 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
     if arguments.axes is None:
         for note in image.notes:
             console.warn(note)
-    image = _one_of(_one_of(image, "C", arguments.channel), "Z", arguments.plane)
+    image = one_of(one_of(image, "C", arguments.channel), "Z", arguments.plane)
     spatial = spatial_axes(image)
     frames = as_frames(image, spatial=spatial)
     order = ("T" if "T" in image.axes else "") + spatial
@@ -153,7 +153,7 @@ def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[floa
     )
 
 
-def _one_of(image: Image, letter: str, index: int | None) -> Image:
+def one_of(image: Image, letter: str, index: int | None) -> Image:
     """Take one channel (C) or plane (Z), counted from 0, or the only one."""
     count = image.data.shape[image.axes.index(letter)] if letter in image.axes else 1
     if index is None:
