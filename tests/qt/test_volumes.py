@@ -17,7 +17,8 @@ from napari_zsdeconvnet._qt._noise_widget import NEAR_PLANES, NoiseWidget
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED
 from napari_zsdeconvnet._qt._psf_widget import LAYER_NAME, PSFWidget
 from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import PREVIEW_INTERVALS, TrainWidget
+from napari_zsdeconvnet._qt._train_widget import TrainWidget
+from napari_zsdeconvnet._qt._training_panel import PREVIEW_INTERVALS
 from napari_zsdeconvnet.damping import Damping
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF

@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Select, SpinBox
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGridLayout,
-    QProgressBar,
-    QPushButton,
-    QWidget,
-)
-from superqt import QCollapsible
+from magicgui.widgets import CheckBox, Select
+from qtpy.QtWidgets import QWidget
 
-from ..errors import InputError
-from ..presets import presets_for
-from ._choosers import (
-    MODEL_FILES,
-    DeviceChooser,
-    ImageChooser,
-    alive,
-    image_layers,
-    in_words,
-)
-from ._curves import TERMS, LossCurves
-from ._forms import Form, Panel, advance, note
+from ._choosers import ImageChooser, alive, image_layers
 from ._known import Known
 from ._layers import layer_image, shown_place
-from ._notify import show_error, show_info, show_warning
-from ._previews import PreviewLayers
-from ._readings import Reading, in_window_words
-from ._state import ViewerState, unwrapped
-from ._workers import Job, once
+from ._training_panel import TrainingPanel
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
-    from ..model import Model
-    from ..training import Progress, TrainingRun
+    from ..training import TrainingRun
 
 
-PREVIEW_INTERVALS = {"YX": 20, "ZYX": 50}
-"""Steps between previews; one of a volume takes as long as a dozen steps and more."""
-
-
-@dataclass(frozen=True)
-class Started:
-    """The first value of a training job: the run that can be stopped and saved."""
-
-    run: TrainingRun
-    history: tuple[Mapping[str, float], ...]
-
-
-class TrainWidget(Panel):
+class TrainWidget(TrainingPanel):
     """Trains a model on an image of the viewer.
 
     Noise and PSF come from the viewer's shared state; the model goes there when the training
@@ -72,27 +35,16 @@ class TrainWidget(Panel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
-        self._job: Job[Started | Progress, Model] | None = None
-        self._run: TrainingRun | None = None
-        self._previews = PreviewLayers(self._viewer, owner=self)
-        self._last: Progress | None = None
-        self._trained: list[tuple[ImageLayer, Reading]] = []
+        super().__init__(viewer, parent=parent)
         self._spatial = ""
-
         self._build_settings()
-        self._build_actions()
         self.known = Known(viewer)
-        self.curves = LossCurves(self._viewer)
         self._lay_out()
 
         self._state.noise_changed.connect(self._on_state_changed)
         self._state.psf_changed.connect(self._on_state_changed)
         self.image.layer_box.changed.connect(self._on_layer_changed)
         self.image.changed.connect(self._on_read)
-        self.preset_box.changed.connect(self._on_preset_changed)
         self.upsample_box.changed.connect(self._on_upsample)
         self._state.upsample_changed.connect(self._show_upsample)
         self._viewer.dims.events.current_step.connect(self._on_plane_moved)
@@ -106,11 +58,6 @@ class TrainWidget(Panel):
             "The raw image, volume or series of either to train on, in camera counts.",
             owner=self,
         )
-        self.preset_box = ComboBox(
-            label="Preset",
-            tooltip="Which network and settings to train.",
-            choices=list(presets_for("YX")),
-        )
         self.upsample_box = CheckBox(
             text="twice the pixels in Y and X",
             tooltip="Put the deconvolved image on a grid of half the raw pixel, which detail "
@@ -118,25 +65,6 @@ class TrainWidget(Panel):
             "the time and memory, and pays where the raw pixel is coarse for the optics. Planes "
             "stay as they are.",
         )
-        self.steps_box = SpinBox(
-            label="Steps",
-            tooltip="How many training steps; each uses a few small parts of the image.",
-            min=1,
-            max=1_000_000,
-        )
-        self.seed_box = SpinBox(
-            label="Seed",
-            tooltip="Start of the random numbers: the same seed on the same processor gives "
-            "the same model.",
-            max=2**31 - 1,
-        )
-        self.interval_box = SpinBox(
-            label="Preview every",
-            tooltip="Training steps between two previews; 0 shows none. That of a volume takes "
-            "as long as a dozen steps and more.",
-            max=100_000,
-        )
-        self.device = DeviceChooser(self)
         self.more_box = Select(
             label="Also train on",
             tooltip="Further images of the same microscope and pixel size, trained on together "
@@ -147,52 +75,18 @@ class TrainWidget(Panel):
         )
         self.more_box.native.setMaximumHeight(90)
 
-        self.form = Form()
         self.form.add_image(self.image)
         self.form.add(self.preset_box)
         self.form.add(self.upsample_box)
-        self.settings = Form(
-            self.steps_box, self.device.box, self.interval_box, self.seed_box, self.more_box
-        )
-        self.preset_label = note()
-
-    def _build_actions(self) -> None:
-        self.train_button = QPushButton("Train")
-        self.stop_button = QPushButton("Stop")
-        self.resume_button = QPushButton("Resume…")
-        self.save_button = QPushButton("Save…")
-        self.train_button.clicked.connect(lambda: self.start())
-        self.stop_button.clicked.connect(lambda: self.stop())
-        self.resume_button.clicked.connect(self._on_resume)
-        self.save_button.clicked.connect(self._on_save)
-        self.stop_button.setToolTip("Stop after the step under way; the model is kept.")
-        self.save_button.setToolTip("Save the model, with what is needed to train it further.")
-
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setTextVisible(True)
-        self.progress_bar.setFormat("")
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setValue(0)
-        self.status_label = note()
+        self.settings.add(self.more_box)
 
     def _lay_out(self) -> None:
-        more = QCollapsible("Settings", expandedIcon="▼", collapsedIcon="▶")
-        more.setDuration(0)
-        more.addWidget(self.settings)
-        self.settings_panel = more
-
-        buttons = QGridLayout()
-        for column, button in enumerate(
-            (self.train_button, self.stop_button, self.resume_button, self.save_button)
-        ):
-            buttons.addWidget(button, 0, column)
-
         layout = self.body
         layout.addWidget(self.form)
         layout.addWidget(self.preset_label)
         layout.addWidget(self.known)
-        layout.addWidget(more)
-        layout.addLayout(buttons)
+        layout.addWidget(self.settings_panel)
+        layout.addLayout(self.buttons)
         layout.addWidget(self.progress_bar)
         layout.addWidget(self.status_label)
         layout.addWidget(self.curves, stretch=1)
@@ -205,148 +99,39 @@ class TrainWidget(Panel):
             self.more_box.reset_choices()
             self._update_buttons()
 
-    # ------------------------------------------------------------------ actions
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is under way."""
-        return self._job is not None and self._job.running
-
-    def start(self) -> None:
-        """Train a new model with what is chosen."""
-        if self._refuse():
-            return
-        self._begin_new(
-            psf=self._state.psf,
-            noise=self._state.noise,
-            preset=self.preset_box.value,
-            steps=int(self.steps_box.value),
-            seed=int(self.seed_box.value),
-            upsample=bool(self.upsample_box.value),
-        )
-
-    def stop(self) -> None:
-        """Stop after the step under way and keep the model."""
-        if self._run is not None and self.running:
-            self._run.stop()
-            self.stop_button.setEnabled(False)
-            self._say("Stopping after the step under way…")
-
-    def resume(self, path: str | Path | None = None) -> None:
-        """Go on with the run that was stopped, or with one from a file.
-
-        Parameters
-        ----------
-        path : path, optional
-            File written by *Save*; without it the stopped run of this widget goes on.
-        """
-        if self._refuse(resuming=True):
-            return
-        if path is not None:
-            # The file brings the PSF, the noise, the preset, the seed and the number of steps.
-            self._begin_new(resume=path)
-        elif self._run is None:
-            show_error("there is no stopped training to resume; choose a saved model.")
-        else:
-            self._run.resume()
-            self._begin(_iterate(self._run), continued=True)
-
-    def save_model(self, path: str | Path) -> None:
-        """Write the model, and the state of its training where there is one, to a file."""
-        write = self._run.save if self._run is not None else None
-        if write is None and self._state.model is not None:
-            write = self._state.model.save
-        if write is None:
-            show_error("there is no model to save yet; press Train first.")
-            return
-        Job(
-            once(write, path),
-            owner=self,
-            on_result=lambda _: show_info(f"Model saved to {Path(path).name}."),
-            on_failure=show_error,
-            title="saving a model",
-        ).start()
-
     # ------------------------------------------------------------------ the run
 
-    def _begin_new(self, **settings: Any) -> None:
-        try:
-            work = self._new_run(**settings)
-        except InputError as error:
-            show_error(error)
-            return
-        self._begin(work)
+    @property
+    def _kind(self) -> str:
+        return self.image.spatial
 
-    def _new_run(self, **settings: Any) -> Generator[Started | Progress, None, Model]:
-        """Collect the choices now; the returned generator makes the run in the worker."""
+    @property
+    def _layer(self) -> ImageLayer | None:
+        return self.image.layer
+
+    def _new_settings(self) -> dict[str, Any]:
+        return {
+            **super()._new_settings(),
+            "psf": self._state.psf,
+            "noise": self._state.noise,
+            "upsample": bool(self.upsample_box.value),
+        }
+
+    def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
         chosen = self._trained = self.image.readings(self._chosen_layers())
-        settings["device"] = self.device.device
-        settings["preview_every"] = int(self.interval_box.value)
 
-        def work() -> Generator[Started | Progress, None, Model]:
+        def make() -> TrainingRun:
             from ..training import train
 
-            run = train([layer_image(layer, reading) for layer, reading in chosen], **settings)
-            return (yield from _iterate(run))
+            return train([layer_image(layer, reading) for layer, reading in chosen], **settings)
 
-        return work()
+        return make
 
     def _chosen_layers(self) -> list[ImageLayer]:
         first = self.image.layer
         if first is None:
             return []
         return [first, *(layer for layer in self.more_box.value if layer is not first)]
-
-    def _begin(
-        self, work: Generator[Started | Progress, None, Model], *, continued: bool = False
-    ) -> None:
-        if not continued:
-            self._run = self._last = None
-            self.curves.clear()
-            self._previews.begin(self._trained)
-        self._job = Job(
-            work,
-            owner=self,
-            on_values=self._on_values,
-            on_result=self._on_result,
-            on_failure=self._on_failure,
-            on_end=self._on_end,
-            title="ZS-DeconvNet training",
-            uses_torch=True,
-        )
-        self._job.start()
-        if not continued:
-            self.progress_bar.setRange(0, 0)
-        self._say("Preparing…")
-        self._update_buttons()
-
-    def _on_values(self, values: list[Started | Progress]) -> None:
-        shown = None
-        for value in values:
-            if isinstance(value, Started):
-                self._on_started(value)
-                continue
-            self._last = value
-            self.curves.append(value.step, value.losses)
-            shown = value.preview or shown
-            if value.message:
-                show_warning(value.message)
-        if shown is not None:
-            self._previews.show(shown)
-        if self._last is not None:
-            self._show_progress(self._last)
-
-    def _on_started(self, started: Started) -> None:
-        if started.run is not self._run:
-            for warning in started.run.warnings:
-                show_warning(in_window_words(warning))
-            for entry in started.history:
-                self.curves.append(
-                    int(entry["step"]), {term: entry[term] for term in TERMS if term in entry}
-                )
-        self._run = started.run
-        self._on_plane_moved()
-        self._update_buttons()
 
     def _on_plane_moved(self, _: Any = None) -> None:
         """Let the next preview show the planes that the user looks at."""
@@ -356,54 +141,7 @@ class TrainWidget(Panel):
         if reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
             self._run.focus(shown_place(layer, self._viewer, reading)[-1])
 
-    def _show_progress(self, progress: Progress) -> None:
-        self.curves.redraw()
-        advance(
-            self.progress_bar,
-            progress.step,
-            progress.steps,
-            f"step {progress.step} of {progress.steps}",
-        )
-        if self.stop_button.isEnabled():
-            doing = "" if "deconvolution" in progress.losses else "Learning to denoise first; "
-            self._say(f"{doing}{in_words(progress.seconds_left)} left on {progress.device}")
-
-    def _on_result(self, model: Model) -> None:
-        self._state.model = model
-        if self._last is not None:
-            how = "Stopped" if self._last.step < self._last.steps else "Done"
-            self._say(
-                f"{how} after {self._last.step} steps and "
-                f"{in_words(self._last.seconds_elapsed)} on {self._last.device}. "
-                "The model is ready for Deconvolve."
-            )
-
-    def _on_failure(self, error: Exception) -> None:
-        words = in_window_words(str(error))
-        told = isinstance(error, InputError) or self._is_about_the_loss(error)
-        show_error(words if told else error)
-        self._say(f"Stopped: {words}")
-        if self._run is not None and self._last is not None:
-            # What was learned up to the failure is worth keeping.
-            self._state.model = self._run.model
-
-    def _is_about_the_loss(self, error: Exception) -> bool:
-        if self._run is None:
-            return False  # torch itself may be what could not be loaded
-        from ..training import NonFiniteLossError
-
-        return isinstance(error, NonFiniteLossError)
-
-    def _on_end(self) -> None:
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, 1)
-        self._update_buttons()
-
     # ------------------------------------------------------------------ what the window shows
-
-    def _on_state_changed(self, _: Any = None) -> None:
-        if alive(self):
-            self._update_buttons()
 
     def _on_layer_changed(self) -> None:
         self.more_box.reset_choices()
@@ -415,8 +153,7 @@ class TrainWidget(Panel):
             return
         if self.image.spatial != self._spatial:
             self._spatial = self.image.spatial
-            self.interval_box.value = PREVIEW_INTERVALS[self._spatial]
-            self._on_preset_changed()
+            self._on_kind_changed()
             self._show_upsample()
         self._update_buttons()
 
@@ -427,42 +164,6 @@ class TrainWidget(Panel):
         if alive(self):
             self.upsample_box.value = self._state.upsampling(self._spatial) == 2
 
-    def _on_preset_changed(self) -> None:
-        preset = presets_for(self._spatial)[self.preset_box.value]
-        self.preset_label.setText(preset.description)
-        self.steps_box.value = preset.steps
-
-    def _on_resume(self) -> None:
-        if self._can_continue:
-            self.resume()
-            return
-        path, _ = QFileDialog.getOpenFileName(self, "Resume from a model", "", MODEL_FILES)
-        if path:
-            self.resume(path)
-
-    def _on_save(self) -> None:
-        layer = self.image.layer
-        name = f"{layer.name if layer is not None else 'model'}.safetensors"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the model", name, MODEL_FILES)
-        if path:
-            self.save_model(path)
-
-    @property
-    def _can_continue(self) -> bool:
-        return self._run is not None and self._last is not None and not self._last.finished
-
-    def _refuse(self, *, resuming: bool = False) -> bool:
-        """Say why training cannot start now, if it cannot."""
-        if self.running:
-            why = "a training is under way; stop it first."
-        elif resuming and self.image.layer is not None:
-            why = ""
-        else:
-            why = self._missing()
-        if why:
-            show_error(why)
-        return bool(why)
-
     def _missing(self) -> str:
         """Say what is to be done before training can start; empty when nothing is."""
         if self.image.layer is None:
@@ -472,29 +173,3 @@ class TrainWidget(Panel):
         if self._state.psf is None:
             return "there is no PSF; load or simulate one first (PSF)."
         return self.image.missing
-
-    def _update_buttons(self) -> None:
-        running, missing = self.running, self._missing()
-        self.train_button.setEnabled(not running and not missing)
-        self.train_button.setToolTip(missing or "Train a new model on the chosen image.")
-        self.stop_button.setEnabled(running and self._run is not None)
-        self.resume_button.setEnabled(not running and self.image.layer is not None)
-        self.resume_button.setText("Resume" if self._can_continue else "Resume…")
-        self.resume_button.setToolTip(
-            "Go on with the stopped training."
-            if self._can_continue
-            else "Go on with a training that was saved to a file."
-        )
-        self.save_button.setEnabled(self._run is not None or self._state.model is not None)
-        self.form.setEnabled(not running)
-        self.settings.setEnabled(not running)
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)
-
-
-def _iterate(run: TrainingRun) -> Generator[Started | Progress, None, Model]:
-    """Hand the run over first, then all of its progress, then its model."""
-    yield Started(run, run.model.history)
-    yield from run
-    return run.model
