@@ -51,8 +51,8 @@ class RingCorrelation:
     correlation
         Of the two spectra within each ring, from -1 to 1.
     resolution
-        Period in micrometres at which the correlation first falls below 1/7; two pixels
-        where it never does, and infinity where it is never above.
+        Period in micrometres at which the correlation first falls below the threshold; two
+        pixels where it never does, and infinity where it is never above.
     """
 
     frequency: FloatArray
@@ -259,21 +259,24 @@ def flux_ratio(output: ArrayLike, image: ArrayLike, offset: float) -> float:
 
 
 def fourier_ring_correlation(
-    first: ArrayLike, second: ArrayLike, pixel_size: float
+    first: ArrayLike, second: ArrayLike, pixel_size: float, *, threshold: float = 1 / 7
 ) -> RingCorrelation:
     """Correlate the spectra of two images of the same structure, ring by ring.
 
     Saxton and Baumeister 1982; the resolution is read at 1/7 (Nieuwenhuizen and others 2013),
     after a running mean over three rings. Both images are faded to their mean by a Hann
-    window. What two results share because one method made both, such as its own smoothing or
-    prior, counts as agreement: after a nonlinear method the figure is an optimistic bound.
+    window. The planes of volumes are correlated together, each in its own plane. What two
+    results share because one method made both, such as its own smoothing or prior, counts as
+    agreement: after a nonlinear method the figure is an optimistic bound.
 
     Parameters
     ----------
     first, second
-        (Y, X), two independent exposures or results from them.
+        (Y, X) or (Z, Y, X), two independent exposures or results from them.
     pixel_size
-        In micrometres.
+        Along Y and X, in micrometres.
+    threshold
+        Correlation at which the resolution is read.
 
     Returns
     -------
@@ -282,30 +285,33 @@ def fourier_ring_correlation(
     Raises
     ------
     InputError
-        The shapes differ, or are not 2D.
+        The shapes differ, or are neither 2D nor 3D.
     """
     a, b = _same_shape(first, second)
-    if a.ndim != 2:
-        raise InputError(f"The images have {a.ndim} axes; compare single frames with axes YX.")
-    window = np.outer(np.hanning(a.shape[0] + 2)[1:-1], np.hanning(a.shape[1] + 2)[1:-1])
-    spectrum_a = fft.fft2((a - a.mean()) * window)
-    spectrum_b = fft.fft2((b - b.mean()) * window)
-    frequency = np.hypot(
-        fft.fftfreq(a.shape[0], pixel_size)[:, None], fft.fftfreq(a.shape[1], pixel_size)
-    )
-    width = 1 / (min(a.shape) * pixel_size)
+    if a.ndim not in (2, 3):
+        raise InputError(
+            f"The images have {a.ndim} axes; compare single frames (YX) or stacks (ZYX)."
+        )
+    rows, columns = a.shape[-2:]
+    window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])
+    spectrum_a = fft.fft2((a - a.mean(axis=(-2, -1), keepdims=True)) * window)
+    spectrum_b = fft.fft2((b - b.mean(axis=(-2, -1), keepdims=True)) * window)
+    frequency = np.hypot(fft.fftfreq(rows, pixel_size)[:, None], fft.fftfreq(columns, pixel_size))
+    shorter = min(rows, columns)
+    width = 1 / (shorter * pixel_size)
     ring = np.rint(frequency / width).astype(int).ravel()
-    rings = min(a.shape) // 2
+    rings = shorter // 2
 
     def per_ring(values: FloatArray) -> FloatArray:
-        return np.bincount(ring, weights=values.ravel())[1 : rings + 1].astype(float)
+        summed = values.reshape(-1, rows, columns).sum(axis=0)
+        return np.bincount(ring, weights=summed.ravel())[1 : rings + 1].astype(float)
 
     cross = per_ring((spectrum_a * np.conj(spectrum_b)).real)
     power = per_ring(np.abs(spectrum_a) ** 2) * per_ring(np.abs(spectrum_b) ** 2)
     correlation = cross / np.sqrt(np.maximum(power, np.finfo(float).tiny))
     centres = np.arange(1, rings + 1) * width
     smooth = ndimage.uniform_filter1d(correlation, 3, mode="nearest")
-    return RingCorrelation(centres, correlation, _period_at(centres, smooth, 1 / 7))
+    return RingCorrelation(centres, correlation, _period_at(centres, smooth, threshold))
 
 
 def _period_at(frequency: FloatArray, correlation: FloatArray, threshold: float) -> float:

@@ -1,0 +1,227 @@
+"""Power along frequency, ring by ring: what a result holds of each fineness of structure.
+
+Frequencies are lateral, in cycles per unit of the pixel size; a volume is a set of planes,
+whose rings are summed. Light spreads between planes, but no plane holds lateral detail that the
+optics do not pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+from .errors import InputError
+from .psf import PSF
+
+FloatArray = NDArray[np.float64]
+
+CERTAIN = 3.0
+"""Standard errors above the noise at which a ring counts as holding signal."""
+
+GAUSSIAN_WIDTH = 0.4413
+"""FWHM of a Gaussian times the frequency at which its transfer is a half: 2 ln 2 / pi."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sharpening:
+    """How a result compares with its image, ring by ring on the grid of the image.
+
+    Attributes
+    ----------
+    frequency
+        Centre of each ring, cycles per unit of the pixel size.
+    gain
+        Contrast of the result over that of the structure in the image: 1 is unchanged, and the
+        inverse of the optical transfer is perfect. NaN where the image shows no signal.
+    transfer
+        Of the optics, with the pixels' own: the PSF's spectrum, averaged over each ring.
+    image, result
+        Power in each ring, counts squared a pixel, the noise of the image included.
+    noise
+        The image's calibrated noise, on the same scale, the same in each ring.
+    cutoff
+        Frequency beyond which the optics pass nothing.
+    beyond
+        Part of the result's power, its mean aside, that lies beyond the cutoff.
+    """
+
+    frequency: FloatArray
+    gain: FloatArray
+    transfer: FloatArray
+    image: FloatArray
+    result: FloatArray
+    noise: float
+    cutoff: float
+    beyond: float
+
+    @property
+    def seen(self) -> float:
+        """Frequency up to which the image shows signal above its noise, at most the cutoff."""
+        silent = np.flatnonzero(np.isnan(self.gain))
+        last = int(silent[0]) if silent.size else len(self.gain)
+        return float(min(self.frequency[last - 1], self.cutoff)) if last else 0.0
+
+    @property
+    def width_before(self) -> float:
+        """Width (FWHM) of the Gaussian that blurs like the optics, at half contrast."""
+        return _half_contrast_width(self.frequency, self.transfer, self.cutoff)
+
+    @property
+    def width_after(self) -> float:
+        """The same of optics and result together; bounded by where the image shows signal."""
+        return _half_contrast_width(self.frequency, self.gain * self.transfer, self.seen)
+
+
+def sharpening(
+    image: ArrayLike,
+    result: ArrayLike,
+    variance: ArrayLike,
+    psf: PSF,
+    upsampling: int,
+) -> Sharpening:
+    r"""Compare the spectrum of a result with that of its image.
+
+    The gain of a ring is :math:`\sum R Y^* / (\sum |Y|^2 - N)`, with the spectra Y of the image
+    and R of the result (both faded by a Hann window) and the noise power N: the part of the
+    result that follows the image, over the signal in the image.
+
+    Parameters
+    ----------
+    image
+        Counts above the offset, ([Z,] Y, X).
+    result
+        Deconvolved, on a grid `upsampling` times finer along Y and X.
+    variance
+        Of the noise in each pixel of the image, counts squared.
+    psf
+        On the grid of the result.
+    upsampling
+        1 or 2.
+    """
+    recorded, fine = _planes(image), _planes(result)
+    coarse = _binned(fine, upsampling)
+    pixel = psf.steps[-1] * upsampling
+    frequency, ring = rings(recorded.shape[-2:], pixel)
+    window = _hann(recorded.shape[-2:])
+    share = float(np.mean(window**2))
+
+    y, r = _spectrum(recorded, window), _spectrum(coarse, window)
+    modes = per_ring(np.ones(y.shape), ring)
+    power = per_ring(np.abs(y) ** 2, ring)
+    noise = float(np.mean(np.asarray(variance, dtype=float))) * share
+    # The window ties neighbouring modes together, and half of them mirror the other half.
+    free = modes / 2 * share**2 / float(np.mean(window**4))
+    clear = power > modes * noise * (1 + CERTAIN / np.sqrt(np.maximum(free, 1)))
+    gain = np.full(len(frequency), np.nan)
+    cross = per_ring((r * np.conj(y)).real, ring)
+    gain[clear] = cross[clear] / (power - modes * noise)[clear]
+
+    cutoff = psf.otf_cutoff
+    fine_frequency = _radius(fine.shape[-2:], psf.steps[-1])
+    fine_power = (np.abs(_spectrum(fine, _hann(fine.shape[-2:]))) ** 2).sum(axis=0)
+    # What the window spreads the mean over is no structure.
+    structure = fine_frequency > 1.5 / (min(fine.shape[-2:]) * psf.steps[-1])
+    whole = float(fine_power[structure].sum())
+    beyond = float(fine_power[fine_frequency > cutoff].sum())
+    return Sharpening(
+        frequency=frequency,
+        gain=gain,
+        transfer=_optical_transfer(psf, upsampling, frequency),
+        image=power / modes,
+        result=per_ring(np.abs(r) ** 2, ring) / modes,
+        noise=noise,
+        cutoff=cutoff,
+        beyond=beyond / whole if whole > 0 else 0.0,
+    )
+
+
+def rings(shape: tuple[int, ...], pixel: float) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Give the centres of the rings of a plane's spectrum, and the ring of each of its modes.
+
+    Parameters
+    ----------
+    shape
+        (Y, X).
+    pixel
+        Its size.
+
+    Returns
+    -------
+    frequency : numpy.ndarray
+        One over the shorter side apart, the first just above zero, the last at Nyquist's.
+    ring : numpy.ndarray
+        (Y, X); 0 is the mean, and what is beyond the last ring is in none.
+    """
+    width = 1 / (min(shape) * pixel)
+    ring: NDArray[np.intp] = np.rint(_radius(shape, pixel) / width).astype(np.intp)
+    return np.asarray(np.arange(1, min(shape) // 2 + 1) * width), ring
+
+
+def per_ring(values: FloatArray, ring: NDArray[np.intp]) -> FloatArray:
+    """Sum values (..., Y, X) over the modes of each ring and over all planes."""
+    summed = values.reshape(-1, *ring.shape).sum(axis=0)
+    count = min(ring.shape) // 2
+    counted = np.bincount(ring.ravel(), weights=summed.ravel(), minlength=count + 1)
+    return np.asarray(counted[1 : count + 1], dtype=float)
+
+
+def _planes(image: ArrayLike) -> FloatArray:
+    values = np.asarray(image, dtype=float)
+    if values.ndim not in (2, 3):
+        raise InputError(f"The image has {values.ndim} axes; give one frame (YX) or stack (ZYX).")
+    return values.reshape(-1, *values.shape[-2:])
+
+
+def _binned(planes: FloatArray, factor: int) -> FloatArray:
+    count, rows, columns = planes.shape
+    blocks = planes.reshape(count, rows // factor, factor, columns // factor, factor)
+    return np.asarray(blocks.mean(axis=(2, 4)))
+
+
+def _spectrum(planes: FloatArray, window: FloatArray) -> NDArray[np.complex128]:
+    """Fade planes to their mean and transform them; a white noise keeps its variance a mode."""
+    centred = planes - planes.mean(axis=(-2, -1), keepdims=True)
+    return np.asarray(fft.fft2(centred * window) / np.sqrt(window.size))
+
+
+def _hann(shape: tuple[int, ...]) -> FloatArray:
+    return np.outer(np.hanning(shape[0] + 2)[1:-1], np.hanning(shape[1] + 2)[1:-1])
+
+
+def _radius(shape: tuple[int, ...], pixel: float) -> FloatArray:
+    return np.asarray(np.hypot(fft.fftfreq(shape[0], pixel)[:, None], fft.fftfreq(shape[1], pixel)))
+
+
+def _optical_transfer(psf: PSF, upsampling: int, frequency: FloatArray) -> FloatArray:
+    """Average the OTF of the plane in focus over rings, the binning to raw pixels included."""
+    plane = psf.plane().array.astype(float)
+    size = 4 * max(plane.shape)
+    padded = np.zeros((size, size))
+    padded[: plane.shape[0], : plane.shape[1]] = plane
+    otf = np.abs(fft.fft2(padded))
+    radius = _radius(otf.shape, psf.steps[-1])
+    order = np.rint(radius * size * psf.steps[-1]).astype(int).ravel()
+    mean = np.bincount(order, weights=otf.ravel()) / np.bincount(order)
+    centres = np.arange(len(mean)) / (size * psf.steps[-1])
+    box = np.sinc(frequency * psf.steps[-1] * upsampling)
+    return np.asarray(np.interp(frequency, centres, mean) * box)
+
+
+def _half_contrast_width(frequency: FloatArray, transfer: FloatArray, last: float) -> float:
+    """Width of the Gaussian whose transfer falls to a half where this one does."""
+    known = (frequency <= last) & np.isfinite(transfer)
+    if not known.any():
+        return float("inf")
+    f, values = frequency[known], transfer[known]
+    below = np.flatnonzero(values < 0.5)
+    if not below.size:
+        return float(GAUSSIAN_WIDTH / f[-1])
+    index = int(below[0])
+    if index == 0:
+        return float(GAUSSIAN_WIDTH / f[0])
+    above, under = values[index - 1], values[index]
+    place = f[index - 1] + (above - 0.5) / (above - under) * (f[index] - f[index - 1])
+    return float(GAUSSIAN_WIDTH / place)

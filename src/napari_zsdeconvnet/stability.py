@@ -1,0 +1,155 @@
+"""What a result rests on: the same model on other noise, with another PSF, and on nothing.
+
+Re-corruptions (equation 2 with alpha 1) come in pairs of opposite noise, ``y + z`` and ``y - z``
+with z of the variance of the noise in y. The noises of the two are independent, and half of the
+difference of two results is what the noise of one recording does to a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from .inference import TileProgress
+from .model import Model
+from .modes import build_network
+from .noise import NoiseModel
+from .pairs import mean_reach
+from .psf import PSF
+from .spectra import FloatArray
+
+SMOOTHING = 2.0
+"""Output pixels over which the variance of a few repeats is averaged."""
+
+BLANK_SHAPES = {2: (128, 128), 3: (16, 64, 64)}
+"""Of the background that a model is shown, by the number of axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """What noise does to a result.
+
+    Attributes
+    ----------
+    mean
+        Of the results of all re-corruptions, ([Z,] Y, X) on the output grid.
+    deviation
+        Standard deviation of a result for the noise of one recording, likewise.
+    first, second
+        Results of the first pair of re-corruptions, whose noises are independent.
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Blank:
+    """What a model makes of background alone.
+
+    Attributes
+    ----------
+    level
+        Light of the background, counts above the offset.
+    noise
+        Standard deviation of the background shown, counts.
+    structure
+        How far the 99.9th percentile of the result lies above its mean, counts.
+    """
+
+    level: float
+    noise: float
+    structure: float
+
+
+def recorruptions(
+    image: ArrayLike, noise: NoiseModel, pairs: int, seed: int = 0
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Give pairs of re-corruptions of an image with opposite noise (equations 2 and 3).
+
+    Parameters
+    ----------
+    image
+        Counts, ([Z,] Y, X).
+    noise
+        The camera, its gain known.
+    pairs
+        How many.
+    seed
+        Of the noise.
+    """
+    values = np.asarray(image, dtype=float)
+    size = tuple(2 * reach + 1 for reach in mean_reach(values.ndim))
+    deviation = np.sqrt(noise.variance(ndimage.uniform_filter(values, size, mode="reflect")))
+    rng = np.random.default_rng(seed)
+    for _ in range(pairs):
+        drawn = rng.normal(size=values.shape) * deviation
+        yield values + drawn, values - drawn
+
+
+def iter_spread(
+    model: Model, image: ArrayLike, repeats: int, device: str, seed: int = 0
+) -> Generator[TileProgress, None, Spread]:
+    """Send an even number of re-corruptions through a model; yields per tile, returns `Spread`."""
+    total: FloatArray | None = None
+    for pair in recorruptions(image, model.noise, max(repeats // 2, 1), seed):
+        results = []
+        for noisy in pair:
+            result = yield from model.iter_predict(noisy, axes=model.axes, device=device)
+            results.append(result.deconvolved)
+        if total is None:
+            first, second = results
+            total = np.zeros(first.shape)
+            squares = np.zeros(first.shape)
+        total += np.add(*results, dtype=float)
+        squares += np.subtract(*results, dtype=float) ** 2
+    assert total is not None
+    count = max(repeats // 2, 1)
+    lateral = (0.0,) * (total.ndim - 2) + (SMOOTHING, SMOOTHING)
+    variance = ndimage.gaussian_filter(squares / (4 * count), lateral)
+    return Spread(total / (2 * count), np.sqrt(variance), first, second)
+
+
+def scaled(psf: PSF, factor: float) -> PSF:
+    """Make a PSF wider (above 1) or narrower, on the same grid."""
+    wider = replace(psf, voxel_size=tuple(factor * step for step in psf.steps))
+    return replace(wider.resampled(psf.steps), voxel_size=psf.voxel_size)
+
+
+def with_psf(model: Model, psf: PSF) -> Model | None:
+    """Give the same network with another PSF in it; None where the network has none.
+
+    The published networks keep no PSF of their own: theirs is in the weights.
+    """
+    name = str(model.settings["network"])
+    if name.startswith("published"):
+        return None
+    network = build_network(name, psf, model.upsampling)
+    network.expect_noise(model.noise, model.scale)
+    network.load_state_dict(model.network.state_dict())
+    return replace(model, network=network.eval(), psf=psf)
+
+
+def background_level(denoised: ArrayLike) -> float:
+    """Light of the darkest twentieth of an image, counts above the offset, at least zero."""
+    return max(float(np.percentile(np.asarray(denoised), 5)), 0.0)
+
+
+def iter_blank(
+    model: Model, level: float, device: str, seed: int = 0
+) -> Generator[TileProgress, None, Blank]:
+    """Show a model nothing but background; yields per tile, returns `Blank`."""
+    variance = float(model.noise.variance(model.noise.offset + level))
+    rng = np.random.default_rng(seed)
+    shape = BLANK_SHAPES[len(model.axes)]
+    image = model.noise.offset + level + rng.normal(scale=np.sqrt(variance), size=shape)
+    result = yield from model.iter_predict(image, axes=model.axes, device=device)
+    shown = result.deconvolved.astype(float)
+    structure = float(np.percentile(shown, 99.9) - shown.mean())
+    return Blank(level, float(np.sqrt(variance)), structure)

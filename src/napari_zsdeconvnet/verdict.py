@@ -1,0 +1,411 @@
+"""Can a result be believed? `judge` asks in several ways, and answers in plain words.
+
+None of the measures knows the truth, so none can prove a result right. Each can prove one thing
+wrong: the noise, the PSF, the training, the light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import measures
+from .decorrelation import decorrelation_resolution
+from .errors import InputError
+from .images import Image, as_frames
+from .inference import Result, TileProgress
+from .measures import Measure, not_judged
+from .model import Model
+from .psf import PSF
+from .quality import flux_ratio, fourier_ring_correlation
+from .residuals import residual
+from .spectra import Sharpening, sharpening
+from .stability import (
+    Spread,
+    background_level,
+    iter_blank,
+    iter_spread,
+    recorruptions,
+    scaled,
+    with_psf,
+)
+
+PSF_CHANGE = 0.1
+"""Relative change of the PSF's width whose effect is measured."""
+
+REGION = {2: (256, 256), 3: (32, 128, 128)}
+"""Part of an image on which the effect of the PSF is measured, by the number of axes."""
+
+T = TypeVar("T")
+
+_NO_GAIN = "the noise of this image is not known, since the model has no camera gain."
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What was measured, and what came of it.
+
+    Attributes
+    ----------
+    measures
+        In the order in which they are to be read.
+    notes
+        Further findings, one sentence each, that nothing is judged by.
+    maps
+        ``z_map`` on the grid of the image, float32; ``spread`` and ``mean`` on the output grid,
+        counts. Not kept in JSON.
+    spectrum
+        For a plot, or None; not kept in JSON either.
+    """
+
+    measures: tuple[Measure, ...]
+    notes: tuple[str, ...] = ()
+    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    spectrum: Sharpening | None = None
+
+    def __getitem__(self, name: str) -> Measure:
+        """Give the measure of a name; KeyError if there is none."""
+        for measure in self.measures:
+            if measure.name == name:
+                return measure
+        raise KeyError(name)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no measure failed, and at least one was judged."""
+        outcomes = [measure.passed for measure in self.measures]
+        return False not in outcomes and True in outcomes
+
+    @property
+    def failed(self) -> tuple[Measure, ...]:
+        """Those that did not pass."""
+        return tuple(measure for measure in self.measures if measure.passed is False)
+
+    def summary(self) -> str:
+        """Say in a sentence or two whether the result can be believed."""
+        judged = [measure for measure in self.measures if measure.passed is not None]
+        if not judged:
+            return "Nothing could be judged."
+        if self.failed:
+            names = ", ".join(measure.name for measure in self.failed)
+            reasons = " ".join(measure.sentence for measure in self.failed)
+            return f"{len(self.failed)} of {len(judged)} measures failed ({names}). {reasons}"
+        found = next((m.sentence for m in judged if m.name == "sharpening"), "")
+        return f"All {len(judged)} measures passed. {found}".strip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but maps and spectrum, ready for JSON."""
+        return {
+            "passed": self.passed,
+            "measures": [measure.to_dict() for measure in self.measures],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` returned."""
+        return cls(
+            tuple(Measure.from_dict(entry) for entry in values["measures"]),
+            tuple(values.get("notes", ())),
+        )
+
+
+def judge(
+    model: Model,
+    image: ArrayLike | Image,
+    *,
+    axes: str | None = None,
+    frame: int = 0,
+    result: Result | None = None,
+    second: ArrayLike | Image | None = None,
+    repeats: int = 4,
+    device: str = "auto",
+    progress: Callable[[TileProgress], None] | None = None,
+) -> Verdict:
+    """Measure how far the result of a model on an image can be believed.
+
+    Parameters
+    ----------
+    model : Model
+        What made, or is to make, the result.
+    image : array_like or Image
+        Counts, ([T,] Y, X) or ([T,] Z, Y, X).
+    axes : str, optional
+        Letters for the axes of an array, as for `Model.predict`.
+    frame : int
+        Which frame of a series is judged.
+    result : Result, optional
+        Of this image, with its axes; by default it is made.
+    second : array_like or Image, optional
+        Another exposure of the same scene, for an honest Fourier ring correlation; without one
+        two re-corruptions of the image stand in.
+    repeats : int
+        Re-corruptions for the spread, an even number; 0 leaves spread and resolution out.
+    device : str
+        See `devices.resolve_device`.
+    progress : callable, optional
+        Called after every tile; what it raises ends the judging.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    InputError
+        If the image does not suit the model, or the result or the second exposure the image.
+    """
+    steps = iter_judge(
+        model,
+        image,
+        axes=axes,
+        frame=frame,
+        result=result,
+        second=second,
+        repeats=repeats,
+        device=device,
+    )
+    while True:
+        try:
+            state = next(steps)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
+        if progress is not None:
+            progress(state)
+
+
+def iter_judge(
+    model: Model,
+    image: ArrayLike | Image,
+    *,
+    axes: str | None = None,
+    frame: int = 0,
+    result: Result | None = None,
+    second: ArrayLike | Image | None = None,
+    repeats: int = 4,
+    device: str = "auto",
+) -> Generator[TileProgress, None, Verdict]:
+    """Judge step by step: yields `TileProgress`, returns the `Verdict`.
+
+    The parameters are those of `judge`; close the generator to cancel.
+    """
+    raw = _one_frame(model, image, axes, frame)
+    other = None if second is None else _one_frame(model, second, axes, frame)
+    if other is not None and other.shape != raw.shape:
+        raise InputError(
+            f"The second exposure has the shape {other.shape} and the image {raw.shape}: give two "
+            "exposures of one scene."
+        )
+    if repeats < 0 or repeats % 2:
+        raise InputError(f"repeats is {repeats}: give an even number, or 0 for none.")
+    if result is None:
+        sharp, fine = yield from _predicted(model, raw, device, "the result")
+    else:
+        sharp, fine = _given(model, raw.shape, result, frame)
+
+    found: list[Measure] = []
+    maps: dict[str, NDArray[Any]] = {}
+    signal = raw - model.noise.offset
+    known = model.noise.gain is not None
+    spectrum = None
+    if known:
+        left = residual(raw, sharp, model.psf, model.noise, model.upsampling)
+        maps["z_map"] = left.z
+        brightness = float(signal.mean())
+        variance = model.noise.variance(fine + model.noise.offset)
+        spectrum = sharpening(signal, sharp, variance, model.psf, model.upsampling)
+        length, unit = _length(model.psf)
+        found += [
+            measures.noise_level(left, model.noise, brightness),
+            measures.noise_correlation(left),
+            measures.reblur(left, model.noise, brightness),
+            measures.sharper(spectrum, length, unit),
+            measures.extrapolation(spectrum),
+        ]
+        error = float(np.sqrt(variance.mean() / raw.size)) / max(brightness, 1e-12)
+        found.append(measures.flux(flux_ratio(sharp, raw, model.noise.offset), error, raw.ndim))
+    else:
+        names = (
+            "noise level",
+            "residual correlation",
+            "re-blur",
+            "sharpening",
+            "extrapolation",
+            "flux",
+        )
+        found += [not_judged(name, _NO_GAIN) for name in names]
+
+    found += yield from _stability(model, raw, other, sharp, repeats, device, maps)
+    found.append((yield from _sensitivity(model, raw, device)))
+    if known:
+        shown = yield from _marked(
+            iter_blank(model, background_level(fine), device), "Showing background alone"
+        )
+        found.append(measures.blank(shown))
+    else:
+        found.append(not_judged("blank", _NO_GAIN))
+    return Verdict(tuple(found), tuple(_decorrelation(model, signal, sharp)), maps, spectrum)
+
+
+def _marked(steps: Generator[TileProgress, None, T], what: str) -> Generator[TileProgress, None, T]:
+    """Pass progress on with a word on what is under way."""
+    while True:
+        try:
+            state = next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        yield TileProgress(state.done, state.total, state.message or what)
+
+
+# Images
+
+
+def _one_frame(
+    model: Model, image: ArrayLike | Image, axes: str | None, frame: int
+) -> NDArray[np.float32]:
+    """Take one frame of an image, ([Z,] Y, X) counts."""
+    frames = as_frames(image, axes, spatial=model.axes)
+    if not 0 <= frame < len(frames):
+        raise InputError(
+            f"frame is {frame} and the image has {len(frames)}: give an index from 0 to "
+            f"{len(frames) - 1}."
+        )
+    return np.asarray(frames[frame], dtype=np.float32)
+
+
+def _predicted(
+    model: Model, raw: NDArray[np.float32], device: str, what: str
+) -> Generator[TileProgress, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Make the deconvolved and the denoised image."""
+    steps = model.iter_predict(raw, axes=model.axes, device=device)
+    result = yield from _marked(steps, f"Predicting {what}")
+    return result.deconvolved, result.denoised
+
+
+def _given(
+    model: Model, shape: tuple[int, ...], result: Result, frame: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Take the same frame of a result that is there already."""
+    pictures = []
+    for given, wanted in zip(
+        (result.deconvolved, result.denoised), reversed(model.output_shapes(shape)), strict=True
+    ):
+        picture = given if given.ndim == len(shape) else given[frame]
+        if picture.shape != wanted:
+            raise InputError(
+                f"The result has the shape {given.shape} where {wanted} is wanted: give the "
+                "result of this model on this image, with the same axes."
+            )
+        pictures.append(np.asarray(picture, dtype=np.float32))
+    return pictures[0], pictures[1]
+
+
+def _brightest(raw: NDArray[np.float32]) -> tuple[slice, ...]:
+    """Choose the part of an image with most light, at most `REGION` in size."""
+    place = []
+    for axis, (length, most) in enumerate(zip(raw.shape, REGION[raw.ndim], strict=True)):
+        others = tuple(other for other in range(raw.ndim) if other != axis)
+        light = np.cumsum(np.r_[0.0, raw.mean(axis=others, dtype=float)])
+        size = min(length, most)
+        start = int(np.argmax(light[size:] - light[: len(light) - size]))
+        place.append(slice(start, start + size))
+    return tuple(place)
+
+
+def _length(psf: PSF) -> tuple[float, str]:
+    """Say by what a length is multiplied to be shown, and its unit."""
+    return (1.0, "output pixels") if psf.voxel_size is None else (1000.0, "nm")
+
+
+# Steps
+
+
+def _stability(
+    model: Model,
+    raw: NDArray[np.float32],
+    other: NDArray[np.float32] | None,
+    sharp: NDArray[np.float32],
+    repeats: int,
+    device: str,
+    maps: dict[str, NDArray[Any]],
+) -> Generator[TileProgress, None, list[Measure]]:
+    """Measure resolution and spread; adds the spread to the maps."""
+    spread: Spread | None = None
+    if repeats and model.noise.gain is not None:
+        steps = iter_spread(model, raw, repeats, device)
+        spread = yield from _marked(steps, "Repeating with other noise")
+        maps["spread"] = spread.deviation.astype(np.float32)
+        maps["mean"] = spread.mean.astype(np.float32)
+    why = "no repeats were asked for." if model.noise.gain is not None else _NO_GAIN
+    pixel = model.psf.steps[-1]
+    length, unit = _length(model.psf)
+    cutoff = 1 / model.psf.otf_cutoff
+    if other is not None:
+        sharp_other, _ = yield from _predicted(model, other, device, "the second exposure")
+        before = fourier_ring_correlation(raw, other, model.upsampling * pixel)
+        after = fourier_ring_correlation(sharp, sharp_other, pixel)
+        source = "two exposures"
+    elif spread is not None:
+        # Either half of a pair has twice the noise: a correlation c of the two stands for
+        # 2 c / (1 + c) of two exposures, and 1/13 for 1/7. Results are compared as they are.
+        (pair,) = recorruptions(raw, model.noise, 1)
+        before = fourier_ring_correlation(*pair, model.upsampling * pixel, threshold=1 / 13)
+        after = fourier_ring_correlation(spread.first, spread.second, pixel)
+        source = "two re-corruptions of the one image"
+    else:
+        return [not_judged("resolution", why), not_judged("spread", why)]
+    found = [
+        measures.resolution(
+            length * before.resolution, length * after.resolution, length * cutoff, unit, source
+        )
+    ]
+    if spread is None:
+        return [*found, not_judged("spread", why)]
+    contrast = max(float(sharp.std()), 1e-12)
+    moved = float(np.sqrt(np.mean(spread.deviation**2))) / contrast
+    return [*found, measures.spread(moved)]
+
+
+def _sensitivity(
+    model: Model, raw: NDArray[np.float32], device: str
+) -> Generator[TileProgress, None, Measure]:
+    """Measure what a wider and a narrower PSF in the same network change."""
+    part = raw[_brightest(raw)]
+    results = []
+    for factor in (1 - PSF_CHANGE, 1 + PSF_CHANGE):
+        changed = with_psf(model, scaled(model.psf, factor))
+        if changed is None:
+            return not_judged(
+                "PSF sensitivity",
+                "the PSF is in the weights of this network; train it again with another PSF.",
+            )
+        sharp, _ = yield from _predicted(changed, part, device, "with another PSF")
+        results.append(sharp)
+    change = float(np.sqrt(np.mean(np.subtract(*results) ** 2))) / 2
+    contrast = max(float(np.add(*results).std()) / 2, 1e-12)
+    return measures.sensitivity(change / contrast)
+
+
+def _decorrelation(
+    model: Model, signal: NDArray[np.float32], sharp: NDArray[np.float32]
+) -> list[str]:
+    """Say the resolution by decorrelation analysis, of a volume in its brightest plane."""
+    length, unit = _length(model.psf)
+    pixel = length * model.psf.steps[-1]
+    if signal.ndim == 3:
+        plane = int(np.argmax(signal.mean(axis=(1, 2))))
+        signal, sharp = signal[plane], sharp[plane]
+    before = decorrelation_resolution(signal, pixel * model.upsampling)
+    after = decorrelation_resolution(sharp, pixel)
+    if not (np.isfinite(before) and np.isfinite(after)):
+        return ["Decorrelation analysis found no resolution in image or result."]
+    return [
+        f"By decorrelation analysis, the resolution goes from {before:.0f} to {after:.0f} {unit}; "
+        "of a result this is how fine its structure looks, not how fine it is known."
+    ]
