@@ -200,6 +200,11 @@ class TestEstimate:
         assert words in answer.err
         assert answer.err.count("\n") == 1
 
+    def test_info_tells_saved_patterns_from_a_noise_model(self, run, files: Path):
+        answer = run("info", files / "patterns.json")
+        assert answer.code == 0
+        assert "3 of 3 orientations found" in answer.out
+
 
 class TestReconstruct:
     def test_the_result_is_on_half_the_pixel_and_sharper(

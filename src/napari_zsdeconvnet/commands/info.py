@@ -15,8 +15,9 @@ from ..image_files import read_image
 from ..images import Image, check_pixels, spatial_axes
 from ..lazy import volumes_in_slabs
 from ..psf import PSF
+from ..sim.patterns import Patterns
 from .calibrate import read_noise
-from .words import psf_facts, show_noise, show_psf, stated_voxel_size
+from .words import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -34,6 +35,9 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         psf = PSF.read(arguments.file)
         show_psf(psf, console)
         console.result(psf_facts(psf))
+    elif suffix == ".json" and (patterns := _patterns(path)) is not None:
+        show_patterns(patterns, path.name, console)
+        console.result({"kind": "patterns", **patterns.to_dict()})
     elif suffix == ".json":
         noise = read_noise(arguments.file)
         console.say("Noise:")
@@ -47,6 +51,14 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         console.result(_model_facts(model))
     else:
         _show_image(read_image(path), console)
+
+
+def _patterns(path: Path) -> Patterns | None:
+    """Read SIM patterns, if that is what the file holds."""
+    try:
+        return Patterns.load(path)
+    except InputError:
+        return None
 
 
 def _model_facts(model: Model) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -30,6 +29,7 @@ from .sim_recordings import (
     typed_cutoff,
 )
 from .train import finish, refuse_beside_resume
+from .words import show_patterns
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -172,16 +172,6 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
         return operator.patterns
 
     console.result({"model": arguments.model, "recordings": _each(paths, files, one, console)})
-
-
-def show_patterns(patterns: Patterns, name: str, console: Console) -> None:
-    """Print the report of patterns, with what speaks against them as warnings."""
-    console.say(f"Patterns of {name}:")
-    plain = tuple(replace(pattern, reason="") for pattern in patterns)
-    for line in replace(patterns, orientations=plain, warnings=()).report().splitlines():
-        console.say(f"  {line}")
-    for warning in patterns.warnings:
-        console.warn(warning)
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str]) -> None:

@@ -246,7 +246,8 @@ def camera_of(
     maps = {name: value for name, value in typed.items() if isinstance(value, np.ndarray)}
     numbers = {name: value for name, value in typed.items() if isinstance(value, float)}
     if len(typed) == len(names):
-        noise = NoiseModel(**{name: float(np.median(value)) for name, value in typed.items()})
+        typical: dict[str, Any] = {name: float(np.median(value)) for name, value in typed.items()}
+        noise = NoiseModel(**typical)
     elif arguments.noise:
         noise = with_typed(read_noise(arguments.noise), numbers)
     else:

@@ -1,14 +1,16 @@
-"""How images, noise models and PSFs are said in words, and in JSON."""
+"""How images, noise models, PSFs and patterns are said in words, and in JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..console import Console
 from ..images import Image
 from ..noise import NoiseModel
 from ..psf import PSF
+from ..sim.patterns import Patterns
 
 
 def joined(numbers: Sequence[float]) -> str:
@@ -60,3 +62,13 @@ def psf_facts(psf: PSF) -> dict[str, Any]:
         "fwhm": list(psf.fwhm),
         "cutoff_per_unit": psf.otf_cutoff,
     }
+
+
+def show_patterns(patterns: Patterns, name: str, console: Console) -> None:
+    """Print the report of patterns, with what speaks against them as warnings."""
+    console.say(f"Patterns of {name}:")
+    plain = tuple(replace(pattern, reason="") for pattern in patterns)
+    for line in replace(patterns, orientations=plain, warnings=()).report().splitlines():
+        console.say(f"  {line}")
+    for warning in patterns.warnings:
+        console.warn(warning)

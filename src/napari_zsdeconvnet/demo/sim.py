@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..classical import richardson_lucy
 from ..commands.files import make_folder, write_json
-from ..commands.sim import show_patterns
 from ..commands.train import follow
-from ..commands.words import show_noise, show_psf
+from ..commands.words import show_noise, show_patterns, show_psf
 from ..console import Console, Interrupted
 from ..image_files import write_image
 from ..images import Image
