@@ -121,7 +121,8 @@ def train(
         The PSF, 3D for volumes. With its own voxel size and that of the images known it is
         resampled to the output grid; otherwise it is taken to be on that grid.
     noise : NoiseModel
-        The camera. Where its gain is None, the gain is measured from the first image.
+        The camera. Where its gain is None, the gain is measured from the first image. Presets
+        that learn from every second plane do without; they take offset 0 where none is given.
     axes : str, optional
         Letters for the axes of arrays. Three axes without letters are frames in time: say
         ``"ZYX"`` for a stack and ``"TZYX"`` for a series of them.
@@ -166,10 +167,12 @@ def train(
     ]
     if resume is not None:
         return resumed(recordings, resume, steps, processor, preview_every)
+    chosen = preset if isinstance(preset, Preset) else find_preset(preset, spatial)
+    if noise is None and chosen.objective not in NEEDS_CAMERA:
+        noise = NoiseModel(0.0, None, 0.0, source="not needed: pairs are of planes")
     if psf is None or noise is None:
         missing = "psf" if psf is None else "noise"
         raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
-    chosen = preset if isinstance(preset, Preset) else find_preset(preset, spatial)
     _check_preset(chosen, spatial)
     warnings.extend(check_kind(recordings))
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
