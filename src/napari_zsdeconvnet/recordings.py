@@ -22,6 +22,7 @@ from .model import nanometres, same_pixel_size, voxel_of
 from .noise import NoiseModel
 from .pairs import CELL, local_mean
 from .psf import PSF
+from .sim.recognition import raw_sim_taken_for_frames
 from .stack_checks import (
     channels_taken_for_planes,
     frames_taken_for_planes,
@@ -101,12 +102,12 @@ def _check_size(shape: Sequence[int], name: str) -> None:
 
 
 def check_kind(recordings: Sequence[Image]) -> list[str]:
-    """Say where planes seem to be frames or channels, or frames planes."""
+    """Say where planes seem to be frames or channels, or frames planes, or either raw SIM."""
     volumes = "Z" in recordings[0].axes
     checks = (
-        (frames_taken_for_planes, channels_taken_for_planes)
+        (frames_taken_for_planes, channels_taken_for_planes, raw_sim_taken_for_frames)
         if volumes
-        else (planes_taken_for_frames,)
+        else (planes_taken_for_frames, raw_sim_taken_for_frames)
     )
     found = [check(recording) for recording in recordings for check in checks]
     return [sentence for sentence in found if sentence]

@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.compat import isalive
 
 from ..errors import InputError
+from ..sim.recognition import raw_sim_taken_for_frames
 from ..stack_checks import (
     channels_taken_for_planes,
     frames_taken_for_planes,
@@ -314,9 +315,9 @@ def _doubt(layer: ImageLayer, reading: Reading) -> str:
     """Ask whether the pixels are what the reading takes them for."""
     image = layer_image(layer, reading)
     checks = (
-        (frames_taken_for_planes, channels_taken_for_planes)
+        (frames_taken_for_planes, channels_taken_for_planes, raw_sim_taken_for_frames)
         if "Z" in image.axes
-        else (planes_taken_for_frames,)
+        else (planes_taken_for_frames, raw_sim_taken_for_frames)
     )
     found = [check(image) for check in checks]
     return " ".join(in_window_words(sentence) for sentence in found if sentence)

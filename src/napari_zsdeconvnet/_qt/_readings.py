@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError
 from ..images import ORDER
+from ..sim.recognition import SIM_REMEDY
 
 if TYPE_CHECKING:
     from napari import layers
@@ -30,6 +31,7 @@ _REMEDIES = (
     ('say axes "TYX"', "read the layer as a time series"),
     ('say axes "ZYX"', "read the layer as a volume"),
     ('name the axes of a volume, such as "ZYX"', "read the layer as a volume"),
+    (SIM_REMEDY, "train on it in the SIM window"),
     ("with psf.plane()", "(PSF, File: take the plane in focus)"),
 )
 
