@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_psf(commands)
     _add_train(commands)
     _add_predict(commands)
+    _add_verdict(commands)
     _add_sim(commands)
     _add_info(commands)
     return root
@@ -480,6 +481,37 @@ def _add_info(commands: _Commands) -> None:
     )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
+
+
+def _add_verdict(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "verdict",
+        "commands.verdict.verdict",
+        "Say how far the result of a model on an image can be believed, measure by measure.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="the noisy recording, not a result")
+    parser.add_argument(
+        *("-m", "--model"), required=True, metavar="MODEL", help="file written by train"
+    )
+    _add_axes(parser)
+    parser.add_argument(
+        "--frame", type=values.count, default=0, metavar="N", help="of a series, from 0"
+    )
+    parser.add_argument(
+        "--second", metavar="IMAGE", help="another exposure of the same scene, for the resolution"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=values.count,
+        default=4,
+        metavar="N",
+        help="re-corruptions for the spread, an even number (%(default)d)",
+    )
+    parser.add_argument(
+        "--maps", metavar="FOLDER", help="write z-map, spread and mean of the repeats as TIFF"
+    )
+    _add_device(parser)
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:

@@ -39,6 +39,10 @@ EXTRAPOLATED = 0.25
 UNCERTAIN = 0.3
 """Spread over the contrast of the result."""
 
+NOISE_KEPT = {True: 0.2, False: 0.7}
+"""Part of the noise that the denoised image may follow beyond the optical cutoff (True), where
+there is nothing else to follow, and of all frequencies (False)."""
+
 SENSITIVE = 0.35
 """Change for a PSF 10 % wider or narrower, over the contrast of the result."""
 
@@ -307,6 +311,28 @@ def spread(value: float) -> Measure:
         high=f"{found} of its contrast: do not trust single structures that are bright in the "
         "spread layer too; record with more light or more frames, average over repeats, or train "
         "longer.",
+    )
+
+
+def noise_followed(value: float, beyond: bool) -> Measure:
+    """Judge whether the network learned to keep noise.
+
+    Parameters
+    ----------
+    value
+        Part of the noise that comes out again in the denoised image.
+    beyond
+        Whether it is of the noise beyond the optical cutoff.
+    """
+    where = " that is finer than the optics carry" if beyond else ""
+    found = f"{100 * value:.0f} % of the noise{where} is still there in the denoised image"
+    return _judged(
+        "noise followed",
+        value,
+        (None, NOISE_KEPT[beyond]),
+        good=f"{found}: the network tells it from structure.",
+        high=f"{found}: the network is over-fitted and takes noise for structure. Train on more "
+        "images or with fewer steps, and check that the calibrated noise is not far too low.",
     )
 
 

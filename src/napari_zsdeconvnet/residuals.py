@@ -102,7 +102,7 @@ def residual(
     variance = np.maximum(noise.variance(expected + noise.offset), 1 / 12)
     z = (signal - expected) / np.sqrt(variance)
     inner = z[inside(z.shape, psf, upsampling)]
-    carried, beyond = _bands(inner, psf.steps[-1] * upsampling, psf.otf_cutoff)
+    carried, beyond = _bands(inner, psf, upsampling)
     return Residual(
         z=z.astype(np.float32),
         whole=Power(float(np.mean(np.square(inner))), inner.size),
@@ -135,13 +135,21 @@ def inside(shape: tuple[int, ...], psf: PSF, upsampling: int) -> tuple[slice, ..
     return tuple(parts)
 
 
-def _bands(z: FloatArray, pixel: float, cutoff: float) -> tuple[Power, Power | None]:
+def beyond_cutoff(
+    shape: tuple[int, ...], psf: PSF, upsampling: int, factor: float = OUTER
+) -> NDArray[np.bool_]:
+    """Mark in a raw image's spectrum, plane by plane, what is beyond the cutoff times a factor."""
+    pixel = psf.steps[-1] * upsampling
+    radius = np.hypot(fft.fftfreq(shape[-2], pixel)[:, None], fft.fftfreq(shape[-1], pixel))
+    return np.asarray(np.broadcast_to(radius > factor * psf.otf_cutoff, shape))
+
+
+def _bands(z: FloatArray, psf: PSF, upsampling: int) -> tuple[Power, Power | None]:
     """Split the mean square of z in a part up to the cutoff and one beyond."""
     power = np.abs(fft.fft2(z, norm="ortho")) ** 2
-    radius = np.hypot(fft.fftfreq(z.shape[-2], pixel)[:, None], fft.fftfreq(z.shape[-1], pixel))
-    radius = np.broadcast_to(radius, z.shape)
-    within = (radius > 0) & (radius <= cutoff)
-    beyond = radius > OUTER * cutoff
+    within = ~beyond_cutoff(z.shape, psf, upsampling, 1.0)
+    within[..., 0, 0] = False
+    beyond = beyond_cutoff(z.shape, psf, upsampling)
     carried = Power(float(power[within].mean()), int(within.sum()))
     if beyond.sum() < FEWEST_MODES:
         return carried, None

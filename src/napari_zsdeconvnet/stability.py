@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from .inference import TileProgress
 from .model import Model
@@ -20,6 +20,7 @@ from .modes import build_network
 from .noise import NoiseModel
 from .pairs import mean_reach
 from .psf import PSF
+from .residuals import FEWEST_MODES, beyond_cutoff, inside
 from .spectra import FloatArray
 
 SMOOTHING = 2.0
@@ -41,12 +42,19 @@ class Spread:
         Standard deviation of a result for the noise of one recording, likewise.
     first, second
         Results of the first pair of re-corruptions, whose noises are independent.
+    followed
+        Part of the noise that the denoised image follows, beyond the optical cutoff, where
+        there is nothing else to follow; of all frequencies where the pixels are too coarse.
+    beyond
+        Whether it is of those beyond the cutoff.
     """
 
     mean: FloatArray
     deviation: FloatArray
     first: NDArray[np.float32]
     second: NDArray[np.float32]
+    followed: float
+    beyond: bool
 
 
 @dataclass(frozen=True)
@@ -97,23 +105,75 @@ def iter_spread(
     model: Model, image: ArrayLike, repeats: int, device: str, seed: int = 0
 ) -> Generator[TileProgress, None, Spread]:
     """Send an even number of re-corruptions through a model; yields per tile, returns `Spread`."""
+    count = max(repeats // 2, 1)
     total: FloatArray | None = None
-    for pair in recorruptions(image, model.noise, max(repeats // 2, 1), seed):
+    shares = []
+    for pair in recorruptions(image, model.noise, count, seed):
         results = []
         for noisy in pair:
-            result = yield from model.iter_predict(noisy, axes=model.axes, device=device)
-            results.append(result.deconvolved)
+            results.append((yield from model.iter_predict(noisy, axes=model.axes, device=device)))
+        one, other = (result.deconvolved for result in results)
         if total is None:
-            first, second = results
-            total = np.zeros(first.shape)
-            squares = np.zeros(first.shape)
-        total += np.add(*results, dtype=float)
-        squares += np.subtract(*results, dtype=float) ** 2
+            first, second = one, other
+            total = np.zeros(one.shape)
+            squares = np.zeros(one.shape)
+        total += np.add(one, other, dtype=float)
+        squares += np.subtract(one, other, dtype=float) ** 2
+        denoised = [result.denoised for result in results]
+        deviation = np.sqrt(model.noise.variance(np.mean(denoised, axis=0) + model.noise.offset))
+        shares.append(
+            noise_followed(
+                np.subtract(*pair) / deviation,
+                np.subtract(*denoised, dtype=float) / deviation,
+                model.psf,
+                model.upsampling,
+            )
+        )
     assert total is not None
-    count = max(repeats // 2, 1)
     lateral = (0.0,) * (total.ndim - 2) + (SMOOTHING, SMOOTHING)
     variance = ndimage.gaussian_filter(squares / (4 * count), lateral)
-    return Spread(total / (2 * count), np.sqrt(variance), first, second)
+    return Spread(
+        total / (2 * count),
+        np.sqrt(variance),
+        first,
+        second,
+        followed=float(np.mean([share for share, _ in shares])),
+        beyond=shares[0][1],
+    )
+
+
+def noise_followed(
+    drawn: FloatArray, response: FloatArray, psf: PSF, upsampling: int
+) -> tuple[float, bool]:
+    r"""Measure which part of a change of its input an output follows.
+
+    :math:`\sum Z^* D / \sum |Z|^2` over the spectrum beyond the optical cutoff: 0 for a denoiser
+    that sees through noise, 1 for one that gives its input back. Over all frequencies it is an
+    estimate of the network's degrees of freedom a pixel, as in Stein's unbiased risk.
+
+    Parameters
+    ----------
+    drawn, response
+        Changes of input and output, both in standard deviations of the noise, ([Z,] Y, X).
+    psf
+        On the output grid.
+    upsampling
+        1 or 2.
+
+    Returns
+    -------
+    share : float
+    beyond : bool
+        Whether there was enough beyond the cutoff; otherwise all frequencies count.
+    """
+    inner = inside(drawn.shape, psf, upsampling)
+    z, d = (fft.fft2(values[inner]) for values in (drawn, response))
+    taken = beyond_cutoff(z.shape, psf, upsampling)
+    enough = int(taken.sum()) >= FEWEST_MODES
+    if not enough:
+        taken = np.ones(z.shape, dtype=bool)
+    share = (d * np.conj(z)).real[taken].sum() / (np.abs(z) ** 2)[taken].sum()
+    return float(share), enough
 
 
 def scaled(psf: PSF, factor: float) -> PSF:

@@ -85,17 +85,22 @@ class Verdict:
         """Those that did not pass."""
         return tuple(measure for measure in self.measures if measure.passed is False)
 
-    def summary(self) -> str:
-        """Say in a sentence or two whether the result can be believed."""
+    def headline(self) -> str:
+        """Say in one sentence how many measures passed, and which failed."""
         judged = [measure for measure in self.measures if measure.passed is not None]
         if not judged:
             return "Nothing could be judged."
         if self.failed:
             names = ", ".join(measure.name for measure in self.failed)
-            reasons = " ".join(measure.sentence for measure in self.failed)
-            return f"{len(self.failed)} of {len(judged)} measures failed ({names}). {reasons}"
-        found = next((m.sentence for m in judged if m.name == "sharpening"), "")
-        return f"All {len(judged)} measures passed. {found}".strip()
+            return f"{len(self.failed)} of {len(judged)} measures failed: {names}."
+        return f"All {len(judged)} measures passed."
+
+    def summary(self) -> str:
+        """Say whether the result can be believed, and if not, why and what to do."""
+        reasons = [measure.sentence for measure in self.failed]
+        if self.passed:
+            reasons = [m.sentence for m in self.measures if m.name == "sharpening" and m.passed]
+        return " ".join([self.headline(), *reasons])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but maps and spectrum, ready for JSON."""
@@ -359,17 +364,21 @@ def _stability(
         after = fourier_ring_correlation(spread.first, spread.second, pixel)
         source = "two re-corruptions of the one image"
     else:
-        return [not_judged("resolution", why), not_judged("spread", why)]
+        return [not_judged(name, why) for name in ("resolution", "spread", "noise followed")]
     found = [
         measures.resolution(
             length * before.resolution, length * after.resolution, length * cutoff, unit, source
         )
     ]
     if spread is None:
-        return [*found, not_judged("spread", why)]
+        return [*found, not_judged("spread", why), not_judged("noise followed", why)]
     contrast = max(float(sharp.std()), 1e-12)
     moved = float(np.sqrt(np.mean(spread.deviation**2))) / contrast
-    return [*found, measures.spread(moved)]
+    return [
+        *found,
+        measures.spread(moved),
+        measures.noise_followed(spread.followed, spread.beyond),
+    ]
 
 
 def _sensitivity(

@@ -1,0 +1,87 @@
+"""`zsdeconvnet verdict`: how far a result can be believed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console import Console
+from ..files import check_writable
+from ..image_files import write_image
+from ..images import Image
+from .files import load, make_folder
+
+if TYPE_CHECKING:
+    from ..inference import TileProgress
+    from ..model import Model
+    from ..verdict import Verdict
+
+_GRIDS = {"z_map": "raw", "spread": "output", "mean": "output"}
+_OUTCOMES = {True: "passed", False: "FAILED", None: "not judged"}
+
+
+def verdict(arguments: argparse.Namespace, console: Console) -> None:
+    """Judge what a model makes of an image, in numbers and words."""
+    if arguments.maps:
+        make_folder(arguments.maps)
+
+    from ..model import Model
+    from ..verdict import iter_judge
+
+    model = Model.load(arguments.model)
+    image = load(arguments.image, arguments, console)
+    second = load(arguments.second, arguments, console) if arguments.second else None
+    steps = iter_judge(
+        model,
+        image,
+        frame=arguments.frame,
+        second=second,
+        repeats=arguments.repeats,
+        device=arguments.device,
+    )
+    found = _follow(steps, image.name, console)
+    for measure in found.measures:
+        console.say(f"{_OUTCOMES[measure.passed]:<10}  {measure.name}: {measure.sentence}")
+    for note in found.notes:
+        console.say(f"{'':<10}  {note}")
+    written = _write_maps(found, image, model, arguments.maps) if arguments.maps else {}
+    console.say("")
+    console.say(found.headline())
+    console.result(
+        {
+            "image": arguments.image,
+            "model": arguments.model,
+            **found.to_dict(),
+            "summary": found.summary(),
+            "maps": written,
+        }
+    )
+
+
+def _follow(steps: Generator[TileProgress, None, Verdict], what: str, console: Console) -> Verdict:
+    """Judge to the end, with a word on what is under way."""
+    with console.bar(0, what, "tile") as bar:
+        while True:
+            try:
+                state = next(steps)
+            except StopIteration as end:
+                found: Verdict = end.value
+                return found
+            bar.set_description(state.message)
+            bar.update()
+
+
+def _write_maps(found: Verdict, image: Image, model: Model, folder: str) -> dict[str, str]:
+    """Write z-map, spread and mean as TIFF; gives their names."""
+    written = {}
+    for name, pixels in found.maps.items():
+        size = image.voxel_size
+        if size is not None and _GRIDS[name] == "output":
+            size = (*size[:-2], *(step / model.upsampling for step in size[-2:]))
+        path = Path(folder) / f"{Path(image.name).stem}_{name}.tif"
+        check_writable(path)
+        write_image(path, pixels, axes=model.axes, voxel_size=size)
+        written[name] = str(path)
+    return written
