@@ -31,6 +31,7 @@ _COARSEST = 0.35  # lowest frequency searched, in units of the OTF's cutoff
 _STOKES = 0.8  # excitation wavelength over emission wavelength, at least
 _SURE = 0.01  # chance that noise has such a peak, below which fringes are found
 _NEAR = 0.05  # relative difference to a period that is given
+_MEASURABLE = math.radians(7)  # error of a step above which it says nothing
 _SIGNIFICANT = 0.99  # with which phase steps must be uneven to be taken so
 _OTHER_ORDER = 1.5  # times higher peaks, from which on the other order of frames is right
 _ATTENUATIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
@@ -136,8 +137,7 @@ def estimate(
         fits = [_fitted(fit.prepared, fit.peak, seen, fit.frequency) for fit in fits]
     deviations = _deviations(fits, seen, steps)
     patterns = tuple(
-        _pattern(_turned(fit, off, seen), search, fit is not None)
-        for fit, off, search in zip(fits, deviations, searches, strict=True)
+        _pattern(_turned(fit, off, seen)) for fit, off in zip(fits, deviations, strict=True)
     )
     patterns = tuple(
         _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
@@ -214,8 +214,8 @@ def _searches(
         if length <= 0 or 1 / length > 1.02 * most:
             raise InputError(
                 f"A period of {1000 * length:g} nm is impossible for this objective, whose light "
-                f"interferes at {1000 / most:.0f} nm or more; check the period, in micrometres, and "
-                "the apertures and wavelengths."
+                f"interferes at {1000 / most:.0f} nm or more; check the period, in micrometres, "
+                "and the apertures and wavelengths."
             )
         if 1 / length < 0.25 * least:
             raise InputError(
@@ -394,7 +394,7 @@ def _deviations(fits: list[_Fit], seen: _Seen, steps: Steps) -> list[FloatArray]
     ]
     if steps == "measured":
         return [off for off, _ in measured]
-    usable = [(off, error) for off, error in measured if 0 < error < math.inf]
+    usable = [(off, error) for off, error in measured if 0 < error < _MEASURABLE]
     freedom = sum(len(off) - 1 for off, _ in usable)
     excess = sum(
         float((off**2).sum()) / error**2 * (len(off) - 1) / len(off) for off, error in usable
@@ -423,7 +423,7 @@ def _turned(fit: _Fit, deviations: FloatArray, seen: _Seen) -> _Fit:
 # What is said of it
 
 
-def _pattern(fit: _Fit, search: Search, found: bool) -> Pattern:
+def _pattern(fit: _Fit) -> Pattern:
     ky, kx = fit.frequency
     phases = fit.phases
     angle = math.degrees(math.atan2(ky, kx))
@@ -437,7 +437,6 @@ def _pattern(fit: _Fit, search: Search, found: bool) -> Pattern:
     depth = min(fit.depth, 1.0)
     reason = ""
     if not seen and given:
-        # A depth is of noise here; that of a usual pattern weighs the order by its noise.
         reason = (
             f"No peak stands out from the noise ({peak.snr:.1f} times its rms); the period and "
             "angle given were taken as they are, and the phases are uncertain."
@@ -450,8 +449,8 @@ def _pattern(fit: _Fit, search: Search, found: bool) -> Pattern:
         )
     elif depth < SHALLOW:
         reason = (
-            f"The depth is {depth:.2f}, below {SHALLOW:g}, so that the order is weak and its detail "
-            "mostly noise; check the polarisation, the focus and light out of focus."
+            f"The depth is {depth:.2f}, below {SHALLOW:g}, so that the order is weak and its "
+            "detail mostly noise; check the polarisation, the focus and light out of focus."
         )
     confidence = (1 - peak.chance) * min(1.0, depth / SHALLOW)
     turned = tuple(math.remainder(float(phase), 2 * math.pi) for phase in phases)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ SMALLEST = 32  # pixels along Y and along X, below which there is no spectrum to
 _UNEVEN = 0.2  # difference of brightness between frames that is worth a word
 _DARK = 0.2  # share of the median brightness below which a frame was not exposed
 _DRIFT = 0.5  # pixels between the first and the last orientation that are worth a word
+_BLEACHING = 0.1  # loss from one frame to the next that may be bleaching
 _FLICKER = 0.05  # deviation of one frame from steady bleaching that no structure explains
 RAW_COUNTS = {9: (3, 3), 15: (3, 5)}  # frames of usual 2D-SIM and 3D-SIM
 
@@ -81,7 +81,7 @@ def as_raw(
             f"{name} has frames of {pixels.shape[-2]}x{pixels.shape[-1]} pixels; give "
             f"{SMALLEST}x{SMALLEST} or more."
         )
-    return cast("NDArray[Any]", pixels)
+    return pixels
 
 
 def _miscounted(name: str, shape: tuple[int, ...], orientations: int, phases: int) -> str:
@@ -123,10 +123,7 @@ def by_orientation(
     """
     index = layout(orientations, phases, order)
     taken = np.take(raw, index.ravel(), axis=-3).astype(np.float32)
-    return cast(
-        "NDArray[np.float32]",
-        taken.reshape(*raw.shape[:-3], orientations, phases, *raw.shape[-2:]),
-    )
+    return taken.reshape(*raw.shape[:-3], orientations, phases, *raw.shape[-2:])
 
 
 def offset_counts(
@@ -190,7 +187,7 @@ def equalising(
         If a frame holds no light, or far less than the others.
     """
     means = frames.mean(axis=(-2, -1), dtype=np.float64)
-    index = layout(*means.shape, order)
+    index = layout(means.shape[0], means.shape[1], order)
     typical = float(np.median(means))
     if typical <= 0:
         raise InputError(
@@ -206,11 +203,9 @@ def equalising(
         )
     logs = np.log(means)
     time = index - index.mean(axis=1, keepdims=True)
-    off = logs - logs.mean(axis=1, keepdims=True)
-    slope = float((time * off).sum() / (time**2).sum())
-    rest = off - slope * time
-    rest[np.abs(rest) < _FLICKER] = 0.0
-    brightness = np.exp(logs.mean(axis=1, keepdims=True) + slope * time + rest)
+    near = np.abs(logs - np.median(logs, axis=1, keepdims=True)) < _FLICKER + _BLEACHING
+    steady = _steady(logs, time, near)
+    brightness = np.exp(np.where(np.abs(logs - steady) < _FLICKER, steady, logs))
     factors = brightness.mean() / brightness
     warnings = []
     spread = float(means.max() / means.min()) - 1
@@ -222,6 +217,19 @@ def equalising(
             "uneven laser."
         )
     return factors, tuple(warnings)
+
+
+def _steady(logs: FloatArray, time: NDArray[np.floating], used: NDArray[np.bool_]) -> FloatArray:
+    """Fit a level for each orientation and one slope for all to the frames that are used."""
+    count = used.sum(axis=1, keepdims=True)
+    centred = [
+        np.where(used, values - np.where(used, values, 0).sum(axis=1, keepdims=True) / count, 0)
+        for values in (logs, time)
+    ]
+    slope = float((centred[0] * centred[1]).sum()) / max(float((centred[1] ** 2).sum()), 1e-12)
+    rest = logs - slope * time
+    level = np.where(used, rest, 0).sum(axis=1, keepdims=True) / count
+    return np.asarray(level + slope * time, dtype=float)
 
 
 def drift(frames: NDArray[np.floating], pixel_size: float) -> tuple[float, str]:
@@ -267,27 +275,4 @@ def drift(frames: NDArray[np.floating], pixel_size: float) -> tuple[float, str]:
         f"The image moves by {pixels:.1f} pixels ({1000 * pixels * pixel_size:.0f} nm) between the "
         "first and the last orientation; a drift blurs the reconstruction, so record faster or "
         "register the frames."
-    )
-
-
-def looks_like_raw_sim(shape: Sequence[int]) -> str | None:
-    """Say that a stack handed to a widefield tool has as many frames as raw SIM has.
-
-    Parameters
-    ----------
-    shape
-        Of the stack.
-
-    Returns
-    -------
-    str or None
-        One sentence for 9 or 15 frames, otherwise None.
-    """
-    if len(shape) < 3 or shape[-3] not in RAW_COUNTS:
-        return None
-    orientations, phases = RAW_COUNTS[shape[-3]]
-    kind = "2D" if phases == 3 else "3D"
-    return (
-        f"The stack has {shape[-3]} frames, as raw {kind}-SIM of {orientations} orientations and "
-        f"{phases} phases has; if it is that, reconstruct it with the SIM tool first."
     )

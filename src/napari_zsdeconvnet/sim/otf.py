@@ -85,8 +85,12 @@ class OTF:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OTF:
         """Rebuild an OTF from what `to_dict` returned."""
-        names = ("na", "wavelength", "pixel_size")
-        made = cls(*(values[name] for name in names), attenuation=values["attenuation"])
+        made = cls(
+            values["na"],
+            values["wavelength"],
+            values["pixel_size"],
+            attenuation=values["attenuation"],
+        )
         if values["kernel"]:
             made._kernel = np.asarray(values["kernel"][0], float), float(values["kernel"][1])
         if values["radial"]:
@@ -104,7 +108,9 @@ class OTF:
         """Frequency from which on nothing passes, cycles per micrometre."""
         return 2 * self.na / self.wavelength
 
-    def at(self, ky: FloatArray, kx: FloatArray) -> NDArray[np.complexfloating] | FloatArray:
+    def at(
+        self, ky: NDArray[np.floating], kx: NDArray[np.floating]
+    ) -> NDArray[np.complexfloating] | FloatArray:
         r"""Evaluate the OTF where two axes of frequencies cross.
 
         The ideal one is that of a circular pupil in incoherent light, J. Goodman,
@@ -143,7 +149,7 @@ class OTF:
         return np.asarray(values * within)
 
 
-def ideal(frequency: FloatArray) -> FloatArray:
+def ideal(frequency: NDArray[np.floating]) -> FloatArray:
     """Give the ideal OTF against the frequency in units of the cutoff."""
     nu = np.clip(frequency, 0, 1)
     return np.asarray(2 / np.pi * (np.arccos(nu) - nu * np.sqrt(1 - nu**2)))
@@ -175,14 +181,15 @@ def _radial_profile(path: Path) -> tuple[FloatArray, FloatArray] | None:
     file = read_psf_file(path)
     if file.otf is None:
         return None
-    in_focus = np.abs(file.otf.sum(axis=1))
-    return file.otf_steps[0] * np.arange(len(in_focus)), in_focus / in_focus[0]
+    in_focus = np.asarray(np.abs(file.otf.sum(axis=1)), dtype=float)
+    frequency = file.otf_steps[0] * np.arange(len(in_focus), dtype=float)
+    return frequency, in_focus / in_focus[0]
 
 
-def _seen_by_pixel(frequency: FloatArray, pixel_size: float) -> FloatArray:
+def _seen_by_pixel(frequency: NDArray[np.floating], pixel_size: float) -> FloatArray:
     return np.asarray(np.sinc(frequency * pixel_size))
 
 
-def _fourier(frequency: FloatArray, length: int, step: float) -> NDArray[np.complex128]:
+def _fourier(frequency: NDArray[np.floating], length: int, step: float) -> NDArray[np.complex128]:
     positions = (np.arange(length) - length // 2) * step
     return np.exp(-2j * np.pi * np.outer(frequency, positions))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self, overload
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..forward import continued
@@ -73,9 +71,9 @@ class Reconstruction(nn.Module):
         *,
         psf: PSF | str | os.PathLike[str] | None = None,
         wiener: float = 0.1,
-        notch: float = 0.9,
-        notch_width: float = 0.12,
-        apodisation: float = 1.0,
+        notch: float = 0.97,
+        notch_width: float = 0.03,
+        apodisation: float = 1.2,
     ) -> None:
         super().__init__()
         if not patterns.found:
@@ -149,11 +147,11 @@ class Reconstruction(nn.Module):
 
         Where patterns are what they are said to be, the frames of a point go through the
         operator to :math:`A D / (D + w^2)`, D being the sum in the denominator. What is
-        negative of it, of no consequence with an apodisation of 1, is cut off.
+        negative of it, 0.3 % of the peak by default, is cut off.
         """
         size = 2 * PSF_RADIUS + 1
         operator = _Operator(self, (4 * PSF_RADIUS,) * 2, torch.device("cpu"), margin=0)
-        point = torch.fft.fftshift(torch.fft.irfft2(operator.transfer, s=operator.fine))
+        point = torch.fft.fftshift(torch.fft.ifft2(operator.transfer).real)
         middle = [n // 2 for n in point.shape]
         cut = point[
             middle[0] - PSF_RADIUS : middle[0] + PSF_RADIUS + 1,
@@ -194,6 +192,11 @@ class Reconstruction(nn.Module):
             ) from error
         return made
 
+    def notched(self, ky: NDArray[np.floating], kx: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Give what the notch leaves of a side order where two axes of its frequencies cross."""
+        width = self.notch_width * self.otf.cutoff
+        return 1 - self.notch * np.exp(-0.5 * (ky[:, None] ** 2 + kx**2) / width**2)
+
     def _by_orientation(self, raw: Tensor) -> Tensor:
         """Lay frames out as (..., orientation, phase, Y, X), those found, equally bright."""
         patterns = self.patterns
@@ -223,124 +226,143 @@ class Reconstruction(nn.Module):
         return self._operators[key]
 
 
-@dataclass(frozen=True)
-class _Frequencies:
-    """Two axes of frequencies, cycles per micrometre."""
-
-    ky: NDArray[np.float64]
-    kx: NDArray[np.float64]
-
-    @property
-    def radius(self) -> NDArray[np.float64]:
-        return np.asarray(np.hypot(self.ky[:, None], self.kx))
-
-    def shifted(self, frequency: tuple[float, float], order: int) -> _Frequencies:
-        return _Frequencies(self.ky + order * frequency[0], self.kx + order * frequency[1])
-
-
 class _Operator:
-    """The factors of a reconstruction for frames of one size."""
+    """The factors of a reconstruction for frames of one size.
+
+    Orders are taken apart pixel by pixel. Turned back by their fringes, which leaves nothing
+    that alternates, the side orders are continued beyond the image by reflection as the middle
+    one is; fringes that were reflected themselves would be of another pattern. In frequency a
+    side order moves by whole steps of the grid, the rest of its shift having been left out of
+    the turn.
+    """
 
     def __init__(
         self,
         made_of: Reconstruction,
         shape: tuple[int, int],
         device: torch.device,
-        margin: int | None = None,
+        margin: int = MARGIN,
     ) -> None:
         patterns, pixel = made_of.patterns, made_of.patterns.pixel_size
+        found = patterns.found
         self.shape = shape
-        self.margin = MARGIN if margin is None else margin
-        self.coarse = tuple(_even_fast(n + 2 * self.margin) for n in shape)
+        self.margin = margin
+        self.coarse = tuple(_even_fast(n + 2 * margin) for n in shape)
         self.fine = tuple(2 * n for n in self.coarse)
-        behind = [full - n - self.margin for full, n in zip(self.coarse, shape, strict=True)]
-        self.widths = [(self.margin, rest) for rest in behind]
+        behind = [full - n - margin for full, n in zip(self.coarse, shape, strict=True)]
+        self.widths = [(margin, rest) for rest in behind]
         fades = [_fade(n, *width) for n, width in zip(shape, self.widths, strict=True)]
 
         def to_device(array: NDArray[Any], kind: torch.dtype) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device, kind)
 
         self.window = to_device(np.outer(*fades), torch.float32)
-        raw = _Frequencies(*(np.fft.fftfreq(n, pixel) for n in self.coarse))
-        out = _Frequencies(
-            np.fft.fftfreq(self.fine[0], pixel / 2), np.fft.rfftfreq(self.fine[1], pixel / 2)
-        )
-        # Fine pixels lie a quarter of a raw pixel to both sides of a raw pixel's centre.
-        quarter = np.exp(-0.5j * np.pi * pixel * (raw.ky[:, None] + raw.kx))
-        transfer = np.conj(made_of.otf.at(raw.ky, raw.kx))
-        notch = self._notch(made_of, raw)
-        self.plain = to_device(quarter, torch.complex64)
-        self.weights = to_device(
-            np.stack([transfer * quarter, transfer * notch * quarter]), torch.complex64
-        )
-        self.unmixing = to_device(
-            np.stack([unmixing(pattern.phases)[:2] for pattern in patterns.found]),
-            torch.complex64,
-        )
-        # The middle of the image, where phases are quoted, is that of its area.
-        positions = [
-            (np.arange(n) * 0.5 - 0.25 - (self.margin + (size - 1) / 2)) * pixel
-            for n, size in zip(self.fine, shape, strict=True)
-        ]
-        ramps, total = [], np.zeros((len(out.ky), len(out.kx)))
-        for pattern in patterns.found:
-            ky, kx = pattern.frequency
-            strength = pattern.depth / 2
-            ramp = np.outer(
-                np.exp(-2j * np.pi * ky * positions[0]), np.exp(-2j * np.pi * kx * positions[1])
-            )
-            ramps.append(strength * ramp)
-            total += np.abs(made_of.otf.at(out.ky, out.kx)) ** 2
-            for order in (-1, 1):
-                there = out.shifted(pattern.frequency, order)
-                power = np.abs(made_of.otf.at(there.ky, there.kx)) ** 2
-                total += strength**2 * power * self._notch(made_of, there)
-        self.ramps = to_device(np.stack(ramps), torch.complex64)
-        least = made_of.wiener**2 * total[0, 0]
-        reach = made_of.otf.cutoff + max(math.hypot(*p.frequency) for p in patterns.found)
-        apodisation = ideal(out.radius / reach) ** made_of.apodisation * (out.radius < reach)
-        # So that a flat field keeps its counts.
-        kept = (total[0, 0] + least) / total[0, 0]
-        self.filter = to_device(kept * apodisation / (total + least), torch.float32)
-        self.transfer = self.filter * to_device(total, torch.float32)
+        separate = np.stack([unmixing(pattern.phases)[:2] for pattern in found])
+        self.to_middle = to_device(separate[:, 0].real, torch.float32)
+        self.to_sides = to_device(separate[:, 1], torch.complex64)
 
-    @staticmethod
-    def _notch(made_of: Reconstruction, at: _Frequencies) -> NDArray[np.float64]:
-        width = made_of.notch_width * made_of.otf.cutoff
-        return np.asarray(1 - made_of.notch * np.exp(-0.5 * (at.radius / width) ** 2))
+        # Everything is laid out with frequency 0 in the middle.
+        raw = [np.fft.fftshift(np.fft.fftfreq(n, pixel)) for n in self.coarse]
+        out = [np.fft.fftshift(np.fft.fftfreq(n, pixel / 2)) for n in self.fine]
+        steps = [1 / (n * pixel) for n in self.coarse]
+        otf = made_of.otf
+        total = len(found) * np.abs(otf.at(out[0], out[1])) ** 2
+        self.middle = to_device(np.conj(otf.at(raw[0], raw[1])), torch.complex64)
+        sides, self.shifts, turns, moves = [], [], [], []
+        for pattern in found:
+            frequency, strength = pattern.frequency, pattern.depth / 2
+            whole = [round(k / step) for k, step in zip(frequency, steps, strict=True)]
+            left = [k - n * step for k, n, step in zip(frequency, whole, steps, strict=True)]
+            at = [axis + rest for axis, rest in zip(raw, left, strict=True)]
+            damped = made_of.notched(at[0], at[1])
+            sides.append(2 * strength * np.conj(otf.at(at[0], at[1])) * damped)
+            for sign in (-1, 1):
+                there = [axis + sign * k for axis, k in zip(out, frequency, strict=True)]
+                power = np.abs(otf.at(there[0], there[1])) ** 2
+                total += strength**2 * power * made_of.notched(there[0], there[1])
+            self.shifts.append((whole[0], whole[1]))
+            # Phases are quoted at the middle of the area; the grid counts from its first pixel.
+            middle = tuple((n - 1) / 2 for n in shape)
+            turns.append(_waves(frequency, middle, shape, pixel).conj())
+            steady = whole[0] * steps[0], whole[1] * steps[1]
+            moves.append(_waves(steady, (0, 0), self.coarse, pixel))
+        self.sides = to_device(np.stack(sides), torch.complex64)
+        self.turns = to_device(np.stack(turns), torch.complex64)
+        self.moves = to_device(np.stack(moves), torch.complex64)
+
+        least = made_of.wiener**2 * len(found)
+        radius = np.hypot(out[0][:, None], out[1])
+        reach = otf.cutoff + max(math.hypot(*pattern.frequency) for pattern in found)
+        apodisation = ideal(radius / reach) ** made_of.apodisation * (radius < reach)
+        # Divided by what a flat field is given, so that it keeps its counts.
+        flat = len(found) / (total[self.coarse] + least)
+        filtering = apodisation / (total + least) / flat
+        self.transfer = to_device(np.fft.ifftshift(filtering * total), torch.float32)
+        # Fine pixels lie a quarter of a raw pixel to both sides of a raw pixel's centre, and
+        # four of them share what the sums of an inverse transform give to one.
+        quarter = np.exp(-0.5j * np.pi * pixel * (out[0][:, None] + out[1]))
+        self.plain = to_device(4 * quarter, torch.complex64)
+        self.filter = to_device(4 * quarter * filtering, torch.complex64)
 
     def apply(self, frames: Tensor) -> Tensor:
         """Reconstruct (N, orientation, phase, Y, X); gives (N, 2Y, 2X)."""
-        spectra = self._spectra(frames.flatten(1, 2)).unflatten(1, frames.shape[1:3])
-        orders = torch.einsum("omp,nopyx->nomyx", self.unmixing, spectra)
-        middle = self._doubled(orders[:, :, 0].sum(1) * self.weights[0])
-        sides = self._doubled(orders[:, :, 1] * self.weights[1])
-        # Order -1 is the complex conjugate of order +1, as the frames are real.
-        image = middle.real + 2 * (sides * self.ramps).real.sum(1)
-        filtered = torch.fft.irfft2(torch.fft.rfft2(image) * self.filter, s=self.fine)
-        return self._inside(filtered)
+        middle = torch.einsum("op,nopyx->nyx", self.to_middle, frames)
+        sides = torch.einsum("op,nopyx->noyx", self.to_sides, frames.to(torch.complex64))
+        sides = self._continued(sides * self.turns) * self.moves
+        spectra = torch.fft.fftshift(torch.fft.fft2(sides), dim=(-2, -1)) * self.sides
+        image = self._placed(self._spectrum(middle) * self.middle)
+        for number, shift in enumerate(self.shifts):
+            self._add(image, spectra[:, number], shift)
+        return self._inside(image * self.filter)
 
     def enlarge(self, images: Tensor) -> Tensor:
         """Bring images (N, Y, X) to the doubled grid as they are."""
-        return self._inside(self._doubled(self._spectra(images) * self.plain).real)
+        return self._inside(self._placed(self._spectrum(images)) * self.plain)
 
-    def _spectra(self, images: Tensor) -> Tensor:
-        """Transform images (N, [frames,] Y, X), continued and faded out."""
-        flat = images.reshape(-1, 1, *images.shape[-2:])
-        wide = continued(flat, self.widths) * self.window
-        return torch.fft.fft2(wide).reshape(*images.shape[:-2], *wide.shape[-2:])
+    def _spectrum(self, images: Tensor) -> Tensor:
+        spectrum: Tensor = torch.fft.fft2(self._continued(images))
+        centred: Tensor = torch.fft.fftshift(spectrum, dim=(-2, -1))
+        return centred
 
-    def _doubled(self, spectra: Tensor) -> Tensor:
-        """Transform back on a grid twice as fine; the counts of a pixel stay what they are."""
-        shifted = torch.fft.fftshift(spectra, dim=(-2, -1))
-        before = [(fine - coarse) // 2 for fine, coarse in zip(self.fine, self.coarse, strict=True)]
-        (top, left) = before
-        padded = F.pad(shifted, (left, left, top, top))
-        return torch.fft.ifft2(torch.fft.ifftshift(padded, dim=(-2, -1))) * 4
+    def _continued(self, images: Tensor) -> Tensor:
+        """Continue (..., Y, X) beyond the edges, and let the continuation fade out."""
+        if images.is_complex():
+            parts = self._continued(torch.view_as_real(images).movedim(-1, 0))
+            return torch.complex(parts[0], parts[1])
+        wide = continued(images.reshape(-1, 1, *images.shape[-2:]), self.widths) * self.window
+        return wide.reshape(*images.shape[:-2], *wide.shape[-2:])
 
-    def _inside(self, images: Tensor) -> Tensor:
+    def _placed(self, spectra: Tensor) -> Tensor:
+        """Put spectra (N, ...) of the raw grid into empty ones of the doubled grid."""
+        wide = spectra.new_zeros((len(spectra), *self.fine))
+        self._add(wide, spectra, (0, 0))
+        return wide
+
+    def _add(self, wide: Tensor, spectra: Tensor, shift: tuple[int, int]) -> None:
+        """Add a spectrum that belongs `shift` steps of the grid below where it is."""
+        into, taken = [slice(None)], [slice(None)]
+        for coarse, fine, steps in zip(self.coarse, self.fine, shift, strict=True):
+            first = (fine - coarse) // 2 - steps
+            into.append(slice(max(first, 0), min(first + coarse, fine)))
+            taken.append(slice(max(-first, 0), min(coarse, fine - first)))
+        wide[tuple(into)] += spectra[tuple(taken)]
+
+    def _inside(self, spectra: Tensor) -> Tensor:
+        """Transform back, and cut the continuation off."""
+        images: Tensor = torch.fft.ifft2(torch.fft.ifftshift(spectra, dim=(-2, -1))).real
         (top, left), (rows, columns) = (2 * self.margin,) * 2, (2 * n for n in self.shape)
         return images[..., top : top + rows, left : left + columns]
+
+
+def _waves(
+    frequency: tuple[float, float], origin: tuple[float, ...], shape: tuple[int, ...], pixel: float
+) -> NDArray[np.complex128]:
+    """Draw a plane wave over an image, 1 at the origin (pixels)."""
+    rows, columns = (
+        np.exp(2j * np.pi * k * pixel * (np.arange(n) - start))
+        for k, n, start in zip(frequency, shape, origin, strict=True)
+    )
+    return np.asarray(rows[:, None] * columns)
 
 
 def _even_fast(length: int) -> int:
@@ -349,7 +371,9 @@ def _even_fast(length: int) -> int:
 
 
 def _fade(length: int, before: int, behind: int) -> NDArray[np.float64]:
-    """Give 1 over a stretch, and half a cosine down to 0 on either side of it."""
-    rise = np.sin(0.5 * np.pi * (np.arange(before) + 0.5) / max(before, 1)) ** 2
-    fall = np.sin(0.5 * np.pi * (np.arange(behind) + 0.5) / max(behind, 1)) ** 2
+    """Give 1 over a stretch and the nearer half of its margins, falling to 0 at the ends."""
+    rise, fall = (
+        np.sin(0.5 * np.pi * np.clip(2 * (np.arange(width) + 0.5) / max(width, 1), 0, 1)) ** 2
+        for width in (before, behind)
+    )
     return np.concatenate([rise, np.ones(length), fall[::-1]])

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ from .otf import OTF
 
 _EDGE = 0.02  # of the OTF, below which it is not trusted
 _NOTCH = 3.0  # steps of the frequency about the zero of either order that count little
-_FALL = 2.5  # power of the frequency with which the power of samples falls, about
-_LEFT_OVER = 0.03  # of the power of order 0 that is in the way of finding phases
+_FALL = 1.5  # power of the frequency with which the power of samples falls, about
+_LEFT_OVER = 0.07  # of the power of order 0 that is in the way of finding phases
 _TILES = 5  # along Y and along X, left out in turn
 _LEAST_POWER = 0.2  # share of an order's power that is left to it when noise is subtracted
 
@@ -61,7 +62,7 @@ class Overlap:
         here, there = otf.at(y, x), otf.at(y - ky, x - kx)
         self._inside = (np.abs(here) > _EDGE) & (np.abs(there) > _EDGE)
         self.here, self.there = here[self._inside], there[self._inside]
-        counts = _away(y, x, grid) * _away(y - ky, x - kx, grid)
+        counts = _away(y, x, grid, _NOTCH) * _away(y - ky, x - kx, grid, _NOTCH)
         both = np.abs(self.there) ** 2 + (depth / 2 * np.abs(self.here)) ** 2
         self.weight = counts[self._inside] / both
 
@@ -72,7 +73,7 @@ class Overlap:
         """Cut spectra (..., Y, X) to the overlap, blurred as the other order is: (..., count)."""
         return self._cut(spectra) * self.there
 
-    def zeroth(self, frames: NDArray[np.generic]) -> ComplexArray:
+    def zeroth(self, frames: NDArray[Any]) -> ComplexArray:
         """Move tapered frames (..., Y, X) by the frequency, and cut and blur them likewise."""
         return self._cut(fft.fft2(frames * self._ramp, workers=-1)) * self.here
 
@@ -80,14 +81,14 @@ class Overlap:
         return np.asarray(spectra[..., self._box[0], self._box[1]][..., self._inside])
 
 
-def _away(ky: FloatArray, kx: FloatArray, grid: Grid) -> FloatArray:
+def _away(ky: FloatArray, kx: FloatArray, grid: Grid, width: float) -> FloatArray:
     """Count little what lies near zero: haze, and what is left of the other order."""
     steps = np.hypot(ky[:, None] / grid.step[0], kx / grid.step[1])
-    return np.asarray(1 - np.exp(-((steps / _NOTCH) ** 2)))
+    return np.asarray(1 - np.exp(-((steps / width) ** 2)))
 
 
 def depth_and_turn(
-    zeroth: NDArray[np.generic],
+    zeroth: NDArray[Any],
     first: ComplexArray,
     noise: float,
     overlap: Overlap,
@@ -122,7 +123,7 @@ def depth_and_turn(
 
 
 def agreement(
-    zeroth: NDArray[np.generic], first: ComplexArray, noise: float, overlap: Overlap
+    zeroth: NDArray[Any], first: ComplexArray, noise: float, overlap: Overlap
 ) -> float | None:
     """Correlate the orders as if there were no noise: 1 where the OTF is that of the microscope.
 
@@ -201,7 +202,7 @@ def uneven_steps(
     in_the_way = len(frames) * noise + np.abs(here) ** 2 * (
         (depth / 2) ** 2 * ahead + _LEFT_OVER * own
     )
-    counts = _away(grid.ky - ky, grid.kx - kx, grid) * (np.abs(there) > 0)
+    counts = _away(grid.ky - ky, grid.kx - kx, grid, 1.0) * (np.abs(there) > 0)
     template = fft.ifft2(counts * here * sample / in_the_way, workers=-1)
 
     edges = [np.linspace(0, n, _TILES + 1).astype(int)[:-1] for n in grid.shape]
