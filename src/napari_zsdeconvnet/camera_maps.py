@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .image_files import read_image
 from .noise import NoiseModel
 
 
@@ -55,6 +57,23 @@ class CameraMaps:
                 f"The map read_variance has {self.read_variance.min():g} in it: give variances, "
                 "which are never negative."
             )
+
+    @classmethod
+    def read(
+        cls,
+        offset: str | os.PathLike[str],
+        gain: str | os.PathLike[str],
+        read_variance: str | os.PathLike[str],
+    ) -> Self:
+        """Read the three maps from image files.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read, or the maps cannot be of one camera.
+        """
+        files = (offset, gain, read_variance)
+        return cls(*(np.asarray(read_image(file).data, np.float32).squeeze() for file in files))
 
     @property
     def typical(self) -> NoiseModel:

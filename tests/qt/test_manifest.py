@@ -16,6 +16,7 @@ WIDGETS = {
     "PSF": "PSFWidget",
     "Train": "TrainWidget",
     "Deconvolve": "DeconvolveWidget",
+    "SIM": "SIMWidget",
 }
 
 

@@ -80,6 +80,7 @@ def add_or_update(
     like: layers.Image,
     upsampling: int = 1,
     origin: tuple[float, ...] = (0, 0),
+    every: int = 1,
     axes: str | None = None,
     metadata: dict[str, Any] | None = None,
     reset_contrast: bool = True,
@@ -102,6 +103,8 @@ def add_or_update(
         Pixels of `data` per pixel of the source, along Y and X.
     origin : tuple of float
         Pixel (y, x) or (z, y, x) of the source at which `data` begins, for a part of it.
+    every : int
+        Frames of the source, along its first axis, that make one of `data`.
     axes : str, optional
         The axes of `like`; by default what it says itself.
     metadata : dict, optional
@@ -116,7 +119,7 @@ def add_or_update(
     """
     viewer = unwrapped(viewer)
     data = np.asarray(data)
-    place = placement(like, data.ndim, upsampling=upsampling, origin=origin, axes=axes)
+    place = placement(like, data.ndim, upsampling=upsampling, origin=origin, every=every, axes=axes)
     key = (str(like.unique_id), name)
     metadata = {**(metadata or {}), METADATA_KEY: key}
     layer = _find(viewer, lambda one: one.metadata.get(METADATA_KEY) == key)
@@ -144,6 +147,7 @@ def placement(
     *,
     upsampling: int = 1,
     origin: tuple[float, ...] = (0, 0),
+    every: int = 1,
     axes: str | None = None,
 ) -> dict[str, Any]:
     """Return the arguments that lay a new layer of `ndim` axes over the pixels of `like`.
@@ -158,6 +162,8 @@ def placement(
         Pixels of the new layer per pixel of `like`, along Y and X.
     origin : tuple of float
         Pixel (y, x) or (z, y, x) of `like` at which the new layer begins.
+    every : int
+        Frames of `like`, along its first axis, for one of the new layer.
     axes : str, optional
         The axes of `like`; by default what it says itself.
 
@@ -181,6 +187,10 @@ def placement(
     first[-2:] += (1 / upsampling - 1) / 2
     scale = np.array(local.scale, dtype=float)
     scale[-2:] /= upsampling
+    if every > 1:
+        # Each lies in the middle of the frames that it was made from.
+        first[0] += (every - 1) / 2
+        scale[0] *= every
     return {
         "scale": scale,
         "rotate": local.rotate,

@@ -46,6 +46,7 @@ class PreviewLayers:
     def __init__(self, viewer: napari.viewer.Viewer, owner: QWidget) -> None:
         self._viewer = viewer
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
+        self._grid = 1
         self._limits: dict[str, tuple[float, float]] = {}
         self._preview: Preview | None = None
         # The second layer is shown in a turn of its own, so that the window is not kept
@@ -54,9 +55,18 @@ class PreviewLayers:
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._show_deconvolved)
 
-    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]]) -> None:
-        """Prepare for a new run, on these layers in the order in which training has them."""
+    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
+        """Prepare for a new run.
+
+        Parameters
+        ----------
+        sources : sequence
+            The layers, in the order in which training has them.
+        grid : int
+            Pixels of what is trained on per pixel of the layers, along Y and X.
+        """
         self._sources = sources
+        self._grid = grid
         self._limits.clear()
 
     def show(self, preview: Preview) -> None:
@@ -81,8 +91,8 @@ class PreviewLayers:
             pixels,
             like=source,
             axes=reading.axes,
-            upsampling=upsampling,
-            origin=preview.origin,
+            upsampling=self._grid * upsampling,
+            origin=tuple(start / self._grid for start in preview.origin),
             reset_contrast=False,
         )
         if np.ptp(pixels) > 0:

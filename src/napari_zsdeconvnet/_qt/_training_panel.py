@@ -70,6 +70,9 @@ class TrainingPanel(Panel):
 
     # ------------------------------------------------------------------ what differs
 
+    _grid = 1
+    """Pixels of what is trained on per pixel of the layer, along Y and X."""
+
     @property
     def _kind(self) -> str:
         """What is trained on, in the words of `presets_for`."""
@@ -225,7 +228,7 @@ class TrainingPanel(Panel):
         if not continued:
             self._run = self._last = None
             self.curves.clear()
-            self._previews.begin(self._trained)
+            self._previews.begin(self._trained, self._grid)
         self._job = Job(
             _trained(make),
             owner=self,

@@ -1,0 +1,152 @@
+"""What the SIM window is told of the camera: measured, calibrated, typed, or map by map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import ComboBox, FileEdit
+from psygnal import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ..camera_maps import CameraMaps
+from ..errors import InputError
+from ..images import Image
+from ..noise import NoiseModel
+from ._choosers import alive
+from ._forms import Form, note
+from ._noise_values import NoiseValues
+from ._state import ViewerState
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from numpy.typing import NDArray
+
+    Camera = NoiseModel | CameraMaps
+    CameraMaker = Callable[[NDArray[Any], float], Camera]
+    """Takes the frames of one image and the cutoff of the optics in cycles per pixel."""
+
+MEASURED, CALIBRATED, TYPED, MAPS = "measured", "calibrated", "typed", "maps"
+_CHOICES = [
+    ("measured in these frames", MEASURED),
+    ("calibrated (Noise calibration)", CALIBRATED),
+    ("typed here", TYPED),
+    ("maps from files", MAPS),
+]
+
+
+class CameraForm(QWidget):
+    """A choice of where offset, gain and read variance come from.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose calibrated noise is offered.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = ViewerState.of(viewer)
+        self.source = ComboBox(
+            label="Camera",
+            choices=_CHOICES,
+            tooltip="Where offset, gain and read variance come from. Measured: from the darkest "
+            "part of the frames and from noise beyond what the optics pass.",
+        )
+        self.values = NoiseValues()
+        self.files = {
+            name: FileEdit(
+                label=label,
+                mode=FileDialogMode.EXISTING_FILE,
+                filter="Images (*.tif *.tiff *.npy);;All files (*)",
+                nullable=True,
+                tooltip=f"Image with {what}, of the same pixels of the camera as the frames.",
+            )
+            for name, label, what in (
+                ("offset", "Offset", "the counts of each pixel without light"),
+                ("gain", "Gain", "the counts per photoelectron of each pixel"),
+                ("read_variance", "Read variance", "each pixel's variance without light"),
+            )
+        }
+        self.maps = Form(*self.files.values())
+        self.known = note()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (Form(self.source), self.values, self.maps, self.known):
+            layout.addWidget(widget)
+        self.source.changed.connect(self._show)
+        self.values.typed.connect(self.changed.emit)
+        for box in self.files.values():
+            box.changed.connect(self.changed.emit)
+        self._state.noise_changed.connect(self._on_noise)
+        self._on_noise(self._state.noise)
+
+    @property
+    def missing(self) -> str:
+        """What is still to be given; empty if nothing."""
+        source = self.source.value
+        if source == CALIBRATED and self._state.noise is None:
+            return "the noise is not known; calibrate it (Noise calibration), or choose Camera."
+        if source == TYPED and not self.values.complete:
+            return "offset and read variance of the camera are not known; type them."
+        if source == MAPS and not all(map(_path, self.files.values())):
+            return "the camera needs three maps; choose their files."
+        return ""
+
+    def maker(self) -> CameraMaker:
+        """Return what makes the camera in a worker, as it is chosen now.
+
+        Raises
+        ------
+        InputError
+            If something is still to be given.
+        """
+        if self.missing:
+            raise InputError(self.missing)
+        if self.source.value == MEASURED:
+            return lambda frames, cutoff: NoiseModel.from_image(
+                Image(frames, "TYX"), cutoff=min(cutoff, 0.5)
+            )
+        if self.source.value == MAPS:
+            paths = {name: str(_path(box)) for name, box in self.files.items()}
+            return lambda frames, cutoff: CameraMaps.read(**paths)
+        noise = self._state.noise if self.source.value == CALIBRATED else self.values.model()
+        assert noise is not None
+        return lambda frames, cutoff: noise
+
+    def _on_noise(self, noise: NoiseModel | None) -> None:
+        if not alive(self):
+            return
+        if noise is not None and self.source.value == MEASURED:
+            self.source.value = CALIBRATED
+        self._show()
+
+    def _show(self, _: Any = None) -> None:
+        source, noise = self.source.value, self._state.noise
+        self.values.setVisible(source == TYPED)
+        self.maps.setVisible(source == MAPS)
+        text = ""
+        if source == CALIBRATED:
+            text = noise.describe() if noise is not None else "Not calibrated yet."
+        self.known.setText(text)
+        self.known.setVisible(bool(text))
+        self.changed.emit()
+
+
+def with_any_gain(camera: Camera) -> Camera:
+    """Return a camera that a reconstruction takes, which needs no more than the offset of it."""
+    if isinstance(camera, NoiseModel) and camera.gain is None:
+        return replace(camera, gain=1.0)
+    return camera
+
+
+def _path(box: FileEdit) -> Path | None:
+    path = box.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None

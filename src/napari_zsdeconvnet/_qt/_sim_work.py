@@ -1,0 +1,102 @@
+"""What the SIM window has done in a worker: estimate, reconstruct, deconvolve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..inference import TileProgress
+from ._sim_camera import with_any_gain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..inference import Result
+    from ..model import Model
+    from ..sim.patterns import Patterns
+    from ..sim.reconstruction import Reconstruction
+    from ._sim_camera import CameraMaker
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """What *Estimate* and *Reconstruct* find in a worker."""
+
+    patterns: Patterns
+    image: NDArray[np.float32]
+    """([T,] 2Y, 2X)."""
+    spectrum: NDArray[np.float32]
+
+
+def first_image(raw: NDArray[Any]) -> NDArray[Any]:
+    """Return the frames of the first image."""
+    first: NDArray[Any] = raw.reshape(-1, *raw.shape[-3:])[0]
+    return first
+
+
+def reconstruction(patterns: Patterns, settings: dict[str, Any]) -> Reconstruction:
+    """Make the operator."""
+    from ..sim.reconstruction import Reconstruction
+
+    return Reconstruction(patterns, **settings)
+
+
+def reconstruction_of(path: str | Path) -> Reconstruction:
+    """Take the operator that a saved model was trained with."""
+    from ..model import Model
+    from ..sim.reconstruction import Reconstruction
+
+    made = Model.load(path).reconstruction
+    if made is None:
+        raise InputError(f"{Path(path).name} was not trained on raw SIM; resume it in Train.")
+    return Reconstruction.from_dict(made)
+
+
+def reconstructed(
+    read: Callable[[], NDArray[Any]],
+    told: dict[str, Any],
+    make_camera: CameraMaker,
+    cutoff: float,
+    patterns: Patterns | None,
+    settings: dict[str, Any],
+) -> Generator[TileProgress, None, Reconstructed]:
+    """Estimate where patterns are not given, then reconstruct one image after the other."""
+    from ..sim.estimation import estimate
+    from ..sim.spectrum import side_orders
+    from ..sim_training import reconstruct
+
+    raw = read()
+    camera = with_any_gain(make_camera(first_image(raw), cutoff))
+    if patterns is None:
+        patterns = estimate(raw, offset=camera.offset, **told)
+    operator = reconstruction(patterns, settings)
+    sets = raw.reshape(-1, *raw.shape[-3:])
+    images = []
+    for index, frames in enumerate(sets):
+        images.append(reconstruct(frames, operator, camera))
+        yield TileProgress(index + 1, len(sets), "")
+    image = np.stack(images) if raw.ndim == 4 else images[0]
+    return Reconstructed(patterns, image, side_orders(raw, patterns))
+
+
+def predicted(
+    model: Model,
+    make_operator: Callable[[], Reconstruction] | None,
+    read: Callable[[], NDArray[Any]],
+    make_camera: CameraMaker,
+    cutoff: float,
+    device: str,
+) -> Generator[TileProgress, None, Result]:
+    """Apply a model to frames; their own patterns go before those that it was trained with."""
+    from ..sim_training import iter_predict_sim
+
+    raw = read()
+    camera = with_any_gain(make_camera(first_image(raw), cutoff))
+    if make_operator is not None:
+        model = replace(model, reconstruction=make_operator().to_dict())
+    return (yield from iter_predict_sim(model, raw, camera, device=device))
