@@ -22,14 +22,13 @@ from . import frames as layouts
 from .orders import ComplexArray, FloatArray, Grid, even_phases, noise_power, unmixing
 from .otf import OTF
 from .patterns import SHALLOW, Order, Pattern, Patterns
-from .peaks import Peak, Search, correlation_map, highest, refined, relative_to_noise
+from .peaks import SURE, Peak, Search, correlation_map, highest, refined, relative_to_noise
 from .regression import Overlap, agreement, depth_and_turn, uneven_steps
 
 Steps = Literal["even", "measured", "auto"]
 
 _COARSEST = 0.35  # lowest frequency searched, in units of the OTF's cutoff
 _STOKES = 0.8  # excitation wavelength over emission wavelength, at least
-_SURE = 0.01  # chance that noise has such a peak, below which fringes are found
 _NEAR = 0.05  # relative difference to a period that is given
 _MEASURABLE = math.radians(7)  # error of a step above which it says nothing
 _SIGNIFICANT = 0.99  # with which phase steps must be uneven to be taken so
@@ -330,7 +329,7 @@ def _fitted(
     phases = even_phases(len(prepared.frames))
     zeroth, first = _orders(prepared, phases)
     frequency, depth = start or peak.frequency, _USUAL_DEPTH
-    if start is None and (peak.chance <= _SURE or not peak.given):
+    if start is None and (peak.chance <= SURE or not peak.given):
         frequency = refined(prepared.spectra, phases, frequency, seen.grid, seen.otf)
     overlap = Overlap(frequency, depth, seen.grid, seen.otf)
     depth, error, turn = depth_and_turn(zeroth, first, prepared.noise, overlap, seen.independent)
@@ -351,7 +350,7 @@ def _attenuated(fits: list[_Fit], seen: _Seen) -> OTF:
     """
     total = np.zeros(len(_ATTENUATIONS))
     for fit in fits:
-        if fit.peak.chance > _SURE:
+        if fit.peak.chance > SURE:
             continue
         zeroth, first = _orders(fit.prepared, fit.phases)
         values = [
@@ -388,7 +387,7 @@ def _deviations(fits: list[_Fit], seen: _Seen, steps: Steps) -> list[FloatArray]
         uneven_steps(
             fit.prepared.frames, fit.prepared.noise, fit.frequency, fit.depth, seen.grid, seen.otf
         )
-        if fit.peak.chance <= _SURE
+        if fit.peak.chance <= SURE
         else (none, math.inf)
         for fit, none in zip(fits, even, strict=True)
     ]
@@ -432,7 +431,7 @@ def _pattern(fit: _Fit) -> Pattern:
         angle, phases = angle % 180, -phases
     peak = fit.peak
     given = peak.given
-    seen = peak.chance <= _SURE
+    seen = peak.chance <= SURE
     found = seen or given
     depth = min(fit.depth, 1.0)
     reason = ""

@@ -12,6 +12,9 @@ from scipy import fft, optimize
 from .orders import ComplexArray, FloatArray, Grid, unmixing
 from .otf import OTF
 
+SURE = 0.001
+"""Chance that noise has such a peak, below which fringes are found."""
+
 _BLOCK = 8  # pixels
 _REACH = 2  # steps of the grid
 _RINGS = 24  # in which the height of the noise is measured, from the least frequency to the largest
@@ -151,7 +154,7 @@ def highest(relative: FloatArray, search: Search, grid: Grid) -> Peak:
     single = math.exp(-min(height**2, 700.0))
     chance = -math.expm1(np.count_nonzero(region) * math.log1p(-min(single, 1 - 1e-12)))
     frequency = float(grid.ky[row]), float(grid.kx[column])
-    if given and chance > 0.01:
+    if given and chance > SURE:
         angle = math.radians(search.angle or 0.0)
         length = 1 / (search.period or 1.0)
         forward = length * math.sin(angle), length * math.cos(angle)

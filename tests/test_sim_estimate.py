@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import optimize
+
+from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet.images import Image
+from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.sim.estimation import estimate
+from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
+
+DATA = Path(__file__).parents[1].parent / "shared" / "data" / "sim2d"
+MICROSCOPE = {"pixel_size": 0.0626, "na": 1.41, "wavelength": 0.525}
+CAMERA = NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)
+
+recordings = pytest.mark.skipif(not DATA.is_dir(), reason="the SIM recordings are not here")
+
+
+@cache
+def sample(kind: str = "filaments", photons: float = 100, seed: int = 100, **options) -> SIMSample:
+    return simulate_sim(kind, photons=photons, seed=seed, **options)
+
+
+def errors(found, true):
+    """Distance of the frequency in steps of the grid, and of the phases in degrees."""
+    frequency, expected = np.array(found.frequency), np.array(true.frequency)
+    phases = np.array(found.phases)
+    if frequency @ expected < 0:
+        frequency, phases = -frequency, -phases
+    steps = np.hypot(*(frequency - expected)) * 256 * MICROSCOPE["pixel_size"]
+    turned = np.exp(1j * (phases - np.array(true.phases)))
+    return steps, np.degrees(np.abs(np.angle(turned))).max()
+
+
+def pattern_in(frame, pixel_size):
+    """Fit one sinusoid to a drawn pattern: period, angle in degrees and phase at the middle."""
+    image = frame.astype(float) - frame.mean(dtype=float)
+    y, x = ((np.arange(n) - (n - 1) / 2) * pixel_size for n in image.shape)
+    image *= np.outer(*(np.hanning(n) for n in image.shape))
+    spectrum = np.abs(np.fft.fft2(image))
+    spectrum[:, image.shape[1] // 2 :] = 0
+    row, column = np.unravel_index(spectrum.argmax(), spectrum.shape)
+    start = [
+        np.fft.fftfreq(n, pixel_size)[i] for n, i in zip(image.shape, (row, column), strict=True)
+    ]
+
+    def height(frequency):
+        ky, kx = frequency
+        return np.exp(-2j * np.pi * ky * y) @ image @ np.exp(-2j * np.pi * kx * x)
+
+    scale = abs(height(start))
+    ky, kx = optimize.minimize(
+        lambda k: -abs(height(k)) / scale, start, method="Nelder-Mead", options={"xatol": 1e-6}
+    ).x
+    angle, phase = math.degrees(math.atan2(ky, kx)), np.angle(height((ky, kx)))
+    return 1 / math.hypot(ky, kx), angle % 180, phase if 0 <= angle < 180 else -phase
+
+
+# On simulation, where the truth is known
+
+
+@pytest.mark.parametrize(
+    ("photons", "seed", "degrees"), [(100, 100, 2), (1000, 101, 2), (30, 102, 4)]
+)
+def test_frequency_phase_and_depth_are_found(photons, seed, degrees):
+    made = sample(photons=photons, seed=seed)
+    patterns = estimate(made.raw, offset=made.noise, **MICROSCOPE)
+
+    assert patterns.order == "orientation"
+    assert patterns.shape == (256, 256)
+    for found, true in zip(patterns, made.patterns, strict=True):
+        steps, off = errors(found, true)
+        assert steps <= 0.05
+        assert off <= degrees
+        assert found.depth == pytest.approx(0.8, abs=0.1)
+        assert found.found
+        assert found.confidence > 0.99
+        assert found.peak_snr > 8
+        assert found.reason == ""
+    # An ideal microscope simulated it, and so it is found to be.
+    assert patterns.attenuation == 1.0
+
+
+def test_the_order_of_the_frames_is_recognised_and_a_wrong_one_told():
+    made = sample()
+    by_phase = made.raw.reshape(3, 3, 256, 256).swapaxes(0, 1).reshape(9, 256, 256)
+
+    assert estimate(by_phase, offset=100, **MICROSCOPE).order == "phase"
+    with pytest.raises(InputError, match='but with order="phase"'):
+        estimate(by_phase, offset=100, order="orientation", **MICROSCOPE)
+
+
+def test_a_time_series_is_averaged():
+    made = sample(photons=30, seed=102)
+    one = estimate(made.raw, offset=100, **MICROSCOPE)
+    two = estimate(np.stack([made.raw, made.second_exposure]), offset=100, **MICROSCOPE)
+
+    assert sum(p.peak_snr for p in two) > sum(p.peak_snr for p in one)
+
+
+def test_uneven_steps_are_found_where_they_stand_out():
+    made = sample("vesicles", 1000, 7, phase_errors=8, bleaching=0.2)
+    patterns = estimate(made.raw, offset=100, **MICROSCOPE)
+    even = estimate(made.raw, offset=100, steps="even", **MICROSCOPE)
+
+    def worst(result):
+        return max(errors(*pair)[1] for pair in zip(result, made.patterns, strict=True))
+
+    assert worst(patterns) < 5
+    assert worst(even) > 7
+    assert [p.steps for p in even] == [pytest.approx((120.0,) * 3)] * 3
+    # Bleaching is taken out: the factors are those that the light had lost.
+    lost = np.array(patterns.brightness) / np.array(made.patterns.brightness)
+    assert np.ptp(lost) < 0.03
+
+
+def test_depth_is_not_biased_by_noise_and_a_shallow_one_is_said():
+    made = sample("vesicles", 100, 3, depth=0.15)
+    patterns = estimate(made.raw, offset=100, **MICROSCOPE)
+
+    assert [p.depth for p in patterns] == pytest.approx([0.15] * 3, abs=0.05)
+    shallow = [p for p in patterns if p.reason]
+    assert shallow
+    assert all("below 0.2" in p.reason for p in shallow if p.found)
+    assert any("below 0.2" in words for words in patterns.warnings)
+
+
+def test_the_attenuation_of_a_real_microscope_is_found():
+    made = sample("vesicles", 1000, 7, phase_errors=8, bleaching=0.2)
+    spectrum = np.fft.rfft2(made.noise_free)
+    ky, kx = np.fft.fftfreq(256, 0.0626)[:, None], np.fft.rfftfreq(256, 0.0626)
+    falling = 0.35 ** (np.hypot(ky, kx) * 0.525 / 2.82)
+    blurred = np.fft.irfft2(spectrum * falling)
+    noisy = np.random.default_rng(1).poisson(np.maximum(blurred, 0)).astype(float)
+    patterns = estimate(noisy, **MICROSCOPE)
+
+    assert 0.2 <= patterns.attenuation <= 0.5
+    assert [p.depth for p in patterns] == pytest.approx([0.8] * 3, abs=0.1)
+
+
+def test_a_psf_takes_the_place_of_an_ideal_microscope(tmp_path):
+    made = sample(photons=1000, seed=101)
+    patterns = estimate(made.raw, offset=100, psf=made.psf, **MICROSCOPE)
+    assert [p.depth for p in patterns] == pytest.approx([0.8] * 3, abs=0.03)
+
+    made.psf.write(tmp_path / "psf.tif")
+    same = estimate(made.raw, offset=100, psf=tmp_path / "psf.tif", **MICROSCOPE)
+    assert same[0].depth == pytest.approx(patterns[0].depth, abs=1e-3)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"period": 0.1}, "A period of 100 nm is impossible"),
+        ({"period": 200.0}, "check that it is in micrometres"),
+        ({"period": (0.2, 0.2)}, "period has 2 values for 3 orientations"),
+        ({"angles": (10.0,)}, "angles has 1 values"),
+        ({"angles": ("a", "b", "c")}, "angles is 'a'"),
+        ({"excitation_wavelength": 0.6}, "excitation has the shorter one"),
+        ({"excitation_na": 0.5, "period": 0.2}, "impossible"),
+        ({"order": "random"}, "order is 'random'"),
+        ({"steps": "odd"}, "steps is 'odd'"),
+        ({"wavelength": 525}, "525"),
+        ({"na": 3}, "na is 3"),
+        ({"pixel_size": 62.6}, "62.6"),
+        ({"phases": 5}, "9 frames"),
+        ({"psf": PSF.simulate(na=1.4, wavelength=0.525, pixel_size=0.05)}, r"resampled\(0.0313\)"),
+        (
+            {
+                "psf": PSF.simulate(
+                    na=1.4, wavelength=0.525, pixel_size=0.0313, axial_step=0.1, planes=5
+                )
+            },
+            "choose its plane",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        estimate(sample().raw[:, :64, :64], **(MICROSCOPE | options))
+
+
+def test_noise_without_fringes_is_said_to_have_none():
+    rng = np.random.default_rng(0)
+    scene = sample(photons=100).noise_free[:3].mean(axis=0)
+    raw = rng.poisson(np.broadcast_to(scene[:128, :128], (9, 128, 128)) + 5)
+    with pytest.raises(InputError, match=r"No pattern is found in any orientation of cell\.tif"):
+        estimate(Image(raw, axes="TYX", voxel_size=None, name="cell.tif"), **MICROSCOPE)
+
+
+def test_an_orientation_below_the_noise_is_taken_as_given():
+    made = sample(photons=100)
+    raw = made.raw.astype(float) - 100
+    raw[:3] = np.random.default_rng(5).poisson(np.maximum(raw[:3].mean(axis=0), 0), raw[:3].shape)
+    patterns = estimate(raw, **MICROSCOPE)
+    assert [p.found for p in patterns] == [False, True, True]
+    assert "near 18 degrees with a period of 200 nm" in patterns[0].reason
+    assert patterns.warnings[-1].startswith("Orientation 1: No pattern is found")
+
+    given = estimate(raw, period=0.2, angles=(18, 78, 138), **MICROSCOPE)
+    assert all(p.found for p in given)
+    assert given[0].period == pytest.approx(0.2, rel=0.05)
+    assert given[0].depth < 0.2
+    assert given[0].reason
+
+
+# Real recordings
+
+
+@recordings
+@pytest.mark.parametrize(("name", "wavelength"), [("hela_mitochondria", 0.660), ("cristae", 0.569)])
+def test_periods_agree_with_the_supplied_patterns(name, wavelength):
+    supplied = tifffile.imread(DATA / f"{name}_patterns.tif")
+    patterns = estimate(
+        tifffile.imread(DATA / f"{name}_raw.tif"),
+        pixel_size=0.065,
+        na=1.3,
+        wavelength=wavelength,
+        offset=100,
+        steps="measured",
+    )
+
+    assert patterns.order == "orientation"
+    assert patterns.attenuation < 0.5
+    for number, found in enumerate(patterns):
+        drawn = [pattern_in(frame, 0.0325) for frame in supplied[3 * number : 3 * number + 3]]
+        assert found.period == pytest.approx(drawn[0][0], rel=0.005)
+        assert found.angle == pytest.approx(drawn[0][1], abs=0.5)
+        if name == "cristae":
+            phases = [phase for _, _, phase in drawn]
+            true = [
+                math.degrees(math.remainder(b - a, 2 * math.pi))
+                for a, b in zip(phases, [*phases[1:], phases[0]], strict=True)
+            ]
+            assert found.steps == pytest.approx(true, abs=3)
+
+
+@recordings
+def test_the_third_orientation_of_the_noisy_recording_needs_help():
+    raw = tifffile.imread(DATA / "microtubules_raw.tif")
+    alone = estimate(raw, **MICROSCOPE)
+
+    assert [p.found for p in alone] == [False, True, True]
+    assert [p.angle for p in alone.found] == pytest.approx([145, 25], abs=1)
+    assert [p.period for p in alone.found] == pytest.approx([0.18, 0.18], rel=0.01)
+    assert "near 85 degrees with a period of 180 nm" in alone[0].reason
+    assert "NOT FOUND" in alone.report()
+
+    helped = estimate(raw, period=0.18, angles=(85, 145, 25), **MICROSCOPE)
+    assert all(p.found for p in helped)
+    assert helped[0].angle == pytest.approx(85, abs=1)
