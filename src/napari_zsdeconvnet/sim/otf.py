@@ -136,9 +136,11 @@ class OTF:
         if self._radial is not None:
             return np.asarray(np.interp(radius, *self._radial, right=0.0) * within)
         if self._kernel is None:
+            share = radius[within] / self.cutoff
+            ideal_one = np.zeros(radius.shape)
+            ideal_one[within] = ideal(share) * self.attenuation**share
             area = _seen_by_pixel(ky, self.pixel_size), _seen_by_pixel(kx, self.pixel_size)
-            falling = self.attenuation ** (radius / self.cutoff)
-            return np.asarray(ideal(radius / self.cutoff) * falling * np.outer(*area))
+            return np.asarray(ideal_one * np.outer(*area))
         kernel, step = self._kernel
         values = (
             _fourier(ky, kernel.shape[0], step) @ kernel @ _fourier(kx, kernel.shape[1], step).T

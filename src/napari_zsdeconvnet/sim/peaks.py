@@ -220,7 +220,8 @@ def refined(
     def height(steps: FloatArray) -> float:
         rows = np.exp(-2j * np.pi * steps[0] * grid.step[0] * y)
         columns = np.exp(-2j * np.pi * steps[1] * grid.step[1] * x)
-        return float(abs(rows @ sums @ columns))
+        # Too few numbers for threads, which a matrix product would wait for.
+        return float(abs((rows[:, None] * sums * columns).sum()))
 
     # The map that gave the frequency is filtered otherwise: the top may be a few steps off.
     near = np.linspace(-_REACH, _REACH, 8 * _REACH + 1)

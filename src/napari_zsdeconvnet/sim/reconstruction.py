@@ -291,7 +291,7 @@ class _Operator:
         self.moves = to_device(np.stack(moves), torch.complex64)
 
         least = made_of.wiener**2 * len(found)
-        radius = np.hypot(out[0][:, None], out[1])
+        radius = np.hypot(out[0][:, None], out[1]).astype(np.float32)
         reach = otf.cutoff + max(math.hypot(*pattern.frequency) for pattern in found)
         apodisation = ideal(radius / reach) ** made_of.apodisation * (radius < reach)
         # Divided by what a flat field is given, so that it keeps its counts.
