@@ -57,11 +57,11 @@ class Sharpening(nn.Module):
         Output pixels side by side in a raw pixel, 1 or 2.
     """
 
-    iterations = 40
+    iterations = 36
     """Steps on the denoised volume."""
     finishing = 5
     """Steps on the noisy volume."""
-    lateral_sieve, axial_sieve = 0.5, 0.4
+    lateral_sieve, axial_sieve = 0.35, 0.35
     """Width of G as a part of that of the PSF; less could not be told from noise."""
     reach = 0.6
     """How far the estimate goes beyond the image, in radii of the PSF."""
