@@ -195,9 +195,11 @@ def _details(output: Output, sample: Sample) -> dict[str, Any]:
     return result
 
 
-def pictures(output: Output, sample: Sample) -> dict[str, np.ndarray]:
+def pictures(
+    output: Output, sample: Sample, yardstick: Yardstick | None = None
+) -> dict[str, np.ndarray]:
     """Cut the middle out of every image on the output grid, scaled to the truth."""
-    target = Yardstick(sample).target
+    target = (yardstick or Yardstick(sample)).target
     raw = sample.raw - float(sample.noise.offset)
     images = {
         "raw": raw if sample.upsampling == 1 else enlarge(raw),

@@ -49,13 +49,13 @@ class Output:
     note: str = ""
 
 
-class _Stopwatch:
+class Stopwatch:
     """Time by the clock and of the processor, with pauses."""
 
     def __init__(self) -> None:
         self.seconds = self.cpu_seconds = 0.0
 
-    def __enter__(self) -> _Stopwatch:
+    def __enter__(self) -> Stopwatch:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         return self
 
@@ -66,7 +66,7 @@ class _Stopwatch:
 
 def raw(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
     """Take the raw image as it is; where the grid is doubled, enlarge it by interpolation."""
-    watch = _Stopwatch()
+    watch = Stopwatch()
     first, second = (
         image - float(sample.noise.offset) for image in (sample.raw, sample.second_exposure)
     )
@@ -77,15 +77,21 @@ def raw(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
     return Output(first, enlarged, enlarge(second), watch.seconds, watch.cpu_seconds)
 
 
-def richardson_lucy_best(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
+def richardson_lucy_best(
+    sample: Sample,
+    steps: int | None,
+    seed: int,
+    device: str,
+    yardstick: Yardstick | None = None,
+) -> Output:
     """Stop at the iteration that comes closest to the truth, which no user could know."""
-    yardstick = Yardstick(sample)
+    yardstick = yardstick or Yardstick(sample)
 
     def worth(step: Iteration) -> float:
         return yardstick.closeness(step.estimate)
 
-    best, watch = _iterate(sample, sample.raw, worth)
-    again, _ = _iterate(sample, sample.second_exposure, worth)
+    best, watch = best_iteration(sample, sample.raw, worth)
+    again, _ = best_iteration(sample, sample.second_exposure, worth)
     return _classical(best, again, watch)
 
 
@@ -101,19 +107,19 @@ def richardson_lucy_rule(sample: Sample, steps: int | None, seed: int, device: s
     def worth(step: Iteration) -> float:
         return float(step.explains_image)
 
-    best, watch = _iterate(sample, sample.raw, worth, enough=1.0)
-    again, _ = _iterate(sample, sample.second_exposure, worth, enough=1.0)
+    best, watch = best_iteration(sample, sample.raw, worth, enough=1.0)
+    again, _ = best_iteration(sample, sample.second_exposure, worth, enough=1.0)
     return _classical(best, again, watch)
 
 
-def _iterate(
+def best_iteration(
     sample: Sample,
     image: NDArray[np.integer],
     worth: Callable[[Iteration], float],
     enough: float = float("inf"),
-) -> tuple[Iteration, _Stopwatch]:
+) -> tuple[Iteration, Stopwatch]:
     """Keep the iteration of the greatest worth; what the judging takes is not timed."""
-    watch = _Stopwatch()
+    watch = Stopwatch()
     steps = iterate_richardson_lucy(image, sample.psf, sample.noise, upsampling=sample.upsampling)
     best, greatest = None, -float("inf")
     seconds = cpu_seconds = 0.0
@@ -133,7 +139,7 @@ def _iterate(
     return best, watch
 
 
-def _classical(best: Iteration, again: Iteration, watch: _Stopwatch) -> Output:
+def _classical(best: Iteration, again: Iteration, watch: Stopwatch) -> Output:
     return Output(
         best.reblurred,
         best.estimate,
@@ -144,11 +150,11 @@ def _classical(best: Iteration, again: Iteration, watch: _Stopwatch) -> Output:
     )
 
 
-def _trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
+def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
     def method(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
         import napari_zsdeconvnet as zs
 
-        watch, predicting = _Stopwatch(), _Stopwatch()
+        watch, predicting = Stopwatch(), Stopwatch()
         with watch:
             run = zs.train(
                 sample.raw,
@@ -188,8 +194,8 @@ METHODS: dict[str, Callable[[Sample, int | None, int, str], Output]] = {
     "RL best": richardson_lucy_best,
     "RL plain best": richardson_lucy_plain,
     "RL rule": richardson_lucy_rule,
-    "fast": _trained("fast"),
-    "paper": _trained("paper"),
+    "fast": trained("fast"),
+    "paper": trained("paper"),
 }
 """Names to methods; "RL" is Richardson-Lucy."""
 

@@ -41,6 +41,7 @@ _column("filament, nm", "filament_nm", ".0f")
 _column("filament along z, nm", "filament_axial_nm", ".0f")
 _column("two lines, nm", "two_lines_nm", ".0f")
 _column("FRC, nm", "frc_nm", ".0f")
+_column("pattern power, %", "pattern_power", "+.0f")
 _column("flux error, %", "flux_error", "+.1f")
 _column("time, s", "seconds", ".1f")
 _column("CPU time, s", "cpu_seconds", ".1f")
@@ -61,7 +62,7 @@ def full_table(results: Sequence[Result]) -> str:
     for result, derived in zip(results, derived_results, strict=True):
         case = result["case"]
         method = label(result)
-        if "iterations" in result["note"]:
+        if case["steps"] is None and result["note"]:
             method += f" ({result['note']})"
         cells = [text(derived) for text in columns.values()]
         rows.append([case["phantom"], f"{case['photons']:g}", method, *cells])
@@ -81,11 +82,14 @@ def summary_table(results: Sequence[Result]) -> str:
         if len(found) < len(phantoms):
             continue
         means = [
-            np.mean([result[key] for result in found.values()])
+            np.mean([math.nan if result[key] is None else result[key] for result in found.values()])
             for key in ("denoised_psnr", "denoised_ssim", "psnr", "ssim", "seconds")
         ]
         patterns = (".1f", ".3f", ".1f", ".3f", ".1f")
-        cells = [format(mean, pattern) for mean, pattern in zip(means, patterns, strict=True)]
+        cells = [
+            "" if math.isnan(mean) else format(mean, pattern)
+            for mean, pattern in zip(means, patterns, strict=True)
+        ]
         rows.append([f"{photons:g}", method, str(len(found)), *cells])
     header = ["photons", "method", "phantoms", "denoised PSNR", "denoised SSIM", "PSNR", "SSIM"]
     return table([*header, "time, s"], rows)
@@ -196,6 +200,7 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
 
 def _resolution(result: Result) -> str:
     """Say at which resolution the truth is shown."""
-    widths = [1000 * width for width in TRUTH_FWHM[Case(**result["case"]).axes]]
+    known = result.get("truth_fwhm") or TRUTH_FWHM[Case(**result["case"]).axes]
+    widths = [1000 * width for width in known]
     lateral = f"{widths[-1]:.0f} nm"
     return lateral if len(widths) == 2 else f"{lateral}, {widths[0]:.0f} nm along z"

@@ -20,15 +20,25 @@ BORDER: dict[str, tuple[int, ...]] = {"YX": (32, 32), "ZYX": (3, 12, 12)}
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """Measures how close results come to what is known of a sample."""
+    """Measures how close results come to what is known of a sample.
+
+    Attributes
+    ----------
+    sample
+        What is known.
+    resolution
+        FWHM of the truth in micrometres along each axis; None takes `TRUTH_FWHM`.
+    """
 
     sample: Sample
+    resolution: tuple[float, ...] | None = None
 
     @cached_property
     def target(self) -> NDArray[np.float64]:
         """The truth, at the resolution that results are asked for."""
         sample = self.sample
-        return truth_at_resolution(sample.truth, TRUTH_FWHM[sample.axes], sample.truth_voxel_size)
+        resolution = self.resolution or TRUTH_FWHM[sample.axes]
+        return truth_at_resolution(sample.truth, resolution, sample.truth_voxel_size)
 
     @property
     def border(self) -> tuple[int, ...]:
