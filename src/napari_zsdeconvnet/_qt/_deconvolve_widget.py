@@ -312,20 +312,27 @@ def _mismatch(model: Model, layer: ImageLayer, reading: Reading) -> str:
             f"{given}, or correct 'Read as'."
         )
     trained, size = model.voxel_size, reading.voxel_size
-    if trained is None:
+    if trained is None or (size is not None and _same_size(size, trained)):
         return ""
+    if model.reconstruction is not None:
+        return (
+            f"The model is for reconstructions of raw SIM with pixels of {_nm(trained)}: raw "
+            "frames are deconvolved in the SIM window."
+        )
     element = "voxel" if model.axes == "ZYX" else "pixel"
     if size is None:
         return (
             f"The layer has no {element} size; the model was trained on {_nm(trained)}. Make sure "
             "it is the same."
         )
-    if all(map(partial(isclose, rel_tol=PIXEL_SIZE_TOLERANCE), size, trained)):
-        return ""
     return (
         f"The layer has {element}s of {_nm(size)} and the model was trained on {_nm(trained)}: "
         f"train a model for this {element} size."
     )
+
+
+def _same_size(size: tuple[float, ...], trained: tuple[float, ...]) -> bool:
+    return all(map(partial(isclose, rel_tol=PIXEL_SIZE_TOLERANCE), size, trained))
 
 
 def _nm(voxel_size: tuple[float, ...]) -> str:

@@ -174,6 +174,10 @@ class Form(QWidget):
         self._labels[box.native] = label
         box.native.installEventFilter(self)
 
+    def add_note(self, label: QLabel) -> None:
+        """Append a label that takes a row for itself."""
+        self._rows.addRow(label)
+
     def add_image(self, chooser: ImageChooser) -> None:
         """Append the choice of an image, how it is read, and what is said of it."""
         for box in chooser.boxes:
@@ -182,7 +186,7 @@ class Form(QWidget):
             box.visible = chooser.applies(box)
             self._labels[box.native].setVisible(chooser.applies(box))
         said = bool(chooser.note.text())
-        self._rows.addRow(chooser.note)
+        self.add_note(chooser.note)
         chooser.note.setVisible(said)
 
     def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:

@@ -39,7 +39,9 @@ _CHOICES = [
 
 
 class CameraForm(QWidget):
-    """A choice of where offset, gain and read variance come from.
+    """Where offset, gain and read variance come from, and what that takes.
+
+    The choice itself, `source`, is for the form of the widget that holds this one.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ class CameraForm(QWidget):
         self.known = note()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (Form(self.source), self.values, self.maps, self.known):
+        for widget in (self.values, self.maps, self.known):
             layout.addWidget(widget)
         self.source.changed.connect(self._show)
         self.values.typed.connect(self.changed.emit)

@@ -12,7 +12,7 @@ from napari import layers
 from ..errors import InputError
 from ..sim.spectrum import peak_places
 from ._forms import number
-from ._layers import METADATA_KEY, beside, fit_contrast
+from ._layers import METADATA_KEY, beside
 from ._psf_pages import NANOMETRES
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def show_spectrum(
     spectrum: NDArray[np.float32],
     patterns: Patterns,
 ) -> None:
-    """Show the power of the side orders beside the frames, the found frequencies ringed.
+    """Show where the orders agree, beside the frames, the found frequencies ringed.
 
     Both layers are made once and updated then.
     """
@@ -163,7 +163,6 @@ def show_spectrum(
         shown.data = spectrum
         for attribute, value in place.items():
             setattr(shown, attribute, value)
-        fit_contrast(shown)
     else:
         shown = layers.Image(
             spectrum,
@@ -172,9 +171,10 @@ def show_spectrum(
             metadata={METADATA_KEY: key},
             **place,
         )
-        fit_contrast(shown)
         viewer.add_layer(shown)
         viewer.reset_view()
+    peak = min(max(pattern.peak_snr for pattern in patterns), float(spectrum.max()))
+    shown.contrast_limits = (0, max(peak, 1.0))
     _show_rings(viewer, layer, patterns, place)
 
 

@@ -80,10 +80,16 @@ class SIMWidget(TrainingPanel):
         self.microscope = Microscope(self._state.optics)
         self.camera = CameraForm(self._viewer)
         scope = self.microscope
-        for box in (self.raw.layer_box, self.raw.order_box, self.raw.pixel_box):
+        self.form.add(self.raw.layer_box)
+        self.form.add_note(self.raw.note)
+        for box in (
+            self.raw.order_box,
+            self.raw.pixel_box,
+            scope.na,
+            scope.emission,
+            self.camera.source,
+        ):
             self.form.add(box)
-        self.form.add(scope.na)
-        self.form.add(scope.emission)
         self.known = Form(
             scope.period,
             scope.angles,
@@ -149,9 +155,9 @@ class SIMWidget(TrainingPanel):
             pattern_buttons.addWidget(button, 0, column)
         layout = self.body
         layout.addWidget(self.form)
-        layout.addWidget(self.raw.note)
         layout.addWidget(self.camera)
-        layout.addWidget(collapsible("What is known", self.known))
+        self.known_panel = collapsible("What is known", self.known)
+        layout.addWidget(self.known_panel)
         layout.addWidget(collapsible("Reconstruction", self.reconstruction))
         layout.addLayout(pattern_buttons)
         layout.addWidget(self.report)

@@ -67,7 +67,7 @@ def reconstructed(
 ) -> Generator[TileProgress, None, Reconstructed]:
     """Estimate where patterns are not given, then reconstruct one image after the other."""
     from ..sim.estimation import estimate
-    from ..sim.spectrum import side_orders
+    from ..sim.spectrum import fringe_spectrum
     from ..sim_training import reconstruct
 
     raw = read()
@@ -81,7 +81,7 @@ def reconstructed(
         images.append(reconstruct(frames, operator, camera))
         yield TileProgress(index + 1, len(sets), "")
     image = np.stack(images) if raw.ndim == 4 else images[0]
-    return Reconstructed(patterns, image, side_orders(raw, patterns))
+    return Reconstructed(patterns, image, fringe_spectrum(raw, patterns))
 
 
 def predicted(

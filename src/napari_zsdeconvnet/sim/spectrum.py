@@ -1,4 +1,4 @@
-"""The spectrum of what the fringes change from frame to frame, to be looked at."""
+"""The spectrum in which the fringes are found, to be looked at."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from scipy import fft
 from ..images import Image
 from .frames import as_raw, by_orientation
 from .orders import Grid
+from .otf import OTF
 from .patterns import Patterns
+from .peaks import correlation_map, relative_to_noise
+
+_LEAST = 0.3  # of the cutoff, below which orders agree whatever the fringes
+_BEYOND = 1.1  # times the highest frequency of the patterns, up to which it is shown
 
 
-def side_orders(raw: ArrayLike | Image, patterns: Patterns) -> NDArray[np.float32]:
-    """Power spectrum of the orders +1 and -1 of all orientations, added up.
+def fringe_spectrum(raw: ArrayLike | Image, patterns: Patterns) -> NDArray[np.float32]:
+    """Show at which frequencies the orders of the frames agree.
 
-    The mean of an orientation's frames is without fringes; what each frame differs from it by
-    is the side orders, whose middles stand out as a pair of peaks.
+    In the power spectrum itself the middle of a side order is faint where the optics hardly
+    pass it. The correlation of the orders, which `estimate` searches, has peaks that stand out.
 
     Parameters
     ----------
@@ -28,23 +33,33 @@ def side_orders(raw: ArrayLike | Image, patterns: Patterns) -> NDArray[np.float3
     Returns
     -------
     numpy.ndarray
-        (Y, X), decadic logarithm of the power over its median; frequency 0 in the middle, at
-        (Y // 2, X // 2).
+        (Y, X), the correlation of the orders 0 and +1, and 0 and -1, in multiples of its noise:
+        of the orientations, the highest. Frequency 0 is in the middle, at (Y // 2, X // 2).
+        It is 0 where no fringes are searched, about the middle and beyond the cutoff.
     """
     pixels = as_raw(raw, len(patterns), patterns.phases)
     mean = pixels.reshape(-1, *pixels.shape[-3:]).mean(axis=0, dtype=np.float64)
     frames = by_orientation(mean, len(patterns), patterns.phases, patterns.order)
-    frames -= frames.min()  # near the offset, so that the factors do not act on it
     frames *= np.asarray(patterns.brightness, np.float32)[..., None, None]
-    frames -= frames.mean(axis=1, keepdims=True)
-    frames *= Grid(patterns.shape, patterns.pixel_size).window
-    power = (np.abs(fft.fft2(frames, workers=-1)) ** 2).sum(axis=(0, 1))
-    power = fft.fftshift(power / max(float(np.median(power)), np.finfo(np.float32).tiny))
-    return np.asarray(np.log10(np.maximum(power, 1e-6)), dtype=np.float32)
+    grid = Grid(patterns.shape, patterns.pixel_size)
+    otf = OTF(
+        patterns.na, patterns.wavelength, patterns.pixel_size, attenuation=patterns.attenuation
+    )
+    least = _LEAST * otf.cutoff
+    most = max(_BEYOND / min(pattern.period for pattern in patterns), otf.cutoff)
+    highest = np.zeros(patterns.shape)
+    for group, pattern in zip(frames, patterns, strict=True):
+        spectra = fft.fft2((group - group.mean()) * grid.window, workers=-1)
+        heights = correlation_map(spectra, np.asarray(pattern.phases), grid, otf)
+        relative = relative_to_noise(heights, grid, least, most)
+        highest = np.maximum(highest, relative)
+    highest[(grid.radius < least) | (grid.radius > most)] = 0
+    opposite = np.roll(highest[::-1, ::-1], (1, 1), axis=(0, 1))
+    return np.asarray(fft.fftshift(np.maximum(highest, opposite)), dtype=np.float32)
 
 
 def peak_places(patterns: Patterns) -> NDArray[np.float64]:
-    """Where the patterns' frequencies lie in `side_orders`.
+    """Where the patterns' frequencies lie in `fringe_spectrum`.
 
     Returns
     -------
