@@ -317,5 +317,5 @@ def test_real_recordings_show_no_fringes(name, pixel_size, na, wavelength, known
     for pattern in patterns:
         y, x = pattern.frequency
         away = np.hypot(ky[:, None] - y, kx - x) * size * pixel_size / 2
-        # No higher than the spectrum around it, whose own scatter reaches several times its mean.
-        assert power[away < 1.5].max() < 3 * power[(away > 3) & (away < 10)].mean()
+        # The power of a spectrum without a peak scatters as an exponential about its mean.
+        assert power[away < 1.5].max() < 5 * power[(away > 3) & (away < 10)].mean()

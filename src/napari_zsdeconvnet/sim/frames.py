@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ SMALLEST = 32  # pixels along Y and along X, below which there is no spectrum to
 _UNEVEN = 0.2  # difference of brightness between frames that is worth a word
 _DARK = 0.2  # share of the median brightness below which a frame was not exposed
 _DRIFT = 0.5  # pixels between the first and the last orientation that are worth a word
+_AGREE = 2.5  # standard errors within which two slopes are the same
 _BLEACHING = 0.1  # loss from one frame to the next that may be bleaching
 _FLICKER = 0.05  # deviation of one frame from steady bleaching that no structure explains
 RAW_COUNTS = {9: (3, 3), 15: (3, 5)}  # frames of usual 2D-SIM and 3D-SIM
@@ -166,6 +168,8 @@ def equalising(
     The mean of one orientation holds no pattern, so that orientations are made equal. Within
     an orientation the mean of a frame changes by a few per cent with where the fringes lie on
     the structure; only steady bleaching is taken out there, and what no structure explains.
+    How fast it bleaches is best seen from one orientation to the next, if the frames within
+    them agree with that; if not, each orientation has light of its own.
 
     Parameters
     ----------
@@ -202,9 +206,8 @@ def equalising(
             "record it again."
         )
     logs = np.log(means)
-    time = index - index.mean(axis=1, keepdims=True)
     near = np.abs(logs - np.median(logs, axis=1, keepdims=True)) < _FLICKER + _BLEACHING
-    steady = _steady(logs, time, near)
+    steady = _steady(logs, index.astype(float), near)
     brightness = np.exp(np.where(np.abs(logs - steady) < _FLICKER, steady, logs))
     factors = brightness.mean() / brightness
     warnings = []
@@ -219,17 +222,29 @@ def equalising(
     return factors, tuple(warnings)
 
 
-def _steady(logs: FloatArray, time: NDArray[np.floating], used: NDArray[np.bool_]) -> FloatArray:
+def _steady(logs: FloatArray, time: FloatArray, used: NDArray[np.bool_]) -> FloatArray:
     """Fit a level for each orientation and one slope for all to the frames that are used."""
-    count = used.sum(axis=1, keepdims=True)
-    centred = [
-        np.where(used, values - np.where(used, values, 0).sum(axis=1, keepdims=True) / count, 0)
-        for values in (logs, time)
-    ]
-    slope = float((centred[0] * centred[1]).sum()) / max(float((centred[1] ** 2).sum()), 1e-12)
-    rest = logs - slope * time
-    level = np.where(used, rest, 0).sum(axis=1, keepdims=True) / count
-    return np.asarray(level + slope * time, dtype=float)
+
+    def mean(values: FloatArray) -> FloatArray:
+        total = np.where(used, values, 0).sum(axis=1, keepdims=True)
+        return np.asarray(total / used.sum(axis=1, keepdims=True))
+
+    level, middle = mean(logs), mean(time)
+    off, step = (np.where(used, values - mean(values), 0) for values in (logs, time))
+    extent = max(float((step**2).sum()), 1e-12)
+    within = float((off * step).sum()) / extent
+    freedom = max(int(used.sum()) - len(logs) - 1, 1)
+    error = math.sqrt(float(((off - within * step) ** 2).sum()) / freedom / extent)
+    between = 0.0
+    if len(logs) > 1:
+        apart = middle - middle.mean()
+        between = float((apart * level).sum() / (apart**2).sum())
+    if abs(within - between) < _AGREE * error:
+        slope = between
+    else:
+        slope = within if -within > _AGREE * error else 0.0
+    slope = min(slope, 0.0)  # a dye does not become brighter
+    return np.asarray(level + slope * (time - middle))
 
 
 def drift(frames: NDArray[np.floating], pixel_size: float) -> tuple[float, str]:

@@ -34,7 +34,7 @@ from .otf import OTF
 _EDGE = 0.02  # of the OTF, below which it is not trusted
 _NOTCH = 3.0  # steps of the frequency about the zero of either order that count little
 _FALL = 1.5  # power of the frequency with which the power of samples falls, about
-_LEFT_OVER = 0.07  # of the power of order 0 that is in the way of finding phases
+_LEFT_OVER = 0.03  # of the power of order 0 that is in the way of finding phases
 _TILES = 5  # along Y and along X, left out in turn
 _LEAST_POWER = 0.2  # share of an order's power that is left to it when noise is subtracted
 
