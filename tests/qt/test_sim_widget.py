@@ -229,6 +229,10 @@ def test_a_known_pattern_is_passed_on(qtbot, viewer, sim, notifications):
     sim.microscope.period.value = "50"
     estimate(qtbot, sim)
     assert any("impossible for this objective" in message for _, message in notifications)
+    sim.microscope.period.value = ""
+    sim.raw.order_box.value = "phase"
+    estimate(qtbot, sim)
+    assert any("choose that order" in message for _, message in notifications)
     assert sim.patterns is None
 
 
