@@ -315,7 +315,7 @@ _COARSE = (3, 8, 8)
 
 
 def _coarse(volume: Tensor) -> Tensor:
-    """Blur with a Gaussian of `_COARSE`, one axis after the other; edges are repeated.
+    """Blur with a Gaussian of `_COARSE`, one axis after the other; the light stays the same.
 
     A product with a matrix for each axis: many times faster than a convolution with one channel.
     """
@@ -331,7 +331,9 @@ def _gaussian_matrix(length: int, sigma: float) -> Tensor:
     reach = int(2 * sigma)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     rows = np.arange(length)[:, None]
-    columns = (rows + np.arange(-reach, reach + 1)).clip(0, length - 1)
+    # Mirrored at its faces, edge voxels twice, a volume keeps its light to the last voxel.
+    columns = (rows + np.arange(-reach, reach + 1)) % (2 * length)
+    columns = np.minimum(columns, 2 * length - 1 - columns)
     matrix = np.zeros((length, length))
     np.add.at(matrix, (rows, columns), weights / weights.sum())
     # What inference makes for itself could take no part in a training later on.
