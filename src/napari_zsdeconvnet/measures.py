@@ -23,17 +23,22 @@ SIGMAS = 3.0
 NOISE_TOLERANCE = 0.1
 """By which the noise may differ from its calibration; less is not felt in a result."""
 
-CORRELATION_TOLERANCE = 0.1
-"""Correlation of neighbouring pixels in the residual that is not felt in a result."""
+CORRELATION_TOLERANCE = {True: 0.05, False: 0.1}
+"""Correlation of neighbouring pixels that is not felt in a result, in the noise beyond the
+cutoff (True) and in the whole residual (False)."""
 
-LEFT_OVER, FOLLOWED = 1.4, 0.7
+LEFT_OVER, FOLLOWED = 1.3, 0.7
 """Residual within the band of the optics, over that beyond: what training may leave in an image,
 and what a network may take out of the noise as it adapts to it."""
+
+UNEXPLAINED = 0.2
+"""Part of an image's contrast that training may leave unexplained besides: in bright images the
+noise is so little that no network comes within it."""
 
 SHARPER = 1.25
 """Times narrower that a result must be than its image to be called sharper."""
 
-EXTRAPOLATED = 0.25
+EXTRAPOLATED = 0.2
 """Part of a result's contrast beyond what the optics carry."""
 
 UNCERTAIN = 0.3
@@ -43,11 +48,12 @@ NOISE_KEPT = {True: 0.2, False: 0.7}
 """Part of the noise that the denoised image may follow beyond the optical cutoff (True), where
 there is nothing else to follow, and of all frequencies (False)."""
 
-SENSITIVE = 0.35
+SENSITIVE = 0.2
 """Change for a PSF 10 % wider or narrower, over the contrast of the result."""
 
-BLANK = 1.0
-"""Structure in a blank result, in standard deviations of the noise shown."""
+BLANK = 0.6
+"""Structure in a blank result, in standard deviations of the noise shown, which count as many
+times more as the model raises the contrast of structure."""
 
 FLUX = {2: 0.02, 3: 0.05}
 """Part of the light that may be lost or gained in images and in volumes, whose light may cross
@@ -164,22 +170,25 @@ def calibration_error(noise: NoiseModel, brightness: float) -> float:
 
 
 def noise_correlation(residual: Residual) -> Measure:
-    """Judge whether neighbouring pixels of the residual are independent."""
+    """Judge whether the noise of neighbouring pixels is independent."""
     value = residual.correlation
-    most = CORRELATION_TOLERANCE + SIGMAS * residual.correlation_error
-    found = f"Neighbouring pixels of the residual agree by {100 * value:.0f} %"
+    alone = residual.noise is not None
+    most = CORRELATION_TOLERANCE[alone] + SIGMAS * residual.correlation_error
+    what = "the noise beyond the optical cutoff" if alone else "the residual"
+    found = f"Neighbouring pixels of {what} agree by {100 * value:.0f} %"
     remedy = (
-        "either the image was interpolated, deskewed, compressed or drift-corrected, which ties "
-        "the noise of neighbours together and makes training learn the noise: use the frames as "
-        "recorded; or structure is left unexplained (see re-blur)."
+        "the image was interpolated, deskewed, drift-corrected, smoothed or compressed, which ties "
+        "the noise of neighbours together, and training takes such noise for structure; use the "
+        "frames as the camera recorded them"
     )
+    other = "." if alone else "; or structure is left unexplained, if re-blur fails too."
     return _judged(
         "residual correlation",
         value,
         (-most, most),
         good=f"{found}: what the result leaves unexplained looks like camera noise.",
-        low=f"{found}: {remedy}",
-        high=f"{found}: {remedy}",
+        low=f"{found}: {remedy}{other}",
+        high=f"{found}: {remedy}{other}",
     )
 
 
@@ -189,23 +198,31 @@ def reblur(residual: Residual, noise: NoiseModel, brightness: float) -> Measure:
     value = carried.value / (base.value if base else 1.0)
     error = math.hypot(carried.error, base.error if base else 0.0)
     margin = SIGMAS * error + (0.0 if base else 2 * calibration_error(noise, brightness))
-    limit = (max(FOLLOWED - margin, 0.0), LEFT_OVER + margin)
+    most = LEFT_OVER + margin + UNEXPLAINED**2 * residual.contrast
+    limit = (max(FOLLOWED - margin, 0.0), most)
     found = (
         f"Blurred again, the result differs from the image by {value:.2f} times the noise "
         f"variance within the band of the optics (reduced chi-square overall "
         f"{residual.whole.value:.2f})"
     )
+    unexplained = math.sqrt(max(value - 1, 0.0) / max(residual.contrast, 1e-12))
+    explained = "it explains the image within its noise"
+    if value > LEFT_OVER + margin:
+        explained = (
+            f"it leaves {100 * unexplained:.0f} % of the image's contrast unexplained, more than "
+            "the noise of so bright an image but little; training longer may bring it in"
+        )
     return _judged(
         "re-blur",
         value,
         limit,
-        good=f"{found}: it explains the image within its noise.",
+        good=f"{found}: {explained}.",
         low=f"{found}: it follows the noise, as after too long a training on too little data or "
         "with a calibrated noise that is far too low; do not trust fine grain, and train on more "
         "images, with fewer steps, or with the right noise.",
-        high=f"{found}: structure of the image is not explained; the PSF is too wide or of another "
-        "shape, or training is not done. Look where the z-map shows structure, check the PSF's "
-        "pixel size, NA and wavelength, and train longer.",
+        high=f"{found}: {100 * unexplained:.0f} % of the image's contrast is not explained; the "
+        "PSF is too wide or of another shape, or training is not done. Look where the z-map shows "
+        "structure, check the PSF's pixel size, NA and wavelength, and train longer.",
     )
 
 
@@ -224,15 +241,19 @@ def sharper(spectrum: Sharpening, scale: float, unit: str) -> Measure:
     """
     before, after = scale * spectrum.width_before, scale * spectrum.width_after
     value = before / after if after > 0 and math.isfinite(after) else 0.0
-    widths = f"its contrast is that of a blur of {after:.0f} {unit}, the optics' of {before:.0f}"
+    found = (
+        f"the contrast of the finest structure that the image shows is raised "
+        f"{spectrum.raised:.1f}-fold, and blur goes from {before:.0f} to {after:.0f} {unit} (full "
+        "width at half maximum)"
+    )
     return _judged(
         "sharpening",
         value,
         (SHARPER, None),
-        good=f"Sharpened to {after:.0f} {unit}: {widths} {unit} (full width at half maximum).",
-        low=f"Denoised only: {widths} {unit}. The PSF is too narrow or not on the output grid, "
-        "the image is too dim to be sharpened, or training is not done; check the PSF's pixel "
-        "size and width, and train longer.",
+        good=f"Sharpened to {after:.0f} {unit}: {found}.",
+        low=f"Denoised only: {found}. The PSF is too narrow or not on the output grid, the image "
+        "is too dim to be sharpened, or training is not done; check the PSF's pixel size and "
+        "width, and train longer.",
     )
 
 
@@ -356,15 +377,26 @@ def sensitivity(value: float) -> Measure:
     )
 
 
-def blank(found: Blank) -> Measure:
-    """Judge what the model makes of background alone."""
-    value = found.structure / found.noise
-    words = f"Shown background alone, the model makes structure of {value:.2g} times its noise"
+def blank(found: Blank, raised: float) -> Measure:
+    """Judge what the model makes of background alone.
+
+    Parameters
+    ----------
+    found
+        What it made.
+    raised
+        Times by which it raises the contrast of structure, `Sharpening.raised`.
+    """
+    height = found.structure / found.noise
+    value = height / max(raised, 1.0)
+    words = f"Shown background alone, the model makes structure of {height:.2g} times its noise"
+    if raised > 1:
+        words += f", where it raises true structure {raised:.1f}-fold"
     return _judged(
         "blank",
         value,
         (None, BLANK),
-        good=f"{words}: it invents nothing out of noise.",
+        good=f"{words}: it invents nothing of note out of noise.",
         high=f"{words}: it invents structure; distrust faint grain, train longer or on more "
         "images, and check the calibrated noise.",
     )

@@ -4,8 +4,8 @@ Where a result is right, image less re-blurred result is the camera's noise and 
 white, and of the calibrated variance. Three things can go wrong, and each shows elsewhere.
 Beyond the optical cutoff no result can follow the image, so the residual there is the noise
 itself and tests the calibration. Within it, too much says that PSF and image do not fit or that
-training is not done; too little, that the network follows the noise. And neighbouring pixels of
-the residual agree only where structure is left in it or where the noise was not white.
+training is not done; too little, that the network follows the noise. And beyond it neighbours
+agree only where the noise was not white when it was recorded.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from .forward import Blur, bin_down
 from .noise import NoiseModel
+from .pairs import mean_reach
 from .psf import PSF
 from .spectra import FloatArray
 
@@ -29,8 +30,12 @@ OUTER = 1.15
 FEWEST_MODES = 300
 """Modes beyond the cutoff that are needed to speak of the noise there."""
 
-LAGS = 2
-"""Neighbours along each axis whose agreement is measured."""
+HAZE = 0.25
+"""Times the cutoff, below which the residual of a volume does not count: there light from above
+and below the stack shows, which no result within it can explain."""
+
+LAGS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))
+"""Neighbours within a plane, (rows, columns) away, whose agreement is measured."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,11 @@ class Residual:
         That part of it that the optics can carry, up to the cutoff.
     noise
         The part beyond the cutoff; None where the pixels are too coarse to have one.
+    contrast
+        Power of the re-blurred result over that of the noise, up to the cutoff.
     correlation
-        Largest in size of the correlations with neighbours, along any axis.
+        Largest in size of the correlations with neighbours in any direction, beyond the cutoff
+        or, where there is no such part, of the whole residual.
     correlation_error
         Standard error of one such correlation of white noise.
     """
@@ -71,6 +79,7 @@ class Residual:
     whole: Power
     carried: Power
     noise: Power | None
+    contrast: float
     correlation: float
     correlation_error: float
 
@@ -81,7 +90,7 @@ def residual(
     r"""Blur a result again and compare it with its image.
 
     :math:`z = (y - b - (f * h)_\downarrow) / \sigma`, with
-    :math:`\sigma^2 = g (f * h)_\downarrow + \sigma_r^2`.
+    :math:`\sigma^2 = g H(y - b) + \sigma_r^2`, H the local mean of equation 3.
 
     Parameters
     ----------
@@ -97,20 +106,39 @@ def residual(
         1 or 2.
     """
     expected = reblurred(deconvolved, psf, upsampling)
-    signal = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
-    # A camera without read noise has no variance where there is no light; rounding leaves some.
-    variance = np.maximum(noise.variance(expected + noise.offset), 1 / 12)
-    z = (signal - expected) / np.sqrt(variance)
-    inner = z[inside(z.shape, psf, upsampling)]
-    carried, beyond = _bands(inner, psf, upsampling)
+    recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
+    variance = local_variance(image, noise)
+    z = (recorded - expected) / np.sqrt(variance)
+    part = inside(z.shape, psf, upsampling)
+    inner = z[part]
+    structure = (expected / np.sqrt(variance))[part]
+    spectrum, signal = (fft.fft2(values, norm="ortho") for values in (inner, structure))
+    power = np.abs(spectrum) ** 2
+    carried = ~beyond_cutoff(inner.shape, psf, upsampling, 1.0)
+    carried[..., 0, 0] = False
+    if inner.ndim == 3:
+        carried &= beyond_cutoff(inner.shape, psf, upsampling, HAZE)
+    beyond = beyond_cutoff(inner.shape, psf, upsampling)
+    enough = int(beyond.sum()) >= FEWEST_MODES
+    floor = power[beyond].mean() if enough else 1.0
+    free = beyond if enough else np.ones(inner.shape, dtype=bool)
     return Residual(
         z=z.astype(np.float32),
         whole=Power(float(np.mean(np.square(inner))), inner.size),
-        carried=carried,
-        noise=beyond,
-        correlation=_correlation(inner),
-        correlation_error=1 / math.sqrt(inner.size),
+        carried=_power(power, carried),
+        noise=_power(power, beyond) if enough else None,
+        contrast=float(np.mean(np.abs(signal[carried]) ** 2) / floor),
+        correlation=_correlation(spectrum, free),
+        correlation_error=1 / math.sqrt(int(free.sum())),
     )
+
+
+def local_variance(image: ArrayLike, noise: NoiseModel) -> FloatArray:
+    """Variance of the noise in each pixel of an image, from the mean around it (equation 3)."""
+    values = np.asarray(image, dtype=float)
+    size = tuple(2 * reach + 1 for reach in mean_reach(values.ndim))
+    # A camera without read noise has no variance where there is no light; rounding leaves some.
+    return np.maximum(noise.variance(ndimage.uniform_filter(values, size)), 1 / 12)
 
 
 def reblurred(deconvolved: ArrayLike, psf: PSF, upsampling: int) -> NDArray[np.float32]:
@@ -124,13 +152,16 @@ def reblurred(deconvolved: ArrayLike, psf: PSF, upsampling: int) -> NDArray[np.f
 def inside(shape: tuple[int, ...], psf: PSF, upsampling: int) -> tuple[slice, ...]:
     """Leave out a border as wide as the PSF, whose light comes from beyond the image.
 
-    Two widths of the PSF along each axis, and at most a sixth of it.
+    Two widths of the PSF along each axis, and at most a sixth of it, along Z a third.
     """
     factors = (1, upsampling, upsampling)[-len(shape) :]
     parts = []
-    for length, width, step, factor in zip(shape, psf.fwhm, psf.steps, factors, strict=True):
+    most = (3, 6, 6)[-len(shape) :]
+    for length, width, step, factor, share in zip(
+        shape, psf.fwhm, psf.steps, factors, most, strict=True
+    ):
         reach = 0 if math.isnan(width) else math.ceil(2 * width / (step * factor))
-        border = min(reach, length // 6)
+        border = min(reach, length // share)
         parts.append(slice(border, length - border))
     return tuple(parts)
 
@@ -144,28 +175,26 @@ def beyond_cutoff(
     return np.asarray(np.broadcast_to(radius > factor * psf.otf_cutoff, shape))
 
 
-def _bands(z: FloatArray, psf: PSF, upsampling: int) -> tuple[Power, Power | None]:
-    """Split the mean square of z in a part up to the cutoff and one beyond."""
-    power = np.abs(fft.fft2(z, norm="ortho")) ** 2
-    within = ~beyond_cutoff(z.shape, psf, upsampling, 1.0)
-    within[..., 0, 0] = False
-    beyond = beyond_cutoff(z.shape, psf, upsampling)
-    carried = Power(float(power[within].mean()), int(within.sum()))
-    if beyond.sum() < FEWEST_MODES:
-        return carried, None
-    return carried, Power(float(power[beyond].mean()), int(beyond.sum()))
+def _power(power: FloatArray, part: NDArray[np.bool_]) -> Power:
+    return Power(float(power[part].mean()), int(part.sum()))
 
 
-def _correlation(z: FloatArray) -> float:
-    """Correlate with the next and the next but one pixel along each axis; the largest in size."""
-    centred = z - z.mean()
-    power = float(np.mean(centred**2))
-    found = [0.0]
-    for axis in range(z.ndim):
-        moved = np.moveaxis(centred, axis, 0)
-        found += [
-            float(np.mean(moved[lag:] * moved[:-lag])) / power
-            for lag in range(1, LAGS + 1)
-            if len(moved) > 4 * lag
-        ]
+def _correlation(spectrum: NDArray[np.complex128], part: NDArray[np.bool_]) -> float:
+    r"""Correlate with neighbours, from part of a spectrum; the largest in size.
+
+    :math:`\sum |Z|^2 \cos(k r) / \sum |Z|^2`, less the same of a white noise; between
+    neighbouring planes the sum of one spectrum times the other's conjugate.
+    """
+    power = np.where(part, np.abs(spectrum) ** 2, 0.0)
+    total = float(power.sum())
+    rows = 2 * np.pi * fft.fftfreq(part.shape[-2])[:, None]
+    columns = 2 * np.pi * fft.fftfreq(part.shape[-1])
+    found = []
+    for down, right in LAGS:
+        wave = np.cos(down * rows + right * columns)
+        white = float((part * wave).sum()) / int(part.sum())
+        found.append(float((power * wave).sum()) / total - white)
+    if part.ndim == 3 and len(part) > 1:
+        cross = (spectrum[1:] * np.conj(spectrum[:-1])).real[part[1:]].sum()
+        found.append(float(cross) / total * len(part) / (len(part) - 1))
     return max(found, key=abs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from .errors import InputError
 from .psf import PSF
@@ -58,21 +58,49 @@ class Sharpening:
     beyond: float
 
     @property
-    def seen(self) -> float:
-        """Frequency up to which the image shows signal above its noise, at most the cutoff."""
-        silent = np.flatnonzero(np.isnan(self.gain))
-        last = int(silent[0]) if silent.size else len(self.gain)
-        return float(min(self.frequency[last - 1], self.cutoff)) if last else 0.0
+    def seen(self) -> NDArray[np.bool_]:
+        """Rings, from the coarsest on, in which the image shows signal without a break."""
+        shown = np.isfinite(self.gain) & (self.frequency <= self.cutoff)
+        return np.asarray(np.logical_and.accumulate(shown))
+
+    @property
+    def raised(self) -> float:
+        """Times by which the contrast of the finer half of what the image shows is raised.
+
+        Each ring weighs as much as its signal; 0 where the image shows none.
+        """
+        rings = np.flatnonzero(self.seen)
+        if not rings.size:
+            return 0.0
+        fine = rings[self.frequency[rings] > self.frequency[rings[-1]] / 2]
+        signal = self.frequency[fine] * (self.image[fine] - self.noise)
+        return float(np.average(self.gain[fine], weights=signal))
 
     @property
     def width_before(self) -> float:
-        """Width (FWHM) of the Gaussian that blurs like the optics, at half contrast."""
-        return _half_contrast_width(self.frequency, self.transfer, self.cutoff)
+        """Width (FWHM) of the Gaussian that leaves half contrast where the optics do."""
+        return self._width(self.transfer)
 
     @property
     def width_after(self) -> float:
-        """The same of optics and result together; bounded by where the image shows signal."""
-        return _half_contrast_width(self.frequency, self.gain * self.transfer, self.seen)
+        """The same of optics and result together, no finer than the image shows signal for."""
+        return self._width(self.gain * self.transfer)
+
+    def _width(self, transfer: FloatArray) -> float:
+        if not self.seen.any():
+            return float("inf")
+        frequency, values = self.frequency[self.seen], transfer[self.seen]
+        values = ndimage.uniform_filter1d(values, 3, mode="nearest")
+        below = np.flatnonzero(values < 0.5)
+        if not below.size:
+            return float(GAUSSIAN_WIDTH / frequency[-1])
+        index = int(below[0])
+        if index == 0:
+            return float(GAUSSIAN_WIDTH / frequency[0])
+        above, under = values[index - 1], values[index]
+        share = (above - 0.5) / (above - under)
+        place = frequency[index - 1] + share * (frequency[index] - frequency[index - 1])
+        return float(GAUSSIAN_WIDTH / place)
 
 
 def sharpening(
@@ -208,20 +236,3 @@ def _optical_transfer(psf: PSF, upsampling: int, frequency: FloatArray) -> Float
     centres = np.arange(len(mean)) / (size * psf.steps[-1])
     box = np.sinc(frequency * psf.steps[-1] * upsampling)
     return np.asarray(np.interp(frequency, centres, mean) * box)
-
-
-def _half_contrast_width(frequency: FloatArray, transfer: FloatArray, last: float) -> float:
-    """Width of the Gaussian whose transfer falls to a half where this one does."""
-    known = (frequency <= last) & np.isfinite(transfer)
-    if not known.any():
-        return float("inf")
-    f, values = frequency[known], transfer[known]
-    below = np.flatnonzero(values < 0.5)
-    if not below.size:
-        return float(GAUSSIAN_WIDTH / f[-1])
-    index = int(below[0])
-    if index == 0:
-        return float(GAUSSIAN_WIDTH / f[0])
-    above, under = values[index - 1], values[index]
-    place = f[index - 1] + (above - 0.5) / (above - under) * (f[index] - f[index - 1])
-    return float(GAUSSIAN_WIDTH / place)

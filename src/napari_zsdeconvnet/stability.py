@@ -18,9 +18,8 @@ from .inference import TileProgress
 from .model import Model
 from .modes import build_network
 from .noise import NoiseModel
-from .pairs import mean_reach
 from .psf import PSF
-from .residuals import FEWEST_MODES, beyond_cutoff, inside
+from .residuals import FEWEST_MODES, beyond_cutoff, inside, local_variance
 from .spectra import FloatArray
 
 SMOOTHING = 2.0
@@ -93,8 +92,7 @@ def recorruptions(
         Of the noise.
     """
     values = np.asarray(image, dtype=float)
-    size = tuple(2 * reach + 1 for reach in mean_reach(values.ndim))
-    deviation = np.sqrt(noise.variance(ndimage.uniform_filter(values, size, mode="reflect")))
+    deviation = np.sqrt(local_variance(values, noise))
     rng = np.random.default_rng(seed)
     for _ in range(pairs):
         drawn = rng.normal(size=values.shape) * deviation
@@ -120,7 +118,7 @@ def iter_spread(
         total += np.add(one, other, dtype=float)
         squares += np.subtract(one, other, dtype=float) ** 2
         denoised = [result.denoised for result in results]
-        deviation = np.sqrt(model.noise.variance(np.mean(denoised, axis=0) + model.noise.offset))
+        deviation = np.sqrt(local_variance(image, model.noise))
         shares.append(
             noise_followed(
                 np.subtract(*pair) / deviation,

@@ -22,7 +22,7 @@ from .measures import Measure, not_judged
 from .model import Model
 from .psf import PSF
 from .quality import flux_ratio, fourier_ring_correlation
-from .residuals import residual
+from .residuals import local_variance, residual
 from .spectra import Sharpening, sharpening
 from .stability import (
     Spread,
@@ -222,7 +222,7 @@ def iter_judge(
         left = residual(raw, sharp, model.psf, model.noise, model.upsampling)
         maps["z_map"] = left.z
         brightness = float(signal.mean())
-        variance = model.noise.variance(fine + model.noise.offset)
+        variance = local_variance(raw, model.noise)
         spectrum = sharpening(signal, sharp, variance, model.psf, model.upsampling)
         length, unit = _length(model.psf)
         found += [
@@ -247,11 +247,11 @@ def iter_judge(
 
     found += yield from _stability(model, raw, other, sharp, repeats, device, maps)
     found.append((yield from _sensitivity(model, raw, device)))
-    if known:
+    if spectrum is not None:
         shown = yield from _marked(
             iter_blank(model, background_level(fine), device), "Showing background alone"
         )
-        found.append(measures.blank(shown))
+        found.append(measures.blank(shown, spectrum.raised))
     else:
         found.append(not_judged("blank", _NO_GAIN))
     return Verdict(tuple(found), tuple(_decorrelation(model, signal, sharp)), maps, spectrum)
