@@ -183,6 +183,14 @@ class TestTraining:
 
 
 class TestRefusals:
+    def test_training_needs_the_gain_and_reconstructing_does_not(self, sample, reconstruction):
+        camera = zs.NoiseModel(100.0, None, 4.0)
+        known = reconstruct(sample.raw, reconstruction, sample.noise)
+        np.testing.assert_array_equal(reconstruct(sample.raw, reconstruction, camera), known)
+        raw = RawSIM([sample.raw[None]], camera, reconstruction)
+        with pytest.raises(InputError, match="has no gain"):
+            recorrupted_reconstructions(raw, 0, 0, CPU, magnitude=1.0)
+
     def test_a_model_of_images_does_not_take_raw_frames(self, sample, reconstruction):
         image = reconstruct(sample.raw, reconstruction, sample.noise) + 100
         psf = reconstruction.psf()

@@ -95,13 +95,13 @@ class Signal:
     values
         Counts above the offset at the camera's typical gain, (..., Y, X), float32.
     gain
-        Counts per photoelectron, of all pixels alike.
+        Counts per photoelectron, of all pixels alike; None where it is not known.
     read_variance
         Counts squared, one number or (Y, X).
     """
 
     values: NDArray[np.float32]
-    gain: float
+    gain: float | None
     read_variance: float | NDArray[np.float32]
 
 
@@ -116,21 +116,19 @@ def signal_of(frames: ArrayLike, camera: NoiseModel | CameraMaps) -> Signal:
     frames
         Counts, (..., Y, X).
     camera
-        Its gain must be known.
+        Of the frames.
 
     Raises
     ------
     InputError
-        If the gain is not known or the maps have another shape than the frames.
+        If the maps have another shape than the frames.
     """
     counts = np.asarray(frames, np.float32)
     if isinstance(camera, NoiseModel):
-        if camera.gain is None:
-            raise InputError("The noise model has no gain: measure it or type it.")
         return Signal(counts - np.float32(camera.offset), camera.gain, float(camera.read_variance))
     check_fits(camera, counts.shape)
     typical = camera.typical.gain
-    assert typical is not None
+    assert typical is not None  # maps have one for every pixel
     share = np.float32(typical) / camera.gain
     return Signal((counts - camera.offset) * share, typical, camera.read_variance * share**2)
 

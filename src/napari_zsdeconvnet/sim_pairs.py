@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .camera_maps import CameraMaps, signal_of
+from .errors import InputError
 from .noise import NoiseModel
 from .pairs import (
     MEAN_RADIUS,
@@ -89,8 +90,15 @@ def recorrupted_reconstructions(
     -------
     tuple of Tensor
         Both (2Y, 2X), in counts above the offset.
+
+    Raises
+    ------
+    InputError
+        If the camera's gain is not known.
     """
     signal = signal_of(raw.recordings[index][frame], raw.camera)
+    if signal.gain is None:
+        raise InputError("The noise model has no gain: measure it or type it.")
     frames = torch.from_numpy(signal.values).to(device)
     read_variance = torch.as_tensor(signal.read_variance, device=device)
     around = F.pad(frames[:, None], (MEAN_RADIUS,) * 4, mode="reflect")

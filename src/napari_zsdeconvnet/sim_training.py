@@ -139,8 +139,12 @@ def reconstruct(
     """
     patterns = reconstruction.patterns
     frames = as_raw(raw, len(patterns), patterns.phases)
-    image: NDArray[np.float32] = reconstruction(signal_of(frames, camera).values)
-    return image
+    # One image at a time: a series of them on the doubled grid is all that has to fit.
+    images = [
+        reconstruction(signal_of(image, camera).values)
+        for image in frames.reshape(-1, *frames.shape[-3:])
+    ]
+    return np.stack(images).reshape(*frames.shape[:-3], *images[0].shape)
 
 
 def predict_sim(

@@ -19,7 +19,6 @@ from napari_zsdeconvnet._qt._sim_widget import SIMWidget
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 
 SIDE = 96
@@ -292,9 +291,3 @@ def test_frames_that_make_no_image(shape, said):
     layer = Image(np.zeros(shape), rgb=False)
     with pytest.raises(InputError, match=said):
         raw_frames(layer, 3, 3)
-
-
-def test_a_camera_without_gain_still_reconstructs():
-    noise = NoiseModel(offset=100, gain=None, read_variance=4)
-    assert cameras.with_any_gain(noise).offset == 100
-    assert cameras.with_any_gain(noise).gain is not None

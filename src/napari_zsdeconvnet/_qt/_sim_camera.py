@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,13 +139,6 @@ class CameraForm(QWidget):
         self.known.setText(text)
         self.known.setVisible(bool(text))
         self.changed.emit()
-
-
-def with_any_gain(camera: Camera) -> Camera:
-    """Return a camera that a reconstruction takes, which needs no more than the offset of it."""
-    if isinstance(camera, NoiseModel) and camera.gain is None:
-        return replace(camera, gain=1.0)
-    return camera
 
 
 def _path(box: FileEdit) -> Path | None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..errors import InputError
 from ..inference import TileProgress
-from ._sim_camera import with_any_gain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +70,7 @@ def reconstructed(
     from ..sim_training import reconstruct
 
     raw = read()
-    camera = with_any_gain(make_camera(first_image(raw), cutoff))
+    camera = make_camera(first_image(raw), cutoff)
     if patterns is None:
         patterns = estimate(raw, offset=camera.offset, **told)
     operator = reconstruction(patterns, settings)
@@ -96,7 +95,7 @@ def predicted(
     from ..sim_training import iter_predict_sim
 
     raw = read()
-    camera = with_any_gain(make_camera(first_image(raw), cutoff))
+    camera = make_camera(first_image(raw), cutoff)
     if make_operator is not None:
         model = replace(model, reconstruction=make_operator().to_dict())
     return (yield from iter_predict_sim(model, raw, camera, device=device))
