@@ -44,7 +44,7 @@ EXTRAPOLATED = 0.2
 UNCERTAIN = 0.3
 """Spread over the contrast of the result."""
 
-NOISE_KEPT = {True: 0.2, False: 0.7}
+NOISE_KEPT = {True: 0.1, False: 0.7}
 """Part of the noise that the denoised image may follow beyond the optical cutoff (True), where
 there is nothing else to follow, and of all frequencies (False)."""
 
