@@ -58,17 +58,19 @@ line is met only if the worst is within the target.
 - *Noise-free recovery*: frames without noise, reconstructed with the true patterns, against the
   truth times the transfer function of the reconstruction, which the benchmark computes itself.
 - *Fourier ring correlation* is read at 1/7 between the reconstructions of two exposures by the
-  patterns of the first, and between their means. Beyond the frequencies that an image has at all
-  it stays below; the edges of the bands are {edges} nm, a ratio of {ratio}.
+  patterns of the first, and between their means; the edges of the bands are {edges} nm, a ratio
+  of {ratio}. The target is for light enough that optics and not noise ends the correlation.
 - *Residual peaks*: noise-free frames are reconstructed by the patterns that were estimated on the
-  noisy ones; what is then wrong at the pattern frequencies, of the worst orientation, over the
-  power of the spectrum around them.
+  noisy ones, and by the true ones. The difference at the pattern frequencies, of the worst
+  orientation, is given over the power of the spectrum around them; in the second place that to
+  the truth within the band, which structures across the border of the image add to.
 """
 
 SPEED = """\
 ## Time before training
 
-{size}x{size} raw pixels, nine frames, {threads} threads, the fastest of five.
+{size}x{size} raw pixels, nine frames, {threads} threads, the fastest of five. Other programs may
+have had a part of the cores: CPU seconds are those of all threads.
 
 {table}
 """

@@ -87,9 +87,14 @@ def _estimated(sample: SIMSample) -> Found:
     }.items():
         rings = fourier_ring_correlation(*(operator(frames) for frames in exposures), pixel)
         result[f"{name}_frc_nm"] = 1000 * rings.resolution
-    # Without noise, what is left at the pattern frequencies is due to the patterns alone.
-    image = reconstruction(sample.noise_free)
-    result["residual_peak"] = residual_peak(image, _expected(sample), sample.patterns)
+    # Beyond its band an image has nothing but what its borders leave there, twice the same.
+    edge = 2 * sample.na / sample.wavelength + 1 / sample.patterns[0].period
+    result["sim_frc_nm"] = max(result["sim_frc_nm"], 1000 / edge)
+    image, exact = (
+        Reconstruction(patterns)(sample.noise_free) for patterns in (found, sample.patterns)
+    )
+    for name, expected in {"estimate": exact, "truth": _expected(sample)}.items():
+        result[f"peak_to_{name}"] = residual_peak(image, expected, sample.patterns)
     return result
 
 

@@ -11,6 +11,8 @@ from report import table
 
 Result = dict[str, Any]
 
+_PEAKS = ("estimate", "truth")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -19,12 +21,14 @@ class Line:
     check: str
     target: str
     measured: str
-    met: bool
+    met: bool | None
+    """None where there is nothing to be met."""
 
     @property
     def cells(self) -> tuple[str, ...]:
         """What stands in it."""
-        return self.check, self.target, self.measured, "met" if self.met else "**not met**"
+        verdict = {True: "met", False: "**not met**", None: ""}[self.met]
+        return self.check, self.target, self.measured, verdict
 
 
 def checks_table(checks: Sequence[Result], recordings: Sequence[Result]) -> str:
@@ -35,16 +39,18 @@ def checks_table(checks: Sequence[Result], recordings: Sequence[Result]) -> str:
 
 def speed_table(result: Result) -> str:
     """Put each step of the way in a row."""
-    total = result["estimate"] + result["first_reconstruction"]
     rows = [
         ("estimate", result["estimate"]),
         ("first reconstruction, factors included", result["first_reconstruction"]),
         ("every further reconstruction", result["further_reconstruction"]),
     ]
-    cells = [[what, f"{seconds:.2f}", ""] for what, seconds in rows]
-    verdict = "met" if total <= 3 else "**not met**"
-    cells.append(["estimate and reconstruct, target 3 s", f"{total:.2f}", verdict])
-    return table(["step", "seconds", ""], cells)
+    cells = [[what, *(f"{value:.2f}" for value in times), ""] for what, times in rows]
+    total = np.sum([result["estimate"], result["first_reconstruction"]], axis=0)
+    verdict = "met" if total[0] <= 3 else "**not met**"
+    cells.append(
+        ["estimate and reconstruct, target 3 s", *(f"{value:.2f}" for value in total), verdict]
+    )
+    return table(["step", "seconds", "CPU seconds", ""], cells)
 
 
 def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
@@ -91,19 +97,21 @@ def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
         ]
         yield Line(
             f"resolution over widefield, {photons:g} photons",
-            "1.7 to 2.0" if photons > 30 else "",
+            "1.7 to 2.0" if photons == 1000 else "",
             f"median {np.median(gains):.2f}, {min(gains):.2f} to {max(gains):.2f} "
             f"({sizes[0]:.0f} and {sizes[1]:.0f} nm)",
-            photons < 100 or (min(gains) >= 1.7 and max(gains) <= 2.0),
+            min(gains) >= 1.7 and max(gains) <= 2.0 if photons == 1000 else None,
         )
 
     for photons in (30.0, 100.0, 1000.0):
-        peaks = [100 * entry["residual_peak"] for entry in patterns(photons, photons)]
+        found = patterns(photons, photons)
+        peaks, whole = ([100 * entry[f"peak_to_{to}"] for entry in found] for to in _PEAKS)
         yield Line(
             f"residual peaks, {photons:g} photons",
             "below 1 %",
             f"worst {max(peaks):.2f} %, median {np.median(peaks):.2f} %; "
-            f"{sum(peak < 1 for peak in peaks)} of {len(peaks)} below",
+            f"{sum(peak < 1 for peak in peaks)} of {len(peaks)} below; with what the borders leave "
+            f"worst {max(whole):.2f} %, median {np.median(whole):.2f} %",
             max(peaks) < 1,
         )
 

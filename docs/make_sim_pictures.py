@@ -64,13 +64,13 @@ RECORDINGS = (
         "--offset {folder}/hela_mitochondria_offset_map.tif",
         "--gain {folder}/hela_mitochondria_gain_map.tif "
         "--read-variance {folder}/hela_mitochondria_variance_map.tif",
-        (0.35, 0.3, 0.35),
+        (0.5, 0.63, 0.35),
     ),
     Recording(
         "cristae",
         "--na 1.3 --wavelength 0.569 --pixel-size 0.065",
         "--offset 100",
-        "--gain 1.957",
+        "--gain 1.957 --read-variance 5.3",  # as of the camera above, whose gain and offset it has
         (0.35, 0.3, 0.35),
     ),
     Recording(
