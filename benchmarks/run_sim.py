@@ -88,9 +88,10 @@ pattern is below the noise.
   32 pixels left out at each border. 60 nm are about half of the width of the SIM PSF, as the 100
   nm of the widefield benchmark are of its PSF, and two pixels of the result. *Denoised* is
   compared with the reconstruction of the noise-free frames.
-- *widefield* is the mean of the nine frames, enlarged. *Wiener* has the default settings. *Wiener
-  best* has the Wiener constant, and *Wiener + RL best* the constant and the iteration of
-  Richardson-Lucy with the highest PSNR against the truth, which no user could know.
+- *widefield* is the mean of the nine frames, enlarged. *Wiener* has the default settings, and
+  *Wiener + RL* deconvolves that by Richardson-Lucy, stopped where its PSNR against the truth is
+  highest. *Wiener best* and *Wiener + RL best* have that of four Wiener constants, too, by which
+  they score highest. No user could know either.
 - *fast* is trained on the first exposure alone. *Second exposure* is noise that it has not seen.
 - *FRC* is between both exposures; after what is not linear it is an optimistic bound, and 63 nm
   are two pixels, the least there is.

@@ -76,9 +76,14 @@ class Recording:
         )
 
     @cached_property
+    def reconstruction(self) -> Reconstruction:
+        """The operator with default settings."""
+        return Reconstruction(self.patterns)
+
+    @cached_property
     def plain(self) -> Sample:
-        """The reconstruction by default settings."""
-        return self.reconstructed(Reconstruction(self.patterns))
+        """What that makes of both exposures."""
+        return self.reconstructed(self.reconstruction)
 
     @property
     def yardstick(self) -> Yardstick:
@@ -131,15 +136,24 @@ def _wiener(recording: Recording, constant: float | None) -> Output:
     )
 
 
+def richardson_lucy(recording: Recording, steps: int | None, seed: int) -> Output:
+    """Deconvolve the Wiener image of default settings; the iteration is that of the best score."""
+    return _richardson_lucy(recording, (recording.reconstruction.wiener,))
+
+
 def richardson_lucy_best(recording: Recording, steps: int | None, seed: int) -> Output:
     """Deconvolve Wiener images; constant and iteration are those closest to the truth."""
+    return _richardson_lucy(recording, WIENER_CONSTANTS)
+
+
+def _richardson_lucy(recording: Recording, constants: Sequence[float]) -> Output:
     yardstick = recording.yardstick
 
     def worth(step: Iteration) -> float:
         return yardstick.closeness(step.estimate)
 
     tried = []
-    for constant in WIENER_CONSTANTS:
+    for constant in constants:
         sample = recording.reconstructed(_operator(recording, constant))
         plain = _wiener(recording, constant)
         best, watch = best_iteration(sample, sample.raw, worth)
@@ -203,6 +217,7 @@ METHODS: dict[str, Method] = {
     "widefield": widefield,
     "Wiener": wiener,
     "Wiener best": wiener_best,
+    "Wiener + RL": richardson_lucy,
     "Wiener + RL best": richardson_lucy_best,
     "fast": fast,
 }
