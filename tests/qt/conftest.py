@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
+
+from napari_zsdeconvnet import presets
+from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.simulation import simulate
 
 REQUIRE_DISPLAY = os.environ.get("ZSDECONVNET_REQUIRE_DISPLAY") == "1"
 
@@ -50,3 +56,31 @@ def notifications():
     notification_manager.notification_ready.connect(remember)
     yield shown
     notification_manager.notification_ready.disconnect(remember)
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """A small image, with pixels of 62.6 nm."""
+    return simulate("filaments", shape=(64, 72), pixel_size=0.0626)
+
+
+@pytest.fixture(scope="session")
+def model(sample):
+    """A model of that image, which has hardly begun to learn."""
+    from napari_zsdeconvnet.training import train
+
+    pixel = sample.pixel_size
+    run = train(
+        sample.raw,
+        PSF.simulate(na=1.3, wavelength=0.525, pixel_size=pixel / 2, size=33),
+        NoiseModel(offset=100, gain=1.0, read_variance=4.0),
+        voxel_size=(pixel, pixel),
+        preset=replace(presets.PRESETS["fast"], patch=48, batch=1),
+        steps=2,
+        seed=0,
+        device="cpu",
+        preview_every=0,
+    )
+    for _ in run:
+        pass
+    return run.model

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from placed import borders
 
-from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds; shared machines can be slow
-
-
-@pytest.fixture(scope="module")
-def sample():
-    return simulate("filaments", shape=(64, 72), pixel_size=PIXEL)
-
-
-@pytest.fixture(scope="module")
-def model(sample):
-    from napari_zsdeconvnet.training import train
-
-    psf = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=PIXEL / 2, size=33)
-    run = train(
-        sample.raw,
-        psf,
-        NoiseModel(offset=100, gain=1.0, read_variance=4.0),
-        voxel_size=(PIXEL, PIXEL),
-        preset=replace(presets.PRESETS["fast"], patch=48, batch=1),
-        steps=2,
-        seed=0,
-        device="cpu",
-        preview_every=0,
-    )
-    for _ in run:
-        pass
-    return run.model
 
 
 @pytest.fixture
@@ -62,13 +31,6 @@ def run_to_end(qtbot, widget, layer=None):
     widget.start(layer)
     assert widget.running
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
-
-
-def borders(layer):
-    """World coordinates of the outer pixel borders along Y and X."""
-    last = np.array(layer.data.shape) - 0.5
-    first = np.full(layer.ndim, -0.5)
-    return np.array([layer.data_to_world(first)[-2:], layer.data_to_world(last)[-2:]])
 
 
 def test_results_lie_exactly_on_the_source(qtbot, viewer, widget, raw, model):

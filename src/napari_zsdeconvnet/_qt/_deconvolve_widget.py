@@ -23,10 +23,11 @@ from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive
 from ._damping import DampingForm
 from ._forms import Form, Panel, advance, note
 from ._known import PLUGIN
-from ._layers import add_or_update, layer_image
+from ._layers import layer_image
 from ._notify import show_error, show_warning
 from ._readings import Reading, in_window_words, read_as
-from ._state import ViewerState, unwrapped
+from ._results import show_result
+from ._state import Made, ViewerState, unwrapped
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -213,21 +214,8 @@ class DeconvolveWidget(Panel):
             self._say("Computing…")
 
     def _on_result(self, result: Result, model: Model, layer: ImageLayer, reading: Reading) -> None:
-        metadata = {"model": model.describe()}
-        for what, pixels, upsampling in (
-            ("denoised", result.denoised, 1),
-            ("deconvolved", result.deconvolved, model.upsampling),
-        ):
-            add_or_update(
-                self._viewer,
-                f"{layer.name} {what}",
-                pixels,
-                like=layer,
-                axes=reading.axes,
-                upsampling=upsampling,
-                metadata=metadata,
-            )
-        self._say(f"Done: '{layer.name} denoised' and '{layer.name} deconvolved'.")
+        denoised, deconvolved = show_result(self._viewer, layer, Made(model, reading), result)
+        self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
 
     def _on_failure(self, error: Exception) -> None:
         words = in_window_words(str(error))

@@ -6,7 +6,6 @@ pixel therefore begins a quarter of a raw pixel before its source; `add_or_updat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,9 +119,8 @@ def add_or_update(
     viewer = unwrapped(viewer)
     data = np.asarray(data)
     place = placement(like, data.ndim, upsampling=upsampling, origin=origin, every=every, axes=axes)
-    key = (str(like.unique_id), name)
-    metadata = {**(metadata or {}), METADATA_KEY: key}
-    layer = _find(viewer, lambda one: one.metadata.get(METADATA_KEY) == key)
+    metadata = {**(metadata or {}), METADATA_KEY: _key(like, name)}
+    layer = made_before(viewer, name, like)
     if layer is not None and layer.ndim == data.ndim:
         layer.data = data
         for attribute, value in place.items():
@@ -139,6 +137,19 @@ def add_or_update(
     fit_contrast(layer)
     viewer.add_layer(layer)
     return layer
+
+
+def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> layers.Image | None:
+    """Return the layer that `add_or_update` made under this name from `like`, if it is there."""
+    key = _key(like, name)
+    return next(
+        (
+            layer
+            for layer in unwrapped(viewer).layers
+            if isinstance(layer, layers.Image) and layer.metadata.get(METADATA_KEY) == key
+        ),
+        None,
+    )
 
 
 def placement(
@@ -297,10 +308,8 @@ def shapes_mask(
     return mask, part
 
 
-def _find(
-    viewer: napari.viewer.Viewer, fits: Callable[[layers.Layer], bool]
-) -> layers.Image | None:
-    return next((one for one in viewer.layers if isinstance(one, layers.Image) and fits(one)), None)
+def _key(like: layers.Image, name: str) -> tuple[str, str]:
+    return (str(like.unique_id), name)
 
 
 def _same(one: Any, other: Any) -> bool:

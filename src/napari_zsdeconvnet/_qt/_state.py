@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..noise import NoiseModel
     from ..psf import PSF
+    from ..verdict import Verdict
+    from ._readings import Reading
 
 
 @dataclass
@@ -64,6 +66,41 @@ class Said:
     axial_step: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """Where a result layer comes from.
+
+    Attributes
+    ----------
+    model : Model
+        What made it.
+    reading : Reading
+        How its source was read.
+    """
+
+    model: Model
+    reading: Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """How far the result on a layer can be believed.
+
+    Attributes
+    ----------
+    model : Model
+        What made the result.
+    verdict : Verdict
+        What was found.
+    frame : int or None
+        Which time point was judged; None for a layer without time.
+    """
+
+    model: Model
+    verdict: Verdict
+    frame: int | None = None
+
+
 class ViewerState:
     """Shared by all widgets of one viewer; get it with `ViewerState.of(viewer)`.
 
@@ -77,11 +114,16 @@ class ViewerState:
     said_changed = Signal(object)
     """Carries the layer of which something was said."""
     upsample_changed = Signal()
+    verdict_changed = Signal(object)
+    """Carries the raw layer whose result was judged."""
 
     def __init__(self) -> None:
         self.optics = Optics()
         self.doubts: WeakKeyDictionary[ImageLayer, dict[str, str]] = WeakKeyDictionary()
         """What speaks against a reading of a layer, by its axes; "" where nothing does."""
+        self.made: WeakKeyDictionary[ImageLayer, Made] = WeakKeyDictionary()
+        """What the result layers come from."""
+        self._judged: WeakKeyDictionary[ImageLayer, Judged] = WeakKeyDictionary()
         self._said: WeakKeyDictionary[ImageLayer, Said] = WeakKeyDictionary()
         # Along Z nothing is gained by twice the pixels, and a volume of them takes four times
         # as long.
@@ -105,6 +147,15 @@ class ViewerState:
         if said != self.said(layer):
             self._said[layer] = said
             self.said_changed.emit(layer)
+
+    def judged(self, layer: ImageLayer) -> Judged | None:
+        """Return what was found of the result on this raw layer last; None where nobody asked."""
+        return self._judged.get(layer)
+
+    def set_judged(self, layer: ImageLayer, judged: Judged) -> None:
+        """Remember what was found of the result on this raw layer."""
+        self._judged[layer] = judged
+        self.verdict_changed.emit(layer)
 
     def upsampling(self, spatial: str) -> int:
         """Return how many output pixels are wanted per raw pixel, for "YX" or "ZYX"."""

@@ -1,0 +1,248 @@
+"""Judging a result in a worker, for whichever widget has one: verdict, z-map and spread.
+
+`start_judging` needs a raw layer and a model. The result is taken from the layers that
+`_results.show_result` made of the two, or predicted where there are none. What was found is in
+`ViewerState.judged(layer)`, which `ViewerState.verdict_changed` tells of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import Colormap
+
+from ..errors import InputError
+from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._readings import Reading, read_as
+from ._results import result_name, shown_result
+from ._state import Judged, Made, ViewerState, unwrapped
+from ._workers import Job
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+    from qtpy.QtWidgets import QWidget
+
+    from ..inference import TileProgress
+    from ..model import Model
+    from ..verdict import Verdict
+
+Z_MAP, SPREAD = "z-map", "spread"
+
+Z_LIMIT = 4.0
+"""Standard deviations of the noise at which the colours of the z-map end."""
+
+_Z_COLOURS = Colormap(
+    [(0.25, 0.65, 1.0, 1.0), (0.1, 0.1, 0.1, 1.0), (1.0, 0.6, 0.1, 1.0)],
+    name="zsdeconvnet z",
+    display_name="blue, grey, orange",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a result is to be judged.
+
+    Attributes
+    ----------
+    repeats : int
+        Re-corruptions for spread and resolution; 0 for neither.
+    second : napari.layers.Image or None
+        Another exposure of the same scene.
+    device : str
+        What computes.
+    layers : bool
+        Show z-map and spread as layers, hidden at first.
+    """
+
+    repeats: int = 4
+    second: ImageLayer | None = None
+    device: str = "auto"
+    layers: bool = True
+
+
+def start_judging(
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    model: Model,
+    *,
+    owner: QWidget,
+    reading: Reading | None = None,
+    asked: Asked | None = None,
+    on_progress: Callable[[float, str], None] | None = None,
+    on_verdict: Callable[[Judged], None] | None = None,
+    on_failure: Callable[[Exception], None] | None = None,
+    on_end: Callable[[], None] | None = None,
+) -> Job[TileProgress, Verdict]:
+    """Begin to judge what a model makes of a layer; of a series, the time point that is shown.
+
+    The handlers are called on the main thread, as those of `Job`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers these are.
+    layer : napari.layers.Image
+        The raw layer.
+    model : Model
+        What made the result, or is to make it.
+    owner : QWidget
+        The widget that asks; the work stops when it is destroyed.
+    reading : Reading, optional
+        How to read the layer; by default what it says itself.
+    asked : Asked, optional
+        How to judge.
+    on_progress : callable, optional
+        Gets the part that is done, from 0 to 1, and what is under way in words.
+    on_verdict : callable, optional
+        Gets what was found, once the layers are there.
+    on_failure, on_end : callable, optional
+        As for `Job`.
+
+    Returns
+    -------
+    Job
+        Its `stop` cancels: nothing is added then.
+
+    Raises
+    ------
+    InputError
+        If the layer cannot be read, or the model is one for raw SIM frames.
+    """
+    reading = reading or read_as(layer)
+    asked = asked or Asked()
+    judging = _Judging(unwrapped(viewer), layer, Made(model, reading), asked)
+    counted = _Counted(judging.predictions)
+
+    def on_values(values: list[TileProgress]) -> None:
+        for value in values:
+            counted.add(value)
+        if on_progress is not None:
+            on_progress(counted.share, values[-1].message)
+
+    def on_result(verdict: Verdict) -> None:
+        found = judging.show(verdict)
+        if on_verdict is not None:
+            on_verdict(found)
+
+    job = Job(
+        judging.work(),
+        owner=owner,
+        on_values=on_values,
+        on_result=on_result,
+        on_failure=on_failure,
+        on_end=on_end,
+        title="ZS-DeconvNet verdict",
+        uses_torch=True,
+    )
+    job.start()
+    return job
+
+
+class _Judging:
+    """What is judged: all that the worker needs is collected when this is made."""
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made, asked: Asked
+    ) -> None:
+        if made.model.reconstruction is not None:
+            raise InputError(
+                "The model is for reconstructions of raw SIM frames, whose noise is not known and "
+                "cannot be judged: look at the report of the patterns in the SIM window."
+            )
+        self._viewer, self._layer, self._made, self._asked = viewer, layer, made, asked
+        place = shown_place(layer, viewer, made.reading)
+        self._frame = place[0] if "T" in made.reading.axes else None
+        self._shown = shown_result(viewer, layer, made)
+        self.predictions = (self._shown is None) + asked.repeats + (asked.second is not None) + 3
+        """Of which each takes about the same time; the last three are for PSF and blank."""
+
+    def work(self) -> Generator[TileProgress, None, Verdict]:
+        """Return what the worker runs."""
+        layer, made, asked = self._layer, self._made, self._asked
+        image = layer_image(layer, made.reading)
+        second = None
+        if asked.second is not None:
+            second = layer_image(asked.second, read_as(asked.second, made.reading.kind))
+        pixels = None if self._shown is None else [one.data for one in self._shown]
+
+        def judge() -> Generator[TileProgress, None, Verdict]:
+            from ..inference import Result
+            from ..verdict import iter_judge
+
+            return (
+                yield from iter_judge(
+                    made.model,
+                    image,
+                    frame=self._frame or 0,
+                    result=None if pixels is None else Result(*map(np.asarray, pixels)),
+                    second=second,
+                    repeats=asked.repeats,
+                    device=asked.device,
+                )
+            )
+
+        return judge()
+
+    def show(self, verdict: Verdict) -> Judged:
+        """Keep the verdict and add its maps."""
+        found = Judged(self._made.model, verdict, self._frame)
+        for layer in self._shown or ():
+            layer.metadata = {**layer.metadata, "verdict": verdict.to_dict()}
+        if self._asked.layers:
+            self._show_maps(verdict)
+        ViewerState.of(self._viewer).set_judged(self._layer, found)
+        return found
+
+    def _show_maps(self, verdict: Verdict) -> None:
+        z_map, spread = verdict.maps.get("z_map"), verdict.maps.get("spread")
+        if z_map is not None:
+            layer = self._show_map(Z_MAP, z_map, 1)
+            layer.colormap = _Z_COLOURS
+            most = max(Z_LIMIT, float(np.abs(z_map).max()))
+            layer.contrast_limits_range = (-most, most)
+            layer.contrast_limits = (-Z_LIMIT, Z_LIMIT)
+        if spread is not None:
+            layer = self._show_map(SPREAD, spread, self._made.model.upsampling)
+            layer.colormap = "inferno"
+            layer.contrast_limits = (0.0, layer.contrast_limits[1])
+
+    def _show_map(self, what: str, pixels: Any, upsampling: int) -> ImageLayer:
+        origin = (0,) * pixels.ndim
+        if self._frame is not None:  # where it belongs in time, and nowhere else
+            pixels, origin = pixels[np.newaxis], (self._frame, *origin)
+        name = result_name(self._layer, what)
+        before = made_before(self._viewer, name, self._layer)
+        layer = add_or_update(
+            self._viewer,
+            name,
+            pixels,
+            like=self._layer,
+            axes=self._made.reading.axes,
+            upsampling=upsampling,
+            origin=origin,
+        )
+        if before is not layer:
+            layer.visible = False  # else it would lie over the result
+        return layer
+
+
+class _Counted:
+    """Adds up the progress of several predictions."""
+
+    def __init__(self, predictions: int) -> None:
+        self._predictions = predictions
+        self._ended = 0
+        self._part = 0.0
+
+    def add(self, value: TileProgress) -> None:
+        self._part = value.done / max(value.total, 1)
+        if value.done == value.total:
+            self._ended, self._part = self._ended + 1, 0.0
+
+    @property
+    def share(self) -> float:
+        return min((self._ended + self._part) / self._predictions, 1.0)
