@@ -26,7 +26,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {"errors"},
-    {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling"},
+    {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling", "metadata"},
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags"},
     {"image_files"},

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -16,6 +17,7 @@ from .errors import InputError
 from .files import reserve, written_whole
 from .images import ORDER, Image, assumed_axes, check_kind
 from .lazy import LazyArray, Sliced, is_lazy
+from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
 from .tiff_tags import (
@@ -24,6 +26,7 @@ from .tiff_tags import (
     read_letters,
     read_names_and_interval,
     read_voxel_size,
+    recorded_in,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +81,39 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         raise InputError(
             f"{path} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
+
+
+def read_recorded(path: str | os.PathLike[str]) -> Recorded:
+    """Read what a TIFF says of optics, channels and pixels, and none of its pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Recorded
+        Empty where the file is no TIFF, cannot be read or says nothing.
+    """
+    import tifffile
+
+    path = Path(path)
+    if path.suffix.lower() not in _TIFF_SUFFIXES or not path.is_file():
+        return Recorded()
+    with _complaints():
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                series = tiff.series[0]
+                axes, _ = read_letters(series.axes, series.shape, path.name)
+                size, _ = read_voxel_size(tiff, axes)
+                names, _ = read_names_and_interval(tiff, axes)
+                found = recorded_in(tiff)
+        except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError):
+            return Recorded()
+    # The first is what `read_image` takes: it knows what programs write that know no size.
+    step, y, x = (None, *(size or (None, None)))[-3:]
+    return replace(found, channel_names=names or found.channel_names, steps=(step, y, x))
 
 
 def write_image(
@@ -309,6 +345,7 @@ def _read_tiff(path: Path) -> Image:
                 axes, notes = read_letters(series.axes, pixels.shape, path.name)
                 voxel_size, size_notes = read_voxel_size(tiff, axes)
                 names, interval = read_names_and_interval(tiff, axes)
+                optics = recorded_in(tiff).channels
                 notes += [f"{path.name}: {note}" for note in size_notes]
                 if len(tiff.series) > 1:
                     notes.append(f"{path.name} holds {len(tiff.series)} images; the first is read.")
@@ -325,7 +362,7 @@ def _read_tiff(path: Path) -> Image:
         raise InputError(_broken(path, complaints[0]))
     order = "".join(letter for letter in ORDER if letter in axes)
     data = _in_order(pixels, axes, order)
-    return Image(data, order, voxel_size, path.name, names, interval, tuple(notes))
+    return Image(data, order, voxel_size, path.name, names, interval, tuple(notes), optics)
 
 
 def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:

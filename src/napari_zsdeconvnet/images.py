@@ -13,6 +13,7 @@ import numpy as np
 
 from .errors import InputError
 from .lazy import LazyArray, is_lazy, volumes_in_slabs
+from .metadata import Optics
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -45,6 +46,9 @@ class Image:
         Seconds between frames; None where not known.
     notes
         What had to be guessed or was left out on reading; one sentence each.
+    optics
+        What the file says of the optics of each channel, or of all of them in one entry; empty
+        where it says nothing.
     """
 
     data: NDArray[Any]
@@ -54,6 +58,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     frame_interval: float | None = None
     notes: tuple[str, ...] = ()
+    optics: tuple[Optics, ...] = ()
 
     def __post_init__(self) -> None:
         _check_axes(self.axes, self.data.ndim, self.name or "image")

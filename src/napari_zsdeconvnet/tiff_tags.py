@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .images import ORDER, Image, rgb_error
+from .metadata import Recorded, micrometres_in, recorded
 
 if TYPE_CHECKING:
     import tifffile
@@ -15,28 +16,6 @@ IMAGEJ_ORDER = "TZCYX"
 """The order in which ImageJ stores the axes."""
 
 _LARGEST_PIXEL = 10.0  # micrometres; printing resolutions such as 72 dpi lie far above
-_MICROMETRES = {
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-    "inch": 25400.0,
-    "in": 25400.0,
-}
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # values of the TIFF tag ResolutionUnit
 
 
@@ -150,7 +129,7 @@ def _tag_sizes(tiff: tifffile.TiffFile, unit: str, spacing: Any) -> dict[str, fl
     if not unit:
         tag = tags.get("ResolutionUnit")
         unit = _RESOLUTION_UNITS.get(int(tag.value) if tag else 1, "")
-    scale = _micrometres(unit)
+    scale = micrometres_in(unit)
     sizes: dict[str, float | None] = {}
     for letter in "YX":
         tag = tags.get(f"{letter}Resolution")
@@ -166,7 +145,7 @@ def _ome_sizes(tiff: tifffile.TiffFile) -> dict[str, float | None]:
     attributes = _ome_pixels(tiff)
     sizes: dict[str, float | None] = {}
     for letter in "ZYX":
-        scale = _micrometres(str(attributes.get(f"PhysicalSize{letter}Unit", "um")))
+        scale = micrometres_in(str(attributes.get(f"PhysicalSize{letter}Unit", "um")))
         if scale and f"PhysicalSize{letter}" in attributes:
             sizes[letter] = scale * float(attributes[f"PhysicalSize{letter}"])
     return sizes
@@ -179,11 +158,6 @@ def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, Any]:
     first = image[0] if isinstance(image, list | tuple) else image
     pixels = first.get("Pixels", {}) if isinstance(first, dict) else {}
     return dict(pixels)
-
-
-def _micrometres(unit: str) -> float | None:
-    word = unit.strip().strip("'\"")
-    return _MICROMETRES.get(word.lower())
 
 
 def read_names_and_interval(
@@ -206,3 +180,11 @@ def read_names_and_interval(
             interval = metadata.get("finterval")
     channel_names = tuple(str(name) for name in names) if "C" in axes and all(names) else ()
     return channel_names, float(interval) if interval else None
+
+
+def recorded_in(tiff: tifffile.TiffFile) -> Recorded:
+    """Find what the metadata of a TIFF say of the optics and the channels."""
+    if tiff.is_ome:
+        return recorded(tiff.ome_metadata)
+    # Bio-Formats leaves the original metadata there, a line for each entry.
+    return recorded({"info": (tiff.imagej_metadata or {}).get("Info")})

@@ -168,11 +168,13 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
         )
     if letter not in image.axes:
         return image
+    several = len(image.optics) > 1
     return replace(
         image,
         data=_taken(image.data, image.axes.index(letter), index),
         axes=image.axes.replace(letter, ""),
         channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
+        optics=image.optics[index : index + 1] if letter == "C" and several else image.optics,
     )
 
 

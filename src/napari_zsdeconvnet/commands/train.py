@@ -20,7 +20,7 @@ from ..images import Image
 from ..noise import NoiseModel
 from .calibrate import measured_noise, optical_cutoff, read_noise, with_typed
 from .files import expand, given, load, refuse_overwriting
-from .training_psf import psf_for_training
+from .training_psf import psf_for_training, with_recorded
 from .words import psf_facts, show_noise, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         console.say(f"Going on with {arguments.resume}.")
         psf = noise = None
     else:
+        arguments = with_recorded(arguments, images[0], console)
         psf = psf_for_training(arguments, images[0], console)
         show_psf(psf, console)
         noise = _noise_for_training(arguments, images[0])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..console import Console
 from ..errors import InputError
 from ..images import Image
+from ..metadata import Optics
 from ..psf import PSF
 from .files import given
 from .psf import MICROSCOPE, plane_of
@@ -58,6 +59,47 @@ def psf_for_training(arguments: argparse.Namespace, image: Image, console: Conso
     )
 
 
+def with_recorded(
+    arguments: argparse.Namespace, image: Image, console: Console
+) -> argparse.Namespace:
+    """Take from the image's file what it says of the optics and the command line does not.
+
+    Parameters
+    ----------
+    arguments
+        The command line of `train`; where it names a PSF, nothing is taken.
+    image
+        One of the images.
+    console
+        Where it is said what was taken.
+
+    Returns
+    -------
+    argparse.Namespace
+        The command line as if it had been typed.
+    """
+    if arguments.psf:
+        return arguments
+    known = image.optics[0] if len(image.optics) == 1 else Optics()
+    volume = "Z" in image.axes
+    taken = {
+        name: getattr(known, name)
+        for name in ("na", "wavelength", "refractive_index")
+        if getattr(arguments, name) is None
+        and getattr(known, name) is not None
+        and (volume or name != "refractive_index")
+    }
+    if taken:
+        words = ", ".join(f"{_WORDS[name]} {value:g}" for name, value in taken.items())
+        console.say(f"Taken from {image.name}: {words}.")
+    return argparse.Namespace(**{**vars(arguments), **taken})
+
+
+_WORDS = {
+    "na": "NA",
+    "wavelength": "emission in um",
+    "refractive_index": "refractive index",
+}
 _PIXEL_SIZE = ("pixel size", "--pixel-size")
 
 
