@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import signal
 
-from napari_zsdeconvnet.forward import Blur, bin_down
+from napari_zsdeconvnet.forward import Blur, BlurAndBin, bin_down, continued
 
 
 def lopsided_psf(*shape: int, seed: int = 0) -> np.ndarray:
@@ -24,6 +24,14 @@ def convolved(image: torch.Tensor, psf: np.ndarray) -> np.ndarray:
     """Do the same with SciPy, in double precision, on an image continued by reflection."""
     rims = [(size // 2, size // 2) for size in psf.shape]
     padded = [np.pad(frame[0].double().numpy(), rims, mode="reflect") for frame in image]
+    kernel = psf.astype(np.float64)
+    return np.array([signal.convolve(frame, kernel, mode="valid")[None] for frame in padded])
+
+
+def convolved_far(image: torch.Tensor, psf: np.ndarray) -> np.ndarray:
+    """Do the same where the PSF reaches farther than the image can be reflected."""
+    rims = [(size // 2, size // 2) for size in psf.shape]
+    padded = continued(image.double(), rims)[:, 0].numpy()
     kernel = psf.astype(np.float64)
     return np.array([signal.convolve(frame, kernel, mode="valid")[None] for frame in padded])
 
@@ -159,3 +167,88 @@ def test_a_copy_shares_nothing_with_its_original_and_does_the_same():
     copied = copy.deepcopy(blur)
     assert not copied._transfer
     np.testing.assert_array_equal(copied(image), expected)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+class TestBlurAndBin:
+    """The microscope in one pass, by blocks and by FFT: both must be the same operator."""
+
+    @pytest.mark.parametrize("factor", [1, 2, 3])
+    @pytest.mark.parametrize(
+        ("size", "psf"), [((48, 60), (5, 5)), ((54, 42), (25, 9)), ((6, 12), (7, 3))]
+    )
+    def test_is_the_blur_then_the_binning(self, size, psf, factor: int, blocks: bool):
+        image, kernel = random_image(*size), lopsided_psf(*psf)
+        expected = bin_down(torch.from_numpy(convolved_far(image, kernel)), factor)
+        seen = BlurAndBin(kernel, factor, blocks=blocks)(image)
+        assert seen.dtype == torch.float32
+        np.testing.assert_allclose(seen, expected, atol=2e-6)
+
+    @pytest.mark.parametrize("factor", [1, 2, 3])
+    @pytest.mark.parametrize("psf", [(5, 5), (25, 9), (9, 7)])
+    def test_the_way_back_is_its_adjoint(self, psf, factor: int, blocks: bool):
+        # Of images that are dark near the edges, whose continuation then has no say.
+        operator = BlurAndBin(lopsided_psf(*psf), factor, blocks=blocks)
+        fine, raw = torch.zeros(1, 1, 120, 96), torch.zeros(1, 1, 120 // factor, 96 // factor)
+        rim = 36
+        inner = tuple(length - 2 * rim for length in fine.shape[2:])
+        fine[..., rim:-rim, rim:-rim] = random_image(*inner)[:1]
+        dark = rim // factor
+        raw[..., dark:-dark, dark:-dark] = random_image(*inner, seed=2)[
+            :1, :, : raw.shape[2] - 2 * dark, : raw.shape[3] - 2 * dark
+        ]
+        there = float((operator(fine).double() * raw).sum())
+        back = float((fine * operator.adjoint(raw).double()).sum()) / factor**2
+        assert there == pytest.approx(back, rel=1e-6)
+        assert there > 0.1
+
+    def test_keeps_the_light_both_ways(self, blocks: bool):
+        operator = BlurAndBin(lopsided_psf(13, 17), 2, blocks=blocks)
+        image = torch.zeros(1, 1, 96, 96)
+        image[..., 32:64, 32:64] = random_image(32, 32)[:1]
+        total = float(image.double().sum())
+        assert 4 * float(operator(image).double().sum()) == pytest.approx(total, rel=1e-6)
+        assert float(operator.adjoint(image).double().sum()) == pytest.approx(4 * total, rel=1e-6)
+
+    @pytest.mark.parametrize("size", [(64, 48), (6, 10), (2, 2)])
+    def test_a_flat_image_stays_flat_up_to_its_edges(self, size, blocks: bool):
+        operator = BlurAndBin(lopsided_psf(21, 11), 2, blocks=blocks)
+        flat = torch.full((1, 1, *size), 7.0)
+        np.testing.assert_allclose(operator(flat), 7.0, rtol=2e-6)
+        np.testing.assert_allclose(operator.adjoint(flat), 7.0, rtol=2e-6)
+
+    def test_a_lopsided_psf_is_turned_round_on_the_way_back(self, blocks: bool):
+        psf = lopsided_psf(7, 9)
+        point = torch.zeros(1, 1, 21, 25)
+        point[..., 10, 12] = 1
+        operator = BlurAndBin(psf, 1, blocks=blocks)
+        np.testing.assert_allclose(operator(point)[0, 0, 7:14, 8:17], psf, atol=1e-6)
+        back = operator.adjoint(point)[0, 0, 7:14, 8:17]
+        np.testing.assert_allclose(back, psf[::-1, ::-1], atol=1e-6)
+
+    def test_gradients_are_those_of_the_adjoint(self, blocks: bool):
+        operator = BlurAndBin(lopsided_psf(7, 5), 2, blocks=blocks)
+        weights = torch.zeros(1, 1, 20, 20)
+        weights[..., 8:12, 9] = random_image(4, 1)[:1, :, :, 0]
+        image = random_image(40, 40)[:1].requires_grad_()
+        (operator(image) * weights).sum().backward()
+        np.testing.assert_allclose(image.grad, operator.adjoint(weights) / 4, atol=1e-6)
+
+    def test_computes_in_full_width_amid_half_width_numbers(self, blocks: bool):
+        operator, image = BlurAndBin(lopsided_psf(7, 5), 2, blocks=blocks), random_image(32, 32)
+        expected, back = operator(image), operator.adjoint(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            np.testing.assert_array_equal(operator(image), expected)
+            np.testing.assert_array_equal(operator.adjoint(image), back)
+        assert operator(image.double()).dtype == torch.float64
+
+    def test_adds_nothing_to_a_file_of_weights(self, blocks: bool):
+        assert not BlurAndBin(lopsided_psf(7, 5), 2, blocks=blocks).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("psf", "factor", "blocks"),
+    [((25, 25), 2, True), ((33, 33), 2, True), ((49, 49), 2, False), ((25, 25), 1, False)],
+)
+def test_blocks_are_taken_where_they_were_measured_to_be_faster(psf, factor: int, blocks: bool):
+    assert BlurAndBin(lopsided_psf(*psf), factor).blocks == blocks

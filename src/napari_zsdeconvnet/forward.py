@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import signal
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,6 +16,11 @@ from torch.nn import functional as F
 # Below this many taps a direct convolution is the faster one on CPUs and GPUs alike. A fixed
 # rule rather than a stopwatch, so that the same seed gives the same bits.
 DIRECT_TAPS = 49
+
+# Raw pixels side by side that `BlurAndBin` computes as the channels of one convolution, and how
+# many multiplications an output pixel may cost until the FFT is the faster way. Measured.
+BLOCK = 4
+BLOCK_COST = 400
 
 
 class Blur(nn.Module):
@@ -64,9 +71,7 @@ class Blur(nn.Module):
         size = image.shape[2:]
         image = continued(at_least_single(image), [(pad, pad) for pad in padding])
         blurred = self._directly(image) if self.direct else self._by_fft(image)
-        for axis, (pad, length) in enumerate(zip(padding, size, strict=True), 2):
-            blurred = blurred.narrow(axis, pad, length)
-        return blurred
+        return _cut(blurred, padding, size)
 
     def _directly(self, image: Tensor) -> Tensor:
         axes = tuple(range(self.kernel.ndim))
@@ -94,6 +99,133 @@ class Blur(nn.Module):
             centred = padded.roll([-radius for radius in self.radius], axes)
             self._transfer[key] = torch.fft.rfftn(centred)
         return self._transfer[key]
+
+
+class BlurAndBin(nn.Module):
+    r"""The microscope :math:`H` and its way back :math:`H^T`, each in one pass.
+
+    `forward` is ``bin_down(Blur(psf)(image), factor)``. Every raw pixel is a weighted sum of the
+    output pixels around it, and `BLOCK` x `BLOCK` raw pixels are the channels of a convolution
+    that steps from block to block. That is a product of matrices, the arithmetic that CPUs do
+    best, and pixels that binning would merge are never computed: with the PSF of a usual
+    microscope two to four times as fast as the FFT, and as exact. Wider PSFs, and GPUs, take
+    the FFT.
+
+    Parameters
+    ----------
+    psf : ndarray
+        2D, odd in both axes, sum 1, centre in its middle pixel.
+    factor : int
+        Output pixels side by side in a raw pixel.
+    blocks : bool, optional
+        Force the blocks or the FFT; by default the faster one for this size of PSF.
+    """
+
+    gathering: Tensor
+    spreading: Tensor
+
+    def __init__(self, psf: np.ndarray, factor: int, *, blocks: bool | None = None) -> None:
+        super().__init__()
+        self.factor = factor
+        self.radius = tuple(size // 2 for size in psf.shape)
+        self.raw_radius = tuple(math.ceil(radius / factor) for radius in self.radius)
+        self.blur = Blur(psf, direct=False)
+        self.blur_back = Blur(psf[::-1, ::-1], direct=False)
+        cost = math.prod(BLOCK + 2 * radius / factor for radius in self.radius)
+        self.blocks = cost <= BLOCK_COST if blocks is None else blocks
+        if self.blocks:
+            self.register_buffer("gathering", self._gathering(psf), persistent=False)
+            self.register_buffer("spreading", self._spreading(psf), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Blur an image (N, 1, Y, X) and bin it to the raw grid.
+
+        The image is continued by reflection, and a multiple of ``factor`` long.
+        """
+        if self._in_blocks(image):
+            return _by_blocks(image, self.radius, self.gathering, self.factor * BLOCK, BLOCK)
+        return bin_down(self.blur(image), self.factor)
+
+    def adjoint(self, image: Tensor) -> Tensor:
+        r"""Give :math:`f^2 H^T` of an image (N, 1, Y, X) on the raw grid, ``f`` the factor.
+
+        So scaled, a flat image stays flat. The image is continued by reflection, where the
+        strict transpose would lose light.
+        """
+        if self._in_blocks(image):
+            return _by_blocks(image, self.raw_radius, self.spreading, BLOCK, self.factor * BLOCK)
+        around = continued(at_least_single(image), [(rim, rim) for rim in self.raw_radius])
+        rims = tuple(self.factor * rim for rim in self.raw_radius)
+        blurred = self.blur_back(enlarge(around, self.factor), rims)
+        return _cut(blurred, rims, [self.factor * length for length in image.shape[2:]])
+
+    def _in_blocks(self, image: Tensor) -> bool:
+        return self.blocks and image.device.type == "cpu"
+
+    def _gathering(self, psf: np.ndarray) -> Tensor:
+        """Weights of the output pixels around a block in each of its raw pixels."""
+        return _weights(
+            self._point(psf),
+            [
+                np.arange(self.factor * BLOCK + 2 * radius)
+                - self.factor * np.arange(BLOCK)[:, None]
+                for radius in self.radius
+            ],
+        )
+
+    def _spreading(self, psf: np.ndarray) -> Tensor:
+        """Weights of the raw pixels around a block in each of its output pixels."""
+        return _weights(
+            self.factor**2 * self._point(psf),
+            [
+                np.arange(self.factor * BLOCK)[:, None]
+                + radius
+                - self.factor * (np.arange(BLOCK + 2 * reach) - reach)
+                for radius, reach in zip(self.radius, self.raw_radius, strict=True)
+            ],
+        )
+
+    def _point(self, psf: np.ndarray) -> np.ndarray:
+        """Weights of the output pixels around it in one raw pixel."""
+        pixel = np.full((self.factor, self.factor), self.factor**-2.0)
+        # A convolution looks backwards: what is at s comes to be at r from r - s.
+        return np.asarray(signal.convolve(psf[::-1, ::-1].astype(np.float64), pixel, "full"))
+
+
+def _weights(point: np.ndarray, places: Sequence[np.ndarray]) -> Tensor:
+    """Make a convolution's weights (rows x columns of a block, 1, Y, X) of those of one pixel.
+
+    ``places`` tells, for rows and for columns, where in ``point`` each of a block's inputs
+    (second axis) stands for each of its outputs (first axis); outside of it the weight is 0.
+    """
+    rows, columns = (
+        np.clip(place + 1, 0, size + 1) for place, size in zip(places, point.shape, strict=True)
+    )
+    weights = np.pad(point, 1)[rows[:, None, :, None], columns[None, :, None, :]]
+    stacked = torch.from_numpy(weights.reshape(-1, 1, *weights.shape[2:]))
+    return stacked.float().contiguous(memory_format=torch.channels_last)
+
+
+def _by_blocks(
+    image: Tensor, reach: tuple[int, ...], weights: Tensor, taken: int, given: int
+) -> Tensor:
+    """Make blocks of ``given`` x ``given`` pixels, each of the block of ``taken`` and its rim."""
+    size = [length * given // taken for length in image.shape[2:]]
+    image = continued(
+        at_least_single(image),
+        [(rim, rim + -length % taken) for rim, length in zip(reach, image.shape[2:], strict=True)],
+    )
+    # Half-width numbers are for networks: here they would cost more than they save.
+    with torch.autocast(image.device.type, enabled=False):
+        blocks = F.conv2d(image, weights.to(image.dtype), stride=taken)
+    return _cut(F.pixel_shuffle(blocks, given), (0, 0), size)
+
+
+def _cut(image: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Take a part out of an image (N, 1, ...)."""
+    for axis, (first, length) in enumerate(zip(start, size, strict=True), 2):
+        image = image.narrow(axis, first, length)
+    return image
 
 
 def at_least_single(image: Tensor) -> Tensor:
