@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import reserve, written_whole
-from .images import ORDER, Image, assumed_axes, check_kind
+from .images import ORDER, Image, Origin, assumed_axes, check_kind
 from .lazy import LazyArray, Sliced, is_lazy
 from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
@@ -74,13 +74,13 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
-        if suffix in MRC_SUFFIXES:
-            return _read_mrc(path)
-        return _read_npy(path) if suffix == ".npy" else _read_tiff(path)
+        read = _read_npy if suffix == ".npy" else _read_tiff
+        image = (_read_mrc if suffix in MRC_SUFFIXES else read)(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
+    return replace(image, origin=Origin(str(path.resolve())))
 
 
 def read_recorded(path: str | os.PathLike[str]) -> Recorded:

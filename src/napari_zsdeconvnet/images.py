@@ -25,6 +25,26 @@ _SATURATION_BITS = (8, 10, 12, 14, 16)
 _SATURATED_FRACTION = 1e-3
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The file that an image was read from, and what of it was taken.
+
+    Attributes
+    ----------
+    path
+        The file.
+    axes
+        Letters of its axes where the file had them wrong and they were said; None otherwise.
+    channel, plane
+        Which one of several, counted from 0; None where there was nothing to choose.
+    """
+
+    path: str
+    axes: str | None = None
+    channel: int | None = None
+    plane: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """An image with what its file says about it.
@@ -49,6 +69,8 @@ class Image:
     optics
         What the file says of the optics of each channel, or of all of them in one entry; empty
         where it says nothing.
+    origin
+        The file; None where the pixels came from elsewhere.
     """
 
     data: NDArray[Any]
@@ -59,6 +81,7 @@ class Image:
     frame_interval: float | None = None
     notes: tuple[str, ...] = ()
     optics: tuple[Optics, ...] = ()
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         _check_axes(self.axes, self.data.ndim, self.name or "image")

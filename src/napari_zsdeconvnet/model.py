@@ -7,7 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .camera_maps import CameraMaps
 from .damping import Damping
 from .devices import resolve_device
 from .errors import InputError
@@ -29,6 +30,7 @@ from .inference import Averaging, Result, TileProgress, exhaust, infer, output_s
 from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .provenance import Source, Stretch
 from .psf import PSF
 
 FORMAT = 1
@@ -41,6 +43,7 @@ _HEADER = "zsdeconvnet"
 _NETWORK = "network."
 _TRAINING = "training."
 _PSF = "psf"
+_CAMERA = "camera."
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,12 @@ class Model:
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
     reconstruction: Mapping[str, Any] | None = None
     """What made the images out of raw SIM frames, as `sim.Reconstruction.to_dict` gives it."""
+    camera: NoiseModel | CameraMaps | None = None
+    """Of those frames, whose noise is not that of the images; None where there were none."""
+    sources: tuple[Source, ...] = ()
+    """The training images, or raw SIM frames; empty in files of before they were kept."""
+    stretches: tuple[Stretch, ...] = ()
+    """What was trained when and on what; empty in files of before it was kept."""
 
     @property
     def upsampling(self) -> int:
@@ -337,8 +346,14 @@ def save_with_training(
         "versions": dict(model.versions),
         "training": dict(state),
         "reconstruction": model.reconstruction,
+        "camera": model.camera.to_dict() if isinstance(model.camera, NoiseModel) else None,
+        "sources": [source.to_dict() for source in model.sources],
+        "stretches": [stretch.to_dict() for stretch in model.stretches],
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
+    if isinstance(model.camera, CameraMaps):
+        maps = asdict(model.camera)
+        contents |= {_CAMERA + name: torch.tensor(pixels) for name, pixels in maps.items()}
     contents |= {_NETWORK + name: value for name, value in model.network.state_dict().items()}
     contents |= {_TRAINING + name: value for name, value in tensors.items()}
     contents = {name: value.detach().cpu().contiguous() for name, value in contents.items()}
@@ -431,8 +446,19 @@ def _assemble(
         warnings=tuple(header["warnings"]),
         versions=header["versions"],
         reconstruction=header.get("reconstruction"),
+        camera=_camera(header.get("camera"), below(_CAMERA, tensors)),
+        sources=tuple(map(Source.from_dict, header.get("sources", ()))),
+        stretches=tuple(map(Stretch.from_dict, header.get("stretches", ()))),
     )
     return model, below(_TRAINING, tensors), header["training"]
+
+
+def _camera(
+    numbers: Mapping[str, Any] | None, maps: Mapping[str, Tensor]
+) -> NoiseModel | CameraMaps | None:
+    if maps:
+        return CameraMaps(**{name: pixels.numpy() for name, pixels in maps.items()})
+    return None if numbers is None else NoiseModel.from_dict(numbers)
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -488,12 +514,13 @@ def nanometres(voxel_size: Sequence[float]) -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("napari-zsdeconvnet", "numpy", "torch")
+    """Versions of what a result depends on, to its last bits."""
     versions = {"python": platform.python_version()}
-    for name in names:
+    for name in ("napari-zsdeconvnet", "numpy", "scipy", "torch"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    return versions
+    # torch computes in another order with wider vectors.
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return {**versions, "platform": platform.platform(), "processor": vectors}

@@ -6,7 +6,6 @@ pixels may lie in a file; nothing here holds more than a frame or some planes of
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -77,7 +76,8 @@ def lay_out(
         frames = as_frames(entry, axes, name=name, spatial=spatial)
         _check_size(frames.shape, name)
         voxel = None if size is None else voxel_of(size, spatial)
-        recordings.append(Image(frames, f"T{spatial}", voxel, name))
+        origin = entry.origin if isinstance(entry, Image) else None
+        recordings.append(Image(frames, f"T{spatial}", voxel, name, origin=origin))
     first = recordings[0]
     for recording in recordings[1:]:
         if not same_pixel_size(recording.voxel_size, first.voxel_size):
@@ -241,16 +241,3 @@ def planes_around(plane: int, planes: int) -> slice:
     depth = min(PREVIEW_PLANES, planes)
     start = min(max(plane - depth // 2, 0), planes - depth)
     return slice(start, start + depth)
-
-
-def fingerprint(recordings: Sequence[Image]) -> str:
-    """Fingerprint of the training images."""
-    digest = hashlib.sha256()
-    for recording in recordings:
-        data = recording.data
-        digest.update(f"{data.shape} {data.dtype.name}".encode())
-        for index in range(len(data)):
-            planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
-            for plane in planes:
-                digest.update(np.ascontiguousarray(data[(index, *plane)]).data)
-    return digest.hexdigest()

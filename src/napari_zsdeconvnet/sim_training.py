@@ -18,6 +18,7 @@ from .inference import Result, TileProgress, exhaust
 from .model import Model
 from .noise import NoiseModel
 from .presets import Preset, find_preset
+from .provenance import Source
 from .recordings import check_kind
 from .sim.frames import as_raw, check_counts
 from .sim.reconstruction import Reconstruction
@@ -75,12 +76,13 @@ def train_sim(
     listed = isinstance(raw, list | tuple) and np.ndim(raw[0]) >= 3
     entries: Sequence[Any] = raw if listed else [raw]  # type: ignore[assignment]
     warnings = list(patterns.warnings)
-    recordings = []
-    for entry in entries:
+    recordings, sources = [], []
+    for index, entry in enumerate(entries, 1):
         frames = as_raw(entry, len(patterns), patterns.phases)
         warnings += check_counts(frames)
         check_fits(noise, frames.shape)
         recordings.append(frames.reshape(-1, *frames.shape[-3:]))
+        sources.append(_source(entry, recordings[-1], f"raw {index}", patterns.pixel_size))
     if isinstance(noise, NoiseModel) and noise.gain is None:
         noise = noise.with_gain_from(recordings[0][0], axes="TYX")
         warnings += noise.warnings
@@ -107,7 +109,15 @@ def train_sim(
         preview_every=preview_every,
         warnings=tuple(dict.fromkeys([*warnings, *check_kind(images)])),
         raw=source,
+        sources=sources,
     )
+
+
+def _source(entry: ArrayLike | Image, frames: NDArray[Any], name: str, pixel_size: float) -> Source:
+    origin = None
+    if isinstance(entry, Image):
+        name, origin = entry.name or name, entry.origin
+    return Source.of(Image(frames, "TCYX", (pixel_size,) * 2, name, origin=origin))
 
 
 def _reconstructed(source: RawSIM, index: int, device: torch.device) -> NDArray[np.float32]:

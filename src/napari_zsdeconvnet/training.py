@@ -27,15 +27,15 @@ from .devices import (
 from .errors import InputError
 from .images import Image, check_pixels
 from .inference import exhaust, infer
-from .model import Model, below, load_with_training, save_with_training
+from .model import Model, below, installed_versions, load_with_training, save_with_training
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
 from .objectives import Setting
 from .presets import Preset, find_preset
+from .provenance import Source, fingerprint, with_step
 from .psf import PSF
 from .recordings import (
     check_kind,
-    fingerprint,
     intensity_scale,
     lay_out,
     on_output_grid,
@@ -207,6 +207,7 @@ def begin(
     preview_every: int | None,
     warnings: tuple[str, ...] = (),
     raw: RawSIM | None = None,
+    sources: Sequence[Source] | None = None,
 ) -> TrainingRun:
     """Make a run of what has been checked and laid out.
 
@@ -222,6 +223,8 @@ def begin(
         What was noticed so far.
     raw : RawSIM, optional
         What the recordings were reconstructed from.
+    sources : sequence of Source, optional
+        What is trained on, where that is not the recordings.
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
@@ -243,6 +246,8 @@ def begin(
         data_hash=fingerprint(recordings),
         warnings=warnings,
         reconstruction=None if raw is None else raw.reconstruction.to_dict(),
+        camera=None if raw is None else raw.camera,
+        sources=tuple(sources or map(Source.of, recordings)),
     )
     return TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
 
@@ -303,6 +308,9 @@ class TrainingRun(Iterator[Progress]):
         )
         self._random_state = self._objective.random_state()
         self._history: list[Mapping[str, float]] = list(model.history)
+        self._stretches = model.stretches
+        self._paused = True
+        self._versions = installed_versions()
         self._latest: Mapping[str, float] | None = None
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
         self._region = preview_region(recordings, model.noise.offset)
@@ -325,7 +333,7 @@ class TrainingRun(Iterator[Progress]):
         """
         if self._stopped or self.step >= self.steps:
             raise StopIteration
-        begun = time.perf_counter()
+        begun = self._begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
         losses, message = self._step_within_memory(rate)
         due = self._every and (self.step % self._every == 0 or self.step == self.steps)
@@ -351,6 +359,7 @@ class TrainingRun(Iterator[Progress]):
     def resume(self) -> None:
         """Let a stopped run go on where it was."""
         self._stopped = False
+        self._paused = True
 
     def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
         """Do a step, with a smaller batch where memory runs out."""
@@ -413,8 +422,26 @@ class TrainingRun(Iterator[Progress]):
             every = max(self.steps // HISTORY_LENGTH, 1)
             if self.step % every == 0 or self.step == self.steps:
                 self._history.append(self._latest)
+            self._note_step()
         self._optimiser.zero_grad(set_to_none=True)
         return values
+
+    def _note_step(self) -> None:
+        """Keep under which conditions the step was done."""
+        pairs = self._objective.pairs
+        self._stretches = with_step(
+            self._stretches,
+            self.step,
+            time.perf_counter() - self._begun,
+            anew=self._paused,
+            planned=self.steps,
+            batch=pairs.batch,
+            patch=tuple(pairs.patch),
+            device=describe_device(self.device),
+            threads=torch.get_num_threads(),
+            versions=self._versions,
+        )
+        self._paused = False
 
     def _update_average(self) -> None:
         if self._average is None:
@@ -437,7 +464,13 @@ class TrainingRun(Iterator[Progress]):
             # A long run records every so many steps; the model says its last step exactly.
             if self._latest is not None and self._latest not in history[-1:]:
                 history.append(self._latest)
-        return replace(self._start, network=network.cpu().eval(), history=tuple(history))
+            stretches = self._stretches
+        return replace(
+            self._start,
+            network=network.cpu().eval(),
+            history=tuple(history),
+            stretches=stretches,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model and the state of the training, for `train(..., resume=path)`.

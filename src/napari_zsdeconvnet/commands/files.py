@@ -80,7 +80,11 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
     from_file: tuple[float | None, ...] | None = image.voxel_size
     if from_file is not None and "Z" not in image.axes:
         from_file = (None, *from_file)
-    image = replace(image, axes=(arguments.axes or image.axes).upper(), voxel_size=None)
+    origin = image.origin
+    if arguments.axes is not None and origin is not None:
+        origin = replace(origin, axes=arguments.axes.upper())
+    axes = (arguments.axes or image.axes).upper()
+    image = replace(image, axes=axes, voxel_size=None, origin=origin)
     if arguments.axes is None:
         for note in image.notes:
             console.warn(note)
@@ -169,8 +173,10 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
     if letter not in image.axes:
         return image
     several = len(image.optics) > 1
+    taken: dict[str, Any] = {"channel" if letter == "C" else "plane": index}
     return replace(
         image,
+        origin=None if image.origin is None else replace(image.origin, **taken),
         data=_taken(image.data, image.axes.index(letter), index),
         axes=image.axes.replace(letter, ""),
         channel_names=image.channel_names[index : index + 1] if letter == "C" else (),

@@ -1,0 +1,174 @@
+"""What a result came from: images told apart by their pixels, and stretches of training.
+
+A model keeps both, so that a run can be repeated and a record of it written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+
+from .images import Image, Origin
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording that a network was trained on or put to.
+
+    Attributes
+    ----------
+    name
+        Of its file or layer.
+    sha256
+        Of its pixels with their shape and type, as `fingerprint` makes it.
+    shape
+        Along `axes`.
+    axes
+        (T, [Z,] Y, X), or (T, C, Y, X) of raw SIM.
+    dtype
+        Name of the pixels' type.
+    voxel_size
+        ([Z,] Y, X) in micrometres, as it was taken; None where not known.
+    origin
+        The file; None where the pixels came from elsewhere.
+    """
+
+    name: str
+    sha256: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    voxel_size: tuple[float, ...] | None = None
+    origin: Origin | None = None
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Describe an image that is laid out as it was used; all of it is read once."""
+        data = image.data
+        return cls(
+            image.name,
+            fingerprint([image]),
+            tuple(int(length) for length in data.shape),
+            image.axes,
+            np.dtype(data.dtype).name,
+            image.voxel_size,
+            image.origin,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and lists, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` returned."""
+        size, origin = values["voxel_size"], values["origin"]
+        return cls(
+            **{
+                **values,
+                "shape": tuple(values["shape"]),
+                "voxel_size": None if size is None else tuple(size),
+                "origin": None if origin is None else Origin(**origin),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps of a training that were done in one go, under the same conditions.
+
+    Attributes
+    ----------
+    first, last
+        Steps, counted from 1.
+    planned
+        Steps of the whole run as planned then, which the learning rate depends on.
+    batch, patch
+        Patches in a step and their size; smaller than the preset's after memory ran out.
+    device
+        What computed, in words.
+    threads
+        Of the CPU, on which the order of sums and so the last bits depend.
+    versions
+        Of what the result depends on.
+    started
+        Date and time in UTC.
+    seconds
+        Spent on these steps, previews left out.
+    """
+
+    first: int
+    last: int
+    planned: int
+    batch: int
+    patch: tuple[int, ...]
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+    started: str
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and lists, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` returned."""
+        return cls(**{**values, "patch": tuple(values["patch"])})
+
+
+def with_step(
+    stretches: Sequence[Stretch], step: int, seconds: float, *, anew: bool, **conditions: Any
+) -> tuple[Stretch, ...]:
+    """Add a step that was done to the stretch it continues, or to a new one.
+
+    Parameters
+    ----------
+    stretches
+        So far.
+    step
+        Counted from 1.
+    seconds
+        That it took.
+    anew
+        Whether there was a pause before it.
+    **conditions
+        `planned`, `batch`, `patch`, `device`, `threads` and `versions` of the step.
+    """
+    earlier = tuple(stretches)
+    if earlier and not anew:
+        current = earlier[-1]
+        grown = replace(current, last=step, seconds=current.seconds + seconds)
+        if replace(grown, **conditions) == grown:
+            return (*earlier[:-1], grown)
+    return (*earlier, Stretch(step, step, started=now(), seconds=seconds, **conditions))
+
+
+def now() -> str:
+    """Give the date and time in UTC, to the second, as ISO 8601 has them."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def fingerprint(recordings: Sequence[Image]) -> str:
+    """Fingerprint of images by their pixels, read a plane at a time.
+
+    Parameters
+    ----------
+    recordings
+        With an axis of time or frames first, (T, [Z,] Y, X).
+    """
+    digest = hashlib.sha256()
+    for recording in recordings:
+        data = recording.data
+        digest.update(f"{data.shape} {data.dtype.name}".encode())
+        for index in range(len(data)):
+            planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
+            for plane in planes:
+                digest.update(np.ascontiguousarray(data[(index, *plane)]).data)
+    return digest.hexdigest()

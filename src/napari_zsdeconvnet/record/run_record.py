@@ -1,0 +1,341 @@
+"""`RunRecord`: a JSON of everything that made a model and its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ..camera_maps import CameraMaps
+from ..errors import InputError
+from ..files import written_whole
+from ..noise import NoiseModel
+from ..provenance import Source, Stretch
+from ..psf import PSF
+from .packing import packed, unpacked
+from .prediction import Prediction
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..networks import TwoStageNetwork
+    from ..verdict import Verdict
+
+KIND = "napari-zsdeconvnet run record"
+FORMAT = 1
+"""Layout of the file; raised when a reader of today would misread a file of tomorrow."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """Everything that is needed to repeat a run, and to say what it was.
+
+    Make one with `of` or `read`.
+
+    Attributes
+    ----------
+    sources
+        The training images, or raw SIM frames.
+    axes
+        Of what the network takes, "YX" or "ZYX".
+    voxel_size
+        Raw pixel ([Z,] Y, X) in micrometres; None where it was not known.
+    upsampling
+        Output pixels side by side in a raw pixel.
+    preset, settings
+        Name of the preset, and all its settings as trained.
+    noise
+        The noise model that training used; of SIM that of the reconstructions.
+    camera
+        Of raw SIM frames; None where there were none.
+    psf
+        On the output grid.
+    reconstruction
+        What made images out of raw SIM frames; None where there were none.
+    seed
+        Of the weights and of every random draw.
+    scale
+        Counts above the offset that are 1 to the network.
+    steps, planned
+        Optimiser steps done, and planned when training ended.
+    stretches
+        What was trained when, on what, for how long.
+    losses
+        Terms of the loss at the last step.
+    parameters
+        Numbers that the network learned.
+    richardson_lucy
+        Steps of Richardson-Lucy within the network; 0 for none.
+    weights_sha256
+        Fingerprint of the network, by which a repeated one is compared to the bit.
+    versions
+        Of what the result depends on.
+    warnings
+        What was noticed about images, PSF and noise when training began.
+    prediction
+        The result, if this is the record of one.
+    verdict
+        How far it can be believed, if that was asked.
+    """
+
+    sources: tuple[Source, ...]
+    axes: Literal["YX", "ZYX"]
+    voxel_size: tuple[float, ...] | None
+    upsampling: int
+    preset: str
+    settings: Mapping[str, Any]
+    noise: NoiseModel
+    camera: NoiseModel | CameraMaps | None
+    psf: PSF
+    reconstruction: Mapping[str, Any] | None
+    seed: int
+    scale: float
+    steps: int
+    planned: int
+    stretches: tuple[Stretch, ...]
+    losses: Mapping[str, float]
+    parameters: int
+    richardson_lucy: int
+    weights_sha256: str
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    prediction: Prediction | None = None
+    verdict: Verdict | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        *,
+        prediction: Prediction | None = None,
+        verdict: Verdict | None = None,
+    ) -> Self:
+        """Make the record of a model, and of a result of it.
+
+        Parameters
+        ----------
+        model : Model
+            As trained or loaded.
+        prediction : Prediction, optional
+            What it was put to.
+        verdict : Verdict, optional
+            On that result.
+        """
+        last = dict(model.history[-1]) if model.history else {}
+        steps, _ = int(last.pop("step", 0)), last.pop("learning_rate", None)
+        return cls(
+            sources=model.sources,
+            axes=model.axes,
+            voxel_size=model.voxel_size,
+            upsampling=model.upsampling,
+            preset=model.preset,
+            settings=dict(model.settings),
+            noise=model.noise,
+            camera=model.camera,
+            psf=model.psf,
+            reconstruction=model.reconstruction,
+            seed=model.seed,
+            scale=model.scale,
+            steps=steps,
+            planned=model.stretches[-1].planned if model.stretches else steps,
+            stretches=model.stretches,
+            losses=last,
+            parameters=sum(weight.numel() for weight in model.network.parameters()),
+            richardson_lucy=_richardson_lucy(model.network),
+            weights_sha256=weights_fingerprint(model.network),
+            versions=dict(model.versions),
+            warnings=model.warnings,
+            prediction=prediction,
+            verdict=verdict,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Time of all training steps."""
+        return sum(stretch.seconds for stretch in self.stretches)
+
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """Why the run cannot be repeated to the bit, one sentence each; empty where it can be."""
+        found = []
+        if not self.sources or not self.stretches:
+            found.append(
+                "The model was saved by a version that did not keep what it was trained on."
+            )
+        # Two kinds of device differ in the last bits, and so do a GPU's own sums.
+        found += [
+            f"Steps {part.first} to {part.last} were computed on {part.device}: only a CPU "
+            "repeats its sums in the same order."
+            for part in self.stretches
+            if not part.device.startswith("CPU")
+        ]
+        found += [
+            f"Memory ran out before step {part.first}, and what it left depends on the machine."
+            for part in self.stretches
+            if part.batch != self.settings["batch"] or part.patch[-1] != self.settings["patch"]
+        ]
+        if any(part.versions != self.stretches[0].versions for part in self.stretches):
+            found.append("The training went on under other versions than it began with.")
+        return tuple(found)
+
+    # ------------------------------------------------------------------ the file
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dictionaries, ready for JSON."""
+        maps = self.camera if isinstance(self.camera, CameraMaps) else None
+        return {
+            "kind": KIND,
+            "format": FORMAT,
+            "sources": [source.to_dict() for source in self.sources],
+            "axes": self.axes,
+            "voxel_size": self.voxel_size,
+            "upsampling": self.upsampling,
+            "preset": self.preset,
+            "settings": dict(self.settings),
+            "noise": self.noise.to_dict(),
+            "camera": self.camera.to_dict() if isinstance(self.camera, NoiseModel) else None,
+            "camera_maps": maps and {name: packed(array) for name, array in asdict(maps).items()},
+            "psf": {
+                **self.psf.to_metadata(),
+                "fwhm": [None if width != width else width for width in self.psf.fwhm],
+                "array": packed(self.psf.array),
+            },
+            "reconstruction": self.reconstruction,
+            "seed": self.seed,
+            "scale": self.scale,
+            "steps": self.steps,
+            "planned": self.planned,
+            "stretches": [stretch.to_dict() for stretch in self.stretches],
+            "losses": dict(self.losses),
+            "parameters": self.parameters,
+            "richardson_lucy": self.richardson_lucy,
+            "weights_sha256": self.weights_sha256,
+            "versions": dict(self.versions),
+            "warnings": list(self.warnings),
+            "prediction": self.prediction and self.prediction.to_dict(),
+            "verdict": self.verdict
+            and {**self.verdict.to_dict(), "summary": self.verdict.summary()},
+            "obstacles": list(self.obstacles),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a record from what `to_dict` returned.
+
+        Raises
+        ------
+        InputError
+            If it is something else, from a newer version, or damaged.
+        """
+        if not isinstance(values, Mapping) or values.get("kind") != KIND:
+            raise InputError("This is no run record: give a JSON that was written beside a result.")
+        if values.get("format", 0) > FORMAT:
+            raise InputError(
+                f"The run record has format {values['format']} and this version reads up to "
+                f"{FORMAT}: update napari-zsdeconvnet."
+            )
+        try:
+            return cls._assembled(values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(
+                f"The run record is incomplete or damaged ({words.rstrip('.')}): copy it again."
+            ) from error
+
+    @classmethod
+    def _assembled(cls, values: Mapping[str, Any]) -> Self:
+        size, maps, camera = values["voxel_size"], values["camera_maps"], values["camera"]
+        prediction, verdict = values["prediction"], values["verdict"]
+        if verdict is not None:
+            from ..verdict import Verdict
+
+            verdict = Verdict.from_dict(verdict)
+        kept = (
+            *("axes", "upsampling", "preset", "reconstruction", "seed", "scale", "steps"),
+            *("planned", "losses", "parameters", "richardson_lucy", "weights_sha256", "versions"),
+        )
+        return cls(
+            sources=tuple(map(Source.from_dict, values["sources"])),
+            voxel_size=None if size is None else tuple(size),
+            # JSON knows no tuples.
+            settings={
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values["settings"].items()
+            },
+            noise=NoiseModel.from_dict(values["noise"]),
+            camera=_camera(camera, maps),
+            psf=PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
+            stretches=tuple(map(Stretch.from_dict, values["stretches"])),
+            warnings=tuple(values["warnings"]),
+            prediction=None if prediction is None else Prediction.from_dict(prediction),
+            verdict=verdict,
+            **{name: values[name] for name in kept},
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=2, default=_plain) + "\n"
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a record, or make that of a model out of the model's file.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, or is neither.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".safetensors":
+            from ..model import Model
+
+            return cls.of(Model.load(path))
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}): check the name and the folder."
+            ) from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except ValueError as error:
+            raise InputError(f"{path} is no JSON file: give a run record.") from error
+
+
+def weights_fingerprint(network: TwoStageNetwork) -> str:
+    """Fingerprint of everything that a network has learned, to the bit."""
+    digest = hashlib.sha256()
+    for name, values in sorted(network.state_dict().items()):
+        array = values.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.shape} {array.dtype.name}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _richardson_lucy(network: TwoStageNetwork) -> int:
+    """Count the steps of Richardson-Lucy that a network takes, in whichever part of it."""
+    return max((int(getattr(part, "iterations", 0)) for part in network.modules()), default=0)
+
+
+def _camera(
+    numbers: Mapping[str, Any] | None, maps: Mapping[str, Any] | None
+) -> NoiseModel | CameraMaps | None:
+    if maps is not None:
+        return CameraMaps(**{name: unpacked(array) for name, array in maps.items()})
+    return None if numbers is None else NoiseModel.from_dict(numbers)
+
+
+def _plain(value: Any) -> Any:
+    """Turn what NumPy has left in a dictionary into what JSON knows."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
