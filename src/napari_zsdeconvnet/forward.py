@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bands import bands
+
 # Below this many taps a direct convolution is the faster one on CPUs and GPUs alike. A fixed
 # rule rather than a stopwatch, so that the same seed gives the same bits.
 DIRECT_TAPS = 49
@@ -21,6 +23,9 @@ DIRECT_TAPS = 49
 # many multiplications an output pixel may cost until the FFT is the faster way. Measured.
 BLOCK = 4
 BLOCK_COST = 400
+
+# Bytes of an image whose blocks are computed together; measured as well.
+STRIP = 2**21
 
 
 class Blur(nn.Module):
@@ -142,9 +147,7 @@ class BlurAndBin(nn.Module):
 
         The image is continued by reflection, and a multiple of ``factor`` long.
         """
-        if self._in_blocks(image):
-            return _by_blocks(image, self.radius, self.gathering, self.factor * BLOCK, BLOCK)
-        return bin_down(self.blur(image), self.factor)
+        return torch.cat([rows for _, rows in self.bands(image)], dim=-2)
 
     def adjoint(self, image: Tensor) -> Tensor:
         r"""Give :math:`f^2 H^T` of an image (N, 1, Y, X) on the raw grid, ``f`` the factor.
@@ -152,8 +155,24 @@ class BlurAndBin(nn.Module):
         So scaled, a flat image stays flat. The image is continued by reflection, where the
         strict transpose would lose light.
         """
+        return torch.cat([rows for _, rows in self.adjoint_bands(image)], dim=-2)
+
+    def bands(self, image: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Give `forward` band by band: which rows of the raw grid, and what is in them."""
         if self._in_blocks(image):
-            return _by_blocks(image, self.raw_radius, self.spreading, BLOCK, self.factor * BLOCK)
+            yield from _by_blocks(image, self.radius, self.gathering, self.factor * BLOCK, BLOCK)
+        else:
+            yield slice(None), bin_down(self.blur(image), self.factor)
+
+    def adjoint_bands(self, image: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Give `adjoint` band by band: which rows of the output grid, and what is in them."""
+        if self._in_blocks(image):
+            fine = self.factor * BLOCK
+            yield from _by_blocks(image, self.raw_radius, self.spreading, BLOCK, fine)
+        else:
+            yield slice(None), self._back_by_fft(image)
+
+    def _back_by_fft(self, image: Tensor) -> Tensor:
         around = continued(at_least_single(image), [(rim, rim) for rim in self.raw_radius])
         rims = tuple(self.factor * rim for rim in self.raw_radius)
         blurred = self.blur_back(enlarge(around, self.factor), rims)
@@ -208,17 +227,23 @@ def _weights(point: np.ndarray, places: Sequence[np.ndarray]) -> Tensor:
 
 def _by_blocks(
     image: Tensor, reach: tuple[int, ...], weights: Tensor, taken: int, given: int
-) -> Tensor:
+) -> Iterator[tuple[slice, Tensor]]:
     """Make blocks of ``given`` x ``given`` pixels, each of the block of ``taken`` and its rim."""
-    size = [length * given // taken for length in image.shape[2:]]
-    image = continued(
-        at_least_single(image),
-        [(rim, rim + -length % taken) for rim, length in zip(reach, image.shape[2:], strict=True)],
-    )
-    # Half-width numbers are for networks: here they would cost more than they save.
-    with torch.autocast(image.device.type, enabled=False):
-        blocks = F.conv2d(image, weights.to(image.dtype), stride=taken)
-    return _cut(F.pixel_shuffle(blocks, given), (0, 0), size)
+    image = at_least_single(image)
+    *_, height, width = image.shape
+    rims = (reach[1], reach[1] + -width % taken)
+    for first, last in bands(image, multiple=taken, size=STRIP):
+        start, stop = max(first - reach[0], 0), min(last + reach[0], height)
+        above, below = start - (first - reach[0]), last + reach[0] - stop
+        around = continued(
+            image[..., start:stop, :], [(above, below + (first - last) % taken), rims]
+        )
+        # Half-width numbers are for networks: here they would cost more than they save.
+        with torch.autocast(image.device.type, enabled=False):
+            blocks = F.conv2d(around, weights.to(image.dtype), stride=taken)
+        rows = slice(first * given // taken, last * given // taken)
+        size = (rows.stop - rows.start, width * given // taken)
+        yield rows, _cut(F.pixel_shuffle(blocks, given), (0, 0), size)
 
 
 def _cut(image: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
