@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,28 +32,6 @@ PIXEL = 0.0626
 OPTICS = ["--na", "1.3", "--wavelength", "0.525"]
 CAMERA = ["--offset", "100", "--gain", "1", "--read-variance", "4"]
 QUICK = ["--steps", "3", "--seed", "1", "--device", "cpu"]
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    def answer(*arguments: str | Path) -> Answer:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return answer
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,28 +17,6 @@ from napari_zsdeconvnet.sim.simulation import simulate_sim
 PIXEL = 0.0626
 OPTICS = ["--na", "1.41", "--wavelength", "0.525"]
 SHAPE = (128, 128)
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    def answer(*arguments: str | Path) -> Answer:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return answer
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +29,6 @@ SHAPE = (12, 64, 72)
 TYPED = ["--axes", "ZYX", "--pixel-size", "0.09", "--axial-step", "0.2"]
 CAMERA = ["--offset", "100", "--gain", "1", "--read-variance", "4"]
 QUICK = ["--steps", "2", "--seed", "1", "--device", "cpu"]
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    def answer(*arguments: str | Path) -> Answer:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +217,7 @@ class TestTrain:
 
 
 class TestPredict:
-    def predicted(self, run, files: Path, name: str, folder: Path, *options: str | Path) -> Answer:
+    def predicted(self, run, files: Path, name: str, folder: Path, *options: str | Path):
         model = files / "model.safetensors"
         return run("predict", model, files / name, "-o", folder, "--device", "cpu", *options)
 

@@ -134,10 +134,11 @@ class TestWhatAModelKeeps:
         assert Model.load(saved).stretches == again.model.stretches
 
     def test_a_smaller_batch_begins_a_stretch(self):
-        conditions = {"planned": 9, "patch": (48, 48), "device": "CPU", "threads": 1}
-        parts = with_step((), 1, 0.5, anew=True, batch=4, versions={}, **conditions)
-        parts = with_step(parts, 2, 0.5, anew=False, batch=4, versions={}, **conditions)
-        parts = with_step(parts, 3, 0.5, anew=False, batch=2, versions={}, **conditions)
+        common = {"planned": 9, "patch": (48, 48), "device": "CPU", "threads": 1, "versions": {}}
+        whole, half = ({**common, "batch": 4 - 2 * less, "reduced": less} for less in (False, True))
+        parts = with_step((), 1, 0.5, anew=True, **whole)
+        parts = with_step(parts, 2, 0.5, anew=False, **whole)
+        parts = with_step(parts, 3, 0.5, anew=False, **half)
         assert [(part.first, part.last, part.batch) for part in parts] == [(1, 2, 4), (3, 3, 2)]
         assert parts[0].seconds == 1.0
 
@@ -247,8 +248,7 @@ class TestObstacles:
         ("change", "words"),
         [
             ({"device": "GPU 0, Some Card"}, "GPU 0"),
-            ({"batch": 1}, "Memory ran out"),
-            ({"patch": (24, 24)}, "Memory ran out"),
+            ({"reduced": True}, "Memory ran out"),
         ],
     )
     def test_conditions_that_do_not_come_again(self, change, words, model: Model):

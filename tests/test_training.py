@@ -407,6 +407,7 @@ class TestFailures:
         run.save(tmp_path / "m")
         resumed = start(resume=tmp_path / "m", steps=3)
         assert [state.message for state in resumed] == [""], "the smaller batch is remembered"
+        assert all(stretch.reduced for stretch in resumed.model.stretches)
 
     def test_memory_too_short_for_a_batch_of_one_is_said(self, start, monkeypatch):
         self.shortage(monkeypatch, largest=0)

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_verdict(commands)
     _add_sim(commands)
     _add_info(commands)
+    _add_repeat(commands)
     return root
 
 
@@ -481,6 +482,32 @@ def _add_info(commands: _Commands) -> None:
     )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
+    parser.add_argument(
+        "--methods",
+        action="store_true",
+        help="of a model or a run record: the methods paragraph for a paper, with references",
+    )
+
+
+def _add_repeat(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "repeat",
+        "commands.repeat.repeat",
+        "Train and predict once more as a run record says, and compare the results to the bit.",
+    )
+    parser.add_argument(
+        "record", metavar="RECORD", help="JSON written beside a result, or a model file"
+    )
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="its images, if they are no longer where they were",
+    )
+    parser.add_argument(
+        *("-o", "--output"), required=True, metavar="FOLDER", help="for the model and the results"
+    )
 
 
 def _add_verdict(commands: _Commands) -> None:
@@ -510,6 +537,11 @@ def _add_verdict(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--maps", metavar="FOLDER", help="write z-map, spread and mean of the repeats as TIFF"
+    )
+    parser.add_argument(
+        "--record",
+        metavar="JSON",
+        help="run record of the result, to which the verdict is added; made if there is none",
     )
     _add_device(parser)
 

@@ -54,6 +54,8 @@ class TileProgress:
     total: int
     message: str = ""
     """What the user must be told, such as that tiles were made smaller."""
+    tile: tuple[int, ...] = ()
+    """Size of the tiles in raw pixels, overlap included."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _infer_tiles(
             found += _paste(result.deconvolved, index, sharp * scale, place, factor)
             if network.axial_field is not None and done == (index + 1) * len(cover):
                 _balance_light(result.deconvolved, index, light, found / factor**2)
-            yield TileProgress(done, length * len(cover), message)
+            yield TileProgress(done, length * len(cover), message, size)
             message = ""
 
 

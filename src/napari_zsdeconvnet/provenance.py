@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .images import Image, Origin
+from .images import Image, Origin, as_frames, spatial_axes
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,23 @@ class Source:
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        """Describe an image that is laid out as it was used; all of it is read once."""
-        data = image.data
+        """Describe an image; all of it is read once.
+
+        Parameters
+        ----------
+        image
+            Laid out as frames or volumes if it is not, axes ([T,] [Z,] Y, X); raw SIM frames
+            (T, C, Y, X) stay as they are.
+        """
+        data, axes = image.data, image.axes
+        if "C" not in axes:
+            spatial = spatial_axes(image)
+            data, axes = as_frames(image, spatial=spatial), f"T{spatial}"
         return cls(
             image.name,
-            fingerprint([image]),
+            fingerprint([replace(image, data=data, axes=axes)]),
             tuple(int(length) for length in data.shape),
-            image.axes,
+            axes,
             np.dtype(data.dtype).name,
             image.voxel_size,
             image.origin,
@@ -89,7 +99,9 @@ class Stretch:
     planned
         Steps of the whole run as planned then, which the learning rate depends on.
     batch, patch
-        Patches in a step and their size; smaller than the preset's after memory ran out.
+        Patches in a step and their size.
+    reduced
+        Whether those are less than was wanted, since memory had run out.
     device
         What computed, in words.
     threads
@@ -107,6 +119,7 @@ class Stretch:
     planned: int
     batch: int
     patch: tuple[int, ...]
+    reduced: bool
     device: str
     threads: int
     versions: Mapping[str, str]
@@ -139,7 +152,7 @@ def with_step(
     anew
         Whether there was a pause before it.
     **conditions
-        `planned`, `batch`, `patch`, `device`, `threads` and `versions` of the step.
+        `planned`, `batch`, `patch`, `reduced`, `device`, `threads` and `versions` of the step.
     """
     earlier = tuple(stretches)
     if earlier and not anew:
@@ -170,5 +183,7 @@ def fingerprint(recordings: Sequence[Image]) -> str:
         for index in range(len(data)):
             planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
             for plane in planes:
-                digest.update(np.ascontiguousarray(data[(index, *plane)]).data)
+                pixels = np.asarray(data[(index, *plane)])
+                # The same pixels are the same in whichever order of bytes a file has them.
+                digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).data)
     return digest.hexdigest()

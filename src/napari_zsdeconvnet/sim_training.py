@@ -73,7 +73,7 @@ def train_sim(
     """
     processor = resolve_device(device)
     patterns = reconstruction.patterns
-    listed = isinstance(raw, list | tuple) and np.ndim(raw[0]) >= 3
+    listed = isinstance(raw, list | tuple) and (isinstance(raw[0], Image) or np.ndim(raw[0]) >= 3)
     entries: Sequence[Any] = raw if listed else [raw]  # type: ignore[assignment]
     warnings = list(patterns.warnings)
     recordings, sources = [], []

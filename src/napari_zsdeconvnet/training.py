@@ -310,6 +310,7 @@ class TrainingRun(Iterator[Progress]):
         self._history: list[Mapping[str, float]] = list(model.history)
         self._stretches = model.stretches
         self._paused = True
+        self._reduced = any(stretch.reduced for stretch in model.stretches)
         self._versions = installed_versions()
         self._latest: Mapping[str, float] | None = None
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
@@ -381,6 +382,7 @@ class TrainingRun(Iterator[Progress]):
 
     def _take_less(self) -> str:
         """Halve the batch, or the patch of a batch of one; says what is left, or nothing."""
+        self._reduced = True
         pairs = self._objective.pairs
         if pairs.batch > 1:
             pairs.batch //= 2
@@ -437,6 +439,7 @@ class TrainingRun(Iterator[Progress]):
             planned=self.steps,
             batch=pairs.batch,
             patch=tuple(pairs.patch),
+            reduced=self._reduced,
             device=describe_device(self.device),
             threads=torch.get_num_threads(),
             versions=self._versions,

@@ -15,8 +15,10 @@ from ..image_files import read_image
 from ..images import Image, check_pixels, spatial_axes
 from ..lazy import volumes_in_slabs
 from ..psf import PSF
+from ..record import RunRecord, methods_paragraph
 from ..sim.patterns import Patterns
 from .calibrate import read_noise
+from .records import is_record
 from .words import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
@@ -31,10 +33,18 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
-    if arguments.psf or suffix in (".mrc", ".otf"):
+    if arguments.methods:
+        text = methods_paragraph(RunRecord.read(path))
+        console.say(text)
+        console.result({"methods": text})
+    elif arguments.psf or suffix in (".mrc", ".otf"):
         psf = PSF.read(arguments.file)
         show_psf(psf, console)
         console.result(psf_facts(psf))
+    elif suffix == ".json" and is_record(path):
+        record = RunRecord.read(path)
+        console.say(record.describe())
+        console.result(record.to_dict())
     elif suffix == ".json" and (patterns := _patterns(path)) is not None:
         show_patterns(patterns, path.name, console)
         console.result({"kind": "patterns", **patterns.to_dict()})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +17,22 @@ from ..image_files import written_image
 from ..images import Image
 from ..pictures import grey_picture
 from .files import beside, expand, given, load, output_names, refuse_overwriting
+from .records import check_record, record_beside, write_record
 
 if TYPE_CHECKING:
     from ..inference import Result, TileProgress
     from ..model import Model
+    from ..record import Prediction
 
-DECONVOLVED = "deconvolved"
-"""Ending of the names of results."""
+DECONVOLVED, DENOISED = "deconvolved", "denoised"
+"""Endings of the names of results."""
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
-    """Deconvolve images and write the results."""
+    """Deconvolve images and write the results, each with its record."""
     paths = expand(arguments.images)
-    outputs = output_names(arguments.output, paths, DECONVOLVED)
-    also = [beside(output, DECONVOLVED, "denoised") for output in outputs if arguments.denoised]
-    also += [Path(arguments.damp_mask)] if arguments.damp_mask else []
-    for output in (*outputs, *also):
+    files = result_files(arguments, paths)
+    for output in [Path(arguments.damp_mask)] if arguments.damp_mask else []:
         refuse_overwriting(output, [*paths, arguments.model])
         check_writable(output)
     damping = _damping(arguments)
@@ -42,27 +42,80 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     model = Model.load(arguments.model)
     done: list[dict[str, Any]] = []
     try:
-        for path, output in zip(paths, outputs, strict=True):
+        for path, names in zip(paths, files, strict=True):
             image = load(path, arguments, console)
             if damping is not None and arguments.damp_mask and not done:
                 grey_picture(damping.mask(image.data.shape[-2:]), arguments.damp_mask)
                 console.say(f"What is kept (white) and damped (black): {arguments.damp_mask}")
-            started = time.perf_counter()
-            with _room(model, image, output, arguments.denoised) as (into, written):
-                tiles = model.iter_predict(
-                    image,
-                    device=arguments.device,
-                    tile=arguments.tile,
-                    repeats=arguments.repeats,
-                    damping=damping,
-                    into=into,
-                )
-                _follow(tiles, image.name, console)
-            done.append({**written, "input": path, "seconds": time.perf_counter() - started})
-            console.say(f"{path} -> {output}")
+            settings = given(arguments, "device", "tile", "repeats")
+            prediction = predict_into_files(
+                model, image, names, console, damping=damping, **settings
+            )
+            record = write_record(model, prediction, names)
+            written = {what: str(name) for what, name in names.items()}
+            done.append({**written, "record": record, "input": path, "seconds": prediction.seconds})
+            console.say(f"{path} -> {names[DECONVOLVED]}")
     except KeyboardInterrupt:
         raise Interrupted(f"{len(done)} of {len(paths)} images were written.") from None
     console.result({"model": arguments.model, "images": done})
+
+
+def result_files(arguments: argparse.Namespace, paths: Sequence[str]) -> list[dict[str, Path]]:
+    """Name the files that are written for each input, and see to it that they can be.
+
+    Parameters
+    ----------
+    arguments
+        With `output`, `denoised` and `model`.
+    paths
+        The inputs.
+
+    Returns
+    -------
+    list of dict
+        By what they are, "deconvolved" and, if asked for, "denoised".
+    """
+    files = []
+    for output in output_names(arguments.output, paths, DECONVOLVED):
+        names = {DECONVOLVED: output}
+        if arguments.denoised:
+            names[DENOISED] = beside(output, DECONVOLVED, DENOISED)
+        for name in names.values():
+            refuse_overwriting(name, [*paths, arguments.model])
+            check_writable(name)
+        check_record(record_beside(output))
+        files.append(names)
+    return files
+
+
+def predict_into_files(
+    model: Model, image: Image, names: Mapping[str, Path], console: Console, **settings: Any
+) -> Prediction:
+    """Fill the files of a result tile by tile, complete afterwards or, if it fails, gone.
+
+    Parameters
+    ----------
+    model, image, console
+        What is put to what, and where progress is shown.
+    names
+        The files, as `result_files` gives them.
+    **settings
+        As for `record.iter_recorded`.
+
+    Returns
+    -------
+    Prediction
+        For the record.
+    """
+    from ..record import Output, iter_recorded
+
+    with _room(model, image, names) as into:
+        tiles = iter_recorded(model, image, into=into, **settings)
+        prediction = _follow(tiles, image.name, console)
+    outputs = {
+        what: Output.of(name.name, getattr(into, what), image.axes) for what, name in names.items()
+    }
+    return replace(prediction, outputs=outputs)
 
 
 def _damping(arguments: argparse.Namespace) -> Damping | None:
@@ -78,10 +131,17 @@ def _damping(arguments: argparse.Namespace) -> Damping | None:
     return Damping(arguments.damp, **numbers)
 
 
-def _follow(tiles: Generator[TileProgress, None, Result], what: str, console: Console) -> None:
+def _follow(
+    tiles: Generator[TileProgress, None, tuple[Result, Prediction]], what: str, console: Console
+) -> Prediction:
     """Compute all tiles, with a bar."""
     with console.bar(0, what, "tile") as bar:
-        for progress in tiles:
+        while True:
+            try:
+                progress = next(tiles)
+            except StopIteration as end:
+                prediction: Prediction = end.value[1]
+                return prediction
             bar.total = progress.total
             bar.update(progress.done - bar.n)
             if progress.message:
@@ -90,10 +150,8 @@ def _follow(tiles: Generator[TileProgress, None, Result], what: str, console: Co
 
 
 @contextmanager
-def _room(
-    model: Model, image: Image, output: Path, denoised: bool
-) -> Iterator[tuple[Result, dict[str, str]]]:
-    """Give files to be filled, complete after the block or, if it fails, gone; and their names.
+def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Result]:
+    """Give files to be filled, complete after the block or, if it fails, gone.
 
     The denoised image, where nobody asks for it, goes nowhere.
     """
@@ -104,22 +162,21 @@ def _room(
     finer = None
     if size is not None:
         finer = (*size[:-2], *(step / model.upsampling for step in size[-2:]))
-    interval = image.frame_interval
-    written = {"deconvolved": str(output)}
+    rooms: dict[str, Any] = {DENOISED: _Nowhere(coarse)}
+    grids = {DENOISED: (coarse, size), DECONVOLVED: (fine, finer)}
     with ExitStack() as files:
-        deconvolved = files.enter_context(
-            written_image(output, fine, axes=image.axes, voxel_size=finer, frame_interval=interval)
-        )
-        first: Any = _Nowhere(coarse)
-        if denoised:
-            other = beside(output, DECONVOLVED, "denoised")
-            written["denoised"] = str(other)
-            first = files.enter_context(
+        for what, name in names.items():
+            shape, voxel_size = grids[what]
+            rooms[what] = files.enter_context(
                 written_image(
-                    other, coarse, axes=image.axes, voxel_size=size, frame_interval=interval
+                    name,
+                    shape,
+                    axes=image.axes,
+                    voxel_size=voxel_size,
+                    frame_interval=image.frame_interval,
                 )
             )
-        yield Result(first, deconvolved), written  # type: ignore[arg-type]
+        yield Result(rooms[DENOISED], rooms[DECONVOLVED])
 
 
 class _Nowhere:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from ..console import Console, Interrupted
 from ..errors import InputError
 from ..files import check_writable
-from ..image_files import written_image
-from ..images import Image
+from ..image_files import PixelsInFile, written_image
+from ..provenance import now
 from ..psf import PSF
 from ..sim.patterns import Patterns
 from .files import beside, expand, given, output_names, refuse_overwriting
-from .predict import DECONVOLVED
+from .predict import result_files
+from .records import write_record
 from .sim_recordings import (
     Recording,
     camera_of,
@@ -33,6 +35,7 @@ from .words import show_patterns
 
 if TYPE_CHECKING:
     from ..model import Model
+    from ..record import Prediction
     from ..sim.reconstruction import Reconstruction
 
 RECONSTRUCTED, PATTERNS = "sim", "patterns"
@@ -127,7 +130,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         operator = _operator(patterns, psf, arguments)
     camera = camera_of(recording, arguments, console, _cutoff(operator.patterns))
     run = train_sim(
-        Image(cast("Any", recording.sets), "TCYX", name=recording.name),
+        recording.image,
         operator,
         camera,
         preset=arguments.preset,
@@ -143,13 +146,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
 def predict(arguments: argparse.Namespace, console: Console) -> None:
     """Reconstruct recordings as that of a model was, and put the model to the results."""
     paths = expand(arguments.images)
-    outputs = output_names(arguments.output, paths, DECONVOLVED)
-    files = [{"deconvolved": output} for output in outputs]
-    if arguments.denoised:
-        for names in files:
-            names["denoised"] = beside(names["deconvolved"], DECONVOLVED, "denoised")
-    written = [name for names in files for name in names.values()]
-    _check_outputs(written, [*paths, arguments.model])
+    files = result_files(arguments, paths)
 
     from ..model import Model
 
@@ -159,19 +156,64 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     def one(path: str, names: Mapping[str, Path]) -> Patterns:
         recording = _opened_for(operator.patterns, path, arguments)
         offset = offset_of(recording, arguments, console, _cutoff(operator.patterns))
-
-        def made(frames: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-            image = operator(np.asarray(frames - offset, np.float32))
-            result = model.predict(image, axes="YX", device=arguments.device, tile=arguments.tile)
-            deconvolved = np.asarray(result.deconvolved)
-            return (
-                (deconvolved, np.asarray(result.denoised)) if arguments.denoised else (deconvolved,)
-            )
-
-        _write(recording, names, made, console)
+        settings = given(arguments, "device", "tile")
+        prediction = predict_frames(model, operator, recording, offset, names, console, **settings)
+        write_record(model, prediction, names)
         return operator.patterns
 
     console.result({"model": arguments.model, "recordings": _each(paths, files, one, console)})
+
+
+def predict_frames(
+    model: Model,
+    operator: Reconstruction,
+    recording: Recording,
+    offset: _Offset,
+    names: Mapping[str, Path],
+    console: Console,
+    *,
+    device: str = "auto",
+    tile: int | tuple[int, ...] | None = None,
+) -> Prediction:
+    """Reconstruct a recording as a model's own was, and put the model to it, into files.
+
+    Parameters
+    ----------
+    model, operator, recording, console
+        What is put to what, the model's own operator, and where progress is shown.
+    offset
+        Counts without light, one number or (Y, X).
+    names
+        The files, as `result_files` gives them.
+    device, tile
+        As for `Model.predict`.
+
+    Returns
+    -------
+    Prediction
+        For the record.
+    """
+    from ..record import Output, Prediction
+
+    started, begun, used = now(), time.perf_counter(), set()
+
+    def made(frames: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+        image = operator(np.asarray(frames - offset, np.float32))
+        result = model.predict(
+            image, axes="YX", device=device, tile=tile, progress=lambda tiles: used.add(tiles.tile)
+        )
+        return [np.asarray(getattr(result, what)) for what in names]
+
+    files, axes = _write(recording, names, made, console)
+    return Prediction.now(
+        recording.image,
+        device,
+        outputs={what: Output.of(names[what].name, file, axes) for what, file in files.items()},
+        started=started,
+        seconds=time.perf_counter() - begun,
+        tile=min(used),
+        offset=offset,
+    )
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str]) -> None:
@@ -283,8 +325,13 @@ def _each(
     return done
 
 
-def _write(recording: Recording, names: Mapping[str, Path], made: _Made, console: Console) -> None:
-    """Fill the files of a recording image by image, complete afterwards or, if it fails, gone."""
+def _write(
+    recording: Recording, names: Mapping[str, Path], made: _Made, console: Console
+) -> tuple[dict[str, PixelsInFile], str]:
+    """Fill the files of a recording image by image, complete afterwards or, if it fails, gone.
+
+    Gives their pixels, and the axes of these.
+    """
     sets = recording.sets
     count, _, height, width = sets.shape
     series = count > 1
@@ -295,8 +342,13 @@ def _write(recording: Recording, names: Mapping[str, Path], made: _Made, console
         "frame_interval": recording.frame_interval,
     }
     with ExitStack() as stack, console.bar(count, recording.name, "image") as bar:
-        files = [stack.enter_context(written_image(name, **options)) for name in names.values()]
+        files = {
+            what: stack.enter_context(written_image(name, **options))
+            for what, name in names.items()
+        }
         for index, frames in enumerate(sets):
-            for file, image in zip(files, made(frames.astype(np.float32)), strict=True):
+            images = made(frames.astype(np.float32))
+            for file, image in zip(files.values(), images, strict=True):
                 file[(index, ...) if series else ...] = image
             bar.update()
+    return files, options["axes"]

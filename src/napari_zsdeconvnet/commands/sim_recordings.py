@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..console import Console
 from ..errors import InputError
 from ..image_files import read_image
-from ..images import Image, check_kind
+from ..images import Image, Origin, check_kind
 from ..lazy import Sliced, whole_index
 from ..noise import NoiseModel
 from ..psf import PSF
@@ -86,6 +86,8 @@ class Recording:
         Seconds between images, if known.
     name
         Of the file.
+    origin
+        The file itself, and which channel of it.
     """
 
     frames: Frames
@@ -93,11 +95,18 @@ class Recording:
     pixel_size: float
     frame_interval: float | None
     name: str
+    origin: Origin | None = None
 
     @property
     def sets(self) -> Sets:
         """The frames of each image together, (images, frames, Y, X)."""
         return Sets(self.frames, self.per_image)
+
+    @property
+    def image(self) -> Image:
+        """All of it as one image, axes TCYX, with the frames of each image as channels."""
+        size = (self.pixel_size,) * 2
+        return Image(cast("Any", self.sets), "TCYX", size, self.name, origin=self.origin)
 
     def mean(self) -> NDArray[np.float32]:
         """Average over time, reading one image at a time."""
@@ -147,7 +156,9 @@ def open_recording(
             f"{image.name} has no pixel size, without which no pattern can be found; give it with "
             "--pixel-size, in micrometres."
         )
-    return Recording(frames, per_image, float(pixel_size), image.frame_interval, image.name)
+    return Recording(
+        frames, per_image, float(pixel_size), image.frame_interval, image.name, image.origin
+    )
 
 
 def _one_channel(image: Image, channel: int | None, per_image: int) -> Image:

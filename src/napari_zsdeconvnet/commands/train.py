@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from .training_psf import psf_for_training, with_recorded
 from .words import psf_facts, show_noise, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from ..training import Progress, TrainingRun
 
 _FIXED_BY_RESUME = (
@@ -170,15 +172,20 @@ def follow(run: TrainingRun, console: Console) -> Progress:
     bar = console.bar(0, "Training")
     with _first_ctrl_c_calls(run.stop), bar:
         for last in run:
-            bar.total = last.steps
-            bar.set_postfix_str(_losses(last.losses), refresh=False)
-            bar.update(last.step - bar.n)
-            if last.message:
-                bar.clear()
-                console.warn(last.message)
+            show_step(last, bar, console)
     if last is None or last.step == 0:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
     return last
+
+
+def show_step(progress: Progress, bar: tqdm[Any], console: Console) -> None:
+    """Show how far a training has come, and say what must be said."""
+    bar.total = progress.steps
+    bar.set_postfix_str(_losses(progress.losses), refresh=False)
+    bar.update(progress.step - bar.n)
+    if progress.message:
+        bar.clear()
+        console.warn(progress.message)
 
 
 def _losses(losses: Mapping[str, float]) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console import Console
+from ..errors import InputError
 from ..files import check_writable
 from ..image_files import write_image
 from ..images import Image
+from ..record import RunRecord, check_same
 from .files import load, make_folder
+from .records import check_record
 
 if TYPE_CHECKING:
     from ..inference import TileProgress
@@ -26,12 +30,15 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
     """Judge what a model makes of an image, in numbers and words."""
     if arguments.maps:
         make_folder(arguments.maps)
+    if arguments.record:
+        check_record(Path(arguments.record))
 
     from ..model import Model
     from ..verdict import iter_judge
 
     model = Model.load(arguments.model)
     image = load(arguments.image, arguments, console)
+    record = _record(arguments.record, model, image) if arguments.record else None
     second = load(arguments.second, arguments, console) if arguments.second else None
     steps = iter_judge(
         model,
@@ -49,6 +56,9 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
     written = _write_maps(found, image, model, arguments.maps) if arguments.maps else {}
     console.say("")
     console.say(found.headline())
+    if record is not None:
+        replace(record, verdict=found).write(arguments.record)
+        console.say(f"The verdict is in {arguments.record}.")
     console.result(
         {
             "image": arguments.image,
@@ -56,8 +66,22 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
             **found.to_dict(),
             "summary": found.summary(),
             "maps": written,
+            "record": arguments.record,
         }
     )
+
+
+def _record(path: str, model: Model, image: Image) -> RunRecord:
+    """Read the record that the verdict goes into, if it is one of this model and image."""
+    own = RunRecord.of(model)
+    if not Path(path).exists():
+        return own
+    record = RunRecord.read(path)
+    if record.weights_sha256 != own.weights_sha256:
+        raise InputError(f"{path} is the record of another model; name that of this result.")
+    if record.prediction is not None:
+        check_same(record.prediction.source, image)
+    return record
 
 
 def _follow(steps: Generator[TileProgress, None, Verdict], what: str, console: Console) -> Verdict:

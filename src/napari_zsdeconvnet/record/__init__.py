@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from .methods import methods_paragraph
-from .prediction import Output, Prediction
-from .run_record import RunRecord
+from .prediction import Output, Prediction, iter_recorded
+from .repeat import check_same, differences, iter_training, settings_of, threads
+from .run_record import KIND, RunRecord
 
-__all__ = ["Output", "Prediction", "RunRecord", "methods_paragraph"]
+__all__ = [
+    "KIND",
+    "Output",
+    "Prediction",
+    "RunRecord",
+    "check_same",
+    "differences",
+    "iter_recorded",
+    "iter_training",
+    "methods_paragraph",
+    "settings_of",
+    "threads",
+]

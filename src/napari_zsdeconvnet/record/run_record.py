@@ -175,11 +175,32 @@ class RunRecord:
         found += [
             f"Memory ran out before step {part.first}, and what it left depends on the machine."
             for part in self.stretches
-            if part.batch != self.settings["batch"] or part.patch[-1] != self.settings["patch"]
+            if part.reduced
         ]
         if any(part.versions != self.stretches[0].versions for part in self.stretches):
             found.append("The training went on under other versions than it began with.")
         return tuple(found)
+
+    def describe(self) -> str:
+        """Say in a few lines what was run, and whether it can be repeated to the bit."""
+        names = ", ".join(source.name for source in self.sources) or "images that were not kept"
+        lines = [
+            f"{self.preset} model, axes {self.axes}, {self.steps} of {self.planned} steps, "
+            f"seed {self.seed}, on {names}",
+            *(
+                f"steps {part.first} to {part.last} on {part.device}, from {part.started}, "
+                f"{part.seconds:.0f} s"
+                for part in self.stretches
+            ),
+            f"PSF: {self.psf.describe()}",
+        ]
+        if self.prediction is not None:
+            files = ", ".join(output.file for output in self.prediction.outputs.values())
+            lines.append(f"{self.prediction.source.name} -> {files}")
+        if self.verdict is not None:
+            lines.append(self.verdict.headline())
+        obstacles = self.obstacles or ("It can be repeated to the bit on such a CPU.",)
+        return "\n".join((*lines, *obstacles))
 
     # ------------------------------------------------------------------ the file
 

@@ -1,0 +1,212 @@
+"""`zsdeconvnet repeat`: the run of a record, once more."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console import Console
+from ..errors import InputError
+from ..files import check_writable
+from ..image_files import read_image
+from ..images import Image, Origin
+from ..provenance import Source
+from .files import expand, load, make_folder, refuse_overwriting
+from .predict import predict_into_files
+from .records import check_record, record_beside, write_record
+from .sim import predict_frames
+from .sim_recordings import Recording, open_recording
+from .train import show_step
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..record import Prediction, RunRecord
+
+MODEL = "model.safetensors"
+
+
+def repeat(arguments: argparse.Namespace, console: Console) -> None:
+    """Train and predict as a record says, and compare what comes out to the bit."""
+    from ..record import RunRecord, differences
+
+    record = RunRecord.read(arguments.record)
+    folder = make_folder(arguments.output)
+    recordings = _found(record, arguments)
+    names = _names(record.prediction, folder)
+    for output in (folder / MODEL, *names.values()):
+        refuse_overwriting(output, [arguments.record, *(path for path, _ in recordings)])
+        check_writable(output)
+    if names:
+        check_record(record_beside(names["deconvolved"]))
+    doubts = (*record.obstacles, *differences(record))
+    for sentence in doubts:
+        console.warn(sentence)
+
+    opened = [recording for _, recording in recordings]
+    model = _train(record, opened[: len(record.sources)], console)
+    model.save(folder / MODEL)
+    same = {"model": RunRecord.of(model).weights_sha256 == record.weights_sha256}
+    if record.prediction is not None:
+        made = _predict(model, record.prediction, opened[-1], names, console)
+        write_record(model, made, names)
+        same |= {
+            what: made.outputs[what].sha256 == output.sha256
+            for what, output in record.prediction.outputs.items()
+        }
+    for what, alike in same.items():
+        result = f"The {what}" if what == "model" else f"The {what} image"
+        written = names.get(what, folder / MODEL)
+        if alike:
+            console.say(f"{result} is the same to the bit: {written}")
+        else:
+            why = "" if doubts else "; nothing in the record says why"
+            console.warn(f"{result} is not the same to the bit{why}: {written}")
+    console.result(
+        {
+            "model": folder / MODEL,
+            "same_to_the_bit": same,
+            "outputs": names,
+            "obstacles": record.obstacles,
+            "differences": differences(record),
+        }
+    )
+
+
+def _names(prediction: Prediction | None, folder: Path) -> dict[str, Path]:
+    """Name the files of the results as they were; a layer's name becomes that of a file."""
+    if prediction is None:
+        return {}
+    names = {}
+    for what, output in prediction.outputs.items():
+        name = Path(output.file).name
+        is_file = name.lower().endswith((".tif", ".tiff"))
+        names[what] = folder / (name if is_file else f"{name}.tif")
+    return names
+
+
+def _train(record: RunRecord, recordings: Sequence[Image | Recording], console: Console) -> Model:
+    from ..record import iter_training
+
+    images = [entry.image if isinstance(entry, Recording) else entry for entry in recordings]
+    steps = iter_training(record, images)
+    with console.bar(0, "Training") as bar:
+        while True:
+            try:
+                show_step(next(steps), bar, console)
+            except StopIteration as end:
+                model: Model = end.value
+                return model
+
+
+def _predict(
+    model: Model,
+    before: Prediction,
+    recording: Image | Recording,
+    names: Mapping[str, Path],
+    console: Console,
+) -> Prediction:
+    from ..record import settings_of, threads
+    from ..sim.reconstruction import Reconstruction
+
+    settings = settings_of(before)
+    with threads(before.threads):
+        if isinstance(recording, Image):
+            return predict_into_files(model, recording, names, console, **settings)
+        assert model.reconstruction is not None
+        assert before.offset is not None
+        operator = Reconstruction.from_dict(model.reconstruction)
+        settings = {name: settings[name] for name in ("device", "tile")}
+        return predict_frames(model, operator, recording, before.offset, names, console, **settings)
+
+
+# ------------------------------------------------------------------ the images of a record
+
+
+def _found(record: RunRecord, arguments: argparse.Namespace) -> list[tuple[str, Image | Recording]]:
+    """Open the training images and, last, the image of the result, with their files."""
+    needed = list(record.sources)
+    if record.prediction is not None:
+        needed.append(record.prediction.source)
+    given = expand(arguments.images)
+    if len(given) > len({source.sha256 for source in needed}):
+        raise InputError(
+            f"{len(given)} images are given and the record has "
+            f"{len({source.sha256 for source in needed})}; name each of them once."
+        )
+    found: dict[str, tuple[str, Image | Recording]] = {}
+    for source in needed:
+        if source.sha256 in found:
+            continue
+        path = _file_of(source, given, arguments.record)
+        found[source.sha256] = (path, _opened(path, source))
+    return [found[source.sha256] for source in needed]
+
+
+def _file_of(source: Source, given: list[str], record: str) -> str:
+    """Choose the file of that name among those given, else the next one, else where it was."""
+    if given:
+        named = [path for path in given if Path(path).name == source.name]
+        path = (named or given)[0]
+        given.remove(path)
+        return path
+    was = None if source.origin is None else Path(source.origin.path)
+    places = [] if was is None else [was, Path(record).parent / was.name]
+    for place in places:
+        if place.is_file():
+            return str(place)
+    where = "was no file" if was is None else f"is not at {was} and not beside the record"
+    raise InputError(f"{source.name} {where}; name it, or its file by now, after the record.")
+
+
+def _opened(path: str, source: Source) -> Image | Recording:
+    """Open a file as it was opened for the run; refused if it has other pixels."""
+    from ..record import check_same
+
+    origin = source.origin or Origin(path)
+    if source.axes == "TCYX":
+        options = argparse.Namespace(
+            pixel_size=source.voxel_size and source.voxel_size[-1], channel=origin.channel
+        )
+        recording = open_recording(path, options, source.shape[1])
+        check_same(source, recording.image)
+        return recording
+    first: Image | InputError | None = None
+    for image in _readings(path, source, origin):
+        if isinstance(image, Image) and Source.of(image).sha256 == source.sha256:
+            return image
+        first = first or image
+    if isinstance(first, InputError):
+        raise first
+    assert first is not None  # there is one way to read a file at least
+    check_same(source, first)
+    return first
+
+
+def _readings(path: str, source: Source, origin: Origin) -> Iterator[Image | InputError]:
+    """Read a file in every way that may have been that of the run, the likeliest first.
+
+    A layer does not say which of a file's channels it is, nor in which order the file has its
+    axes; the pixels do.
+    """
+    whole = read_image(path)
+    count = whole.data.shape[whole.axes.index("C")] if "C" in whole.axes else 1
+    channels = [origin.channel, *(index for index in range(count) if index != origin.channel)]
+    for axes in dict.fromkeys((origin.axes, None)):
+        for channel in channels:
+            options = argparse.Namespace(
+                axes=axes,
+                channel=channel,
+                plane=origin.plane,
+                voxel_size=source.voxel_size,
+                pixel_size=None,
+                axial_step=None,
+            )
+            try:
+                image = load(path, options, Console(json=True))
+            except InputError as error:
+                yield error
+            else:
+                yield replace(image, voxel_size=source.voxel_size)

@@ -1,0 +1,159 @@
+"""Repeating a run from its record: the same images, settings, seed and threads."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..images import Image
+from ..provenance import Source
+from .prediction import Prediction
+from .run_record import RunRecord
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..training import Progress, TrainingRun
+
+
+def check_same(source: Source, image: Image) -> None:
+    """Refuse an image that has other pixels than the one in the record.
+
+    Raises
+    ------
+    InputError
+        With both fingerprints.
+    """
+    have = Source.of(image)
+    if have.sha256 != source.sha256:
+        raise InputError(
+            f"{image.name} is not the {source.name} of the record: its pixels, "
+            f"{_shape(have)}, have the fingerprint {have.sha256[:12]} and those of the record, "
+            f"{_shape(source)}, {source.sha256[:12]}; name the file that the record was made from."
+        )
+
+
+def _shape(source: Source) -> str:
+    return f"{source.axes} {' x '.join(map(str, source.shape))} {source.dtype}"
+
+
+def differences(record: RunRecord) -> tuple[str, ...]:
+    """Say which versions here are other than those of the run, one sentence each."""
+    from ..model import installed_versions
+
+    here = installed_versions()
+    there = record.stretches[-1].versions if record.stretches else record.versions
+    return tuple(
+        f"{name} is {here.get(name, 'not known')} here and was {version} in the run."
+        for name, version in there.items()
+        if here.get(name) != version
+    )
+
+
+def iter_training(record: RunRecord, images: Sequence[Image]) -> Generator[Progress, None, Model]:
+    """Train again as the record says; yields `Progress`, returns the `Model`.
+
+    A run that was stopped, or went on with another number of steps, is stopped and goes on at
+    the same steps. The CPU's thread count is that of the run meanwhile.
+
+    Parameters
+    ----------
+    record : RunRecord
+        Of the run.
+    images : sequence of Image
+        Its training images in the same order, ([T,] [Z,] Y, X), or raw SIM frames
+        (T, C, Y, X).
+
+    Raises
+    ------
+    InputError
+        If an image has other pixels, or the record lacks what is needed.
+    """
+    if not record.sources or not record.stretches:
+        raise InputError(f"The run cannot be repeated. {record.obstacles[0]}")
+    if len(images) != len(record.sources):
+        raise InputError(
+            f"The run was trained on {len(record.sources)} recordings and {len(images)} are given: "
+            "give all of them, in the order of the record."
+        )
+    for source, image in zip(record.sources, images, strict=True):
+        check_same(source, image)
+    run: TrainingRun | None = None
+    for part in record.stretches:
+        with threads(part.threads):
+            if run is None:
+                run = _begin(record, images, steps=part.planned)
+            elif part.planned != run.steps:
+                run = _resumed(record, images, run, part.planned)
+            for progress in run:
+                yield progress
+                if run.step == part.last:
+                    break
+    assert run is not None  # a record has a stretch at least, as asked above
+    return run.model
+
+
+def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> TrainingRun:
+    """Make the run, or go on with one from a file."""
+    from ..presets import Preset
+    from ..sim.reconstruction import Reconstruction
+    from ..sim_training import train_sim
+    from ..training import train
+
+    try:
+        preset = Preset(**record.settings)
+    except TypeError as error:
+        raise InputError(
+            f"The preset of the run has other settings than those of this version ({error}): "
+            f"install napari-zsdeconvnet {record.versions.get('napari-zsdeconvnet')}."
+        ) from error
+    # Only a CPU repeats itself to the bit; a run of another device goes to the best one here.
+    device = "cpu" if record.stretches[0].device.startswith("CPU") else "auto"
+    options = {
+        "preset": preset,
+        "seed": record.seed,
+        "device": device,
+        "preview_every": 0,
+        **options,
+    }
+    if record.reconstruction is not None:
+        assert record.camera is not None  # every record of raw frames has it
+        operator = Reconstruction.from_dict(record.reconstruction)
+        return train_sim(list(images), operator, record.camera, **options)
+    return train(list(images), record.psf, record.noise, upsample=record.upsampling == 2, **options)
+
+
+def _resumed(
+    record: RunRecord, images: Sequence[Image], run: TrainingRun, steps: int
+) -> TrainingRun:
+    """Let a run go on with another number of steps, through a file as it once did."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.safetensors"
+        run.save(path)
+        return _begin(record, images, steps=steps, resume=path)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with so many threads on the CPU, whose number has a say in the last bits."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+def settings_of(prediction: Prediction) -> dict[str, Any]:
+    """Give the settings of `iter_recorded` that make a prediction again."""
+    return {
+        "device": "cpu" if prediction.device.startswith("CPU") else "auto",
+        "tile": prediction.tile,
+        "repeats": prediction.repeats,
+        "damping": prediction.damping,
+    }
