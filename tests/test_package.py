@@ -53,6 +53,7 @@ FLOORS = (
     {"measures"},
     {"verdict"},
     {"record"},
+    {"pipeline"},
     {"_samples", "console"},
     {"commands", "argument_values"},
     {"demo", "arguments"},

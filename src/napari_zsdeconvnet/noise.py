@@ -33,6 +33,7 @@ __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 SINGLE_IMAGE_ERROR = 0.25
 """Relative error of a gain from one image, as seen against cameras' own calibrations."""
 
+_SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
 _NO_GAIN = "The gain was not measured"
 _GAIN_FROM = ", the gain from "
 _BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
@@ -104,6 +105,37 @@ class NoiseModel:
         object.__setattr__(self, "warnings", tuple(str(warning) for warning in self.warnings))
 
     # Calibrations --------------------------------------------------------------------------
+
+    @classmethod
+    def measured(
+        cls, image: Image, offset: float | None = None, *, cutoff: float | None = None
+    ) -> Self:
+        """Measure the noise in the most trustworthy way that a recording allows.
+
+        Parameters
+        ----------
+        image
+            In counts, axes YX, TYX, ZYX or TZYX.
+        offset, cutoff
+            As for `from_image`.
+
+        Returns
+        -------
+        NoiseModel
+            From the differences of frames, from 10 frames on; else, and where the frames have
+            too little in common, from the noise beyond the optical cutoff.
+
+        Raises
+        ------
+        InputError
+            As `from_image` does.
+        """
+        if "T" in image.axes and image.data.shape[0] >= _SERIES_FROM:
+            try:
+                return cls.from_series(image, offset=offset)
+            except InputError:
+                pass  # nothing but change between the frames: take them as single images
+        return cls.from_image(image, offset, cutoff=cutoff)
 
     @classmethod
     def from_background(

@@ -18,8 +18,6 @@ from ..noise import NoiseModel
 from .files import given, load, write_json
 from .words import show_noise
 
-_SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
-
 
 def calibrate(arguments: argparse.Namespace, console: Console) -> None:
     """Measure the noise model and print it with its errors."""
@@ -83,12 +81,7 @@ def measured_noise(
     if background is not None:
         mask = _mask(background, image.data.shape, image.name)
         return NoiseModel.from_background(image, mask, gain=gain, cutoff=cutoff)
-    if "T" in image.axes and image.data.shape[0] >= _SERIES_FROM:
-        try:
-            return NoiseModel.from_series(image, offset=offset)
-        except InputError:
-            pass  # nothing but change between the frames: take them as single images
-    return NoiseModel.from_image(image, offset=offset, cutoff=cutoff)
+    return NoiseModel.measured(image, offset, cutoff=cutoff)
 
 
 def _mask(region: tuple[slice, slice], shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -1,0 +1,579 @@
+"""One recording from start to finish: PSF, noise, training, result, verdict, step after step.
+
+`Pipeline` is iterated, and each step says what was assumed. What differs between ordinary
+recordings and raw structured illumination stands in a recipe: `Images` or `RawFrames`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from .errors import InputError
+from .images import Image, spatial_axes
+from .inference import Result, TileProgress
+from .model import Model, nanometres, same_pixel_size
+from .modes import usual_upsampling
+from .noise import NoiseModel
+from .psf import PSF
+from .sim.estimation import estimate
+from .sim.patterns import Patterns
+from .sim.reconstruction import Reconstruction
+from .sim_training import iter_predict_sim, reconstruct, train_sim
+from .training import NonFiniteLossError, Progress, TrainingRun, train
+from .verdict import Verdict, iter_judge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .metadata import Modality
+    from .sim.patterns import Order
+
+Stage = Literal["psf", "noise", "patterns", "model", "result", "verdict"]
+
+SAME_WIDTH = 0.05
+"""Relative difference of two PSFs' widths from which a model is for another microscope."""
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """What a PSF is simulated from; lengths in micrometres.
+
+    Attributes
+    ----------
+    na, wavelength, modality, refractive_index, excitation_wavelength, pinhole, sheet_thickness
+        As for `PSF.simulate`.
+    """
+
+    na: float
+    wavelength: float
+    modality: Modality = "widefield"
+    refractive_index: float | None = None
+    excitation_wavelength: float | None = None
+    pinhole: float | None = None
+    sheet_thickness: float | None = None
+
+    def psf(self, grid: tuple[float, ...]) -> PSF:
+        """Simulate the PSF on a grid, (y, x) or (z, y, x)."""
+        return PSF.simulate(
+            self.na,
+            self.wavelength,
+            (grid[-2], grid[-1]),
+            axial_step=grid[0] if len(grid) == 3 else None,
+            modality=self.modality,
+            refractive_index=self.refractive_index,
+            excitation_wavelength=self.excitation_wavelength,
+            pinhole=self.pinhole,
+            sheet_thickness=self.sheet_thickness,
+        )
+
+
+# Steps
+
+
+@dataclass(frozen=True)
+class Began:
+    """A stage has begun."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True, eq=False)
+class PSFMade:
+    """The PSF is there."""
+
+    psf: PSF
+    said: str
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """The camera is known."""
+
+    noise: NoiseModel
+    said: str
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """The patterns of raw frames are known, and the plain image made of them."""
+
+    patterns: Patterns
+    image: NDArray[np.float32]
+    """([T,] 2Y, 2X)."""
+    said: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBegan:
+    """Training begins; its `Progress` follows."""
+
+    run: TrainingRun
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReady:
+    """There is a model: trained, or at hand before."""
+
+    model: Model
+    said: str
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Working:
+    """How far the result or the verdict has come."""
+
+    stage: Stage
+    tiles: TileProgress
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """The result is there."""
+
+    model: Model
+    result: Result
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The verdict is there."""
+
+    verdict: Verdict
+
+
+Step = (
+    Began
+    | PSFMade
+    | Calibrated
+    | Reconstructed
+    | TrainingBegan
+    | Progress
+    | ModelReady
+    | Working
+    | Predicted
+    | Judged
+)
+Steps = Generator[Step, None, None]
+
+
+class Recipe(Protocol):
+    """What a kind of recording needs at each stage."""
+
+    def prepare(self) -> Steps:
+        """Find out what decides whether a model fits."""
+        ...
+
+    def misfit(self, model: Model) -> str:
+        """Say why a model is not for this recording, empty where it is."""
+        ...
+
+    def calibrate(self) -> Steps:
+        """Find out what training needs beside."""
+        ...
+
+    def train(self, **settings: Any) -> TrainingRun:
+        """Begin to train."""
+        ...
+
+    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
+        """Apply a model."""
+        ...
+
+    def judge(
+        self, model: Model, result: Result, device: str
+    ) -> Generator[TileProgress, None, Verdict]:
+        """Judge what came out."""
+        ...
+
+
+class Pipeline(Iterator[Step]):
+    """Takes a recording from start to finish; iterate over it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recording with what is known of it.
+    model : Model, optional
+        Used as it is if it fits; otherwise one is trained.
+    judged : bool
+        Whether the verdict is the last step.
+    device : str
+        See `devices.resolve_device`.
+    settings
+        For the training, as `train` takes them.
+
+    Raises
+    ------
+    InputError
+        While iterated, where a step cannot be done; the steps before it hold.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        model: Model | None = None,
+        judged: bool = True,
+        device: str = "auto",
+        **settings: Any,
+    ) -> None:
+        self._recipe = recipe
+        self._given = model
+        self._judged = judged
+        self._device = device
+        self._settings = settings
+        self._run: TrainingRun | None = None
+        self._stopped = False
+        self._cut_short = False
+        self._steps = self._all_steps()
+
+    def __next__(self) -> Step:
+        """Go on to the next step."""
+        return next(self._steps)
+
+    def stop(self) -> None:
+        """End what is under way and keep what there is; may be called from another thread.
+
+        A training ends after its step, and its model of that moment makes the result, which is
+        not judged then. Anything else ends there.
+        """
+        self._stopped = True
+        if self._run is not None:
+            self._run.stop()
+
+    def close(self) -> None:
+        """Give up at once."""
+        self._steps.close()
+
+    def _all_steps(self) -> Steps:
+        yield from self._unless_stopped(self._recipe.prepare())
+        if self._stopped:
+            return
+        model = self._given
+        why = "" if model is None else self._recipe.misfit(model)
+        if model is None or why:
+            yield from self._unless_stopped(self._recipe.calibrate())
+            if self._stopped:
+                return
+            yield Began("model")
+            model = yield from self._trained(why)
+            if model is None:
+                return
+        else:
+            yield Began("model")
+            yield ModelReady(model, f"At hand, for such recordings: {_facts(model)}", False)
+        yield Began("result")
+        result = yield from self._working("result", self._recipe.predict(model, self._device))
+        if result is None:
+            return
+        yield Predicted(model, result)
+        if self._judged and not (self._cut_short or self._stopped):
+            yield Began("verdict")
+            found = yield from self._working(
+                "verdict", self._recipe.judge(model, result, self._device)
+            )
+            if found is not None:
+                yield Judged(found)
+
+    def _unless_stopped(self, steps: Steps) -> Steps:
+        for step in steps:
+            yield step
+            if self._stopped:
+                steps.close()
+                return
+
+    def _trained(self, why: str) -> Generator[Step, None, Model | None]:
+        """Train; None where it was stopped before it had learned anything."""
+        run = self._run = self._recipe.train(device=self._device, **self._settings)
+        yield TrainingBegan(run)
+        ended = ""
+        try:
+            if not self._stopped:
+                yield from run
+        except NonFiniteLossError as error:
+            if run.step == 0:
+                raise
+            ended = f" {error}"
+        self._run = None
+        if run.step == 0:
+            return None
+        # From here on a second stop is one of the result.
+        self._cut_short, self._stopped = self._stopped, False
+        model = run.model
+        how = "Stopped after" if self._cut_short else "Trained for"
+        words = f"{how} {run.step} steps on this recording.{ended}"
+        yield ModelReady(model, f"{words} {why}".strip(), True)
+        return model
+
+    def _working(self, stage: Stage, tiles: Generator[TileProgress, None, Any]) -> Any:
+        """Pass progress on; None where it was stopped."""
+        while not self._stopped:
+            try:
+                state = next(tiles)
+            except StopIteration as end:
+                return end.value
+            yield Working(stage, state)
+        tiles.close()
+        return None
+
+
+class Images:
+    """An image, a volume, or a series of either.
+
+    Parameters
+    ----------
+    image : Image
+        Raw counts, with its voxel size.
+    microscope : Microscope, optional
+        For the PSF; not needed where one is given.
+    psf : PSF, optional
+        Goes before the microscope.
+    noise : NoiseModel, optional
+        The camera; by default it is measured.
+    offset : float, optional
+        Counts without light, where only they are known.
+    upsample : bool, optional
+        As for `train`.
+    frame : int
+        Of a series, the one to be judged.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        microscope: Microscope | None = None,
+        *,
+        psf: PSF | None = None,
+        noise: NoiseModel | None = None,
+        offset: float | None = None,
+        upsample: bool | None = None,
+        frame: int = 0,
+    ) -> None:
+        self.image = image
+        self.microscope = microscope
+        self._given_psf = psf
+        self._given_noise = noise
+        self._offset = offset
+        self._spatial = spatial_axes(image)
+        usual = usual_upsampling(len(self._spatial))
+        self._upsampling = usual if upsample is None else 1 + bool(upsample)
+        self._frame = frame
+
+    def prepare(self) -> Steps:
+        """Make the PSF on the grid of the output."""
+        yield Began("psf")
+        size, psf = self.image.voxel_size, self._given_psf
+        if psf is None:
+            if self.microscope is None:
+                raise InputError(
+                    "Neither a PSF nor the microscope is known: give the numerical aperture and "
+                    "the wavelength of the emission."
+                )
+            if size is None:
+                raise InputError(
+                    f"{self.image.name or 'The image'} has no pixel size, on half of which the PSF "
+                    "is computed: give it in micrometres."
+                )
+            grid = (*size[:-2], *(step / self._upsampling for step in size[-2:]))
+            # What lies further apart than the image is wide never meets in it.
+            field = self._upsampling * min(self.image.data.shape[-2:])
+            psf = self.microscope.psf(grid).cropped(field - (field + 1) % 2)
+        self._psf = psf
+        yield PSFMade(psf, _psf_words(psf))
+
+    def misfit(self, model: Model) -> str:
+        """Say why a model is not for this recording, empty where it is."""
+        if model.reconstruction is not None:
+            return "The model at hand is for raw SIM."
+        if model.axes != self._spatial or model.upsampling != self._upsampling:
+            return "The model at hand is for another kind of image or output."
+        if not same_pixel_size(model.voxel_size, self.image.voxel_size):
+            return "The model at hand is for another pixel size."
+        if not _same_width(model.psf, self._psf):
+            return "The model at hand is for another PSF."
+        if self._given_noise is not None and not _same_camera(model.noise, self._given_noise):
+            return "The model at hand was trained with another calibration of the noise."
+        return ""
+
+    def calibrate(self) -> Steps:
+        """Measure the noise where it is not known."""
+        yield Began("noise")
+        noise = self._given_noise
+        if noise is None:
+            cutoff = None
+            if self.image.voxel_size is not None and self._psf.voxel_size is not None:
+                cutoff = min(self._psf.otf_cutoff * max(self.image.voxel_size[-2:]), 0.5)
+            noise = NoiseModel.measured(self.image, self._offset, cutoff=cutoff)
+        self._noise = noise
+        yield Calibrated(noise, _sentence(noise.describe()))
+
+    def train(self, **settings: Any) -> TrainingRun:
+        """Begin to train."""
+        upsample = self._upsampling == 2
+        return train(self.image, self._psf, self._noise, upsample=upsample, **settings)
+
+    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
+        """Apply a model."""
+        return model.iter_predict(self.image, device=device)
+
+    def judge(
+        self, model: Model, result: Result, device: str
+    ) -> Generator[TileProgress, None, Verdict]:
+        """Judge what came out."""
+        return iter_judge(model, self.image, frame=self._frame, result=result, device=device)
+
+
+class RawFrames:
+    """Raw 2D-SIM.
+
+    Parameters
+    ----------
+    frames : array
+        Counts, (N, Y, X), or (T, N, Y, X) for a series.
+    microscope : Microscope
+        Aperture and wavelength of the emission; the rest is not used.
+    pixel_size : float
+        Of the frames, micrometres.
+    noise : NoiseModel, optional
+        The camera; by default it is measured.
+    offset : float, optional
+        Counts without light, where only they are known.
+    order : str, optional
+        As for `sim.estimate`.
+    name : str
+        What messages call the recording.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[Any],
+        microscope: Microscope,
+        pixel_size: float,
+        *,
+        noise: NoiseModel | None = None,
+        offset: float | None = None,
+        order: Order | None = None,
+        name: str = "raw",
+    ) -> None:
+        self._frames = frames
+        self._microscope = microscope
+        self._pixel_size = pixel_size
+        self._given_noise = noise
+        self._offset = offset
+        self._order = order
+        self._name = name
+
+    def prepare(self) -> Steps:
+        """Measure the noise, which estimating needs, find the patterns and reconstruct."""
+        yield Began("noise")
+        noise = self._given_noise
+        if noise is None:
+            first = self._frames.reshape(-1, *self._frames.shape[-3:])[0]
+            scope = self._microscope
+            cutoff = min(2 * scope.na / scope.wavelength * self._pixel_size, 0.5)
+            noise = NoiseModel.from_image(
+                Image(first, "TYX", name=self._name), self._offset, cutoff=cutoff
+            )
+        self._noise = noise
+        yield Calibrated(noise, _sentence(noise.describe()))
+
+        yield Began("patterns")
+        self._patterns = estimate(
+            self._frames,
+            pixel_size=self._pixel_size,
+            na=self._microscope.na,
+            wavelength=self._microscope.wavelength,
+            offset=noise.offset,
+            order=self._order,
+        )
+        self._reconstruction = Reconstruction(self._patterns)
+        self._image = reconstruct(self._frames, self._reconstruction, noise)
+        yield Reconstructed(self._patterns, self._image, _pattern_words(self._patterns))
+
+    def misfit(self, model: Model) -> str:
+        """Say why a model is not for this recording, empty where it is."""
+        if model.reconstruction is None:
+            return "The model at hand is for images, not for raw SIM."
+        trained = Reconstruction.from_dict(model.reconstruction).patterns
+        here = self._patterns
+        same = [
+            math.isclose(getattr(trained, name), getattr(here, name), rel_tol=SAME_WIDTH)
+            for name in ("pixel_size", "na", "wavelength")
+        ]
+        periods = [(a.period, b.period) for a, b in zip(trained, here, strict=False)]
+        same += [math.isclose(a, b, rel_tol=SAME_WIDTH) for a, b in periods]
+        if len(trained) == len(here) and all(same):
+            return ""
+        return "The model at hand is for SIM with other patterns."
+
+    def calibrate(self) -> Steps:
+        """All that is needed is known already."""
+        yield from ()
+
+    def train(self, **settings: Any) -> TrainingRun:
+        """Begin to train."""
+        return train_sim(self._frames, self._reconstruction, self._noise, **settings)
+
+    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
+        """Reconstruct with the recording's own patterns and apply a model."""
+        own = replace(model, reconstruction=self._reconstruction.to_dict())
+        return iter_predict_sim(own, self._frames, self._noise, device=device)
+
+    def judge(
+        self, model: Model, result: Result, device: str
+    ) -> Generator[TileProgress, None, Verdict]:
+        """Judge what came out of the first reconstruction."""
+        axes = "TYX"[-self._image.ndim :]
+        return iter_judge(model, self._image, axes=axes, result=result, device=device)
+
+
+# Words and comparisons
+
+
+def _same_width(one: PSF, other: PSF) -> bool:
+    if one.array.ndim != other.array.ndim or one.unit != other.unit:
+        return False
+    return all(
+        math.isclose(a, b, rel_tol=SAME_WIDTH) or (math.isnan(a) and math.isnan(b))
+        for a, b in zip(one.fwhm, other.fwhm, strict=True)
+    )
+
+
+def _same_camera(one: NoiseModel, other: NoiseModel) -> bool:
+    """Compare what both know; a gain that is measured while training is of neither."""
+    names = ("offset", "read_variance", *(["gain"] if one.gain and other.gain else []))
+    return all(
+        math.isclose(getattr(one, name), getattr(other, name), rel_tol=1e-6) for name in names
+    )
+
+
+def _facts(model: Model) -> str:
+    pixel = "" if model.voxel_size is None else f"pixels of {nanometres(model.voxel_size[-1:])}, "
+    return f"{pixel}{_psf_words(model.psf)} {_sentence(model.noise.describe())}"
+
+
+def _psf_words(psf: PSF) -> str:
+    widths = [1000 * width if psf.voxel_size else width for width in reversed(psf.fwhm)]
+    unit = "nm" if psf.voxel_size else "output pixels"
+    lateral = f"{widths[0]:.0f}" if unit == "nm" else f"{widths[0]:.3g}"
+    axial = f", {widths[2]:.0f} along z" if len(widths) == 3 and not math.isnan(widths[2]) else ""
+    return f"{lateral} {unit} wide{axial}: {psf.source}."
+
+
+def _pattern_words(patterns: Patterns) -> str:
+    periods = ", ".join(f"{1000 * pattern.period:.0f}" for pattern in patterns.found)
+    depths = ", ".join(f"{pattern.depth:.2f}" for pattern in patterns.found)
+    return (
+        f"{len(patterns.found)} of {len(patterns)} orientations found, {patterns.order} by "
+        f"{patterns.order}: periods {periods} nm, depths {depths}."
+    )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
