@@ -199,7 +199,8 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights(image, monkeypatc
 def test_a_volume_goes_the_same_way():
     sample = simulate_volume("filaments", shape=(10, 48, 48), photons=100)
     volume = Image(sample.raw, "ZYX", sample.voxel_size, "volume")
-    recipe = Images(volume, Microscope(1.1, 0.525, refractive_index=1.33))
+    camera = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
+    recipe = Images(volume, Microscope(1.1, 0.525, refractive_index=1.33), noise=camera)
     steps = list(Pipeline(recipe, device="cpu", judged=False))
     (predicted,) = of(Predicted, steps)
     assert predicted.result.deconvolved.shape == (10, 48, 48)

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_run(commands)
     _add_calibrate(commands)
     _add_psf(commands)
     _add_train(commands)
@@ -83,6 +84,36 @@ def _add_demo(commands: _Commands) -> None:
         default=50.0,
         metavar="N",
         help="photons in a bright pixel (%(default)g)",
+    )
+    _add_training(parser)
+
+
+def _add_run(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "run",
+        "commands.run.run",
+        "Take one recording from start to finish: calibrate, train, deconvolve and judge.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="TIFF, MRC or .npy")
+    parser.add_argument(
+        "-o", "--output", default=".", metavar="OUT", help="a .tif, or a folder (this one)"
+    )
+    parser.add_argument(
+        "--sim", action="store_true", help="the frames are raw 2D-SIM, 3 orientations x 3 phases"
+    )
+    parser.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
+    parser.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
+    _add_axes(parser)
+    optics = parser.add_argument_group("optics: by default what the file says")
+    optics.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy, in place of the rest")
+    optics.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
+    optics.add_argument(
+        "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
+    )
+    _add_microscope(optics)
+    parser.add_argument(
+        "--offset", type=values.number, metavar="COUNTS", help="counts without light, if known"
     )
     _add_training(parser)
 

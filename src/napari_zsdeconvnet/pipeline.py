@@ -247,9 +247,10 @@ class Pipeline(Iterator[Step]):
         if self._run is not None:
             self._run.stop()
 
-    def close(self) -> None:
-        """Give up at once."""
-        self._steps.close()
+    @property
+    def cut_short(self) -> bool:
+        """Whether the training was stopped before it had done all its steps."""
+        return self._cut_short
 
     def _all_steps(self) -> Steps:
         yield from self._unless_stopped(self._recipe.prepare())

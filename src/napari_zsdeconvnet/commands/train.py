@@ -170,7 +170,7 @@ def follow(run: TrainingRun, console: Console) -> Progress:
         console.warn(warning)
     last = None
     bar = console.bar(0, "Training")
-    with _first_ctrl_c_calls(run.stop), bar:
+    with first_ctrl_c_calls(run.stop), bar:
         for last in run:
             show_step(last, bar, console)
     if last is None or last.step == 0:
@@ -193,7 +193,7 @@ def _losses(losses: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def _first_ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
+def first_ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
     """Let the first Ctrl-C finish the step at hand; a second one breaks off at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals

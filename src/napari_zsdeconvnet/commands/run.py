@@ -1,0 +1,147 @@
+"""`zsdeconvnet run`: a recording from start to finish, as one click does it in napari."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..console import Console, Interrupted
+from ..files import check_writable
+from ..image_files import write_image
+from .files import beside, given, load, output_names, refuse_overwriting
+from .predict import DECONVOLVED
+from .sim_recordings import open_recording
+from .train import first_ctrl_c_calls
+from .training_psf import with_recorded
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from ..pipeline import Pipeline, Predicted, Recipe
+    from ..verdict import Verdict
+
+_SIM_FRAMES = 9
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Calibrate, train, deconvolve and judge; the first Ctrl-C ends training and goes on."""
+    (output,) = output_names(arguments.output, [arguments.image], DECONVOLVED)
+    files = {
+        "deconvolved": output,
+        "denoised": beside(output, DECONVOLVED, "denoised"),
+        "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
+    }
+    for path in files.values():
+        refuse_overwriting(path, [arguments.image])
+        check_writable(path)
+    kind = _raw_frames if arguments.sim else _image
+    recipe, written = kind(arguments, console)
+
+    from ..model import Model
+    from ..pipeline import Pipeline
+
+    model = Model.load(arguments.model) if arguments.model else None
+    pipeline = Pipeline(
+        recipe,
+        model=model,
+        judged=not arguments.no_verdict,
+        device=arguments.device,
+        preset=arguments.preset,
+        preview_every=0,
+        **given(arguments, "steps", "seed"),
+    )
+    with first_ctrl_c_calls(pipeline.stop), console.bar(0, Path(arguments.image).name) as bar:
+        predicted, verdict = _follow(pipeline, bar, console)
+    if predicted is None:
+        raise Interrupted("nothing had been learned yet, so nothing was saved.")
+    predicted.model.save(files["model"])
+    pixel = written.pop("pixel")
+    for what in ("deconvolved", "denoised"):
+        pixels = getattr(predicted.result, what)
+        finer = pixels.shape[-1] / written["width"]
+        size = None if pixel is None else (*pixel[:-2], *(step / finer for step in pixel[-2:]))
+        write_image(files[what], pixels, axes=written["axes"], voxel_size=size)
+        console.say(f"{arguments.image} -> {files[what]}")
+    console.result(
+        {
+            "image": arguments.image,
+            **{name: str(path) for name, path in files.items()},
+            "verdict": None if verdict is None else verdict.to_dict(),
+        }
+    )
+
+
+def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, dict[str, Any]]:
+    """Make the recipe of an image, a volume or a series, and say how its results are written."""
+    image = load(arguments.image, arguments, console)
+    arguments = with_recorded(arguments, image, console)
+
+    from ..pipeline import Images, Microscope
+    from ..psf import PSF
+
+    scope = None
+    if arguments.na is not None and arguments.wavelength is not None:
+        names = ("refractive_index", "modality", "excitation_wavelength", "pinhole")
+        scope = Microscope(
+            arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
+        )
+    psf = PSF.read(arguments.psf) if arguments.psf else None
+    recipe = Images(image, scope, psf=psf, offset=arguments.offset)
+    width = image.data.shape[-1]
+    return recipe, {"axes": image.axes, "pixel": image.voxel_size, "width": width}
+
+
+def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, dict[str, Any]]:
+    """Do the same for raw SIM."""
+    recording = open_recording(arguments.image, arguments, _SIM_FRAMES)
+
+    from ..pipeline import Microscope, RawFrames
+    from .sim_recordings import typed_cutoff
+
+    typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
+    sets = np.asarray(recording.sets)
+    recipe = RawFrames(
+        sets[0] if len(sets) == 1 else sets,
+        Microscope(arguments.na, arguments.wavelength),
+        recording.pixel_size,
+        offset=arguments.offset,
+        name=recording.name,
+    )
+    axes = "YX" if len(sets) == 1 else "TYX"
+    return recipe, {"axes": axes, "pixel": (recording.pixel_size,) * 2, "width": sets.shape[-1]}
+
+
+def _follow(
+    pipeline: Pipeline, bar: tqdm[Any], console: Console
+) -> tuple[Predicted | None, Verdict | None]:
+    """Run to the end, saying what each step assumed."""
+    from ..pipeline import Judged, Predicted, TrainingBegan, Working
+    from ..training import Progress
+
+    predicted, verdict = None, None
+    for step in pipeline:
+        if isinstance(step, Progress):
+            bar.total = step.steps
+            bar.update(step.step - bar.n)
+        elif isinstance(step, Working):
+            bar.set_description(step.tiles.message or step.stage)
+            bar.total = step.tiles.total
+            bar.update(step.tiles.done - bar.n)
+        elif isinstance(step, TrainingBegan):
+            for warning in step.run.warnings:
+                console.warn(warning)
+        elif isinstance(step, Predicted):
+            predicted = step
+        elif isinstance(step, Judged):
+            verdict = step.verdict
+            bar.clear()
+            console.say(verdict.summary())
+        else:
+            bar.clear()
+            words = getattr(step, "said", "")
+            if words:
+                console.say(words)
+    return predicted, verdict
