@@ -58,6 +58,15 @@ def notifications():
     notification_manager.notification_ready.disconnect(remember)
 
 
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_users(monkeypatch, tmp_path):
+    """Neither read nor write what the user of this machine has set and typed."""
+    from napari_zsdeconvnet._qt import _memory, _preferences
+
+    monkeypatch.setattr(_memory, "memory_file", lambda: tmp_path / "channels.json")
+    monkeypatch.setattr(_preferences, "_settings", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def sample():
     """A small image, with pixels of 62.6 nm."""

@@ -12,6 +12,7 @@ from npe2 import PluginManager, PluginManifest
 
 PLUGIN = "napari-zsdeconvnet"
 WIDGETS = {
+    "One click": "OneClickWidget",
     "Noise calibration": "NoiseWidget",
     "PSF": "PSFWidget",
     "Train": "TrainWidget",
@@ -54,6 +55,21 @@ def test_each_widget_opens_from_the_menu(plugin, viewer, qtbot, name):
     assert widget.minimumSizeHint().width() <= 420
     assert widget._state is ViewerState.of(viewer), "behind napari's proxy is the same viewer"
     viewer.window.remove_dock_widget(dock)
+
+
+def test_deconvolve_stands_in_the_filter_menu_while_one_image_is_selected(manifest, viewer):
+    """What napari makes of the manifest, and not just what it says."""
+    from app_model.expressions import Expr
+    from napari.plugins._npe2 import _npe2_manifest_to_actions
+
+    actions, _ = _npe2_manifest_to_actions(manifest)
+    (action,) = [one for one in actions if one.id == "napari-zsdeconvnet.deconvolve_layer"]
+    assert action.title == "Deconvolve (ZS-DeconvNet)"
+    (rule,) = action.menus
+    assert rule.id == "napari/layers/filter"
+    for count, shown in ((0, False), (1, True), (2, False)):
+        assert Expr.parse(str(rule.when)).eval({"num_selected_image_layers": count}) is shown
+    assert action.callback == "napari_zsdeconvnet._qt._one_click:deconvolve_layer"
 
 
 def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, viewer):

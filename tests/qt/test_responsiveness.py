@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
+from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt._judging import Asked
+from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt._previews import DECONVOLVED
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
@@ -84,3 +88,18 @@ def test_the_window_answers_while_it_trains_and_deconvolves(qtbot, viewer, raw):
     qtbot.waitUntil(lambda: deconvolve.progress_bar.value() > 0, timeout=LONG)
     check(lateness.stop(), "deconvolving")
     qtbot.waitUntil(lambda: not deconvolve.running, timeout=LONG)
+
+
+def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], steps=30))
+    widget = OneClickWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="One click")
+    widget.asked = Asked(repeats=2)
+    ViewerState.of(viewer).noise = None  # it is to be measured, too
+    widget.start(raw)
+    # Importing torch and napari's making of the preview layers come once and are not ours.
+    qtbot.waitUntil(lambda: DECONVOLVED in viewer.layers, timeout=LONG)
+    lateness = Lateness()
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    check(lateness.stop(), "one click, to the verdict")
+    assert ViewerState.of(viewer).judged(raw) is not None

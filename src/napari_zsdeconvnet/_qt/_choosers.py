@@ -16,6 +16,7 @@ from ..stack_checks import (
     frames_taken_for_planes,
     planes_taken_for_frames,
 )
+from . import _preferences as preferences
 from ._forms import note, number
 from ._layers import METADATA_KEY, layer_image
 from ._notify import show_error
@@ -111,7 +112,12 @@ class ImageChooser:
             visible=False,
         )
         self.step_box.visible = False
-        self.boxes = (self.layer_box, self.kind_box, self.step_box, self.channel_box)
+        self.boxes: tuple[Any, ...] = (
+            self.layer_box,
+            self.kind_box,
+            self.step_box,
+            self.channel_box,
+        )
         self.note = note()
         self.layer_box.changed.connect(self._refresh)
         self.kind_box.changed.connect(self._on_kind)
@@ -146,6 +152,23 @@ class ImageChooser:
     def axial_step(self) -> float | None:
         """Micrometres between planes, or None where not known."""
         return float(self.step_box.value) or None
+
+    @property
+    def problem(self) -> str:
+        """Why the chosen layer cannot be read at all; empty where it can."""
+        return self._problem
+
+    @property
+    def looking(self) -> bool:
+        """Whether it is still asked if the pixels agree with the reading."""
+        return self._job is not None and self._job.running
+
+    @property
+    def doubt(self) -> str:
+        """What speaks against the reading; empty where nothing does, or nobody has looked yet."""
+        if self.layer is None or self._reading is None:
+            return ""
+        return self._state.doubts.get(self.layer, {}).get(self._reading.axes, "")
 
     @property
     def missing(self) -> str:
@@ -260,7 +283,7 @@ class ImageChooser:
         lines = [self._problem or self.missing]
         if layer is not None and reading is not None:
             lines.insert(0, what_is_there(layer, reading))
-            lines.append(self._state.doubts.get(layer, {}).get(reading.axes, ""))
+            lines.append(self.doubt)
         text = "\n⚠ ".join(line[:1].upper() + line[1:] for line in lines if line)
         self.note.setText(text)
         self.note.setVisible(bool(text))
@@ -359,6 +382,9 @@ class DeviceChooser:
 
     def _offer(self, devices: dict[str, str]) -> None:
         chosen = self.device
+        if chosen == "auto":  # "cuda" of the preferences is the first of its kind
+            wanted = preferences.device()
+            chosen = next((name for name in devices if name.startswith(wanted)), "auto")
         self.box.choices = [(label, name) for name, label in devices.items()]
         self.box.value = chosen
 

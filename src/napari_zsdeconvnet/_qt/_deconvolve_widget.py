@@ -25,6 +25,7 @@ from ._forms import Form, Panel, advance, note
 from ._known import PLUGIN
 from ._layers import layer_image
 from ._notify import show_error, show_warning
+from ._one_click import SHOWN_KEY, bind_key, deconvolve_layer
 from ._readings import Reading, in_window_words, read_as
 from ._results import show_result
 from ._state import Made, ViewerState, unwrapped
@@ -59,6 +60,7 @@ class DeconvolveWidget(Panel):
         self._build_settings()
         self._build_actions()
         self._lay_out()
+        bind_key(self._viewer)
 
         self._state.model_changed.connect(self._on_choice_changed)
         self.image.changed.connect(self._on_choice_changed)
@@ -67,6 +69,12 @@ class DeconvolveWidget(Panel):
     # ------------------------------------------------------------------ construction
 
     def _build_settings(self) -> None:
+        self.one_click_button = QPushButton("Deconvolve selected layer")
+        self.one_click_button.setToolTip(
+            "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
+            f"that is selected in the layer list ({SHOWN_KEY})."
+        )
+        self.one_click_button.clicked.connect(lambda: deconvolve_layer(self._viewer))
         self.model_label = note()
         self.load_button = QPushButton("Load…")
         self.load_button.setToolTip("Load a model that was saved to a file.")
@@ -111,6 +119,7 @@ class DeconvolveWidget(Panel):
         self.status_label = note()
 
     def _lay_out(self) -> None:
+        self.body.addWidget(self.one_click_button)
         buttons = QHBoxLayout()
         buttons.addWidget(self.deconvolve_button)
         buttons.addWidget(self.cancel_button)

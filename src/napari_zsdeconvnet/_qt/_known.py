@@ -9,12 +9,28 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from ._choosers import alive
 from ._forms import note
 from ._notify import show_error
+from ._preferences import PLUGIN as PLUGIN  # the widgets know it from here
 from ._state import ViewerState, unwrapped
 
 if TYPE_CHECKING:
     import napari.viewer
 
-PLUGIN = "napari-zsdeconvnet"
+
+def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Open a dock widget of the plugin in front of the others, or say why it cannot be.
+
+    Returns
+    -------
+    QWidget or None
+    """
+    try:
+        dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
+        show_error(error)
+        return None
+    dock.show()
+    dock.raise_()
+    return widget
 
 
 class Known(QWidget):
@@ -66,7 +82,4 @@ class Known(QWidget):
         self.psf_button.setVisible(psf is None)
 
     def _open(self, name: str) -> None:
-        try:
-            self._viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
-        except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
-            show_error(error)
+        open_widget(self._viewer, name)

@@ -20,6 +20,8 @@ from ..psf import PSF
 from ._choosers import image_layers
 from ._forms import Form, number
 from ._layers import layer_image
+from ._optics_boxes import NANOMETRES as NANOMETRES  # the other widgets know it from here
+from ._optics_boxes import modality_box, optics_box
 from ._readings import VOLUME, Reading, read_as, usual_reading
 
 if TYPE_CHECKING:
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 Maker = Callable[[], PSF]
 Grid = tuple[float, ...]
 """Of the output, (y, x) or for a volume (z, y, x), in micrometres."""
-
-NANOMETRES = 1000.0
-"""In a micrometre."""
 
 PSF_FILES = "*.tif *.tiff *.mrc *.npy *.otf"
 
@@ -61,73 +60,13 @@ class SimulatePage:
 
     def __init__(self, optics: Optics) -> None:
         self._optics = optics
-        self.modality = ComboBox(
-            label="Microscope",
-            choices=["widefield", "confocal", "light-sheet"],
-            tooltip="How it lights and looks: all of the sample (widefield), a point that is "
-            "scanned (confocal) or one plane from the side (light-sheet, volumes only).",
-        )
-        self.na = number(
-            "NA",
-            optics.na,
-            unit="",
-            minimum=0.05,
-            maximum=1.7,
-            step=0.05,
-            tooltip="Numerical aperture of the objective, as engraved on it; no unit.",
-        )
-        self.wavelength = number(
-            "Emission",
-            optics.wavelength * NANOMETRES,
-            unit="nm",
-            minimum=200,
-            maximum=2000,
-            step=5,
-            decimals=0,
-            tooltip="Wavelength of the light that the camera sees, in nanometres: of the "
-            "emission, not of the excitation.",
-        )
-        self.excitation = number(
-            "Excitation",
-            optics.excitation * NANOMETRES,
-            unit="nm",
-            minimum=200,
-            maximum=2000,
-            step=5,
-            decimals=0,
-            tooltip="Wavelength of the laser that is scanned, in nanometres.",
-        )
-        self.pinhole = number(
-            "Pinhole",
-            optics.pinhole,
-            unit="AU",
-            maximum=20,
-            step=0.1,
-            absent="a point",
-            tooltip="Diameter of the pinhole in Airy units (1.22 wavelength / NA each); 1 is "
-            "usual. A point makes the PSF the product of excitation and emission.",
-        )
-        self.sheet_thickness = number(
-            "Sheet",
-            optics.sheet_thickness,
-            unit="µm",
-            minimum=0.05,
-            maximum=100,
-            step=0.1,
-            tooltip="Thickness of the light sheet along z in micrometres: full width at half of "
-            "its maximum.",
-        )
-        self.refractive_index = number(
-            "Refractive index",
-            optics.refractive_index,
-            unit="",
-            minimum=1.0,
-            maximum=2.0,
-            step=0.01,
-            decimals=3,
-            tooltip="Of the immersion medium: air 1, water 1.33, oil 1.515; above the NA. It "
-            "shapes the PSF only along z.",
-        )
+        self.modality = modality_box()
+        self.na = optics_box("na", optics.na)
+        self.wavelength = optics_box("wavelength", optics.wavelength)
+        self.excitation = optics_box("excitation_wavelength", optics.excitation)
+        self.pinhole = optics_box("pinhole", optics.pinhole)
+        self.sheet_thickness = optics_box("sheet_thickness", optics.sheet_thickness)
+        self.refractive_index = optics_box("refractive_index", optics.refractive_index)
         self.planes = SpinBox(
             label="Planes",
             max=999,

@@ -253,6 +253,25 @@ def set_step(layer: layers.Image, axes: str, step: float) -> None:
         layer.units = units
 
 
+def set_pixel(layer: layers.Image, pixel: float) -> None:
+    """Write the lateral pixel size into the layer's scale, which all widgets go by.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        A layer whose lateral pixel size is not known.
+    pixel : float
+        Micrometres.
+    """
+    layer.scale = (*layer.scale[:-2], pixel, pixel)
+    layer.units = (*layer.units[:-2], "micrometer", "micrometer")
+
+
+def says_its_axes(layer: layers.Image) -> bool:
+    """Tell whether labels, units or scale of the layer say what the axes before Y and X are."""
+    return all(_letter(layer, axis) for axis in range(_leading(layer)))
+
+
 def what_is_there(layer: layers.Image, reading: Reading) -> str:
     """Say in words what the layer is taken for."""
     lengths = dict(zip(reading.axes, pixels_of(layer).shape, strict=True))

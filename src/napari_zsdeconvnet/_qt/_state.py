@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from psygnal import Signal
 
@@ -123,6 +123,10 @@ class ViewerState:
         """What speaks against a reading of a layer, by its axes; "" where nothing does."""
         self.made: WeakKeyDictionary[ImageLayer, Made] = WeakKeyDictionary()
         """What the result layers come from."""
+        self.answers: WeakKeyDictionary[ImageLayer, dict[str, Any]] = WeakKeyDictionary()
+        """What was typed of the optics behind a layer, as `_facts.Facts` names it."""
+        self.assumed: WeakSet[NoiseModel | PSF] = WeakSet()
+        """Noise models and PSFs that were found for one layer, and are no choice of the user's."""
         self._judged: WeakKeyDictionary[ImageLayer, Judged] = WeakKeyDictionary()
         self._said: WeakKeyDictionary[ImageLayer, Said] = WeakKeyDictionary()
         # Along Z nothing is gained by twice the pixels, and a volume of them takes four times

@@ -17,6 +17,7 @@ from ._choosers import MODEL_FILES, DeviceChooser, alive, in_words
 from ._curves import TERMS, LossCurves
 from ._forms import Form, Panel, advance, note
 from ._notify import show_error, show_info, show_warning
+from ._preferences import suggested_path
 from ._previews import PreviewLayers
 from ._readings import Reading, in_window_words
 from ._state import ViewerState, unwrapped
@@ -343,7 +344,9 @@ class TrainingPanel(Panel):
     def _on_save(self) -> None:
         layer = self._layer
         name = f"{layer.name if layer is not None else 'model'}.safetensors"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the model", name, MODEL_FILES)
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the model", suggested_path(name), MODEL_FILES
+        )
         if path:
             self.save_model(path)
 

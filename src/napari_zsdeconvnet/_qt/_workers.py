@@ -18,6 +18,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer
 
 from ..errors import InputError
+from ._preferences import threads
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -64,7 +65,8 @@ class Job(Generic[Value, Result]):
     title : str
         What napari calls the work when it asks whether to close the window on it.
     uses_torch : bool
-        Import torch in the thread and leave one core to the window.
+        Import torch in the thread and let it use as many cores as the preferences say, by
+        default all but one, which the window keeps.
     """
 
     def __init__(
@@ -88,7 +90,8 @@ class Job(Generic[Value, Result]):
         self._shown.set()
         self._owner_gone = False
 
-        relay = _Titled(_relay, source, self._told_to_stop, self._shown, uses_torch)
+        computing = threads() or spare_cores() if uses_torch else None
+        relay = _Titled(_relay, source, self._told_to_stop, self._shown, computing)
         relay.title = title
         # Connected before it starts: a quick worker ends before a late listener comes.
         self._worker: Worker = create_worker(relay, _start_thread=False)
@@ -182,7 +185,7 @@ def _relay(
     source: Generator[Value, Any, Result],
     told_to_stop: Callable[[], bool],
     shown: threading.Event,
-    uses_torch: bool,
+    computing: int | None,
 ) -> Generator[list[Value], None, Result | Failure | Stopped]:
     """Run the source in this thread and hand its values on in batches.
 
@@ -193,8 +196,8 @@ def _relay(
     outcome: Result | Failure | Stopped = Stopped()
     sent = 0.0
     try:
-        if uses_torch:
-            _leave_a_core_to_the_window()
+        if computing is not None:
+            _compute_on(computing)
         while not told_to_stop():
             waiting.append(next(source))
             if shown.is_set() and monotonic() - sent >= INTERVAL:
@@ -213,7 +216,7 @@ def _relay(
     return outcome
 
 
-def _leave_a_core_to_the_window() -> None:
+def _compute_on(cores: int) -> None:
     try:
         import torch
     except OSError as error:
@@ -225,4 +228,4 @@ def _leave_a_core_to_the_window() -> None:
             'python -c "import torch; from napari.__main__ import main; main()"'
         ) from error
     # The setting belongs to the thread that makes it.
-    torch.set_num_threads(spare_cores())
+    torch.set_num_threads(cores)

@@ -1,0 +1,153 @@
+"""What one click does with a layer: with images and volumes, and with raw SIM frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+
+from ..errors import InputError
+from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._readings import Reading, pixels_of, what_is_there
+from ._results import DECONVOLVED, DENOISED, result_name, show_result
+from ._sim_frames import RawFrames, raw_frames
+from ._state import Made
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from .. import pipeline
+
+_IMAGE = ("image", "Image.", (("Change…", "form"),))
+_OPTICS = ("optics", "Optics.", (("Change…", "form"),))
+_PSF = ("psf", "PSF.", (("Change…", "PSF"),))
+_NOISE = ("noise", "Noise.", (("Change…", "Noise calibration"),))
+_PATTERNS = ("patterns", "Patterns.", (("Change…", "SIM"),))
+_MODEL = ("model", "Model.", (("Train anew", "anew"), ("Train…", "Train")))
+_SIM_MODEL = ("model", "Model.", (("Train anew", "anew"), ("SIM…", "SIM")))
+_RESULT = ("result", "Result.", (("Deconvolve…", "Deconvolve"),))
+_SIM_RESULT = ("result", "Result.", (("SIM…", "SIM"),))
+_VERDICT = ("verdict", "Verdict.", (("Quality…", "Quality"),))
+
+STEPS = (_IMAGE, _OPTICS, _PSF, _NOISE, _MODEL, _RESULT, _VERDICT)
+SIM_STEPS = (_IMAGE, _OPTICS, _NOISE, _PATTERNS, _SIM_MODEL, _SIM_RESULT, _VERDICT)
+
+
+class Task:
+    """A layer, how it is read, and how its results are shown."""
+
+    layer: ImageLayer
+    reading: Reading
+    spatial: str
+    grid: int
+    """Pixels of what is trained on per pixel of the layer."""
+    words: str
+
+    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
+        """Return what makes the recipe in the worker."""
+        raise NotImplementedError
+
+    def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
+        """Show what was reconstructed, if anything was."""
+
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
+        """Show the result, and name its layers."""
+        raise NotImplementedError
+
+    def select_result(self, viewer: napari.viewer.Viewer) -> None:
+        """Select the deconvolved layer, whatever was added after it."""
+        layer = made_before(viewer, result_name(self.layer, DECONVOLVED), self.layer)
+        if layer is not None:
+            viewer.layers.selection.active = layer
+
+
+class ImageTask(Task):
+    grid = 1
+
+    def __init__(
+        self, layer: ImageLayer, reading: Reading | None, viewer: napari.viewer.Viewer
+    ) -> None:
+        if reading is None:
+            raise InputError(f"Layer {layer.name!r} cannot be read.")
+        self.layer, self.reading = layer, reading
+        self.spatial = reading.spatial
+        lines = [f"{layer.name}: {what_is_there(layer, reading)}"]
+        if layer.multiscale:
+            lines.append("Of its several resolutions the full one is taken.")
+        if pixels_of(layer).dtype.itemsize == 1:
+            lines.append("⚠ 8 bits: their rounding hides the camera's noise; use the original.")
+        self.words = " ".join(lines)
+        place = shown_place(layer, viewer, reading)
+        self._frame = place[0] if "T" in reading.axes else 0
+
+    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
+        image = layer_image(self.layer, self.reading)
+        known.pop("pixel_size")
+
+        def make() -> Any:
+            from ..pipeline import Images, Microscope
+
+            scope = Microscope(**microscope) if known["psf"] is None else None
+            return Images(image, scope, frame=self._frame, **known)
+
+        return make
+
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
+        made = Made(step.model, self.reading)
+        denoised, deconvolved = show_result(viewer, self.layer, made, step.result)
+        denoised.visible = False
+        return f"'{deconvolved.name}', and hidden '{denoised.name}'."
+
+
+class SIMTask(Task):
+    grid = 2
+    spatial = "YX"
+
+    def __init__(self, layer: ImageLayer) -> None:
+        self.layer = layer
+        self._frames: RawFrames = raw_frames(layer, 3, 3)
+        self.reading = self._frames.reading
+        height, width = pixels_of(layer).shape[-2:]
+        images = f"{self._frames.images} images of " if self._frames.images > 1 else ""
+        self.words = (
+            f"{layer.name}: raw SIM, {images}{self._frames.per_image} frames of {height} x {width}."
+        )
+
+    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
+        frames, layer = self._frames, self.layer
+
+        def make() -> Any:
+            from .. import pipeline
+
+            scope = pipeline.Microscope(microscope["na"], microscope["wavelength"])
+            return pipeline.RawFrames(
+                frames.of(layer),
+                scope,
+                known["pixel_size"],
+                noise=known["noise"],
+                offset=known["offset"],
+                name=layer.name,
+            )
+
+        return make
+
+    def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
+        self._show(viewer, "Wiener", step.image).visible = False
+
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
+        denoised = self._show(viewer, DENOISED, step.result.denoised)
+        deconvolved = self._show(viewer, DECONVOLVED, step.result.deconvolved)
+        denoised.visible = False
+        return f"'{deconvolved.name}', and hidden '{denoised.name}' and the plain reconstruction."
+
+    def _show(self, viewer: napari.viewer.Viewer, what: str, pixels: Any) -> ImageLayer:
+        return add_or_update(
+            viewer,
+            result_name(self.layer, what),
+            pixels,
+            like=self.layer,
+            axes=self._frames.axes,
+            upsampling=2,
+            every=self._frames.every if self._frames.images > 1 else 1,
+        )

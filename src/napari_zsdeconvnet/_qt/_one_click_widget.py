@@ -1,0 +1,718 @@
+"""The dock widget *One click*: one layer from its raw counts to a deconvolved image.
+
+It shows what `pipeline` does, asks in one form what nothing says, and leads to the widget in which
+each assumption can be changed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from ..errors import InputError
+from ..metadata import Recorded
+from ..sim.recognition import raw_sim_taken_for_frames
+from . import _preferences as preferences
+from ._choosers import ImageChooser, alive, in_words
+from ._curves import LossCurves
+from ._facts import LASTING, Facts, gather
+from ._forms import Form, Panel, advance, note
+from ._judging import Asked, start_judging
+from ._known import open_widget
+from ._layer_metadata import channel_name, channel_of, optics_of, recorded_of
+from ._layers import METADATA_KEY
+from ._memory import remember
+from ._notify import show_error, show_warning
+from ._one_click import NAME as NAME
+from ._one_click import bind_key
+from ._one_click_form import AskForm
+from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, SIMTask, Task
+from ._previews import DECONVOLVED, DENOISED, PreviewLayers
+from ._readings import (
+    in_window_words,
+    layer_voxel_size,
+    pixels_of,
+    said_step,
+    says_its_axes,
+    set_pixel,
+    set_step,
+)
+from ._state import Judged, ViewerState, unwrapped
+from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ._workers import Job, once
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from .. import pipeline
+    from ..model import Model
+    from ..training import Progress
+    from ..verdict import Verdict
+
+_WAIT = 50  # milliseconds between two looks at whether the layer has been looked at
+_SIM_FRAMES = 9
+
+
+class OneClickWidget(Panel):
+    """Takes a layer from raw counts to a deconvolved image with its verdict, in one go.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self._job: Job[Any, Any] | None = None
+        self._judging: Job[Any, Any] | None = None
+        self._pipeline: pipeline.Pipeline | None = None
+        self._looked: Recorded | None = None
+        self._sim: bool | None = None  # whether the frames seem to be raw SIM
+        self._channel = ""
+        self._asking = False
+        self._asked_of: ImageLayer | None = None
+        self._anew = False
+        self._task: Task | None = None
+        self._last: Progress | None = None
+        self._previews = PreviewLayers(self._viewer, owner=self)
+        self.asked = Asked(device=preferences.device())
+        """How the result is judged."""
+        self._timer = QTimer(self)
+        self._timer.setInterval(_WAIT)
+        self._timer.timeout.connect(self._wait_for_the_look)
+        self._build()
+        self._lay_out()
+        self.image.changed.connect(self._on_image)
+        self.form.changed.connect(self._update_buttons)
+        self.form.accepted.connect(self.accept)
+        self.steps.clicked.connect(self._on_link)
+        self._state.noise_changed.connect(self._on_assumption)
+        self._state.psf_changed.connect(self._on_assumption)
+        bind_key(self._viewer)
+        self._on_image()
+
+    def _build(self) -> None:
+        self.image = ImageChooser(
+            self._viewer,
+            "The raw image, volume, series or raw SIM frames to deconvolve, in camera counts.",
+            owner=self,
+        )
+        # The form asks for the plane step, too, beside the rest.
+        self.image.boxes = (self.image.layer_box, self.image.kind_box, self.image.channel_box)
+        self.chosen = Form()
+        self.chosen.add_image(self.image)
+        self.form = AskForm()
+        self.form.hide()
+        self.start_button = QPushButton("Deconvolve")
+        self.start_button.setDefault(True)
+        self.start_button.clicked.connect(lambda: self._on_start())
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setRange(0, 1)
+        self.progress_bar.setFormat("")
+        self.status_label = note()
+        self.steps = StepList()
+        self.curves = LossCurves(self._viewer)
+        self.curves.hide()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button)
+        buttons.addWidget(self.cancel_button)
+        self.body.addWidget(self.chosen)
+        self.body.addWidget(self.form)
+        self.body.addLayout(buttons)
+        self.body.addWidget(self.progress_bar)
+        self.body.addWidget(self.status_label)
+        self.body.addWidget(self.steps)
+        self.body.addWidget(self.curves, stretch=1)
+        self.body.addStretch(0)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if alive(self):
+            self.image.reset_choices()
+
+    # ------------------------------------------------------------------ actions
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is under way, looking at the layer and judging included."""
+        jobs = (self._job, self._judging)
+        return self._timer.isActive() or any(job is not None and job.running for job in jobs)
+
+    @property
+    def asking(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self._asking
+
+    def start(self, layer: ImageLayer | None = None, *, anew: bool = False) -> None:
+        """Deconvolve a layer: the given one, or the one that is chosen.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image, optional
+            The raw layer.
+        anew : bool
+            Train also where a model at hand would fit.
+        """
+        why = "one is under way; cancel it first." if self.running else self._choose(layer)
+        if why:
+            show_error(why)
+            return
+        self._anew = anew
+        self._asking = False
+        self._begin_steps(STEPS)
+        self.steps.say("image", ACTIVE, "Looking at it…")
+        self._look()
+
+    def accept(self) -> None:
+        """Take what the form says and go on."""
+        layer, reading = self.image.layer, self.image.reading
+        why = self.form.missing
+        if why or layer is None or reading is None:
+            show_error(why)
+            return
+        values = self.form.values()
+        self._state.answers[layer] = {**values, "sim": bool(self.form.sim_box.value)}
+        remember(self._channel, {name: values[name] for name in LASTING if name in values})
+        self._asking = False
+        self.form.hide()
+        self._go(values, sim=bool(self.form.sim_box.value))
+
+    def cancel(self) -> None:
+        """End what is under way and keep what there is.
+
+        A training ends and its model of the moment makes the result; anything else ends there.
+        """
+        if self._asking and not self.running:
+            self._asking = False
+            self.form.hide()
+            self._end("Cancelled.")
+        elif self._judging is not None and self._judging.running:
+            self._judging.stop()
+            self.steps.end(ENDED, "Cancelled; the result stays.")
+            self._say("Cancelled; the result stays.")
+        elif self._pipeline is not None and self._job is not None and self._job.running:
+            self._pipeline.stop()
+            if self.steps.states.get("model") == ACTIVE and self._last is not None:
+                self._say("Stopping after the step under way; the result follows…")
+            else:
+                self._say("Stopping after the part under way…")
+        elif self.running:
+            self._timer.stop()
+            if self._job is not None:
+                self._job.stop()
+            self._end("Cancelled.")
+        self._update_buttons()
+
+    def _on_start(self) -> None:
+        if self._asking:
+            self.accept()
+        else:
+            self.start()
+
+    def _choose(self, layer: ImageLayer | None) -> str:
+        """Choose a layer; says why it cannot be."""
+        if layer is not None and layer not in self.image.layer_box.choices:
+            return (
+                f"Layer {layer.name!r} is itself a result; select the raw image that it was made "
+                "from."
+            )
+        if layer is not None:
+            self.image.layer = layer
+        if self.image.layer is None:
+            return "there is no image; open one or a sample (File > Open Sample)."
+        return self.image.problem
+
+    # ------------------------------------------------------------------ what is known
+
+    def _look(self) -> None:
+        """Read metadata in a worker, and wait for the chooser to have looked at the pixels."""
+        layer = self.image.layer
+        self._looked = None
+        self._job = Job(
+            once(_look_at, layer),
+            owner=self,
+            on_result=self._on_looked,
+            on_failure=self._on_failure,
+            on_end=self._update_buttons,
+            title="looking at a layer",
+        )
+        self._job.start()
+        self.progress_bar.setRange(0, 0)
+        self._say("Looking at the layer…")
+        self._update_buttons()
+
+    def _on_looked(self, found: tuple[Recorded, bool | None]) -> None:
+        self._looked, self._sim = found
+        self._timer.start()
+
+    def _wait_for_the_look(self) -> None:
+        if self.image.looking:
+            return
+        self._timer.stop()
+        self.progress_bar.setRange(0, 1)
+        self._decide()
+        self._update_buttons()
+
+    def _decide(self) -> None:
+        """Ask where something is not known, else go on."""
+        layer = self.image.layer
+        why = self._choose(None)
+        if why or layer is None or self._looked is None:
+            self._end(why)
+            show_error(why)
+            return
+        answers = self._state.answers.get(layer, {})
+        facts = self._facts(layer)
+        sim = answers.get("sim", self._sim)
+        self._ask(facts, sim)
+        known = not facts.missing(self.form.asked)
+        if known and (answers or not self._is_ambiguous(layer)):
+            self._go(facts.values_of(self.form.asked), sim=bool(sim))
+            return
+        self._open_form()
+
+    def _facts(self, layer: ImageLayer) -> Facts:
+        said = self._looked or Recorded()
+        reading = self.image.reading
+        channel = channel_of(layer, said, reading.channel if reading else None)
+        self._channel = channel_name(said, channel)
+        lateral = layer_voxel_size(layer, "YX")
+        step = None
+        if reading is not None and "Z" in reading.axes:
+            step = self._state.said(layer).axial_step or said_step(layer, reading.axes)
+        return gather(
+            None if lateral is None else lateral[-1],
+            step,
+            said,
+            optics_of(said, channel),
+            self._channel,
+            preferences.microscopes(),
+            {k: v for k, v in self._state.answers.get(layer, {}).items() if k != "sim"},
+        )
+
+    def _is_ambiguous(self, layer: ImageLayer) -> bool:
+        """Tell whether what the frames are has to be asked."""
+        said = self._state.said(layer).kind is not None
+        return self._sim is True or not (said or says_its_axes(layer)) or bool(self.image.doubt)
+
+    def _ask(self, facts: Facts, sim: bool | None) -> None:
+        reading = self.image.reading
+        self.form.ask(
+            facts,
+            spatial=reading.spatial if reading else "YX",
+            psf=self._users_psf is not None,
+            sim=None if self._sim is None else bool(sim),
+            presets=preferences.microscopes(),
+            title=f"Channel {self._channel!r}" if self._channel else "The microscope",
+        )
+
+    def _open_form(self) -> None:
+        self._asking = True
+        self._asked_of = self.image.layer
+        self.form.show()
+        self.form.take_focus()
+        self.steps.say("image", ACTIVE, "Waiting for the form above.")
+        self._say("Complete the form, then press Go on.")
+        self._update_buttons()
+
+    @property
+    def _users_psf(self) -> Any:
+        """The PSF that the user has chosen, if it has as many axes as the image."""
+        psf = self._state.psf
+        if psf is None or psf in self._state.assumed:
+            return None
+        return psf if psf.array.ndim == len(self.image.spatial) else None
+
+    @property
+    def _users_noise(self) -> Any:
+        noise = self._state.noise
+        if noise is not None and noise not in self._state.assumed:
+            return noise
+        presets = preferences.microscopes()
+        return presets[0].noise if len(presets) == 1 else None
+
+    # ------------------------------------------------------------------ the work
+
+    def _go(self, values: dict[str, Any], *, sim: bool) -> None:
+        """Begin with everything known."""
+        layer = self.image.layer
+        assert layer is not None
+        try:
+            self._write_scale(layer, values)
+            task = SIMTask(layer) if sim else ImageTask(layer, self.image.reading, self._viewer)
+        except InputError as error:
+            self._on_failure(error)
+            return
+        self._task = task
+        self._begin_steps(SIM_STEPS if sim else STEPS)
+        self.steps.say("image", DONE, task.words)
+        self.steps.say("optics", DONE, self.form.words())
+        microscope = {name: values[name] for name in values if name in LASTING}
+        if microscope.get("pinhole") == 0:
+            microscope["pinhole"] = None  # a point
+        presets = preferences.microscopes()
+        make = task.recipe_maker(
+            microscope,
+            pixel_size=values.get("pixel_size"),
+            noise=self._users_noise,
+            psf=self._users_psf,
+            offset=presets[0].offset if len(presets) == 1 else None,
+            upsample=self._state.upsampling(task.spatial) == 2,
+        )
+        # Judged by the worker that any widget asks, which adds its maps; raw SIM has none.
+        settings = {"device": preferences.device(), "judged": sim}
+        model = None if self._anew else self._state.model
+        self._last = None
+        self._job = Job(
+            _worked(make, model, settings),
+            owner=self,
+            on_values=self._on_steps,
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+            title="ZS-DeconvNet one click",
+            uses_torch=True,
+        )
+        self.progress_bar.setRange(0, 0)
+        self._say("Preparing…")
+        self._job.start()
+        self._update_buttons()
+
+    def _write_scale(self, layer: ImageLayer, values: dict[str, Any]) -> None:
+        """Write the sizes that were typed or read into the layer, as all widgets go by it."""
+        known = layer_voxel_size(layer, "YX")
+        pixel = values.get("pixel_size")
+        if pixel is not None and (known is None or abs(known[-1] / pixel - 1) > 1e-6):
+            set_pixel(layer, pixel)
+            self._viewer.reset_view()
+        step, reading = values.get("axial_step"), self.image.reading
+        if step is None or reading is None:
+            return
+        size = reading.voxel_size
+        if size is None or abs(size[0] / step - 1) > 1e-6:
+            set_step(layer, reading.axes, step)
+            self._state.say(layer, axial_step=step)
+
+    def _on_steps(self, values: list[Any]) -> None:
+        shown = None
+        for value in values:
+            if isinstance(value, self._steps_of().Progress):
+                self._last = value
+                self.curves.append(value.step, value.losses)
+                shown = value.preview or shown
+                if value.message:
+                    show_warning(value.message)
+            else:
+                self._on_step(value)
+        if shown is not None and self.steps.states.get("model") == ACTIVE:
+            self._previews.show(shown)
+        if self.steps.states.get("model") == ACTIVE and self._last is not None:
+            self._show_progress(self._last)
+        self._update_buttons()
+
+    def _steps_of(self) -> Any:
+        """Return the module of the steps, which the worker has loaded by now."""
+        from .. import pipeline
+
+        return pipeline
+
+    def _on_step(self, step: Any) -> None:
+        kinds = self._steps_of()
+        handlers: dict[type, Callable[[Any], None]] = {
+            kinds.Pipeline: self._on_pipeline,
+            kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
+            kinds.PSFMade: self._on_psf,
+            kinds.Calibrated: self._on_noise,
+            kinds.Reconstructed: self._on_reconstructed,
+            kinds.TrainingBegan: self._on_training,
+            kinds.ModelReady: self._on_model,
+            kinds.Working: self._on_working,
+            kinds.Predicted: self._on_predicted,
+            kinds.Judged: self._on_judged,
+        }
+        handlers[type(step)](step)
+
+    def _on_pipeline(self, started: pipeline.Pipeline) -> None:
+        self._pipeline = started
+
+    def _on_psf(self, step: pipeline.PSFMade) -> None:
+        if step.psf is not self._state.psf:
+            self._state.assumed.add(step.psf)
+            self._state.psf = step.psf
+        self.steps.say("psf", DONE, _with_cautions(step.said, step.psf.warnings))
+
+    def _on_noise(self, step: pipeline.Calibrated) -> None:
+        if step.noise is not self._state.noise:
+            self._state.assumed.add(step.noise)
+            self._state.noise = step.noise
+        self.steps.say("noise", DONE, _with_cautions(step.said, step.noise.warnings))
+
+    def _on_reconstructed(self, step: pipeline.Reconstructed) -> None:
+        self.steps.say("patterns", DONE, _with_cautions(step.said, step.patterns.warnings))
+        if self._task is not None:
+            self._task.show_plain(self._viewer, step)
+
+    def _on_training(self, step: pipeline.TrainingBegan) -> None:
+        self.curves.clear()
+        self.curves.show()
+        task = self._task
+        if task is not None:
+            self._previews.begin([(task.layer, task.reading)], task.grid)
+        warnings = dict.fromkeys(in_window_words(words) for words in step.run.warnings)
+        told = [text for text in warnings if not any(text in said for said in self._said())]
+        self.steps.say("model", ACTIVE, _with_cautions("Training…", tuple(told)))
+
+    def _said(self) -> list[str]:
+        return list(self.steps.said.values())
+
+    def _on_model(self, step: pipeline.ModelReady) -> None:
+        self._state.model = step.model
+        words = step.said
+        if step.trained and self._last is not None:
+            words += f" {in_words(self._last.seconds_elapsed)} on {self._last.device}."
+        cautions = self.steps.said["model"].partition("\n")[2]
+        self.steps.say("model", DONE, f"{words}\n{cautions}".strip())
+        if step.trained:
+            self._keep(step.model)
+
+    def _on_working(self, step: pipeline.Working) -> None:
+        tiles = step.tiles
+        advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
+        self._say("Making the result…" if step.stage == "result" else f"{tiles.message}…")
+
+    def _on_predicted(self, step: pipeline.Predicted) -> None:
+        task = self._task
+        if task is None:
+            return
+        names = task.show_result(self._viewer, step)
+        QTimer.singleShot(0, self._remove_previews)
+        self.steps.say("result", DONE, names)
+
+    def _on_judged(self, step: pipeline.Judged) -> None:
+        task, model = self._task, self._state.model
+        self.steps.say("verdict", *_verdict_words(step.verdict))
+        if task is not None and model is not None:
+            self._state.set_judged(task.layer, Judged(model, step.verdict))
+
+    def _on_end(self) -> None:
+        """Go on to the verdict, or say how it ended."""
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, 1)
+        states = self.steps.states
+        if FAILED in states.values():
+            pass
+        elif states.get("result") != DONE:
+            self._end("Cancelled.")
+        elif states.get("verdict") in (DONE, DOUBTFUL):
+            self._say("Done.")
+        elif self._pipeline is not None and self._pipeline.cut_short:
+            self._end("Not judged, as the training was stopped.")
+        else:
+            self._judge()
+        self._pipeline = None
+        self._update_buttons()
+
+    # ------------------------------------------------------------------ the verdict
+
+    def _judge(self) -> None:
+        task, model = self._task, self._state.model
+        if not isinstance(task, ImageTask) or model is None:
+            self._end("Cancelled; the result stays.")
+            return
+        self.steps.say("verdict", ACTIVE, "Asking whether it can be believed…")
+        try:
+            self._judging = start_judging(
+                self._viewer,
+                task.layer,
+                model,
+                owner=self,
+                reading=task.reading,
+                asked=self.asked,
+                on_progress=self._on_judging,
+                on_verdict=self._on_verdict,
+                on_failure=self._on_failure,
+                on_end=self._on_judged_end,
+            )
+        except InputError as error:
+            self._on_failure(error)
+
+    def _on_judging(self, share: float, what: str) -> None:
+        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._say(f"{what}…")
+
+    def _on_verdict(self, found: Judged) -> None:
+        self.steps.say("verdict", *_verdict_words(found.verdict))
+        self._say("Done.")
+
+    def _on_judged_end(self) -> None:
+        advance(self.progress_bar, 1, 1, "")
+        if self._task is not None:
+            self._task.select_result(self._viewer)
+        self._update_buttons()
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _begin_steps(self, steps: Any) -> None:
+        self.steps.begin(steps)
+        self.curves.hide()
+
+    def _on_image(self) -> None:
+        if not alive(self):
+            return
+        if self._asking and self.image.layer is self._asked_of:
+            # Read otherwise, it may need other numbers.
+            self.form.read_as(self.image.spatial)
+        elif self._asking:
+            self.cancel()
+        self._update_buttons()
+
+    def _on_link(self, target: str) -> None:
+        if target == "form":
+            if not self.running and self.image.layer is not None and self._looked is not None:
+                answers = self._state.answers.get(self.image.layer, {})
+                self._ask(self._facts(self.image.layer), answers.get("sim", self._sim))
+                self._open_form()
+            return
+        if target == "anew":
+            self.start(self._task.layer if self._task else None, anew=True)
+            return
+        widget = open_widget(self._viewer, target)
+        chooser = getattr(widget, "raw" if target == "SIM" else "image", None)
+        if chooser is not None and self._task is not None:
+            chooser.layer = self._task.layer
+
+    def _on_assumption(self, value: Any) -> None:
+        """Offer to go on with what the user has changed elsewhere."""
+        if not alive(self) or value is None or value in self._state.assumed or self.running:
+            return
+        if self.steps.states.get("result") == DONE or FAILED in self.steps.states.values():
+            self._say("Noise or PSF was changed: press Deconvolve again to use it.")
+        self._update_buttons()
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.curves.redraw()
+        advance(
+            self.progress_bar,
+            progress.step,
+            progress.steps,
+            f"step {progress.step} of {progress.steps}",
+        )
+        self._say(f"{in_words(progress.seconds_left)} left on {progress.device}")
+
+    def _remove_previews(self) -> None:
+        if not alive(self):
+            return
+        for layer in list(self._viewer.layers):
+            if layer.name in (DENOISED, DECONVOLVED) and METADATA_KEY in layer.metadata:
+                self._viewer.layers.remove(layer)
+
+    def _keep(self, model: Model) -> None:
+        """Save a model where the preferences say that models go."""
+        folder = preferences.models_folder()
+        if folder is None or self._task is None:
+            return
+        name = re.sub(r"[^\w.-]+", "_", self._task.layer.name)
+        path = folder / f"{name}_{time.strftime('%Y%m%d-%H%M%S')}.safetensors"
+
+        def save() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            model.save(path)
+
+        Job(
+            once(save),
+            owner=self,
+            on_result=lambda _: self.steps.say(
+                "model", DONE, f"{self.steps.said['model']} Saved as {path}."
+            ),
+            on_failure=show_error,
+            title="saving a model",
+        ).start()
+
+    def _on_failure(self, error: Exception) -> None:
+        words = in_window_words(str(error))
+        show_error(words if isinstance(error, InputError) else error)
+        self.steps.end(FAILED, words)
+        self.progress_bar.setRange(0, 1)
+        self._say("That did not work; the step marked ✗ says why and where to mend it.")
+
+    def _end(self, words: str) -> None:
+        self.progress_bar.setRange(0, 1)
+        self.steps.end(ENDED, words)
+        self._say(words)
+
+    def _say(self, text: str) -> None:
+        self.status_label.setText(text)
+
+    def _update_buttons(self) -> None:
+        if not alive(self):
+            return
+        running = self.running
+        again = self.steps.states.get("result") == DONE
+        self.start_button.setText(
+            "Go on" if self._asking else "Deconvolve again" if again else "Deconvolve"
+        )
+        missing = self.form.missing if self._asking else self._choose(None)
+        self.start_button.setEnabled(not running and not missing)
+        self.start_button.setToolTip(
+            missing or "Calibrate, train, deconvolve and judge, all in one go."
+        )
+        training = running and self.steps.states.get("model") == ACTIVE and self._last is not None
+        self.cancel_button.setText("Stop here" if training else "Cancel")
+        self.cancel_button.setToolTip(
+            "Stop training; the model of the moment makes the result."
+            if training
+            else "End what is under way and keep what there is."
+        )
+        self.cancel_button.setEnabled(running or self._asking)
+        self.chosen.setEnabled(not running)
+        self.form.setEnabled(not running)
+
+
+def _look_at(layer: ImageLayer) -> tuple[Recorded, bool | None]:
+    """Read what the layer says, and whether its frames seem to be raw SIM."""
+    sim: bool | None = None
+    pixels = pixels_of(layer)
+    leading = pixels.shape[:-2]
+    if leading and leading[-1] % _SIM_FRAMES == 0:
+        from ..images import Image
+
+        sim = False
+        if leading == (_SIM_FRAMES,):
+            sim = raw_sim_taken_for_frames(Image(pixels, "TYX", name=layer.name)) is not None
+    return recorded_of(layer), sim
+
+
+def _worked(
+    make: Callable[[], Any], model: Model | None, settings: dict[str, Any]
+) -> Generator[Any, None, None]:
+    """Hand the pipeline over first, so that it can be stopped, then all of its steps."""
+    from ..pipeline import Pipeline
+
+    steps = Pipeline(make(), model=model, **settings)
+    yield steps
+    yield from steps
+
+
+def _with_cautions(words: str, warnings: tuple[str, ...]) -> str:
+    return "\n".join([words, *(f"⚠ {in_window_words(warning)}" for warning in warnings)])
+
+
+def _verdict_words(verdict: Verdict) -> tuple[str, str]:
+    """Return the state of the step and its words; why something failed is said by Quality."""
+    if verdict.passed:
+        return DONE, verdict.summary()
+    return DOUBTFUL, verdict.headline()
