@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import signal
 
-from napari_zsdeconvnet.forward import Blur, BlurAndBin, bin_down, continued
+from napari_zsdeconvnet.forward import Blur, BlurAndBin, bin_down, continued, remaining_blur
+from napari_zsdeconvnet.psf import PSF
 
 
 def lopsided_psf(*shape: int, seed: int = 0) -> np.ndarray:
@@ -252,3 +253,29 @@ class TestBlurAndBin:
 )
 def test_blocks_are_taken_where_they_were_measured_to_be_faster(psf, factor: int, blocks: bool):
     assert BlurAndBin(lopsided_psf(*psf), factor).blocks == blocks
+
+
+class TestRemainingBlur:
+    """What is left to blur of a structure that is shown through a Gaussian."""
+
+    @staticmethod
+    def gaussian(width: float, size: int = 65) -> np.ndarray:
+        places = np.arange(size) - size // 2
+        line = np.exp(-4 * np.log(2) * (places / width) ** 2)
+        return np.outer(line, line) / line.sum() ** 2
+
+    def test_none_stated_leaves_the_psf_as_it_is(self):
+        psf = self.gaussian(6.0)
+        np.testing.assert_allclose(remaining_blur(psf, None), psf, rtol=1e-6, atol=1e-12)
+
+    def test_of_gaussians_it_is_the_one_whose_square_is_their_difference(self):
+        found = remaining_blur(self.gaussian(5.0), (3.0, 3.0))
+        np.testing.assert_allclose(found, self.gaussian(4.0), atol=0.03 * found.max())
+
+    def test_both_in_turn_are_the_psf(self):
+        psf = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=0.0313)
+        width = tuple(0.5 * fwhm / step for fwhm, step in zip(psf.fwhm, psf.steps, strict=True))
+        kernel = remaining_blur(psf.array, width)
+        assert kernel.sum() == pytest.approx(1)
+        again = signal.fftconvolve(kernel, self.gaussian(width[0]), "same")
+        np.testing.assert_allclose(again, psf.array, atol=0.01 * psf.array.max())

@@ -36,7 +36,9 @@ class SmallNetwork(TwoStageNetwork):
         for weight in self.parameters():
             nn.init.uniform_(weight, -0.5, 0.5, generator=generator)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, image: torch.Tensor, excess: object = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         first, second, third = self.convolutions
         coarse = second(F.max_pool2d(torch.tanh(first(image)), 4))
         denoised = image + F.interpolate(coarse, scale_factor=4.0)
@@ -55,7 +57,9 @@ class Identity(TwoStageNetwork):
         self.before = before
         self.calls = 0
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, image: torch.Tensor, excess: object = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         self.calls += 1
         self.before(image)
         return image, F.interpolate(image, scale_factor=2.0)
@@ -64,7 +68,9 @@ class Identity(TwoStageNetwork):
 class Losing(Identity):
     """Loses a tenth of the light in one output and a fifth in the other."""
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, image: torch.Tensor, excess: object = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         denoised, deconvolved = super().forward(image)
         return 0.9 * denoised, 0.8 * deconvolved
 

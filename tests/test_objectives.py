@@ -45,7 +45,9 @@ class Simple(TwoStageNetwork):
         self.first = nn.Parameter(torch.tensor(0.8))
         self.second = nn.Parameter(torch.tensor(1.1))
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, image: torch.Tensor, excess: object = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         denoised = self.first * image + 0.1 * image.mean(dim=2, keepdim=True)
         return denoised, self.second * enlarge(denoised, self.upsampling)
 
@@ -70,7 +72,11 @@ def setting(preset: Preset, shape: tuple[int, ...] = (1, 9, 12, 12), steps: int 
 
 
 def in_double_precision(pair: Pair) -> Pair:
-    images = {name: part.double() for name, part in vars(pair).items() if part.is_floating_point()}
+    images = {
+        name: part.double()
+        for name, part in vars(pair).items()
+        if isinstance(part, torch.Tensor) and part.is_floating_point()
+    }
     return replace(pair, **images)
 
 

@@ -194,7 +194,7 @@ class TestBrokenRuns:
         class Unsharp(TwoStageNetwork):
             multiple, receptive_field, bytes_per_pixel = 1, 8, 100
 
-            def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+            def forward(self, image: Tensor, excess: object = 1.0) -> tuple[Tensor, Tensor]:
                 fine = enlarge(image, 2)
                 return image, fine + 2 * (fine - fine.mean(dim=(-2, -1), keepdim=True))
 

@@ -256,6 +256,12 @@ def _add_train(commands: _Commands) -> None:
     )
     _add_training(parser)
     parser.add_argument(
+        "--start",
+        choices=("prior", "scratch"),
+        help="what the weights begin with: those that simulated images have taught (default of "
+        '"fast" for images), or random ones',
+    )
+    parser.add_argument(
         "--resume", metavar="MODEL", help="go on with a training that was stopped and saved"
     )
 
@@ -683,7 +689,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--preset", default="fast", help='"fast" (default), or "paper" for the published network'
     )
     group.add_argument(
-        "--steps", type=values.whole, metavar="N", help="by default the preset's own"
+        "--steps",
+        type=values.whole,
+        metavar="N",
+        help="by default as many as are of use, and at most the preset's own",
     )
     group.add_argument(
         "--seed", type=values.count, metavar="N", help="the same seed, the same model"

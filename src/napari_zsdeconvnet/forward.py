@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import signal
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
@@ -251,6 +252,40 @@ def _cut(image: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
     for axis, (first, length) in enumerate(zip(start, size, strict=True), 2):
         image = image.narrow(axis, first, length)
     return image
+
+
+def remaining_blur(
+    psf: NDArray[np.floating], width: tuple[float, ...] | None
+) -> NDArray[np.float32]:
+    r"""Give the blur that is left to do on a structure shown at a stated resolution.
+
+    With :math:`f = G c`, the PSF `h` and its spectrum, the kernel `k` of which
+    :math:`k * G \approx h`: :math:`\hat k = \hat h \hat G / (\hat G^2 + \epsilon)`.
+    :math:`\epsilon` matters beyond the cutoff of the optics alone, where a measured PSF has noise
+    and a division would raise it.
+
+    Parameters
+    ----------
+    psf : ndarray
+        (Y, X), odd, sum 1.
+    width : tuple of float, or None
+        FWHM of the Gaussian G along each axis, in pixels; None for a structure that is
+        shown as it is.
+
+    Returns
+    -------
+    ndarray
+        Of the PSF's shape, sum 1; it may be negative here and there.
+    """
+    if width is None:
+        return np.asarray(psf, np.float32)
+    gauss = np.ones(())
+    for length, fwhm in zip(psf.shape, width, strict=True):
+        sigma = fwhm / math.sqrt(8 * math.log(2))
+        gauss = np.multiply.outer(gauss, np.exp(-2 * (np.pi * sigma * np.fft.fftfreq(length)) ** 2))
+    transfer = np.fft.fftn(np.fft.ifftshift(psf)) * gauss / (gauss**2 + 0.003)
+    kernel = np.fft.fftshift(np.fft.ifftn(transfer).real)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def at_least_single(image: Tensor) -> Tensor:

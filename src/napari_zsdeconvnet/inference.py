@@ -267,7 +267,8 @@ def _run(
         magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
         fine, sharp = torch.zeros(()), torch.zeros(())
         for _ in range(averaging.repeats):
-            once, sharper = network(recorrupt(inner, variance, magnitude, generator)[0])
+            noisier = recorrupt(inner, variance, magnitude, generator)[0]
+            once, sharper = network(noisier, 1 + averaging.magnitude**2)
             fine = fine.to(once) + once / averaging.repeats
             sharp = sharp.to(sharper) + sharper / averaging.repeats
     if network.axial_field is None:

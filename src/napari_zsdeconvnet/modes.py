@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .errors import InputError
+from .informed_network import InformedNetwork
 from .networks import PublishedNetwork, TwoStageNetwork, UnrolledNetwork
 from .objectives import (
     DenoisedPlanesObjective,
@@ -26,6 +27,7 @@ from .volume_networks import PublishedVolumeNetwork, SharpeningNetwork
 
 NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
     "published": lambda psf, upsampling: PublishedNetwork(upsampling),
+    "informed": InformedNetwork,
     "unrolled": UnrolledNetwork,
     "published-volume": lambda psf, upsampling: PublishedVolumeNetwork(upsampling),
     "sharpening": SharpeningNetwork,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .forward import Blur, bin_down, enlarge
+from .forward import enlarge
 from .noise import NoiseModel
 from .psf import PSF
+from .unrolled import UnrolledSteps
 
 
 class TwoStageNetwork(nn.Module):
@@ -39,6 +40,9 @@ class TwoStageNetwork(nn.Module):
     """Output pixels side by side in a raw pixel; planes stay as they are."""
     bytes_per_pixel: int
     """Working memory of inference for one raw pixel, measured, for choosing tiles."""
+    stated_width: tuple[float, ...] | None = None
+    """Width (FWHM, output pixels) of the Gaussian through which the deconvolved image shows the
+    structure, for networks that state a resolution."""
 
     @property
     def multiples(self) -> tuple[int, ...]:
@@ -52,8 +56,17 @@ class TwoStageNetwork(nn.Module):
         lateral = (self.receptive_field, self.receptive_field)
         return lateral if self.axial_field is None else (self.axial_field, *lateral)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the denoised and the deconvolved image."""
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """Give the denoised and the deconvolved image.
+
+        Parameters
+        ----------
+        image : Tensor
+            Normalised, (N, 1, [Z,] Y, X).
+        excess : Tensor or float
+            Variance of the image's noise over that of a recording, broadcast against the image:
+            1 of a recording, more of a re-corrupted one. Most networks do not ask.
+        """
         raise NotImplementedError
 
     def denoise(self, image: Tensor) -> Tensor:
@@ -146,7 +159,7 @@ class PublishedNetwork(TwoStageNetwork):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(cast(Tensor, layer.bias))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
         denoised = softened_relu(self.denoised(self.denoiser(image)), 10.0)
         features = enlarge(self.deconvolver(denoised), self.upsampling)
@@ -223,48 +236,26 @@ class UnrolledNetwork(TwoStageNetwork):
         for correction in (self.denoised, self.deconvolved):
             nn.init.zeros_(correction.weight)
             nn.init.zeros_(cast(Tensor, correction.bias))
-        core = _core(psf)
-        self.blur = Blur(core, direct=False)
-        self.blur_back = Blur(core[::-1, ::-1], direct=False)
+        core = psf_core(psf)
+        self.sharpen = UnrolledSteps(core, upsampling, self.iterations, self.exponent)
         # Each step reaches two radii of the core on the output grid. The far half of that
         # carries less than float32 resolves and would only make tiles overlap more.
         self.receptive_field = 56 + self.iterations * (max(core.shape) // 2) // upsampling
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
         features = self.denoiser(image)
         smooth = F.avg_pool2d(F.pad(image, (2,) * 4, mode="reflect"), 5, stride=1)
         denoised = smooth + self.denoised(features)
-        sharpened = self._sharpen(denoised.detach().float())
+        sharpened = self.sharpen(denoised.detach(), self.damping)
         coarse = F.pixel_unshuffle(sharpened, self.upsampling)
         seen = torch.cat([denoised, features, coarse], dim=1)
         fine = F.relu(F.pixel_shuffle(self.expand(self.deconvolver(seen)), self.upsampling))
         correction = self.deconvolved(torch.cat([fine, sharpened.to(fine.dtype)], dim=1))
         return denoised, softened_relu(sharpened + correction.float(), 20.0)
 
-    @torch.no_grad()
-    def _sharpen(self, image: Tensor) -> Tensor:
-        r"""Richardson-Lucy on the output grid, with momentum and an exponent.
 
-        :math:`x \leftarrow y \, (H^T \frac{d + s}{(H y)_\downarrow + s})^p` and
-        :math:`y = x \, (x / x_{previous})^a`, ``a`` growing from step to step (after Biggs and
-        Andrews, Applied Optics 36, 1766, 1997); ``s`` is `damping`, ``p`` the `exponent`.
-        """
-        image = image.clamp(min=0.0)
-        estimate = enlarge(image, self.upsampling, "linear")
-        leading = estimate
-        for step in range(1, self.iterations + 1):
-            expected = bin_down(self.blur(leading), self.upsampling)
-            ratio = (image + self.damping) / (expected + self.damping)
-            update = self.blur_back(enlarge(ratio, self.upsampling))
-            sharper = leading * update.clamp(min=0.01) ** self.exponent
-            change = (sharper / (estimate + 1e-5)).clamp(0.2, 5.0)
-            leading = sharper * change ** ((step - 1) / (step + 2))
-            estimate = sharper
-        return estimate
-
-
-def _core(psf: PSF) -> NDArray[np.float32]:
+def psf_core(psf: PSF) -> NDArray[np.float32]:
     """Cut the PSF to its core, 1.8 times its width to each side, and normalise that."""
     widths = [
         width / step for width, step in zip(psf.fwhm, psf.steps, strict=True) if width == width

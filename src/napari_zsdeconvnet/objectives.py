@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .forward import Blur, bin_down
+from .forward import Blur, bin_down, remaining_blur
 from .losses import (
     combined_loss,
     deconvolution_loss,
@@ -32,6 +32,9 @@ from .presets import Preset
 from .psf import PSF
 from .sim_pairs import RawSIM, ReconstructedPatches
 from .volume_networks import SharpeningNetwork
+
+HELD_OUT = 4
+"""Batches of pairs that tell when a training has nothing more to gain."""
 
 
 @dataclass(frozen=True)
@@ -107,33 +110,65 @@ class RecorruptedObjective:
     def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
         self.setting = setting
         self.network = network
-        self.pairs = self._source()
-        self.blur = Blur(setting.psf.array).to(setting.device)
+        self.pairs = self._source(setting.seed)
+        self._kept: list[Pair] = []
+        self.blur = Blur(remaining_blur(setting.psf.array, network.stated_width))
+        self.blur.to(setting.device)
         self.margin = setting.margin(self.pairs.patch)
 
-    def _source(self) -> RecorruptedPatches | ReconstructedPatches:
+    def _source(self, seed: int) -> RecorruptedPatches | ReconstructedPatches:
         setting = self.setting
         return RecorruptedPatches(
             setting.recordings,
             setting.noise,
             setting.scale,
             setting.preset,
-            **setting.patches(self.network),
+            **setting.patches(self.network) | {"seed": seed},
         )
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
-        preset, factor = self.setting.preset, self.network.upsampling
-        pair = self.pairs.draw()
-        with self.setting.reduced():
-            denoised, deconvolved = self.network(pair.input)
-        inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
-        reblurred = bin_down(self.blur(deconvolved, fine), factor)
+        norm = self.setting.preset.norm
+        denoised, reblurred, target, deconvolved = self._compared(self.network, self.pairs.draw())
         return self.setting.weigh(
-            denoising_loss(denoised[inner], pair.target[inner], preset.norm),
-            deconvolution_loss(reblurred[inner], pair.target[inner], preset.norm),
-            hessian_penalty(deconvolved[_inside(fine)], self.setting.psf.steps),
+            denoising_loss(denoised, target, norm),
+            deconvolution_loss(reblurred, target, norm),
+            hessian_penalty(deconvolved, self.setting.psf.steps),
         )
+
+    def _compared(
+        self, network: TwoStageNetwork, pair: Pair
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Denoised, re-blurred and target, and the deconvolved image, all inside the margin."""
+        with self.setting.reduced():
+            denoised, deconvolved = network(pair.input, pair.excess)
+        inner, fine = _inside(self.margin), _on_fine_grid(self.margin, network.upsampling)
+        reblurred = bin_down(self.blur(deconvolved, fine), network.upsampling)
+        return (
+            denoised[inner],
+            reblurred[inner],
+            pair.target[inner],
+            deconvolved[_inside(fine)],
+        )
+
+    @torch.no_grad()
+    def held_out(self, network: TwoStageNetwork) -> float:
+        """Give a network's loss on pairs that are drawn once and never trained on.
+
+        Without the regularisation, of which less is not better.
+        """
+        if not self._kept:
+            source = self._source(seed=self.setting.seed + 1)
+            self._kept = [source.draw() for _ in range(HELD_OUT)]
+        share, norm = self.setting.preset.denoising_weight, self.setting.preset.norm
+        losses = []
+        for pair in self._kept:
+            denoised, reblurred, target, _ = self._compared(network.eval(), pair)
+            losses.append(
+                share * denoising_loss(denoised, target, norm)
+                + (1 - share) * deconvolution_loss(reblurred, target, norm)
+            )
+        return float(torch.stack(losses).mean())
 
     def random_state(self) -> dict[str, Tensor]:
         """State of all random draws, for a checkpoint."""
@@ -150,7 +185,7 @@ class ReconstructedObjective(RecorruptedObjective):
     The PSF is that of the reconstruction, on whose grid everything takes place.
     """
 
-    def _source(self) -> ReconstructedPatches:
+    def _source(self, seed: int) -> ReconstructedPatches:
         setting = self.setting
         assert setting.raw is not None
         return ReconstructedPatches(
@@ -159,7 +194,7 @@ class ReconstructedObjective(RecorruptedObjective):
             setting.scale,
             setting.preset,
             setting.raw,
-            **setting.patches(self.network),
+            **setting.patches(self.network) | {"seed": seed},
         )
 
 

@@ -7,7 +7,7 @@ file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,15 +45,17 @@ class Pair:
 
     input: Tensor
     target: Tensor
+    excess: Tensor | float = 1.0
+    """Variance of the input's noise over that of a recording."""
 
 
 @dataclass(frozen=True)
 class Interleaved(Pair):
     """Every second plane as input, those between as target, and the patch they are from."""
 
-    stack: Tensor
+    stack: Tensor = field(kw_only=True)
     """All planes, shape (N, 1, 2Z, Y, X); plane 0 belongs to the input where `odd_first`."""
-    odd_first: Tensor
+    odd_first: Tensor = field(kw_only=True)
     """For each patch whether its input is planes 0, 2, ... (True) or 1, 3, ...; shape (N,)."""
 
 
@@ -350,13 +352,12 @@ class RecorruptedPatches(Patches):
         cut = self.cut(self.batch)
         inner: tuple[Any, ...] = (..., *(slice(rim, -rim) for rim in self.rim))
         image = cut[inner]
-        variance = noise_variance(
-            local_mean(cut),
-            self.shot * self._between(self.preset.shot_noise),
-            self.read * self._between(self.preset.read_noise),
-        )
+        shot = self._between(self.preset.shot_noise)
+        read = self._between(self.preset.read_noise)
+        variance = noise_variance(local_mean(cut), self.shot * shot, self.read * read)
         magnitude = self._between(self.preset.magnitude)
-        return Pair(*recorrupt(image, variance, magnitude, self.noise))
+        pair = recorrupt(image, variance, magnitude, self.noise)
+        return Pair(*pair, excess=1 + shot * magnitude**2)
 
     def _between(self, limits: tuple[float, float]) -> Tensor:
         """Draw a number for each patch."""
@@ -378,5 +379,8 @@ class InterleavedPatches(Patches):
         odd, even = stack[:, :, 0::2], stack[:, :, 1::2]
         swap = odd_first.to(stack.device)[:, None, None, None, None]
         return Interleaved(
-            torch.where(swap, odd, even), torch.where(swap, even, odd), stack, odd_first
+            torch.where(swap, odd, even),
+            torch.where(swap, even, odd),
+            stack=stack,
+            odd_first=odd_first,
         )

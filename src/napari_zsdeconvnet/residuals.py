@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
-from .forward import Blur, bin_down
+from .forward import Blur, bin_down, remaining_blur
 from .noise import NoiseModel
 from .pairs import mean_reach
 from .psf import PSF
@@ -85,7 +85,12 @@ class Residual:
 
 
 def residual(
-    image: ArrayLike, deconvolved: ArrayLike, psf: PSF, noise: NoiseModel, upsampling: int
+    image: ArrayLike,
+    deconvolved: ArrayLike,
+    psf: PSF,
+    noise: NoiseModel,
+    upsampling: int,
+    stated_width: tuple[float, ...] | None = None,
 ) -> Residual:
     r"""Blur a result again and compare it with its image.
 
@@ -104,8 +109,11 @@ def residual(
         The camera; its gain must be known.
     upsampling
         1 or 2.
+    stated_width
+        Where the result shows the structure through a Gaussian, its FWHM in output pixels along
+        each axis: h is then what blur is left to do.
     """
-    expected = reblurred(deconvolved, psf, upsampling)
+    expected = reblurred(deconvolved, psf, upsampling, stated_width)
     recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
     # Not from the image: where a pixel's own noise enters its variance, or a mean around it takes
     # the edge off structure, chi-square comes out up to a tenth too low.
@@ -147,9 +155,14 @@ def _at_least_rounding(variance: FloatArray) -> FloatArray:
     return np.maximum(variance, 1 / 12)
 
 
-def reblurred(deconvolved: ArrayLike, psf: PSF, upsampling: int) -> NDArray[np.float32]:
+def reblurred(
+    deconvolved: ArrayLike,
+    psf: PSF,
+    upsampling: int,
+    stated_width: tuple[float, ...] | None = None,
+) -> NDArray[np.float32]:
     """Blur a result with the PSF and bin it to the raw grid, float32 ([Z,] Y, X)."""
-    blur = Blur(psf.array)
+    blur = Blur(remaining_blur(psf.array, stated_width))
     with torch.inference_mode():
         sharp = torch.from_numpy(np.array(deconvolved, dtype=np.float32))[None, None]
         return np.asarray(bin_down(blur(sharp), upsampling)[0, 0].numpy())

@@ -30,8 +30,9 @@ from .inference import exhaust, infer
 from .model import Model, below, installed_versions, load_with_training, save_with_training
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
-from .objectives import Setting
-from .presets import Preset, find_preset
+from .objectives import RecorruptedObjective, Setting
+from .presets import Preset, find_preset, from_scratch
+from .prior import PRIOR_UPSAMPLING, load_prior
 from .provenance import Source, fingerprint, with_step
 from .psf import PSF
 from .recordings import (
@@ -43,6 +44,10 @@ from .recordings import (
     preview_region,
 )
 from .sim_pairs import RawSIM
+from .stopping import Plateau
+
+CHECK_EVERY = 20
+"""Steps between two looks at the held-out pairs; one takes as long as a step or two."""
 
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
@@ -103,6 +108,7 @@ def train(
     upsample: bool | None = None,
     preset: str | Preset = "fast",
     steps: int | None = None,
+    start: Literal["prior", "scratch"] | None = None,
     seed: int | None = None,
     device: str | torch.device = "auto",
     preview_every: int | None = None,
@@ -134,7 +140,11 @@ def train(
     preset : str or Preset
         ``"fast"`` or ``"paper"``.
     steps : int, optional
-        Optimiser steps; by default the preset's own number.
+        Optimiser steps; by default as many as are of use, at most the preset's own number.
+    start : str, optional
+        What the weights begin with: ``"prior"``, those that the package brings along, learned
+        on simulated images of many kinds, or ``"scratch"``, random ones. By default the
+        preset's choice.
     seed : int, optional
         Seed of the weights and of every random draw; by default drawn, and kept in the model.
         The same seed gives the same bits on the same CPU and thread count.
@@ -176,6 +186,7 @@ def train(
     _check_preset(chosen, spatial)
     warnings.extend(check_kind(recordings))
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
+    chosen = _beginning(chosen, start, upsampling)
     grid_psf, notes = on_output_grid(psf, recordings, upsampling)
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
         noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
@@ -231,6 +242,8 @@ def begin(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = build_network(preset.network, psf, upsampling)
+    if preset.start == "prior":
+        load_prior(network, preset.network)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
     model = Model(
@@ -249,7 +262,24 @@ def begin(
         camera=None if raw is None else raw.camera,
         sources=tuple(sources or map(Source.of, recordings)),
     )
-    return TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
+    run = TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
+    if steps is not None:
+        run.go_on()
+    return run
+
+
+def _beginning(preset: Preset, start: str | None, upsampling: int) -> Preset:
+    """Let a run begin as it is asked to, and from scratch where the prior does not fit."""
+    if start not in (None, "prior", "scratch"):
+        raise InputError(f"start is {start!r}: choose 'prior' or 'scratch'.")
+    if start == "prior" and (preset.start != "prior" or upsampling != PRIOR_UPSAMPLING):
+        raise InputError(
+            f"There is no prior for the preset {preset.name!r} on this grid: it is made for images "
+            "and the preset 'fast', with twice the pixels. Choose start='scratch'."
+        )
+    if start == "scratch" or upsampling != PRIOR_UPSAMPLING:
+        return from_scratch(preset)
+    return preset
 
 
 def _check_preset(preset: Preset, spatial: str) -> None:
@@ -281,6 +311,8 @@ class TrainingRun(Iterator[Progress]):
     ) -> None:
         self.step = 0
         self.steps = steps
+        self.ending = ""
+        """Why the run ended by itself, if it did."""
         self.device = device
         self.warnings = model.warnings
         self._recordings = recordings
@@ -317,6 +349,7 @@ class TrainingRun(Iterator[Progress]):
         self._region = preview_region(recordings, model.noise.offset)
         self._plane: int | None = None
         self._stopped = False
+        self._plateau = Plateau(preset.patience, preset.least_gain) if preset.patience else None
         self._elapsed = 0.0
         self._lock = threading.RLock()
 
@@ -337,7 +370,14 @@ class TrainingRun(Iterator[Progress]):
         begun = self._begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
         losses, message = self._step_within_memory(rate)
-        due = self._every and (self.step % self._every == 0 or self.step == self.steps)
+        if self._nothing_gained():
+            self._stopped = True
+            message = self.ending = (
+                f"Ended by itself after {self.step} steps: held-out pairs have gained nothing in "
+                f"the last {self._preset.patience}."
+            )
+        last = self.step == self.steps or bool(self.ending)
+        due = self._every and (self.step % self._every == 0 or last)
         preview = self._preview() if due else None
         self._elapsed += time.perf_counter() - begun
         return Progress(
@@ -350,7 +390,7 @@ class TrainingRun(Iterator[Progress]):
             device=describe_device(self.device),
             message=message,
             preview=preview,
-            finished=self.step >= self.steps,
+            finished=bool(self.ending) or self.step >= self.steps,
         )
 
     def stop(self) -> None:
@@ -358,9 +398,25 @@ class TrainingRun(Iterator[Progress]):
         self._stopped = True
 
     def resume(self) -> None:
-        """Let a stopped run go on where it was."""
+        """Let a stopped run go on where it was; one that ended by itself does all its steps."""
         self._stopped = False
         self._paused = True
+        if self.ending:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Do all steps, whether they gain anything or not."""
+        self._plateau, self.ending = None, ""
+
+    def _nothing_gained(self) -> bool:
+        """Tell, every few steps, whether the held-out pairs have stopped gaining."""
+        objective = self._objective
+        due = self._plateau is not None and self.step % CHECK_EVERY == 0
+        if not due or not isinstance(objective, RecorruptedObjective):
+            return False
+        assert self._plateau is not None
+        held_out = objective.held_out(self._average or self._network)
+        return self._plateau.reached(self.step, held_out)
 
     def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
         """Do a step, with a smaller batch where memory runs out."""
@@ -496,6 +552,7 @@ class TrainingRun(Iterator[Progress]):
                 "batch": self._objective.pairs.batch,
                 "patch": list(self._objective.pairs.patch),
                 "elapsed": self._elapsed,
+                "all_steps": self._plateau is None or bool(self.ending),
                 "device": self.device.type,
             }
         save_with_training(model, path, tensors, state)
@@ -504,6 +561,8 @@ class TrainingRun(Iterator[Progress]):
         """Take over weights, optimiser, schedule and random state from a saved run."""
         self.step = state["step"]
         self._elapsed = state["elapsed"]
+        if state.get("all_steps", True):
+            self.go_on()
         self._objective.pairs.batch = state["batch"]
         self._objective.pairs.patch = tuple(state.get("patch", self._objective.pairs.patch))
         if self._average is not None:

@@ -219,7 +219,9 @@ def iter_judge(
     known = model.noise.gain is not None
     spectrum = None
     if known:
-        left = residual(raw, sharp, model.psf, model.noise, model.upsampling)
+        left = residual(
+            raw, sharp, model.psf, model.noise, model.upsampling, model.network.stated_width
+        )
         maps["z_map"] = left.z
         brightness = float(signal.mean())
         variance = local_variance(raw, model.noise)

@@ -115,7 +115,7 @@ class PublishedVolumeNetwork(TwoStageNetwork):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(cast(Tensor, layer.bias))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
         denoised = self.denoise(image)
         return denoised, self.deconvolver(denoised)
@@ -216,7 +216,7 @@ class SharpeningNetwork(TwoStageNetwork):
         self.receptive_field = 48 + math.ceil(2 * max(lateral) / upsampling)
         self.axial_field = 14 + 2 * axial
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
         denoised = self._with_rim(self.denoise, image)
         # Over long distances the image itself is free of noise: no network can know better.

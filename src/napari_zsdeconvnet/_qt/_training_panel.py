@@ -105,7 +105,9 @@ class TrainingPanel(Panel):
         )
         self.steps_box = SpinBox(
             label="Steps",
-            tooltip="How many training steps; each uses a few small parts of the image.",
+            tooltip="How many training steps at most; each uses a few small parts of the image. "
+            "Left at what the preset says, a training ends by itself as soon as it gains nothing "
+            "more; any other number of steps is done in full.",
             min=1,
             max=1_000_000,
         )
@@ -166,9 +168,14 @@ class TrainingPanel(Panel):
     def _new_settings(self) -> dict[str, Any]:
         return {
             "preset": self.preset_box.value,
-            "steps": int(self.steps_box.value),
+            "steps": self._chosen_steps(),
             "seed": int(self.seed_box.value),
         }
+
+    def _chosen_steps(self) -> int | None:
+        """Give a number of the user's own, or None where it is the preset's."""
+        steps = int(self.steps_box.value)
+        return None if steps == presets_for(self._kind)[self.preset_box.value].steps else steps
 
     def stop(self) -> None:
         """Stop after the step under way and keep the model."""
@@ -289,10 +296,11 @@ class TrainingPanel(Panel):
     def _on_result(self, model: Model) -> None:
         self._state.model = model
         if self._last is not None:
-            how = "Stopped" if self._last.step < self._last.steps else "Done"
+            how = "Done" if self._last.finished else "Stopped"
+            why = " as it gained nothing more" if self._run is not None and self._run.ending else ""
             self._say(
                 f"{how} after {self._last.step} steps and "
-                f"{in_words(self._last.seconds_elapsed)} on {self._last.device}. "
+                f"{in_words(self._last.seconds_elapsed)} on {self._last.device}{why}. "
                 "The model is ready for Deconvolve."
             )
 
@@ -352,7 +360,8 @@ class TrainingPanel(Panel):
 
     @property
     def _can_continue(self) -> bool:
-        return self._run is not None and self._last is not None and not self._last.finished
+        last = self._last
+        return self._run is not None and last is not None and last.step < last.steps
 
     def _refuse(self, *, resuming: bool = False) -> bool:
         """Say why training cannot start now, if it cannot."""

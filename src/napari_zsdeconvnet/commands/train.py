@@ -64,6 +64,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         upsample=arguments.upsample,
         preset=arguments.preset,
         steps=arguments.steps,
+        start=arguments.start,
         seed=arguments.seed,
         device=arguments.device,
         preview_every=0,
@@ -99,8 +100,10 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
         _save(run, output)
         raise RuntimeError(f"{error} They are in {output}.") from error
     _save(run, output)
-    stopped = last.step < last.steps
+    stopped = not last.finished
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
+    if run.ending:
+        console.say(run.ending)
     console.say(
         f"{done} steps in {last.seconds_elapsed:.0f} s on {last.device}; the model is in {output}."
     )

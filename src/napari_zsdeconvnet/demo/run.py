@@ -120,7 +120,7 @@ def _ours(
     )
     last = follow(run, console)
     run.save(folder / "model.safetensors")
-    if last.step < last.steps:
+    if not last.finished:
         raise Interrupted(f"the model of step {last.step} is in {folder}.")
     result = run.model.predict(raw, device=arguments.device)
     seconds = time.perf_counter() - started

@@ -217,7 +217,7 @@ def _trained(
     )
     last = follow(run, console)
     run.save(folder / "model.safetensors")
-    if last.step < last.steps:
+    if not last.finished:
         raise Interrupted(f"the model of step {last.step} is in {folder}.")
     ours = predict_sim(run.model, sample.raw, noise, device=arguments.device).deconvolved
     seconds = time.perf_counter() - started

@@ -1,0 +1,236 @@
+"""How soon, how well and how surely: the goals of the default, measured.
+
+    python benchmarks/run_targets.py --reference FOLDER --reference-3d FOLDER
+    python benchmarks/run_targets.py --only prior-filaments-5
+
+A training is halted every so often, its model applied and scored against the truth; seconds
+are those of training alone, of the clock and of all threads together. Every case is kept in
+`results/targets/` and not computed again without --again; the page is written from what is
+there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cases import Case, load_sample, write_result
+from methods import richardson_lucy_best
+from report import set_section, table
+from runner import DOCS, RESULTS
+from yardstick import Yardstick
+
+import napari_zsdeconvnet as zs
+from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.quality import flux_ratio
+from napari_zsdeconvnet.simulation import Sample, simulate
+
+FOLDER = RESULTS / "targets"
+PAGE = DOCS / "benchmarks_targets.md"
+MARKS = (0, 5, 10, 20, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500, 600, 700)
+SEEDS = range(1, 11)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A recording, and how it is trained on."""
+
+    name: str
+    sample: Callable[[argparse.Namespace], Sample]
+    start: str | None = None
+    steps: int | None = None
+    seed: int = 1
+    marks: tuple[int, ...] = MARKS
+
+
+def reference(options: argparse.Namespace) -> Sample:
+    """Give the reference image, whose truth is known."""
+    return load_sample(Case("reference", 50, ""), options.reference)
+
+
+def reference_3d(options: argparse.Namespace) -> Sample:
+    """Give the reference volume."""
+    return load_sample(Case("reference", 50, "", planes=40, size=256), options.reference_3d)
+
+
+def phantom(kind: str, photons: float, gain: float = 1.0) -> Callable[..., Sample]:
+    """Give a phantom of 512x512 pixels."""
+    camera = NoiseModel(100.0, gain, 4.0 * gain**2)
+    return lambda options: simulate(
+        kind, shape=(512, 512), photons=photons, noise=camera, seed=options.phantom_seed
+    )
+
+
+def targets() -> Iterator[Target]:
+    """List everything that is measured."""
+    for start in ("prior", "scratch"):
+        yield Target(f"{start}-reference", reference, start)
+        for photons in (5, 20):
+            yield Target(f"{start}-filaments-{photons}", phantom("filaments", photons), start)
+        for kind in ("rings", "mesh", "vesicles", "cell"):
+            yield Target(f"{start}-{kind}-30", phantom(kind, 30, 2.3), start)
+    for seed in SEEDS:
+        yield Target(f"seed-{seed}", phantom("rings", 30, 2.3), seed=seed, marks=())
+    yield Target("volume-reference", reference_3d, marks=(50, 100, 150, 200, 300, 450, 600))
+
+
+def measure(target: Target, options: argparse.Namespace) -> dict[str, Any]:
+    """Train, and score the model along the way."""
+    sample = target.sample(options)
+    yardstick = Yardstick(sample)
+    classical = richardson_lucy_best(sample, None, 0, "cpu")
+    wall = cpu = 0.0
+    began, began_cpu = time.perf_counter(), time.process_time()
+    run = zs.train(
+        sample.raw,
+        sample.psf,
+        sample.noise,
+        axes=sample.axes,
+        voxel_size=sample.voxel_size,
+        start=target.start,
+        steps=target.steps,
+        seed=target.seed,
+        device=options.device,
+        preview_every=0,
+    )
+    wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    points = []
+
+    def score() -> None:
+        model = run.model
+        started, started_cpu = time.perf_counter(), time.process_time()
+        result = model.predict(sample.raw, axes=sample.axes, device=options.device)
+        predicted = time.perf_counter() - started
+        found, denoised = (
+            yardstick.deconvolved(result.deconvolved),
+            yardstick.denoised(result.denoised),
+        )
+        points.append(
+            {
+                "step": run.step,
+                "seconds": wall,
+                "cpu_seconds": cpu,
+                "predict_seconds": predicted,
+                "predict_cpu_seconds": time.process_time() - started_cpu,
+                "denoised_psnr": denoised.psnr,
+                "denoised_ssim": denoised.ssim,
+                "psnr": found.psnr,
+                "ssim": found.ssim,
+                "flux_ratio": flux_ratio(result.deconvolved, sample.raw, sample.noise.offset),
+            }
+        )
+
+    if 0 in target.marks and target.start == "prior":
+        score()
+    while True:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        progress = next(run, None)
+        wall += time.perf_counter() - began
+        cpu += time.process_time() - began_cpu
+        if progress is None:
+            break
+        if progress.step in target.marks or progress.finished:
+            score()
+    return {
+        "target": {k: v for k, v in asdict(target).items() if k not in ("sample", "marks")},
+        "threads": torch.get_num_threads(),
+        "richardson_lucy": {
+            "psnr": yardstick.deconvolved(classical.deconvolved).psnr,
+            "ssim": yardstick.deconvolved(classical.deconvolved).ssim,
+            "seconds": classical.seconds,
+            "note": classical.note,
+        },
+        "ending": run.ending,
+        "points": points,
+    }
+
+
+def passed(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Find the first point above Richardson-Lucy in both scores."""
+    best = result["richardson_lucy"]
+    for point in result["points"]:
+        if point["psnr"] > best["psnr"] and point["ssim"] > best["ssim"]:
+            return point
+    return None
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """Make the tables of what is there."""
+    header = (
+        "case",
+        "Richardson-Lucy at its best",
+        "passed after",
+        "at the end",
+        "steps",
+        "CPU time, s",
+        "flux",
+    )
+    rows = []
+    for name, result in results.items():
+        if name.startswith("seed-"):
+            continue
+        first, last, best = passed(result), result["points"][-1], result["richardson_lucy"]
+        rows.append(
+            (
+                name,
+                f"{best['psnr']:.1f} / {best['ssim']:.3f}",
+                f"{first['step']} steps, {first['cpu_seconds']:.0f} s" if first else "not",
+                f"{last['psnr']:.1f} / {last['ssim']:.3f}",
+                f"{last['step']}",
+                f"{last['cpu_seconds']:.0f}",
+                f"{last['flux_ratio']:.3f}",
+            )
+        )
+    lines = [table(header, rows)]
+    seeds = [result["points"][-1] for name, result in results.items() if name.startswith("seed-")]
+    if seeds:
+        values = np.array([[point["psnr"], point["ssim"], point["step"]] for point in seeds])
+        low, high = values.min(axis=0), values.max(axis=0)
+        lines += [
+            "",
+            f"{len(seeds)} seeds on rings (30 photons, gain 2.3): PSNR {low[0]:.2f} to "
+            f"{high[0]:.2f}, SSIM {low[1]:.3f} to {high[1]:.3f}, {low[2]:.0f} to {high[2]:.0f} "
+            "steps.",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--reference-3d", type=Path)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="beginnings")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--report-only", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--phantom-seed", type=int, default=1)
+    options = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for target in targets():
+        path = FOLDER / f"{target.name}.json"
+        wanted = target.name.startswith(tuple(options.only)) and not options.report_only
+        missing = (target.sample is reference and options.reference is None) or (
+            target.sample is reference_3d and options.reference_3d is None
+        )
+        if wanted and not missing and (options.again or not path.exists()):
+            print(target.name, flush=True)
+            write_result(path, measure(target, options))
+    results = {
+        target.name: json.loads(path.read_text())
+        for target in targets()
+        if (path := FOLDER / f"{target.name}.json").exists()
+    }
+    set_section(PAGE, "targets", page(results), title="Goals of the default")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
