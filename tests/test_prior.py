@@ -114,15 +114,16 @@ class TestWhatItIsWorth:
         assert result.deconvolved.mean() == pytest.approx(light, rel=0.02)
 
 
-class TestStart:
-    OPTIONS = {"voxel_size": (PIXEL, PIXEL), "seed": 1, "device": "cpu", "preview_every": 0}
+OPTIONS = {"voxel_size": (PIXEL, PIXEL), "seed": 1, "device": "cpu", "preview_every": 0}
 
+
+class TestStart:
     @pytest.fixture
     def image(self) -> np.ndarray:
         return recorded(np.full((96, 96), 20.0), CAMERAS[0])
 
     def begin(self, image: np.ndarray, psf: PSF, **options: object) -> dict[str, torch.Tensor]:
-        run = zs.train(image, psf, CAMERAS[0], **self.OPTIONS | options)
+        run = zs.train(image, psf, CAMERAS[0], **OPTIONS | options)
         return run.model.network.state_dict()
 
     def test_the_default_begins_with_the_prior(self, image: np.ndarray, psf: PSF):
@@ -131,13 +132,13 @@ class TestStart:
         assert all(torch.equal(found[name], weight) for name, weight in weights.items())
 
     def test_from_scratch_nothing_of_it_is_used(self, image: np.ndarray, psf: PSF):
-        run = zs.train(image, psf, CAMERAS[0], start="scratch", **self.OPTIONS)
+        run = zs.train(image, psf, CAMERAS[0], start="scratch", **OPTIONS)
         assert run.model.settings["start"] == "scratch"
         assert run.model.settings["network"] == "unrolled"
 
     def test_on_the_grid_of_the_image_there_is_none(self, image: np.ndarray):
         coarse = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=PIXEL)
-        run = zs.train(image, coarse, CAMERAS[0], upsample=False, **self.OPTIONS)
+        run = zs.train(image, coarse, CAMERAS[0], upsample=False, **OPTIONS)
         assert run.model.settings["start"] == "scratch"
         with pytest.raises(InputError, match="no prior"):
             self.begin(image, coarse, upsample=False, start="prior")
