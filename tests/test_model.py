@@ -34,12 +34,14 @@ def model() -> Model:
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
+    noise = NoiseModel(100, 1.0, 4.0, gain_error=0.02, source="a test", warnings=("careful.",))
+    network.expect_noise(noise, 31.5)
     return Model(
         network=network.eval(),
         preset="fast",
         settings=asdict(PRESETS["fast"]),
         psf=psf,
-        noise=NoiseModel(100, 1.0, 4.0, gain_error=0.02, source="a test", warnings=("careful.",)),
+        noise=noise,
         scale=31.5,
         axes="YX",
         voxel_size=(0.0626, 0.0626),
@@ -63,7 +65,7 @@ def rewritten(path: Path, *, tensors: dict | None = None, **header: object) -> P
         described = json.loads(file.metadata()["zsdeconvnet"])
         contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     contents |= tensors or {}
-    contents = {name: value for name, value in contents.items() if value is not None}
+    contents = {name: v.contiguous() for name, v in contents.items() if v is not None}
     described |= header
     described = {name: value for name, value in described.items() if value is not ...}
     safetensors.torch.save_file(contents, path, {"zsdeconvnet": json.dumps(described)})
@@ -185,7 +187,7 @@ class TestFile:
         for tensors, words in (
             ({name: None}, "Missing key"),
             ({name: weight[:1].clone()}, "size mismatch"),
-            ({name: torch.full_like(weight, torch.nan)}, "weights are not finite"),
+            ({name: torch.full(weight.shape, torch.nan)}, "weights are not finite"),
             ({"network.surplus": torch.zeros(2)}, "Unexpected key"),
             ({"psf": None}, "'psf' is missing"),
             ({"psf": torch.full((3, 3), torch.nan)}, "PSF"),
@@ -268,7 +270,7 @@ class TestPredict:
             except StopIteration as end:
                 result = end.value
                 break
-        assert states == [TileProgress(1, 1)]
+        assert [(state.done, state.total) for state in states] == [(1, 1)]
         np.testing.assert_array_equal(result.denoised, model.predict(IMAGE).denoised)
 
     def test_progress_is_told(self, model: Model):

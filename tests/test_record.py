@@ -280,7 +280,7 @@ class TestMethods:
             f"{record.parameters} parameters",
             "5 accelerated Richardson-Lucy iterations",
             "4 steps of 2 patches of 48 x 48 pixels",
-            "at most 0.003, with seed 7",
+            f"at most {PRESETS['fast'].learning_rate:g}, with seed 7, beginning with weights",
             "CPU, 1 thread" if torch.get_num_threads() == 1 else "threads",
             "pixels of 31.3 nm",
             "average over 4 re-corruptions",

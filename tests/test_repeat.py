@@ -34,7 +34,8 @@ from napari_zsdeconvnet.training import TrainingRun
 
 PIXEL = (0.0626, 0.0626)
 NOISE = zs.NoiseModel(100, 1.0, 4.0)
-QUICK = replace(PRESETS["fast"], patch=48, batch=2)
+# A rate that depends on how many steps are planned, so that other steps are other weights.
+QUICK = replace(PRESETS["fast"], patch=48, batch=2, schedule="one-cycle")
 QUICK_VOLUME = replace(VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1, denoising_share=0.5)
 QUICK_SIM = replace(SIM_PRESETS["fast"], patch=48, batch=2)
 

@@ -139,8 +139,12 @@ class TestRepeatable:
 
     def test_another_seed_gives_another_model(self, start):
         one, other = start(seed=1, steps=2), start(seed=2, steps=2)
-        assert not torch.equal(weights(one.model), weights(other.model))
         assert totals(one) != totals(other)
+        assert not torch.equal(weights(one.model), weights(other.model))
+
+    def test_from_scratch_another_seed_begins_with_other_weights(self, start):
+        one, other = (start(start="scratch", seed=seed) for seed in (1, 2))
+        assert not torch.equal(weights(one.model), weights(other.model))
 
     def test_without_a_seed_one_is_drawn_and_kept(self, start):
         drawn = start(seed=None, steps=2)

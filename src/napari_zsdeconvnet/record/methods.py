@@ -197,6 +197,9 @@ def _network(record: RunRecord) -> str:
     patch: tuple[int, ...] = (settings["patch"],) * 2
     if settings["planes"] is not None:
         patch = (settings["planes"], *patch)
+    start = ""
+    if settings.get("start") == "prior":
+        start = ", beginning with weights that come with the software, learned on simulated images"
     took = ""
     if record.stretches:
         devices = list(dict.fromkeys(part.device for part in record.stretches))
@@ -205,7 +208,7 @@ def _network(record: RunRecord) -> str:
         f'The network (preset "{record.preset}", {record.parameters} parameters{inside}) was '
         f"trained for {steps} of {settings['batch']} patches of {_times(patch)} "
         f"{'voxels' if settings['planes'] is not None else 'pixels'} by Adam at a learning rate of "
-        f"at most {settings['learning_rate']:g}, with seed {record.seed}{took}."
+        f"at most {settings['learning_rate']:g}, with seed {record.seed}{start}{took}."
     )
 
 
