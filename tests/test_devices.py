@@ -126,3 +126,101 @@ class TestMoveNetwork:
         monkeypatch.setattr(network, "to", lambda *where, **how: moved.append((where, how)))
         devices.move_network(network, torch.device("mps"))
         assert moved == [((torch.device("mps"),), {})]
+
+
+class TestThreads:
+    CPU = torch.device("cpu")
+
+    @pytest.fixture(autouse=True)
+    def four_threads(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.delenv(devices.THREADS_VARIABLE, raising=False)
+        monkeypatch.setattr(devices, "_measured", {})
+        usual = torch.get_num_threads()
+        torch.set_num_threads(4)
+        yield
+        torch.set_num_threads(usual)
+
+    @pytest.fixture
+    def measured(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Two threads shall be the fastest; gives what was asked to be measured."""
+        asked: list[int] = []
+
+        def seconds(most: int) -> dict[int, float]:
+            asked.append(most)
+            return {1: 1.0, 2: 0.6, 4: 2.0}
+
+        monkeypatch.setattr(devices, "_seconds_by_threads", seconds)
+        return asked
+
+    def used(self) -> int:
+        with devices.threads(devices.thread_count(self.CPU)):
+            return torch.get_num_threads()
+
+    def test_the_fastest_number_is_used_and_the_callers_restored(self, measured):
+        assert self.used() == 2
+        assert torch.get_num_threads() == 4
+
+    def test_the_callers_number_is_restored_after_an_error_too(self, measured):
+        with pytest.raises(ZeroDivisionError), devices.threads(2):
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == 4
+
+    def test_is_measured_once_for_a_while(self, measured, monkeypatch: pytest.MonkeyPatch):
+        assert [self.used(), self.used()] == [2, 2]
+        assert measured == [4]
+        later = devices.time.monotonic() + devices.REMEMBERED + 1
+        monkeypatch.setattr(devices.time, "monotonic", lambda: later)
+        assert self.used() == 2
+        assert measured == [4, 4]
+
+    def test_one_thread_needs_no_measuring(self, measured):
+        torch.set_num_threads(1)
+        assert self.used() == 1
+        assert measured == []
+
+    def test_a_fixed_number_is_honoured_even_where_it_is_slower(self, measured):
+        with devices.fixed_threads(3):
+            assert torch.get_num_threads() == 3
+            assert self.used() == 3
+        assert torch.get_num_threads() == 4
+        assert self.used() == 2
+
+    def test_the_environment_decides_instead_of_a_measurement(
+        self, measured, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv(devices.THREADS_VARIABLE, " 3 ")
+        assert self.used() == 3
+        with devices.fixed_threads(1):
+            assert self.used() == 1
+        assert measured == []
+
+    @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
+    def test_a_number_that_is_none_is_refused(self, wanted: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv(devices.THREADS_VARIABLE, wanted)
+        with pytest.raises(InputError, match=r"ZSDECONVNET_THREADS is .*whole number"):
+            self.used()
+
+    def test_gpus_leave_the_threads_alone(self, measured):
+        assert devices.thread_count(torch.device("cuda")) == 4
+        assert measured == []
+
+    @pytest.mark.parametrize(
+        ("seconds", "best"),
+        [
+            ({1: 1.0, 2: 0.55}, 2),
+            ({1: 1.0, 2: 0.95}, 1),
+            ({1: 1.0, 2: 9.0}, 1),
+            ({1: 1.0, 2: 0.55, 4: 0.3, 8: 0.28}, 4),
+            ({1: 1.0, 2: 2.0, 4: 0.3}, 4),
+        ],
+    )
+    def test_more_threads_must_be_worth_their_while(self, seconds, best: int):
+        assert devices._fastest(seconds) == best
+
+    def test_measures_every_power_of_two_and_keeps_the_random_numbers(self):
+        state = torch.get_rng_state()
+        seconds = devices._seconds_by_threads(6)
+        assert list(seconds) == [1, 2, 4, 6]
+        assert all(time > 0 for time in seconds.values())
+        assert torch.equal(torch.get_rng_state(), state)
+        assert torch.get_num_threads() == 4

@@ -117,6 +117,16 @@ class TestTiles:
         assert {state.total for state in states} == {len(states)}
         assert len(states) == network.calls > 2
 
+    def test_are_all_computed_with_the_same_number_of_threads(self, monkeypatch):
+        usual, fastest = torch.get_num_threads(), iter((3, 2))
+        monkeypatch.setattr(inference, "thread_count", lambda device: next(fastest))
+        seen: set[int] = set()
+        states: list[TileProgress] = []
+        network = Identity(lambda image: seen.add(torch.get_num_threads()))
+        exhaust(infer(network, frames(1, 20, 40), NOISE, SCALE, CPU, tile=1), states.append)
+        assert seen == {state.threads for state in states} == {3}
+        assert torch.get_num_threads() == usual
+
     def test_the_frame_is_continued_by_reflection(self):
         seen: list[torch.Tensor] = []
         image = frames(1, 10, 12)

@@ -162,6 +162,19 @@ class TestRepeatable:
         assert torch.is_grad_enabled() == grad
         np.testing.assert_array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
 
+    def test_steps_and_previews_take_the_threads_that_are_fastest(self, start, monkeypatch):
+        usual = torch.get_num_threads()
+        seen: list[int] = []
+        monkeypatch.setattr(training, "thread_count", lambda device: 3)
+        infer = training.infer
+        monkeypatch.setattr(
+            training, "infer", lambda *given: seen.append(torch.get_num_threads()) or infer(*given)
+        )
+        states = list(start(steps=2, preview_every=1))
+        assert {state.device for state in states} == {"CPU, 3 threads"}
+        assert seen == [3, 3]
+        assert torch.get_num_threads() == usual
+
     def test_the_callers_image_is_left_alone(self, start, raw: np.ndarray):
         image = raw.astype(np.float32)
         before = image.copy()

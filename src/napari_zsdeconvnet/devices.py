@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
+from torch.nn import functional as F
 
 from .errors import InputError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+THREADS_VARIABLE = "ZSDECONVNET_THREADS"
+"""Environment variable with the number of threads to compute with, instead of a measured one."""
+
+REMEMBERED = 120.0
+"""Seconds for which a measured number of threads serves."""
 
 
 def available_devices() -> list[str]:
@@ -55,6 +68,112 @@ def describe_device(device: torch.device) -> str:
         return "GPU, Apple Metal"
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def thread_count(device: torch.device) -> int:
+    """Tell with how many threads of the CPU a network is computed fastest at the moment.
+
+    On an idle machine two threads are nearly twice as fast as one; on a crowded one they may be
+    ten times slower, as each waits for the other whenever it has to wait for a core. So it is
+    measured, in less than 0.2 s every few minutes. Never are there more than torch is set to.
+    `fixed_threads` or the environment variable ``ZSDECONVNET_THREADS`` decide instead where
+    they are set, and GPUs take what torch is set to.
+
+    Raises
+    ------
+    InputError
+        If the environment variable is not a whole number of at least 1.
+    """
+    if device.type != "cpu":
+        return torch.get_num_threads()
+    return _fixed.get() or _wanted_threads() or _measured_threads()
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with so many threads in this block; torch goes back to its own number after it."""
+    usual = torch.get_num_threads()
+    if number != usual:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        if number != usual:
+            torch.set_num_threads(usual)
+
+
+@contextmanager
+def fixed_threads(number: int) -> Iterator[None]:
+    """Train and predict with exactly so many threads in this block, whatever is faster.
+
+    The order of sums, and so the last bits of a result, depend on the number of threads.
+    """
+    fixed = _fixed.set(number)
+    try:
+        with threads(number):
+            yield
+    finally:
+        _fixed.reset(fixed)
+
+
+_fixed: ContextVar[int | None] = ContextVar("fixed threads", default=None)
+
+
+def _wanted_threads() -> int | None:
+    wanted = os.environ.get(THREADS_VARIABLE, "").strip()
+    if not wanted:
+        return None
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise InputError(
+            f"{THREADS_VARIABLE} is {wanted!r}: set it to a whole number of at least 1, or not "
+            "at all."
+        )
+    return int(wanted)
+
+
+_measured: dict[int, tuple[float, int]] = {}
+
+
+def _measured_threads() -> int:
+    """Give the fastest number up to that which torch is set to, from memory where it is fresh."""
+    most = torch.get_num_threads()
+    if most == 1:
+        return 1
+    when, found = _measured.get(most, (-REMEMBERED, 1))
+    if time.monotonic() - when > REMEMBERED:
+        found = _fastest(_seconds_by_threads(most))
+        _measured[most] = time.monotonic(), found
+    return found
+
+
+def _fastest(seconds: dict[int, float]) -> int:
+    """Choose the number of threads by the time each takes; more must be worth their while."""
+    best = min(seconds)
+    for number in sorted(seconds):
+        if seconds[number] < 0.85 * seconds[best]:
+            best = number
+    return best
+
+
+def _seconds_by_threads(most: int, budget: float = 0.08) -> dict[int, float]:
+    """Time a convolution with one thread, two, four and so on, and with ``most``."""
+    numbers = sorted({most} | {2**power for power in range(most.bit_length()) if 2**power < most})
+    image = torch.full((1, 32, 96, 96), 0.1).contiguous(memory_format=torch.channels_last)
+    weight = torch.full((32, 32, 3, 3), 0.1).contiguous(memory_format=torch.channels_last)
+    seconds: dict[int, list[float]] = {number: [] for number in numbers}
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        # The first round, in which threads are made, does not count.
+        for turn in range(6):
+            for number in numbers:
+                with threads(number):
+                    start = time.perf_counter()
+                    F.conv2d(image, weight)
+                    if turn:
+                        seconds[number].append(time.perf_counter() - start)
+            if turn >= 2 and time.perf_counter() - begun > budget:
+                break
+    return {number: statistics.median(times) for number, times in seconds.items()}
 
 
 def reduced_precision(device: torch.device) -> torch.dtype | None:

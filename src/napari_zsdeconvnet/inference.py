@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .damping import Damping
-from .devices import is_out_of_memory, move_network
+from .devices import is_out_of_memory, move_network, thread_count, threads
 from .errors import InputError
 from .forward import bin_down, enlarge
 from .networks import TwoStageNetwork
@@ -56,6 +56,8 @@ class TileProgress:
     """What the user must be told, such as that tiles were made smaller."""
     tile: tuple[int, ...] = ()
     """Size of the tiles in raw pixels, overlap included."""
+    threads: int = 1
+    """Of the CPU, on which the last bits depend."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ def _infer_tiles(
     cover = list(tiles(shape, size, _overlap(network), network.multiples, network.border))
     generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
     rims = mean_reach(len(shape))
+    number = thread_count(device)
     for index in range(length):
         source: NDArray[Any] = frames
         place_in_time = index
@@ -213,12 +216,13 @@ def _infer_tiles(
                 [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)],
             )
             image = (cut.to(device)[None, None] - noise.offset) / scale
-            fine, sharp = _run(network, image, noise, scale, averaging, generator)
+            with threads(number):
+                fine, sharp = _run(network, image, noise, scale, averaging, generator)
             light += _paste(result.denoised, index, fine * scale, place, 1)
             found += _paste(result.deconvolved, index, sharp * scale, place, factor)
             if network.axial_field is not None and done == (index + 1) * len(cover):
                 _balance_light(result.deconvolved, index, light, found / factor**2)
-            yield TileProgress(done, length * len(cover), message, size)
+            yield TileProgress(done, length * len(cover), message, size, number)
             message = ""
 
 

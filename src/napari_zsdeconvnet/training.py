@@ -23,6 +23,8 @@ from .devices import (
     move_network,
     reduced_precision,
     resolve_device,
+    thread_count,
+    threads,
 )
 from .errors import InputError
 from .images import Image, check_pixels
@@ -147,7 +149,8 @@ def train(
         preset's choice.
     seed : int, optional
         Seed of the weights and of every random draw; by default drawn, and kept in the model.
-        The same seed gives the same bits on the same CPU and thread count.
+        The same seed gives the same bits on the same CPU and thread count, which is measured
+        unless it is fixed: see `devices.thread_count`.
     device : str
         See `devices.resolve_device`.
     preview_every : int, optional
@@ -367,6 +370,11 @@ class TrainingRun(Iterator[Progress]):
         """
         if self._stopped or self.step >= self.steps:
             raise StopIteration
+        with threads(thread_count(self.device)):
+            return self._advance()
+
+    def _advance(self) -> Progress:
+        """Do one step, and a preview where it is due."""
         begun = self._begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
         losses, message = self._step_within_memory(rate)
