@@ -185,6 +185,13 @@ class TestThreads:
         assert torch.get_num_threads() == 4
         assert self.used() == 2
 
+    def test_stays_the_same_for_as_long_as_it_shall_be_steady(self, measured):
+        with devices.steady_threads(self.CPU):
+            devices._measured.clear()
+            assert self.used() == torch.get_num_threads() == 2
+        assert measured == [4]
+        assert torch.get_num_threads() == 4
+
     def test_the_environment_decides_instead_of_a_measurement(
         self, measured, monkeypatch: pytest.MonkeyPatch
     ):
@@ -219,8 +226,8 @@ class TestThreads:
 
     def test_measures_every_power_of_two_and_keeps_the_random_numbers(self):
         state = torch.get_rng_state()
-        seconds = devices._seconds_by_threads(6)
-        assert list(seconds) == [1, 2, 4, 6]
+        seconds = devices._seconds_by_threads(3, budget=0)
+        assert list(seconds) == [1, 2, 3]
         assert all(time > 0 for time in seconds.values())
         assert torch.equal(torch.get_rng_state(), state)
         assert torch.get_num_threads() == 4

@@ -116,6 +116,13 @@ def fixed_threads(number: int) -> Iterator[None]:
         _fixed.reset(fixed)
 
 
+@contextmanager
+def steady_threads(device: torch.device) -> Iterator[None]:
+    """Take the number of threads that is fastest now for all that is computed in this block."""
+    with fixed_threads(thread_count(device)):
+        yield
+
+
 _fixed: ContextVar[int | None] = ContextVar("fixed threads", default=None)
 
 

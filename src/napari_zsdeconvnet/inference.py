@@ -56,8 +56,6 @@ class TileProgress:
     """What the user must be told, such as that tiles were made smaller."""
     tile: tuple[int, ...] = ()
     """Size of the tiles in raw pixels, overlap included."""
-    threads: int = 1
-    """Of the CPU, on which the last bits depend."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,7 @@ def _infer_tiles(
             found += _paste(result.deconvolved, index, sharp * scale, place, factor)
             if network.axial_field is not None and done == (index + 1) * len(cover):
                 _balance_light(result.deconvolved, index, light, found / factor**2)
-            yield TileProgress(done, length * len(cover), message, size, number)
+            yield TileProgress(done, length * len(cover), message, size)
             message = ""
 
 

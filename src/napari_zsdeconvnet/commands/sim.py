@@ -193,6 +193,7 @@ def predict_frames(
     Prediction
         For the record.
     """
+    from ..devices import resolve_device, steady_threads
     from ..record import Output, Prediction
 
     started, begun, used = now(), time.perf_counter(), set()
@@ -204,16 +205,17 @@ def predict_frames(
         )
         return [np.asarray(getattr(result, what)) for what in names]
 
-    files, axes = _write(recording, names, made, console)
-    return Prediction.now(
-        recording.image,
-        device,
-        outputs={what: Output.of(names[what].name, file, axes) for what, file in files.items()},
-        started=started,
-        seconds=time.perf_counter() - begun,
-        tile=min(used),
-        offset=offset,
-    )
+    with steady_threads(resolve_device(device)):
+        files, axes = _write(recording, names, made, console)
+        return Prediction.now(
+            recording.image,
+            device,
+            outputs={what: Output.of(names[what].name, file, axes) for what, file in files.items()},
+            started=started,
+            seconds=time.perf_counter() - begun,
+            tile=min(used),
+            offset=offset,
+        )
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str]) -> None:

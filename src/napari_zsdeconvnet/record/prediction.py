@@ -88,7 +88,7 @@ class Prediction:
 
     @classmethod
     def now(cls, image: Image, device: str, **known: Any) -> Self:
-        """Describe a prediction that was just made in this thread.
+        """Describe a prediction that was just made, inside its block of `steady_threads`.
 
         Parameters
         ----------
@@ -158,11 +158,13 @@ def iter_recorded(
     Result, Prediction
         The latter without its outputs, whose names are the caller's.
     """
+    from ..devices import resolve_device, steady_threads
+
     started, begun = now(), time.perf_counter()
     settings: dict[str, Any] = {"repeats": repeats, "damping": damping}
     tiles = model.iter_predict(image, device=device, tile=tile, into=into, **settings)
     used: tuple[int, ...] | None = None
-    with closing(tiles):
+    with steady_threads(resolve_device(device)), closing(tiles):
         while True:
             try:
                 state = next(tiles)
@@ -171,6 +173,5 @@ def iter_recorded(
                 break
             used = state.tile
             yield state
-    seconds = time.perf_counter() - begun
-    made = Prediction.now(image, device, started=started, seconds=seconds, tile=used, **settings)
-    return result, made
+        known = {"started": started, "seconds": time.perf_counter() - begun, "tile": used}
+        return result, Prediction.now(image, device, **known, **settings)

@@ -139,14 +139,10 @@ def _resumed(
 @contextmanager
 def threads(number: int) -> Iterator[None]:
     """Compute with so many threads on the CPU, whose number has a say in the last bits."""
-    import torch
+    from ..devices import fixed_threads
 
-    usual = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
+    with fixed_threads(number):
         yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 def settings_of(prediction: Prediction) -> dict[str, Any]:
