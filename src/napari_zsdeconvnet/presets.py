@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # so that a window can list the presets without waiting for t
 WARM_UP = 20
 """Steps over which a steady learning rate rises, until Adam knows its gradients."""
 
+SLOWER_AFTER = 200
+"""Steps after which a steady learning rate has fallen by the square root of 2."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -41,7 +44,7 @@ class Preset:
     learning_rate: float
     """Adam's peak learning rate."""
     schedule: Literal["one-cycle", "halving", "late-halving", "steady"]
-    """``steady`` rises for `WARM_UP` steps and stays, for runs that may end at any step;
+    """``steady`` rises for `WARM_UP` steps and falls slowly, for runs that may end at any step;
     ``one-cycle`` rises for a tenth of the run and falls as a cosine; ``halving`` halves
     at every fifth of the run, ``late-halving`` at its half and at three quarters."""
     objective: Literal[
@@ -96,7 +99,8 @@ class Preset:
             first = self.denoising_steps(steps)
             step, steps = (step, first) if step <= first else (step - first, steps - first)
         if self.schedule == "steady":
-            return self.learning_rate * min(step / WARM_UP, 1.0)
+            slower = math.sqrt(1 + max(step - WARM_UP, 0) / SLOWER_AFTER)
+            return self.learning_rate * min(step / WARM_UP, 1.0) / slower
         done = (step - 1) / steps
         if self.schedule == "halving":
             return self.learning_rate * 0.5 ** math.floor(5 * done)

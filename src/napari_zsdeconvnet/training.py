@@ -513,8 +513,10 @@ class TrainingRun(Iterator[Progress]):
     def _update_average(self) -> None:
         if self._average is None:
             return
-        # A young average forgets faster, or the first steps would weigh on it for long.
-        decay = min(self._preset.weight_average, (1 + self.step) / (10 + self.step))
+        decay = self._preset.weight_average
+        if self._preset.start == "scratch":
+            # A young average forgets faster, or the first steps would weigh on it for long.
+            decay = min(decay, (1 + self.step) / (10 + self.step))
         for average, weight in zip(
             self._average.parameters(), self._network.parameters(), strict=True
         ):
