@@ -13,6 +13,7 @@ from napari_zsdeconvnet.classical import (
     MAX_ITERATIONS,
     iterate_richardson_lucy,
     richardson_lucy,
+    until_explained,
     wiener,
 )
 from napari_zsdeconvnet.errors import InputError
@@ -156,16 +157,33 @@ def test_the_grid_of_the_output_can_be_that_of_the_image(sample):
 
 def test_the_rule_stops_where_the_residual_is_as_large_as_the_noise(sample):
     by_rule = richardson_lucy(sample.raw, sample.psf, sample.noise)
-    steps = []
-    for step in iterate_richardson_lucy(sample.raw, sample.psf, sample.noise):
-        steps.append(step)
-        if step.explains_image:
-            break
+    endless = iterate_richardson_lucy(sample.raw, sample.psf, sample.noise)
+    steps = list(until_explained(endless))
 
     assert 3 < len(steps) < MAX_ITERATIONS
+    assert steps[-1].explains_image
     assert not any(step.explains_image for step in steps[:-1])
-    assert step.chi_square == pytest.approx(1, abs=0.05)
-    np.testing.assert_array_equal(by_rule, step.estimate)
+    assert steps[-1].chi_square == pytest.approx(1, abs=0.05)
+    np.testing.assert_array_equal(by_rule, steps[-1].estimate)
+
+
+def test_the_rule_stops_near_the_iteration_that_is_closest_to_the_truth(sample, target):
+    steps = islice(iterate_richardson_lucy(sample.raw, sample.psf, sample.noise), 60)
+    closeness = [score(step.estimate, target, border=16).psnr for step in steps]
+    by_rule = score(richardson_lucy(sample.raw, sample.psf, sample.noise), target, border=16)
+
+    assert by_rule.psnr > max(closeness) - 1
+    assert by_rule.psnr > closeness[-1] + 1, "iterated on, it takes noise for structure"
+
+
+def test_the_rule_stops_in_any_case(sample):
+    # Of a PSF that is far too wide no structure explains the image.
+    wrong = PSF.simulate(na=0.5, wavelength=0.525, pixel_size=0.0313, size=65)
+    small = sample.raw[:48, :48]
+    steps = list(until_explained(iterate_richardson_lucy(small, wrong, sample.noise)))
+
+    assert len(steps) == MAX_ITERATIONS
+    assert not steps[-1].explains_image
 
 
 def test_chi_square_of_the_true_image_is_one(sample):

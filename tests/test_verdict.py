@@ -22,6 +22,7 @@ from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.forward import enlarge
 from napari_zsdeconvnet.image_files import write_image
+from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.inference import Result, TileProgress
 from napari_zsdeconvnet.measures import Measure
 from napari_zsdeconvnet.model import Model
@@ -305,6 +306,9 @@ class TestAsking:
             judge(good, sample.raw, second=sample.raw[:64])
         with pytest.raises(InputError, match="The result has the shape"):
             judge(good, sample.raw[:64], result=result)
+        coarse = Image(sample.raw, "YX", voxel_size=(0.1, 0.1), name="coarse.tif")
+        with pytest.raises(InputError, match=r"coarse.tif has pixels of 100 nm"):
+            judge(good, coarse)
 
     def test_on_the_command_line(
         self, good: Model, sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,8 +8,10 @@ An image (Y, X) and a stack (Z, Y, X) go the same way; planes are neither added 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +129,27 @@ def iterate_richardson_lucy(
         )
 
 
+def until_explained(steps: Iterable[Iteration]) -> Iterator[Iteration]:
+    """Pass on iterations up to the first that explains the image within its noise.
+
+    The discrepancy principle, which needs no truth: what is iterated further takes noise for
+    structure. It ends after `MAX_ITERATIONS` at the latest.
+
+    Parameters
+    ----------
+    steps
+        Of `iterate_richardson_lucy`, with a noise model that knows its gain.
+
+    Yields
+    ------
+    Iteration
+    """
+    for step in steps:
+        yield step
+        if step.explains_image or step.number >= MAX_ITERATIONS:
+            return
+
+
 def richardson_lucy(
     image: ArrayLike,
     psf: PSF,
@@ -146,8 +169,7 @@ def richardson_lucy(
     noise
         Offset, gain and read variance of the camera.
     iterations
-        How many. By default the discrepancy principle decides: the first at which the
-        residual is no larger than the noise (`Iteration.explains_image`), or 200 at most.
+        How many. By default the discrepancy principle decides (`until_explained`).
     upsampling
         Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
 
@@ -166,12 +188,9 @@ def richardson_lucy(
         raise InputError(f"iterations is {iterations}; ask for at least 1.")
     if iterations is None:
         _known_gain(noise)
-    for step in iterate_richardson_lucy(image, psf, noise, upsampling=upsampling):
-        if step.number == (iterations or MAX_ITERATIONS):
-            break
-        if iterations is None and step.explains_image:
-            break
-    return step.estimate
+    steps = iterate_richardson_lucy(image, psf, noise, upsampling=upsampling)
+    wanted = until_explained(steps) if iterations is None else islice(steps, iterations)
+    return deque(wanted, maxlen=1)[0].estimate
 
 
 def wiener(

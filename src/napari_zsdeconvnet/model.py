@@ -223,7 +223,7 @@ class Model:
         check_finite(frames, name=name)
         if voxel_size is None and isinstance(image, Image):
             voxel_size = image.voxel_size
-        self._check_voxel_size(voxel_size, name)
+        self.check_voxel_size(voxel_size, name)
         alphas = self.settings.get("magnitude", (1.0, 1.0))
         given = image.data if isinstance(image, Image) else image
         alone = len(given.shape if hasattr(given, "shape") else np.shape(given)) < frames.ndim
@@ -258,7 +258,8 @@ class Model:
                 )
         return Result(_Alone(into.denoised), _Alone(into.deconvolved)) if alone else into  # type: ignore[arg-type]
 
-    def _check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
+    def check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
+        """Raise InputError if pixels of this size ([Z,] Y, X; micrometres) are not the model's."""
         if voxel_size is None or self.voxel_size is None:
             return
         voxel = voxel_of(voxel_size, self.axes)

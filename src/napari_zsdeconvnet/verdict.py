@@ -277,6 +277,8 @@ def _one_frame(
     model: Model, image: ArrayLike | Image, axes: str | None, frame: int
 ) -> NDArray[np.float32]:
     """Take one frame of an image, ([Z,] Y, X) counts."""
+    if isinstance(image, Image):
+        model.check_voxel_size(image.voxel_size, image.name)
     frames = as_frames(image, axes, spatial=model.axes)
     if not 0 <= frame < len(frames):
         raise InputError(

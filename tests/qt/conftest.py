@@ -93,3 +93,12 @@ def model(sample):
     for _ in run:
         pass
     return run.model
+
+
+@pytest.fixture
+def raw(viewer, sample):
+    """That image as a layer, away from the origin."""
+    pixel = sample.pixel_size
+    return viewer.add_image(
+        sample.raw, name="raw", scale=(pixel, pixel), translate=(5, 7), units=("um", "um")
+    )

@@ -14,13 +14,6 @@ LONG = 120_000  # milliseconds; shared machines can be slow
 
 
 @pytest.fixture
-def raw(viewer, sample):
-    return viewer.add_image(
-        sample.raw, name="raw", scale=(PIXEL, PIXEL), translate=(5, 7), units=("um", "um")
-    )
-
-
-@pytest.fixture
 def widget(viewer, raw):
     widget = DeconvolveWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Deconvolve")

@@ -25,13 +25,6 @@ def owner(qtbot):
     return widget
 
 
-@pytest.fixture
-def raw(viewer, sample):
-    return viewer.add_image(
-        sample.raw, name="raw", scale=(PIXEL, PIXEL), translate=(5, 7), units=("um", "um")
-    )
-
-
 def judged(qtbot, viewer, layer, model, owner, **asked):
     """Judge to the end; gives what was told on the way."""
     told, failures = [], []

@@ -17,6 +17,8 @@ WIDGETS = {
     "PSF": "PSFWidget",
     "Train": "TrainWidget",
     "Deconvolve": "DeconvolveWidget",
+    "Quality": "QualityWidget",
+    "Compare": "CompareWidget",
     "SIM": "SIMWidget",
 }
 

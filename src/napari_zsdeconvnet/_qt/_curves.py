@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from ._plots import ThemedPlot
+from ._plots import ThemedPlot, legend_text
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,7 +52,6 @@ class LossCurves(QWidget):
         self._means: dict[str, list[float]] = {}
         self._curves: dict[str, tuple[Any, Any]] = {}
 
-        # A legend inside the plot would lie over the curves wherever it stood.
         self.legend = QLabel()
         self.legend.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.plot = ThemedPlot(viewer, bottom="step", left="loss")
@@ -121,11 +120,7 @@ class LossCurves(QWidget):
         return curves
 
     def _name_curves(self) -> None:
-        self.legend.setText(
-            " &nbsp; ".join(
-                f'<span style="color:{_colour(name)}">━ {name}</span>' for name in self._curves
-            )
-        )
+        self.legend.setText(legend_text({name: _colour(name) for name in self._curves}))
 
 
 def _colour(name: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import partial
-from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +10,22 @@ from magicgui.widgets import SpinBox
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
-    QProgressBar,
     QPushButton,
     QWidget,
 )
 
-from ..errors import InputError
-from ._choosers import MODEL_FILES, DeviceChooser, ImageChooser, alive
+from ._choosers import MODEL_FILES, DeviceChooser, alive
 from ._damping import DampingForm
-from ._forms import Form, Panel, advance, note
+from ._forms import advance, note
 from ._known import PLUGIN
 from ._layers import layer_image
+from ._mismatch import show_mismatch
 from ._notify import show_error, show_warning
 from ._one_click import SHOWN_KEY, bind_key, deconvolve_layer
-from ._readings import Reading, in_window_words, read_as
+from ._readings import Reading, read_as
 from ._results import show_result
-from ._state import Made, ViewerState, unwrapped
+from ._state import Made, unwrapped
+from ._work_panel import WorkPanel
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -37,10 +34,8 @@ if TYPE_CHECKING:
     from ..inference import Result, TileProgress
     from ..model import Model
 
-PIXEL_SIZE_TOLERANCE = 0.05  # as the model itself applies it
 
-
-class DeconvolveWidget(Panel):
+class DeconvolveWidget(WorkPanel):
     """Applies a model to a layer of the viewer.
 
     Parameters
@@ -52,19 +47,21 @@ class DeconvolveWidget(Panel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
-        self._job: Job[TileProgress, Result] | None = None
-
+        super().__init__(
+            viewer,
+            action="Deconvolve",
+            image="The raw image, volume or series of either to deconvolve, in camera counts.",
+            purpose="Add the denoised and deconvolved image.",
+            parent=parent,
+        )
+        self.deconvolve_button = self.action_button
         self._build_settings()
-        self._build_actions()
         self._lay_out()
         bind_key(self._viewer)
 
-        self._state.model_changed.connect(self._on_choice_changed)
-        self.image.changed.connect(self._on_choice_changed)
-        self._on_choice_changed()
+        self._state.model_changed.connect(self._refresh)
+        self.image.changed.connect(self._refresh)
+        self._refresh()
 
     # ------------------------------------------------------------------ construction
 
@@ -80,11 +77,6 @@ class DeconvolveWidget(Panel):
         self.load_button.setToolTip("Load a model that was saved to a file.")
         self.load_button.clicked.connect(self._on_load)
 
-        self.image = ImageChooser(
-            self._viewer,
-            "The raw image, volume or series of either to deconvolve, in camera counts.",
-            owner=self,
-        )
         self.repeats_box = SpinBox(
             label="Averaging",
             tooltip="Average over this many freshly re-corrupted copies of the image, which "
@@ -99,53 +91,23 @@ class DeconvolveWidget(Panel):
             step=64,
         )
         self.device = DeviceChooser(self)
-        self.form = Form()
-        self.form.add_image(self.image)
         for box in (self.device.box, self.repeats_box, self.tile_box):
             self.form.add(box)
         self.damping = DampingForm(self._viewer, self.image)
 
         self.mismatch_label = note()
 
-    def _build_actions(self) -> None:
-        self.deconvolve_button = QPushButton("Deconvolve")
-        self.deconvolve_button.clicked.connect(lambda: self.start())
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop after the part under way; nothing is added.")
-        self.cancel_button.clicked.connect(lambda: self.cancel())
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setFormat("")
-        self.status_label = note()
-
     def _lay_out(self) -> None:
         self.body.addWidget(self.one_click_button)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.deconvolve_button)
-        buttons.addWidget(self.cancel_button)
-
         self.body.addWidget(self.model_label)
         self.body.addWidget(self.load_button)
         self.body.addWidget(self.form)
         self.body.addWidget(self.damping)
         self.body.addWidget(self.mismatch_label)
-        self.body.addLayout(buttons)
-        self.body.addWidget(self.progress_bar)
-        self.body.addWidget(self.status_label)
+        self.body.addLayout(self.action_rows)
         self.body.addStretch(1)
 
-    def reset_choices(self, _: Any = None) -> None:
-        """Offer the layers that the viewer holds now; napari calls it when they change."""
-        if alive(self):
-            self.image.reset_choices()
-            self._on_choice_changed()
-
     # ------------------------------------------------------------------ actions
-
-    @property
-    def running(self) -> bool:
-        """Whether a deconvolution is under way."""
-        return self._job is not None and self._job.running
 
     def load_model(self, path: str | Path) -> None:
         """Read a model from a file and share it with the other widgets."""
@@ -158,22 +120,15 @@ class DeconvolveWidget(Panel):
             uses_torch=True,
         ).start()
 
-    def start(self, layer: ImageLayer | None = None) -> None:
-        """Deconvolve a layer: the given one, or the one that is chosen."""
-        if layer is not None:
-            self.image.layer = layer
+    # ------------------------------------------------------------------ the work
+
+    def _begin(self) -> Job[TileProgress, Result]:
         model, layer = self._state.model, self.image.layer
-        if self.running or model is None or layer is None:
-            show_error(self._missing() or "a deconvolution is under way; cancel it first.")
-            return
-        try:
-            reading = self.image.reading or read_as(layer)
-            work = self._predict(model, layer, reading)
-        except InputError as error:
-            self._on_failure(error)
-            return
-        self._job = Job(
-            work,
+        assert model is not None
+        assert layer is not None
+        reading = self.image.reading or read_as(layer)
+        job = Job(
+            self._predict(model, layer, reading),
             owner=self,
             on_values=self._on_values,
             on_result=lambda result: self._on_result(result, model, layer, reading),
@@ -182,19 +137,8 @@ class DeconvolveWidget(Panel):
             title="ZS-DeconvNet deconvolution",
             uses_torch=True,
         )
-        self.progress_bar.setRange(0, 0)
-        self._say("Preparing…")
-        self._job.start()
-        self._update_buttons()
-
-    def cancel(self) -> None:
-        """Give up the deconvolution under way."""
-        if self._job is not None and self.running:
-            self._job.stop()
-            self._say("Cancelled.")
-            self.cancel_button.setEnabled(False)
-
-    # ------------------------------------------------------------------ the work
+        job.start()
+        return job
 
     def _predict(
         self, model: Model, layer: ImageLayer, reading: Reading
@@ -219,22 +163,11 @@ class DeconvolveWidget(Panel):
         latest = values[-1]
         text = f"part {latest.done} of {latest.total}"
         advance(self.progress_bar, latest.done, latest.total, text)
-        if self.cancel_button.isEnabled():
-            self._say("Computing…")
+        self._report("Computing…")
 
     def _on_result(self, result: Result, model: Model, layer: ImageLayer, reading: Reading) -> None:
         denoised, deconvolved = show_result(self._viewer, layer, Made(model, reading), result)
         self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
-
-    def _on_failure(self, error: Exception) -> None:
-        words = in_window_words(str(error))
-        show_error(words if isinstance(error, InputError) else error)
-        self._say(words)
-
-    def _on_end(self) -> None:
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, 1)
-        self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
 
@@ -246,7 +179,7 @@ class DeconvolveWidget(Panel):
     def _on_loaded(self, model: Model) -> None:
         self._state.model = model
 
-    def _on_choice_changed(self, _: Any = None) -> None:
+    def _refresh(self, _: Any = None) -> None:
         if not alive(self):
             return
         model = self._state.model
@@ -255,16 +188,8 @@ class DeconvolveWidget(Panel):
             if model is not None
             else "<b>Model:</b> none yet; train one or load it from a file."
         )
-        self._say_mismatch()
+        show_mismatch(self.mismatch_label, model, self.image)
         self._update_buttons()
-
-    def _say_mismatch(self) -> None:
-        model, layer = self._state.model, self.image.layer
-        text = ""
-        if model is not None and layer is not None and self.image.reading is not None:
-            text = _mismatch(model, layer, self.image.reading)
-        self.mismatch_label.setText(text and f"⚠ {text}")
-        self.mismatch_label.setVisible(bool(text))
 
     def _missing(self) -> str:
         if self._state.model is None:
@@ -274,16 +199,9 @@ class DeconvolveWidget(Panel):
         return ""
 
     def _update_buttons(self) -> None:
-        missing = self._missing()
-        self.deconvolve_button.setEnabled(not self.running and not missing)
-        self.deconvolve_button.setToolTip(missing or "Add the denoised and deconvolved image.")
-        self.cancel_button.setEnabled(self.running)
+        super()._update_buttons()
         self.load_button.setEnabled(not self.running)
-        self.form.setEnabled(not self.running)
         self.damping.setEnabled(not self.running)
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)
 
 
 def start_deconvolve(viewer: napari.viewer.Viewer, layer: ImageLayer) -> DeconvolveWidget:
@@ -298,41 +216,3 @@ def _load(path: str | Path) -> Model:
     from ..model import Model
 
     return Model.load(path)
-
-
-def _mismatch(model: Model, layer: ImageLayer, reading: Reading) -> str:
-    """Say how the layer differs from what the model was trained on; empty where it does not."""
-    if model.axes != reading.spatial:
-        made, given = ("volumes", "images") if model.axes == "ZYX" else ("images", "volumes")
-        return (
-            f"The model is for {made} and the layer is read as a {reading.kind}: load a model for "
-            f"{given}, or correct 'Read as'."
-        )
-    trained, size = model.voxel_size, reading.voxel_size
-    if trained is None or (size is not None and _same_size(size, trained)):
-        return ""
-    if model.reconstruction is not None:
-        return (
-            f"The model is for reconstructions of raw SIM with pixels of {_nm(trained)}: raw "
-            "frames are deconvolved in the SIM window."
-        )
-    element = "voxel" if model.axes == "ZYX" else "pixel"
-    if size is None:
-        return (
-            f"The layer has no {element} size; the model was trained on {_nm(trained)}. Make sure "
-            "it is the same."
-        )
-    return (
-        f"The layer has {element}s of {_nm(size)} and the model was trained on {_nm(trained)}: "
-        f"train a model for this {element} size."
-    )
-
-
-def _same_size(size: tuple[float, ...], trained: tuple[float, ...]) -> bool:
-    return all(map(partial(isclose, rel_tol=PIXEL_SIZE_TOLERANCE), size, trained))
-
-
-def _nm(voxel_size: tuple[float, ...]) -> str:
-    """Say a size in nanometres, z, y and x, or one number for square pixels."""
-    shown = voxel_size[-1:] if len(voxel_size) == 2 else voxel_size
-    return " x ".join(f"{1000 * size:.4g}" for size in shown) + " nm"

@@ -15,9 +15,9 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from ..errors import InputError
-from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._layers import layer_image, made_before
 from ._readings import Reading, read_as
-from ._results import result_name, shown_result
+from ._results import Frame, result_name, show_frame, shown_result
 from ._state import Judged, Made, ViewerState, unwrapped
 from ._workers import Job
 
@@ -154,8 +154,7 @@ class _Judging:
                 "cannot be judged: look at the report of the patterns in the SIM window."
             )
         self._viewer, self._layer, self._made, self._asked = viewer, layer, made, asked
-        place = shown_place(layer, viewer, made.reading)
-        self._frame = place[0] if "T" in made.reading.axes else None
+        self._frame = Frame.shown(viewer, layer, made.reading)
         self._shown = shown_result(viewer, layer, made)
         self.predictions = (self._shown is None) + asked.repeats + (asked.second is not None) + 3
         """Of which each takes about the same time; the last three are for PSF and blank."""
@@ -177,7 +176,7 @@ class _Judging:
                 yield from iter_judge(
                     made.model,
                     image,
-                    frame=self._frame or 0,
+                    frame=self._frame.index or 0,
                     result=None if pixels is None else Result(*map(np.asarray, pixels)),
                     second=second,
                     repeats=asked.repeats,
@@ -189,7 +188,7 @@ class _Judging:
 
     def show(self, verdict: Verdict) -> Judged:
         """Keep the verdict and add its maps."""
-        found = Judged(self._made.model, verdict, self._frame)
+        found = Judged(self._made.model, verdict, self._frame.index)
         for layer in self._shown or ():
             layer.metadata = {**layer.metadata, "verdict": verdict.to_dict()}
         if self._asked.layers:
@@ -211,20 +210,8 @@ class _Judging:
             layer.contrast_limits = (0.0, layer.contrast_limits[1])
 
     def _show_map(self, what: str, pixels: Any, upsampling: int) -> ImageLayer:
-        origin = (0,) * pixels.ndim
-        if self._frame is not None:  # where it belongs in time, and nowhere else
-            pixels, origin = pixels[np.newaxis], (self._frame, *origin)
-        name = result_name(self._layer, what)
-        before = made_before(self._viewer, name, self._layer)
-        layer = add_or_update(
-            self._viewer,
-            name,
-            pixels,
-            like=self._layer,
-            axes=self._made.reading.axes,
-            upsampling=upsampling,
-            origin=origin,
-        )
+        before = made_before(self._viewer, result_name(self._layer, what), self._layer)
+        layer = show_frame(self._viewer, self._frame, what, pixels, upsampling=upsampling)
         if before is not layer:
             layer.visible = False  # else it would lie over the result
         return layer

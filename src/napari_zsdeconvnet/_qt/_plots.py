@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 MEASURED = "#3d9be9"
 FITTED = "#e8871e"
 OTHER = "#2fa56f"
+
+
+def legend_text(colours: Mapping[str, str]) -> str:
+    """Name curves in their colours, for a label: inside the plot they would lie over them."""
+    return " &nbsp; ".join(
+        f'<span style="color:{colour}">━ {name}</span>' for name, colour in colours.items()
+    )
 
 
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]

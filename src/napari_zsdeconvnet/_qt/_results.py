@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ._layers import add_or_update, made_before
+import numpy as np
+
+from ..images import Image
+from ._layers import add_or_update, layer_image, made_before, shown_place
 from ._state import Made, ViewerState
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
 
     from ..inference import Result
+    from ._readings import Reading
 
 DENOISED, DECONVOLVED = "denoised", "deconvolved"
 
@@ -75,3 +81,81 @@ def shown_result(
         if before is None or (before.model, before.reading) != (made.model, made.reading):
             return None
     return [one for one in found if one is not None]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A layer, or the one time point of a series that something is made of.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image
+        The raw layer.
+    reading : Reading
+        How it is read.
+    index : int or None
+        Which time point; None for a layer without time.
+    """
+
+    layer: ImageLayer
+    reading: Reading
+    index: int | None
+
+    @classmethod
+    def shown(cls, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading) -> Frame:
+        """Take the layer, and of a series the time point that the sliders stand at."""
+        place = shown_place(layer, viewer, reading)
+        return cls(layer, reading, place[0] if "T" in reading.axes else None)
+
+    def image(self) -> Image:
+        """Return its pixels ([Z,] Y, X), lazy ones unread."""
+        image = layer_image(self.layer, self.reading)
+        if self.index is None:
+            return image
+        return Image(
+            image.data[self.index],
+            image.axes.replace("T", ""),
+            voxel_size=image.voxel_size,
+            name=image.name,
+        )
+
+
+def show_frame(
+    viewer: napari.viewer.Viewer,
+    frame: Frame,
+    what: str,
+    pixels: NDArray[Any],
+    *,
+    upsampling: int = 1,
+    metadata: dict[str, Any] | None = None,
+) -> ImageLayer:
+    """Show what was made of a frame: where it belongs in time, and nowhere else.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show it.
+    frame : Frame
+        What it was made of.
+    what : str
+        What it is, for the name of the layer.
+    pixels : array
+        ([Z,] Y, X).
+    upsampling : int
+        Its pixels per raw pixel along Y and X.
+    metadata : dict, optional
+        Kept with the layer.
+    """
+    origin = (0,) * pixels.ndim
+    if frame.index is not None:
+        pixels, origin = pixels[np.newaxis], (frame.index, *origin)
+    return add_or_update(
+        viewer,
+        result_name(frame.layer, what),
+        pixels,
+        like=frame.layer,
+        axes=frame.reading.axes,
+        upsampling=upsampling,
+        origin=origin,
+        metadata=metadata,
+    )

@@ -1,0 +1,175 @@
+"""The dock widget *Quality*: how far the result of a model on an image can be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox
+from qtpy.QtWidgets import QWidget
+
+from ._choosers import DeviceChooser, alive, image_layers
+from ._forms import advance, note
+from ._judging import SPREAD, Z_MAP, Asked, start_judging
+from ._mismatch import show_mismatch
+from ._results import result_name
+from ._state import Judged
+from ._verdict_report import VerdictReport
+from ._work_panel import WorkPanel
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ..inference import TileProgress
+    from ..verdict import Verdict
+    from ._workers import Job
+
+REPEATS = {"none: no spread": 0, "2": 2, "4": 4, "8": 8, "16": 16, "32": 32}
+
+
+class QualityWidget(WorkPanel):
+    """Judges the result of the viewer's model on a layer, and says in words what was found.
+
+    It shows what was found of the chosen layer last, whichever widget had asked.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(
+            viewer,
+            action="Judge",
+            image="The raw image that the result was made from, in camera counts; of a series, the "
+            "time point that is shown is judged.",
+            purpose="Measure how far the result can be believed.",
+            parent=parent,
+        )
+        self.judge_button = self.action_button
+        self._build_settings()
+        self.report = VerdictReport(self._viewer)
+        self._lay_out()
+
+        self._state.model_changed.connect(self._refresh)
+        self._state.verdict_changed.connect(self._on_verdict)
+        self.image.changed.connect(self._refresh)
+        self._refresh()
+
+    # ------------------------------------------------------------------ construction
+
+    def _build_settings(self) -> None:
+        self.model_label = note()
+        self.second_box = ComboBox(
+            label="Second exposure",
+            tooltip="Another recording of the same scene, if there is one: with it the resolution "
+            "is measured, and without it the best case is estimated.",
+            choices=lambda _: self._second_exposures(),
+            nullable=True,
+        )
+        self.repeats_box = ComboBox(
+            label="Repeats",
+            tooltip="How often the image is predicted with other noise, for the spread: how far "
+            "another recording would change the result. Time grows accordingly.",
+            choices=list(REPEATS.items()),
+            value=4,
+        )
+        self.device = DeviceChooser(self)
+        self.layers_box = CheckBox(
+            text="Add z-map and spread as layers",
+            value=True,
+            tooltip="z-map: image less re-blurred result, in standard deviations of the noise. "
+            "Spread: how far another recording would change each pixel. Both are hidden at first.",
+        )
+        for box in (self.second_box, self.repeats_box, self.device.box, self.layers_box):
+            self.form.add(box)
+        self.mismatch_label = note()
+
+    def _lay_out(self) -> None:
+        self.body.addWidget(self.model_label)
+        self.body.addWidget(self.form)
+        self.body.addWidget(self.mismatch_label)
+        self.body.addLayout(self.action_rows)
+        self.body.addWidget(self.report)
+        self.body.addStretch(1)
+
+    # ------------------------------------------------------------------ the work
+
+    def _begin(self) -> Job[TileProgress, Verdict]:
+        model, layer = self._state.model, self.image.layer
+        assert model is not None
+        assert layer is not None
+        return start_judging(
+            self._viewer,
+            layer,
+            model,
+            owner=self,
+            reading=self.image.reading,
+            asked=Asked(
+                repeats=int(self.repeats_box.value),
+                second=self.second_box.value,
+                device=self.device.device,
+                layers=bool(self.layers_box.value),
+            ),
+            on_progress=self._on_progress,
+            on_verdict=lambda _: self._on_done(layer),
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+        )
+
+    def _on_progress(self, share: float, what: str) -> None:
+        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._report(f"{what}…")
+
+    def _on_done(self, layer: ImageLayer) -> None:
+        names = [result_name(layer, what) for what in (Z_MAP, SPREAD)]
+        there = [f"'{name}'" for name in names if name in self._viewer.layers]
+        added = f" Hidden in the layer list: {' and '.join(there)}." if there else ""
+        self._say(f"Done.{added}")
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _second_exposures(self) -> list[ImageLayer]:
+        return [layer for layer in image_layers(self._viewer) if layer is not self.image.layer]
+
+    def _on_verdict(self, layer: ImageLayer) -> None:
+        if alive(self) and layer is self.image.layer:
+            self._show_verdict()
+
+    def _refresh(self, _: Any = None) -> None:
+        if not alive(self):
+            return
+        self.second_box.reset_choices()
+        model = self._state.model
+        name = model.describe().splitlines()[0] if model is not None else "none yet; train one, or "
+        name += "" if model is not None else "load it in Deconvolve."
+        self.model_label.setText(f"<b>Model:</b> {name}")
+        show_mismatch(self.mismatch_label, model, self.image)
+        self._show_verdict()
+        self._update_buttons()
+
+    def _show_verdict(self) -> None:
+        layer = self.image.layer
+        found = self._state.judged(layer) if layer is not None else None
+        if layer is None or found is None:
+            self.report.clear()
+        else:
+            self.report.show_verdict(found, self._subject(layer, found))
+
+    def _subject(self, layer: ImageLayer, found: Judged) -> str:
+        """Say what the verdict is on."""
+        frame = "" if found.frame is None else f", time point {found.frame}"
+        other = ""
+        if found.model is not self._state.model:
+            other = " ⚠ It was made by another model than the one above."
+        return f"The result on '{layer.name}'{frame}.{other}"
+
+    def _missing(self) -> str:
+        if self._state.model is None:
+            return "there is no model; train one, or load it in Deconvolve."
+        if self.image.layer is None:
+            return "there is no image to judge; open one first."
+        return self.image.missing

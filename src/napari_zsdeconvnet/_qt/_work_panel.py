@@ -1,0 +1,152 @@
+"""A dock widget that has work done on an image: a button, how far it is, and a way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from ..errors import InputError
+from ._choosers import ImageChooser, alive
+from ._forms import Form, Panel, note
+from ._notify import show_error
+from ._readings import in_window_words
+from ._state import ViewerState, unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ._workers import Job
+
+
+class WorkPanel(Panel):
+    """Chooses an image and has one piece of work at a time done on it in a worker.
+
+    A subclass fills `form`, lays out `action_rows`, says in `_missing` what is needed first, and
+    begins the work in `_begin`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    action : str
+        What the button says.
+    image : str
+        What the image is needed for.
+    purpose : str
+        What the button does, in a sentence.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        *,
+        action: str,
+        image: str,
+        purpose: str,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self._job: Job[Any, Any] | None = None
+        self._purpose = purpose
+
+        self.image = ImageChooser(self._viewer, image, owner=self)
+        self.form = Form()
+        self.form.add_image(self.image)
+        self.action_button = QPushButton(action)
+        self.action_button.clicked.connect(lambda: self.start())
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop after the part under way; nothing is added.")
+        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setRange(0, 1)
+        self.progress_bar.setFormat("")
+        self.status_label = note()
+
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.action_button)
+        buttons.addWidget(self.cancel_button)
+        self.action_rows = QVBoxLayout()
+        self.action_rows.addLayout(buttons)
+        self.action_rows.addWidget(self.progress_bar)
+        self.action_rows.addWidget(self.status_label)
+
+    def start(self, layer: ImageLayer | None = None) -> None:
+        """Have the work done on the chosen layer, or on the one given."""
+        if layer is not None:
+            self.image.layer = layer
+        problem = "work is under way; cancel it first." if self.running else self._missing()
+        if problem:
+            show_error(problem)
+            return
+        try:
+            self._job = self._begin()
+        except InputError as error:
+            self._on_failure(error)
+            return
+        self.progress_bar.setRange(0, 0)
+        self._say("Preparing…")
+        self._update_buttons()
+
+    @property
+    def running(self) -> bool:
+        """Whether work is under way."""
+        return self._job is not None and self._job.running
+
+    def cancel(self) -> None:
+        """Give up the work under way."""
+        if self._job is not None and self.running:
+            self._job.stop()
+            self._say("Cancelled.")
+            self.cancel_button.setEnabled(False)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if alive(self):
+            self.image.reset_choices()
+            self._refresh()
+
+    # ------------------------------------------------------------------ for subclasses
+
+    def _missing(self) -> str:
+        """Say what is needed before work can start; empty if nothing."""
+        raise NotImplementedError
+
+    def _begin(self) -> Job[Any, Any]:
+        """Start the work on the chosen layer, once nothing is missing."""
+        raise NotImplementedError
+
+    def _report(self, text: str) -> None:
+        """Say what is under way, unless it was cancelled."""
+        if self.cancel_button.isEnabled():
+            self._say(text)
+
+    def _on_failure(self, error: Exception) -> None:
+        words = in_window_words(str(error))
+        show_error(words if isinstance(error, InputError) else error)
+        self._say(words)
+
+    def _on_end(self) -> None:
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, 1)
+        self._update_buttons()
+
+    def _refresh(self, _: Any = None) -> None:
+        """Show what the viewer knows now."""
+        if alive(self):
+            self._update_buttons()
+
+    def _update_buttons(self) -> None:
+        missing = self._missing()
+        self.action_button.setEnabled(not self.running and not missing)
+        self.action_button.setToolTip(missing or self._purpose)
+        self.cancel_button.setEnabled(self.running)
+        self.form.setEnabled(not self.running)
+
+    def _say(self, text: str) -> None:
+        self.status_label.setText(text)
