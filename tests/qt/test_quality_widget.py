@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_zsdeconvnet._qt._quality_widget import QualityWidget
 from napari_zsdeconvnet._qt._state import Judged, ViewerState
 from napari_zsdeconvnet._qt._verdict_words import failed_html, headline_html, others_html
 from napari_zsdeconvnet.measures import Measure, not_judged
+from napari_zsdeconvnet.record import RunRecord, methods_paragraph
 from napari_zsdeconvnet.spectra import sharpening
 from napari_zsdeconvnet.verdict import Verdict
 
@@ -194,3 +196,20 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(
     widget.judge_button.click()
     assert not widget.running
     assert "SIM window" in notifications[-1][1]
+
+
+def test_a_methods_paragraph_is_copied_with_the_verdict_once_there_is_one(
+    qtbot, viewer, widget, raw, model
+):
+    state, clipboard = ViewerState.of(viewer), QApplication.clipboard()
+    clipboard.clear()
+    assert not widget.methods_button.isEnabled()
+    state.model = model
+    for verdict in (None, Verdict((BROKEN,))):
+        if verdict is not None:
+            state.set_judged(raw, Judged(model, verdict))
+        clipboard.clear()
+        widget.methods_button.click()
+        qtbot.waitUntil(lambda: bool(clipboard.text()), timeout=LONG)
+        assert clipboard.text() == methods_paragraph(RunRecord.of(model, verdict=verdict))
+    assert "Copied" in widget.status_label.text()

@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from ._choosers import DeviceChooser, alive, image_layers
 from ._forms import advance, note
 from ._judging import SPREAD, Z_MAP, Asked, start_judging
 from ._mismatch import show_mismatch
+from ._notify import show_error
 from ._results import result_name
 from ._state import Judged
 from ._verdict_report import VerdictReport
 from ._work_panel import WorkPanel
+from ._workers import Job, once
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
     from ..inference import TileProgress
+    from ..model import Model
     from ..verdict import Verdict
-    from ._workers import Job
 
 REPEATS = {"none: no spread": 0, "2": 2, "4": 4, "8": 8, "16": 16, "32": 32}
 
@@ -87,6 +89,8 @@ class QualityWidget(WorkPanel):
         for box in (self.second_box, self.repeats_box, self.device.box, self.layers_box):
             self.form.add(box)
         self.mismatch_label = note()
+        self.methods_button = QPushButton("Copy methods paragraph")
+        self.methods_button.clicked.connect(lambda: self.copy_methods())
 
     def _lay_out(self) -> None:
         self.body.addWidget(self.model_label)
@@ -94,6 +98,7 @@ class QualityWidget(WorkPanel):
         self.body.addWidget(self.mismatch_label)
         self.body.addLayout(self.action_rows)
         self.body.addWidget(self.report)
+        self.body.addWidget(self.methods_button)
         self.body.addStretch(1)
 
     # ------------------------------------------------------------------ the work
@@ -130,7 +135,41 @@ class QualityWidget(WorkPanel):
         added = f" Hidden in the layer list: {' and '.join(there)}." if there else ""
         self._say(f"Done.{added}")
 
+    # ------------------------------------------------------------------ for a paper
+
+    def copy_methods(self) -> None:
+        """Put a methods paragraph on the clipboard: the model, and the verdict if there is one."""
+        model, verdict = self._described()
+        if model is None:
+            show_error(self._missing())
+            return
+        Job(
+            once(_methods, model, verdict),
+            owner=self,
+            on_result=self._on_methods,
+            on_failure=show_error,
+            title="writing a methods paragraph",
+            uses_torch=True,
+        ).start()
+
+    def _described(self) -> tuple[Model | None, Verdict | None]:
+        """Return the model whose verdict is shown, or the one at hand."""
+        found = self._found
+        return (self._state.model, None) if found is None else (found.model, found.verdict)
+
+    def _on_methods(self, paragraph: str) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(paragraph)
+        self._say("Copied the methods paragraph with its references. Read it before you use it.")
+
     # ------------------------------------------------------------------ what the window shows
+
+    @property
+    def _found(self) -> Judged | None:
+        """What is known of the chosen layer."""
+        layer = self.image.layer
+        return None if layer is None else self._state.judged(layer)
 
     def _second_exposures(self) -> list[ImageLayer]:
         return [layer for layer in image_layers(self._viewer) if layer is not self.image.layer]
@@ -138,6 +177,7 @@ class QualityWidget(WorkPanel):
     def _on_verdict(self, layer: ImageLayer) -> None:
         if alive(self) and layer is self.image.layer:
             self._show_verdict()
+            self._update_buttons()
 
     def _refresh(self, _: Any = None) -> None:
         if not alive(self):
@@ -152,8 +192,7 @@ class QualityWidget(WorkPanel):
         self._update_buttons()
 
     def _show_verdict(self) -> None:
-        layer = self.image.layer
-        found = self._state.judged(layer) if layer is not None else None
+        layer, found = self.image.layer, self._found
         if layer is None or found is None:
             self.report.clear()
         else:
@@ -173,3 +212,20 @@ class QualityWidget(WorkPanel):
         if self.image.layer is None:
             return "there is no image to judge; open one first."
         return self.image.missing
+
+    def _update_buttons(self) -> None:
+        super()._update_buttons()
+        model, verdict = self._described()
+        self.methods_button.setEnabled(model is not None)
+        about = "the model" if verdict is None else "the model and this verdict"
+        self.methods_button.setToolTip(
+            self._missing()
+            if model is None
+            else f"What a paper should say of {about}: numbers filled in, with references."
+        )
+
+
+def _methods(model: Model, verdict: Verdict | None) -> str:
+    from ..record import RunRecord, methods_paragraph
+
+    return methods_paragraph(RunRecord.of(model, verdict=verdict))
