@@ -307,7 +307,7 @@ class TestAsking:
         with pytest.raises(InputError, match="The result has the shape"):
             judge(good, sample.raw[:64], result=result)
         coarse = Image(sample.raw, "YX", voxel_size=(0.1, 0.1), name="coarse.tif")
-        with pytest.raises(InputError, match=r"coarse.tif has pixels of 100 nm"):
+        with pytest.raises(InputError, match=r"coarse.tif has pixels of 100 x 100 nm"):
             judge(good, coarse)
 
     def test_on_the_command_line(
