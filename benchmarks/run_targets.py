@@ -76,11 +76,11 @@ def targets() -> Iterator[Target]:
         yield Target(f"prior-filaments-{photons}", phantom("filaments", photons))
     for kind in ("rings", "mesh", "vesicles", "cell"):
         yield Target(f"prior-{kind}-30", phantom(kind, 30, 2.3))
+    yield Target("volume-reference", reference_3d, marks=(50, 100, 150, 200, 300, 450, 600))
     yield Target("scratch-reference", reference, "scratch", marks=(40, 80, 120, 160, 240, 700))
     yield Target("scratch-rings-30", phantom("rings", 30, 2.3), "scratch", marks=(80, 160, 700))
     for seed in SEEDS:
         yield Target(f"seed-{seed}", phantom("rings", 30, 2.3), seed=seed, marks=())
-    yield Target("volume-reference", reference_3d, marks=(50, 100, 150, 200, 300, 450, 600))
 
 
 def measure(target: Target, options: argparse.Namespace) -> dict[str, Any]:

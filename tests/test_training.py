@@ -359,6 +359,45 @@ class TestModelOfARun:
             assert torch.equal(vector, expected[step]), step
 
 
+class TestEnding:
+    """A run whose held-out pairs gain nothing ends by itself, and may go on."""
+
+    NEVER_ENOUGH = replace(QUICK, patience=20, least_gain=0.9, steps=70)
+
+    def test_says_why(self, start):
+        run = start(preset=self.NEVER_ENOUGH, steps=None)
+        last = list(run)[-1]
+        assert (last.step, last.steps, last.finished) == (40, 70, True)
+        assert last.message == run.ending
+        assert "after 40 steps: held-out pairs have gained nothing in the last 20" in run.ending
+        assert run.model.steps_trained == 40
+
+    def test_resumed_it_does_all_its_steps(self, start, tmp_path: Path):
+        run = start(preset=self.NEVER_ENOUGH, steps=None)
+        list(run)
+        run.save(tmp_path / "ended.safetensors")
+        run.resume()
+        assert [state.step for state in run][-1] == 70
+        again = start(resume=tmp_path / "ended.safetensors", preset="fast", steps=None)
+        assert [state.step for state in again][-1] == 70
+        torch.testing.assert_close(weights(again.model), weights(run.model), rtol=0, atol=0)
+
+    def test_a_number_that_is_asked_for_is_done_in_full(self, start):
+        assert list(start(preset=self.NEVER_ENOUGH, steps=60))[-1].step == 60
+
+    def test_while_there_is_something_to_gain_it_goes_on(self, start):
+        preset = replace(QUICK, start="scratch", network="unrolled", learning_rate=1e-3)
+        run = start(preset=replace(preset, patience=20, steps=60, least_gain=1e-3), steps=None)
+        assert list(run)[-1].step == 60
+
+    def test_looking_at_the_held_out_pairs_changes_nothing(self, start):
+        looked = start(preset=replace(QUICK, patience=1000, steps=40), steps=None)
+        plain = start(preset=replace(QUICK, patience=0, steps=40), steps=40)
+        for run in (looked, plain):
+            list(run)
+        torch.testing.assert_close(weights(looked.model), weights(plain.model), rtol=0, atol=0)
+
+
 class TestFailures:
     def poisoned(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         """Let pairs turn NaN after some steps."""

@@ -94,6 +94,19 @@ def test_previews_lie_exactly_on_the_source_and_can_be_seen(qtbot, viewer, train
         assert visible.max() == 1
 
 
+def test_a_run_that_ends_by_itself_says_so_and_may_go_on(qtbot, viewer, train, monkeypatch):
+    ends = replace(presets.PRESETS["fast"], steps=45, patience=20, least_gain=0.9)
+    monkeypatch.setitem(presets.PRESETS, "fast", ends)
+    train.steps_box.value = 45
+    run_to_end(qtbot, train)
+    assert "Done after 40 steps" in train.status_label.text()
+    assert "gained nothing more" in train.status_label.text()
+    assert train.resume_button.text() == "Resume"
+    train.resume_button.click()
+    qtbot.waitUntil(lambda: train._last.step == 45 and not train.running, timeout=LONG)
+    assert ViewerState.of(viewer).model.steps_trained == 45
+
+
 def test_stop_keeps_the_model_and_resume_goes_on_with_the_same_run(qtbot, viewer, train):
     train.steps_box.value = 5000
     train.start()
