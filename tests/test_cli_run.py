@@ -10,6 +10,7 @@ import pytest
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.record import RunRecord
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 from napari_zsdeconvnet.simulation import simulate
 
@@ -43,6 +44,9 @@ def test_an_image_becomes_its_result_its_model_and_its_verdict(cell, tmp_path, c
     fine = read_image(out / "cell_deconvolved.tif")
     assert fine.data.shape == (192, 192)
     assert fine.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
+    record = RunRecord.read(result["record"])
+    assert record.prediction.outputs["deconvolved"].file == "cell_deconvolved.tif"
+    assert record.prediction.source.name == "cell.tif"
     assert read_image(out / "cell_denoised.tif").voxel_size == pytest.approx((PIXEL, PIXEL))
 
     again = ["run", str(cell), "-o", str(out), "--model", str(out / "cell_model.safetensors")]

@@ -23,7 +23,7 @@ def filaments() -> list[LayerData]:
     """
     from .simulation import simulate
 
-    sample = simulate("filaments")
+    sample = simulate("filaments", na=1.3, wavelength=0.525)
     pixel = sample.pixel_size
     height, width = sample.raw.shape
     lengths: dict[str, Any] = {"units": ("micrometer",) * 2, "axis_labels": ("y", "x")}
@@ -31,7 +31,12 @@ def filaments() -> list[LayerData]:
     fine: dict[str, Any] = {**lengths, "scale": (pixel / 2, pixel / 2)}
     raw: LayerData = (
         sample.raw,
-        {"name": "Filaments", "scale": (pixel, pixel), **lengths},
+        {
+            "name": "Filaments",
+            "scale": (pixel, pixel),
+            "metadata": _optics(1.3, 0.525),
+            **lengths,
+        },
         "image",
     )
     psf: LayerData = (
@@ -69,8 +74,15 @@ def volume() -> list[LayerData]:
     """
     from .simulation import simulate_volume
 
-    sample = simulate_volume("filaments", shape=(24, 128, 128), photons=100)
-    return _volume_layers(sample, "volume")
+    sample = simulate_volume(
+        "filaments",
+        shape=(24, 128, 128),
+        photons=100,
+        na=1.1,
+        wavelength=0.525,
+        refractive_index=1.33,
+    )
+    return _volume_layers(sample, "volume", _optics(1.1, 0.525, 1.33))
 
 
 def sim_filaments() -> list[LayerData]:
@@ -106,7 +118,7 @@ def sim_stack() -> list[LayerData]:
     from .sim.simulation_3d import simulate_sim_volume
 
     sample = simulate_sim_volume("filaments", shape=(24, 192, 192))
-    return _volume_layers(sample, "SIM stack")
+    return _volume_layers(sample, "SIM stack", {})
 
 
 def _sim_layers(kind: str) -> list[LayerData]:
@@ -121,6 +133,7 @@ def _sim_layers(kind: str) -> list[LayerData]:
             "scale": (1.0, pixel, pixel),
             "units": ("pixel", "micrometer", "micrometer"),
             "axis_labels": ("frame", "y", "x"),
+            "metadata": _optics(sample.na, sample.wavelength),
         },
         "image",
     )
@@ -140,7 +153,13 @@ def _sim_layers(kind: str) -> list[LayerData]:
     return [truth, raw]
 
 
-def _volume_layers(sample: Sample, what: str) -> list[LayerData]:
+def _optics(na: float, wavelength: float, refractive_index: float | None = None) -> dict[str, Any]:
+    """Say of a raw layer what a microscope's file would."""
+    said = {"NumericalAperture": na, "EmissionWavelength": f"{1000 * wavelength:g} nm"}
+    return said if refractive_index is None else {**said, "RefractiveIndex": refractive_index}
+
+
+def _volume_layers(sample: Sample, what: str, metadata: dict[str, Any]) -> list[LayerData]:
     """Show a volume, and hidden its PSF and its truth, which is on the same grid."""
     step, pixel, _ = sample.voxel_size
     planes, height, width = sample.raw.shape
@@ -149,7 +168,8 @@ def _volume_layers(sample: Sample, what: str) -> list[LayerData]:
         "units": ("micrometer",) * 3,
         "axis_labels": ("z", "y", "x"),
     }
-    raw: LayerData = (sample.raw, {"name": what[0].upper() + what[1:], **same}, "image")
+    name = what[0].upper() + what[1:]
+    raw: LayerData = (sample.raw, {"name": name, "metadata": metadata, **same}, "image")
     psf: LayerData = (
         sample.psf.array,
         {

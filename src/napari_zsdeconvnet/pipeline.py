@@ -181,8 +181,12 @@ class Recipe(Protocol):
         """Begin to train."""
         ...
 
+    def adapted(self, model: Model) -> Model:
+        """Return the model with what is this recording's own."""
+        ...
+
     def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
-        """Apply a model."""
+        """Apply an adapted model."""
         ...
 
     def judge(
@@ -269,6 +273,7 @@ class Pipeline(Iterator[Step]):
         else:
             yield Began("model")
             yield ModelReady(model, f"At hand, for such recordings: {_facts(model)}", False)
+        model = self._recipe.adapted(model)
         yield Began("result")
         result = yield from self._working("result", self._recipe.predict(model, self._device))
         if result is None:
@@ -300,7 +305,7 @@ class Pipeline(Iterator[Step]):
         except NonFiniteLossError as error:
             if run.step == 0:
                 raise
-            ended = f" {error}"
+            ended = str(error)
         self._run = None
         if run.step == 0:
             return None
@@ -308,8 +313,8 @@ class Pipeline(Iterator[Step]):
         self._cut_short, self._stopped = self._stopped, False
         model = run.model
         how = "Stopped after" if self._cut_short else "Trained for"
-        words = f"{how} {run.step} steps on this recording.{ended}"
-        yield ModelReady(model, f"{words} {why}".strip(), True)
+        words = (f"{how} {run.step} steps on this recording.", run.ending, ended, why)
+        yield ModelReady(model, " ".join(filter(None, words)), True)
         return model
 
     def _working(self, stage: Stage, tiles: Generator[TileProgress, None, Any]) -> Any:
@@ -419,6 +424,10 @@ class Images:
         upsample = self._upsampling == 2
         return train(self.image, self._psf, self._noise, upsample=upsample, **settings)
 
+    def adapted(self, model: Model) -> Model:
+        """Return the model as it is."""
+        return model
+
     def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
         """Apply a model."""
         return model.iter_predict(self.image, device=device)
@@ -521,10 +530,13 @@ class RawFrames:
         """Begin to train."""
         return train_sim(self._frames, self._reconstruction, self._noise, **settings)
 
+    def adapted(self, model: Model) -> Model:
+        """Let the model reconstruct with the recording's own patterns."""
+        return replace(model, reconstruction=self._reconstruction.to_dict())
+
     def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
-        """Reconstruct with the recording's own patterns and apply a model."""
-        own = replace(model, reconstruction=self._reconstruction.to_dict())
-        return iter_predict_sim(own, self._frames, self._noise, device=device)
+        """Reconstruct and apply a model."""
+        return iter_predict_sim(model, self._frames, self._noise, device=device)
 
     def judge(
         self, model: Model, result: Result, device: str

@@ -95,6 +95,11 @@ def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, 
 
     assert image_layers(viewer) == [raw], "neither the PSF nor the truth is offered for training"
 
+    from napari_zsdeconvnet._qt._layer_metadata import recorded_of
+    from napari_zsdeconvnet.metadata import Optics
+
+    assert recorded_of(raw).optics() == Optics(1.3, 0.525), "one click has nothing to ask"
+
 
 def test_the_volume_opens_with_its_voxel_size_and_is_read_as_one(plugin, viewer):
     viewer.open_sample(PLUGIN, "volume")

@@ -50,12 +50,12 @@ def remember(channel: str, values: Mapping[str, Any]) -> None:
         Numbers and words by the names of `Optics`, lengths in micrometres.
     """
     path = memory_file()
-    if path is None:
+    if path is None or not values:
         return
     memory = _read()
     if channel:
-        memory.setdefault("channels", {})[_key(channel)] = dict(values)
-    memory["last"] = dict(values)
+        memory.setdefault("channels", {})[_key(channel)] = {**remembered(channel), **values}
+    memory["last"] = {**last_typed(), **values}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:

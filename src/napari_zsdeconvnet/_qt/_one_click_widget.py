@@ -16,35 +16,30 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from ..errors import InputError
-from ..metadata import Recorded
-from ..sim.recognition import raw_sim_taken_for_frames
 from . import _preferences as preferences
 from ._choosers import ImageChooser, alive, in_words
 from ._curves import LossCurves
-from ._facts import LASTING, Facts, gather
+from ._facts import LASTING, Facts
 from ._forms import Form, Panel, advance, note
 from ._judging import Asked, start_judging
 from ._known import open_widget
-from ._layer_metadata import channel_name, channel_of, optics_of, recorded_of
-from ._layers import METADATA_KEY
-from ._memory import remember
+from ._layers import METADATA_KEY, shown_place
 from ._notify import show_error, show_warning
 from ._one_click import NAME as NAME
 from ._one_click import bind_key
 from ._one_click_form import AskForm
+from ._one_click_known import Knowledge
 from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, SIMTask, Task
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
 from ._readings import (
     in_window_words,
     layer_voxel_size,
-    pixels_of,
-    said_step,
-    says_its_axes,
     set_pixel,
     set_step,
 )
 from ._state import Judged, ViewerState, unwrapped
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ._training_panel import PREVIEW_INTERVALS
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -52,11 +47,8 @@ if TYPE_CHECKING:
 
     from .. import pipeline
     from ..model import Model
-    from ..training import Progress
+    from ..training import Progress, TrainingRun
     from ..verdict import Verdict
-
-_WAIT = 50  # milliseconds between two looks at whether the layer has been looked at
-_SIM_FRAMES = 9
 
 
 class OneClickWidget(Panel):
@@ -77,20 +69,15 @@ class OneClickWidget(Panel):
         self._job: Job[Any, Any] | None = None
         self._judging: Job[Any, Any] | None = None
         self._pipeline: pipeline.Pipeline | None = None
-        self._looked: Recorded | None = None
-        self._sim: bool | None = None  # whether the frames seem to be raw SIM
-        self._channel = ""
+        self._run: TrainingRun | None = None
         self._asking = False
-        self._asked_of: ImageLayer | None = None
+        self._asked_of: tuple[ImageLayer | None, str] = (None, "")
         self._anew = False
         self._task: Task | None = None
         self._last: Progress | None = None
         self._previews = PreviewLayers(self._viewer, owner=self)
         self.asked = Asked(device=preferences.device())
         """How the result is judged."""
-        self._timer = QTimer(self)
-        self._timer.setInterval(_WAIT)
-        self._timer.timeout.connect(self._wait_for_the_look)
         self._build()
         self._lay_out()
         self.image.changed.connect(self._on_image)
@@ -99,6 +86,7 @@ class OneClickWidget(Panel):
         self.steps.clicked.connect(self._on_link)
         self._state.noise_changed.connect(self._on_assumption)
         self._state.psf_changed.connect(self._on_assumption)
+        self._viewer.dims.events.current_step.connect(self._on_plane_moved)
         bind_key(self._viewer)
         self._on_image()
 
@@ -108,6 +96,7 @@ class OneClickWidget(Panel):
             "The raw image, volume, series or raw SIM frames to deconvolve, in camera counts.",
             owner=self,
         )
+        self.known = Knowledge(self._viewer, self.image, owner=self)
         # The form asks for the plane step, too, beside the rest.
         self.image.boxes = (self.image.layer_box, self.image.kind_box, self.image.channel_box)
         self.chosen = Form()
@@ -151,7 +140,7 @@ class OneClickWidget(Panel):
     def running(self) -> bool:
         """Whether anything is under way, looking at the layer and judging included."""
         jobs = (self._job, self._judging)
-        return self._timer.isActive() or any(job is not None and job.running for job in jobs)
+        return self.known.looking or any(job is not None and job.running for job in jobs)
 
     @property
     def asking(self) -> bool:
@@ -176,7 +165,10 @@ class OneClickWidget(Panel):
         self._asking = False
         self._begin_steps(STEPS)
         self.steps.say("image", ACTIVE, "Looking at it…")
-        self._look()
+        self.progress_bar.setRange(0, 0)
+        self._say("Looking at the layer…")
+        self.known.look(self._decide, self._on_failure)
+        self._update_buttons()
 
     def accept(self) -> None:
         """Take what the form says and go on."""
@@ -185,12 +177,11 @@ class OneClickWidget(Panel):
         if why or layer is None or reading is None:
             show_error(why)
             return
-        values = self.form.values()
-        self._state.answers[layer] = {**values, "sim": bool(self.form.sim_box.value)}
-        remember(self._channel, {name: values[name] for name in LASTING if name in values})
+        values, sim = self.form.values(), bool(self.form.sim_box.value)
+        self.known.answer(values, sim=sim)
         self._asking = False
         self.form.hide()
-        self._go(values, sim=bool(self.form.sim_box.value))
+        self._go(values, sim=sim)
 
     def cancel(self) -> None:
         """End what is under way and keep what there is.
@@ -211,10 +202,8 @@ class OneClickWidget(Panel):
                 self._say("Stopping after the step under way; the result follows…")
             else:
                 self._say("Stopping after the part under way…")
-        elif self.running:
-            self._timer.stop()
-            if self._job is not None:
-                self._job.stop()
+        elif self.known.looking:
+            self.known.stop()
             self._end("Cancelled.")
         self._update_buttons()
 
@@ -237,114 +226,44 @@ class OneClickWidget(Panel):
             return "there is no image; open one or a sample (File > Open Sample)."
         return self.image.problem
 
-    # ------------------------------------------------------------------ what is known
-
-    def _look(self) -> None:
-        """Read metadata in a worker, and wait for the chooser to have looked at the pixels."""
-        layer = self.image.layer
-        self._looked = None
-        self._job = Job(
-            once(_look_at, layer),
-            owner=self,
-            on_result=self._on_looked,
-            on_failure=self._on_failure,
-            on_end=self._update_buttons,
-            title="looking at a layer",
-        )
-        self._job.start()
-        self.progress_bar.setRange(0, 0)
-        self._say("Looking at the layer…")
-        self._update_buttons()
-
-    def _on_looked(self, found: tuple[Recorded, bool | None]) -> None:
-        self._looked, self._sim = found
-        self._timer.start()
-
-    def _wait_for_the_look(self) -> None:
-        if self.image.looking:
-            return
-        self._timer.stop()
-        self.progress_bar.setRange(0, 1)
-        self._decide()
-        self._update_buttons()
+    # ------------------------------------------------------------------ what is asked
 
     def _decide(self) -> None:
         """Ask where something is not known, else go on."""
-        layer = self.image.layer
+        self.progress_bar.setRange(0, 1)
         why = self._choose(None)
-        if why or layer is None or self._looked is None:
+        if why:
             self._end(why)
             show_error(why)
+            self._update_buttons()
             return
-        answers = self._state.answers.get(layer, {})
-        facts = self._facts(layer)
-        sim = answers.get("sim", self._sim)
-        self._ask(facts, sim)
-        known = not facts.missing(self.form.asked)
-        if known and (answers or not self._is_ambiguous(layer)):
-            self._go(facts.values_of(self.form.asked), sim=bool(sim))
-            return
-        self._open_form()
+        facts = self._ask()
+        if self.known.ambiguous or facts.missing(self.form.asked):
+            self._open_form()
+        else:
+            self._go(facts.values_of(self.form.asked), sim=bool(self.known.sim))
 
-    def _facts(self, layer: ImageLayer) -> Facts:
-        said = self._looked or Recorded()
-        reading = self.image.reading
-        channel = channel_of(layer, said, reading.channel if reading else None)
-        self._channel = channel_name(said, channel)
-        lateral = layer_voxel_size(layer, "YX")
-        step = None
-        if reading is not None and "Z" in reading.axes:
-            step = self._state.said(layer).axial_step or said_step(layer, reading.axes)
-        return gather(
-            None if lateral is None else lateral[-1],
-            step,
-            said,
-            optics_of(said, channel),
-            self._channel,
-            preferences.microscopes(),
-            {k: v for k, v in self._state.answers.get(layer, {}).items() if k != "sim"},
-        )
-
-    def _is_ambiguous(self, layer: ImageLayer) -> bool:
-        """Tell whether what the frames are has to be asked."""
-        said = self._state.said(layer).kind is not None
-        return self._sim is True or not (said or says_its_axes(layer)) or bool(self.image.doubt)
-
-    def _ask(self, facts: Facts, sim: bool | None) -> None:
-        reading = self.image.reading
+    def _ask(self) -> Facts:
+        """Fill the form with what is known, and return it."""
+        facts, channel = self.known.facts(), self.known.channel
+        self._asked_of = (self.image.layer, channel)
         self.form.ask(
             facts,
-            spatial=reading.spatial if reading else "YX",
-            psf=self._users_psf is not None,
-            sim=None if self._sim is None else bool(sim),
+            spatial=self.image.spatial,
+            psf=self.known.psf is not None,
+            sim=self.known.sim,
             presets=preferences.microscopes(),
-            title=f"Channel {self._channel!r}" if self._channel else "The microscope",
+            title=f"Channel {channel!r}" if channel else "The microscope",
         )
+        return facts
 
     def _open_form(self) -> None:
         self._asking = True
-        self._asked_of = self.image.layer
         self.form.show()
         self.form.take_focus()
         self.steps.say("image", ACTIVE, "Waiting for the form above.")
         self._say("Complete the form, then press Go on.")
         self._update_buttons()
-
-    @property
-    def _users_psf(self) -> Any:
-        """The PSF that the user has chosen, if it has as many axes as the image."""
-        psf = self._state.psf
-        if psf is None or psf in self._state.assumed:
-            return None
-        return psf if psf.array.ndim == len(self.image.spatial) else None
-
-    @property
-    def _users_noise(self) -> Any:
-        noise = self._state.noise
-        if noise is not None and noise not in self._state.assumed:
-            return noise
-        presets = preferences.microscopes()
-        return presets[0].noise if len(presets) == 1 else None
 
     # ------------------------------------------------------------------ the work
 
@@ -365,19 +284,22 @@ class OneClickWidget(Panel):
         microscope = {name: values[name] for name in values if name in LASTING}
         if microscope.get("pinhole") == 0:
             microscope["pinhole"] = None  # a point
-        presets = preferences.microscopes()
         make = task.recipe_maker(
             microscope,
             pixel_size=values.get("pixel_size"),
-            noise=self._users_noise,
-            psf=self._users_psf,
-            offset=presets[0].offset if len(presets) == 1 else None,
+            noise=self.known.noise,
+            psf=self.known.psf,
+            offset=self.known.offset,
             upsample=self._state.upsampling(task.spatial) == 2,
         )
         # Judged by the worker that any widget asks, which adds its maps; raw SIM has none.
-        settings = {"device": preferences.device(), "judged": sim}
+        settings = {
+            "device": preferences.device(),
+            "judged": sim,
+            "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
+        }
         model = None if self._anew else self._state.model
-        self._last = None
+        self._last = self._run = None
         self._job = Job(
             _worked(make, model, settings),
             owner=self,
@@ -414,7 +336,7 @@ class OneClickWidget(Panel):
                 self._last = value
                 self.curves.append(value.step, value.losses)
                 shown = value.preview or shown
-                if value.message:
+                if value.message and not value.finished:  # the step says why it ended
                     show_warning(value.message)
             else:
                 self._on_step(value)
@@ -469,12 +391,21 @@ class OneClickWidget(Panel):
     def _on_training(self, step: pipeline.TrainingBegan) -> None:
         self.curves.clear()
         self.curves.show()
-        task = self._task
-        if task is not None:
-            self._previews.begin([(task.layer, task.reading)], task.grid)
+        self._run = step.run
+        self._on_plane_moved()
+        if self._task is not None:
+            self._previews.begin([(self._task.layer, self._task.reading)], self._task.grid)
         warnings = dict.fromkeys(in_window_words(words) for words in step.run.warnings)
         told = [text for text in warnings if not any(text in said for said in self._said())]
         self.steps.say("model", ACTIVE, _with_cautions("Training…", tuple(told)))
+
+    def _on_plane_moved(self, _: Any = None) -> None:
+        """Let the next preview show the planes that the user looks at."""
+        if not alive(self) or self._run is None or self._task is None or not self.running:
+            return
+        if self._task.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
+            place = shown_place(self._task.layer, self._viewer, self._task.reading)
+            self._run.focus(place[-1])
 
     def _said(self) -> list[str]:
         return list(self.steps.said.values())
@@ -573,18 +504,19 @@ class OneClickWidget(Panel):
     def _on_image(self) -> None:
         if not alive(self):
             return
-        if self._asking and self.image.layer is self._asked_of:
-            # Read otherwise, it may need other numbers.
-            self.form.read_as(self.image.spatial)
-        elif self._asking:
+        layer, channel = self._asked_of
+        if self._asking and self.image.layer is not layer:
             self.cancel()
+        elif self._asking and self.known.channel != channel:
+            self._ask()
+        elif self._asking:
+            self.form.read_as(self.image.spatial)  # which may need other numbers
         self._update_buttons()
 
     def _on_link(self, target: str) -> None:
         if target == "form":
-            if not self.running and self.image.layer is not None and self._looked is not None:
-                answers = self._state.answers.get(self.image.layer, {})
-                self._ask(self._facts(self.image.layer), answers.get("sim", self._sim))
+            if not self.running and self.known.complete and not self._choose(None):
+                self._ask()
                 self._open_form()
             return
         if target == "anew":
@@ -680,20 +612,6 @@ class OneClickWidget(Panel):
         self.cancel_button.setEnabled(running or self._asking)
         self.chosen.setEnabled(not running)
         self.form.setEnabled(not running)
-
-
-def _look_at(layer: ImageLayer) -> tuple[Recorded, bool | None]:
-    """Read what the layer says, and whether its frames seem to be raw SIM."""
-    sim: bool | None = None
-    pixels = pixels_of(layer)
-    leading = pixels.shape[:-2]
-    if leading and leading[-1] % _SIM_FRAMES == 0:
-        from ..images import Image
-
-        sim = False
-        if leading == (_SIM_FRAMES,):
-            sim = raw_sim_taken_for_frames(Image(pixels, "TYX", name=layer.name)) is not None
-    return recorded_of(layer), sim
 
 
 def _worked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ import numpy as np
 from ..console import Console, Interrupted
 from ..files import check_writable
 from ..image_files import write_image
+from ..images import Image
+from ..provenance import now
 from .files import beside, given, load, output_names, refuse_overwriting
-from .predict import DECONVOLVED
-from .sim_recordings import open_recording
+from .predict import DECONVOLVED, DENOISED
+from .records import check_record, record_beside, write_record
+from .sim_recordings import open_recording, typed_cutoff
 from .train import first_ctrl_c_calls
 from .training_psf import with_recorded
 
@@ -30,18 +34,20 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """Calibrate, train, deconvolve and judge; the first Ctrl-C ends training and goes on."""
     (output,) = output_names(arguments.output, [arguments.image], DECONVOLVED)
     files = {
-        "deconvolved": output,
-        "denoised": beside(output, DECONVOLVED, "denoised"),
+        DECONVOLVED: output,
+        DENOISED: beside(output, DECONVOLVED, DENOISED),
         "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
     }
     for path in files.values():
         refuse_overwriting(path, [arguments.image])
         check_writable(path)
+    check_record(record_beside(output))
     kind = _raw_frames if arguments.sim else _image
-    recipe, written = kind(arguments, console)
+    recipe, source = kind(arguments, console)
 
     from ..model import Model
     from ..pipeline import Pipeline
+    from ..record import Output, Prediction
 
     model = Model.load(arguments.model) if arguments.model else None
     pipeline = Pipeline(
@@ -53,29 +59,46 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         preview_every=0,
         **given(arguments, "steps", "seed"),
     )
+    followed = _Followed()
     with first_ctrl_c_calls(pipeline.stop), console.bar(0, Path(arguments.image).name) as bar:
-        predicted, verdict = _follow(pipeline, bar, console)
-    if predicted is None:
+        followed.follow(pipeline, bar, console)
+    if followed.predicted is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
-    predicted.model.save(files["model"])
-    pixel = written.pop("pixel")
-    for what in ("deconvolved", "denoised"):
-        pixels = getattr(predicted.result, what)
-        finer = pixels.shape[-1] / written["width"]
-        size = None if pixel is None else (*pixel[:-2], *(step / finer for step in pixel[-2:]))
-        write_image(files[what], pixels, axes=written["axes"], voxel_size=size)
+    trained = followed.predicted.model
+    trained.save(files["model"])
+    outputs = {}
+    for what in (DECONVOLVED, DENOISED):
+        pixels = getattr(followed.predicted.result, what)
+        finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
+        if size is not None:
+            size = (*size[:-2], *(step / finer for step in size[-2:]))
+        axes = source.axes.replace("C", "")[-pixels.ndim :]
+        write_image(files[what], pixels, axes=axes, voxel_size=size)
+        outputs[what] = Output.of(files[what].name, pixels, axes)
         console.say(f"{arguments.image} -> {files[what]}")
+    prediction = Prediction.now(
+        source,
+        arguments.device,
+        outputs=outputs,
+        started=followed.started,
+        seconds=followed.seconds,
+        tile=followed.tile,
+        offset=followed.offset if arguments.sim else None,
+    )
+    record = write_record(trained, prediction, files)
+    verdict = followed.verdict
     console.result(
         {
             "image": arguments.image,
             **{name: str(path) for name, path in files.items()},
+            "record": record,
             "verdict": None if verdict is None else verdict.to_dict(),
         }
     )
 
 
-def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, dict[str, Any]]:
-    """Make the recipe of an image, a volume or a series, and say how its results are written."""
+def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Image]:
+    """Make the recipe of an image, a volume or a series."""
     image = load(arguments.image, arguments, console)
     arguments = with_recorded(arguments, image, console)
 
@@ -89,19 +112,16 @@ def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, dic
             arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
         )
     psf = PSF.read(arguments.psf) if arguments.psf else None
-    recipe = Images(image, scope, psf=psf, offset=arguments.offset)
-    width = image.data.shape[-1]
-    return recipe, {"axes": image.axes, "pixel": image.voxel_size, "width": width}
+    return Images(image, scope, psf=psf, offset=arguments.offset), image
 
 
-def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, dict[str, Any]]:
-    """Do the same for raw SIM."""
+def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Image]:
+    """Do the same for raw SIM, whose frames are the channels of the image."""
     recording = open_recording(arguments.image, arguments, _SIM_FRAMES)
+    typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
 
     from ..pipeline import Microscope, RawFrames
-    from .sim_recordings import typed_cutoff
 
-    typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
     sets = np.asarray(recording.sets)
     recipe = RawFrames(
         sets[0] if len(sets) == 1 else sets,
@@ -110,38 +130,49 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
         offset=arguments.offset,
         name=recording.name,
     )
-    axes = "YX" if len(sets) == 1 else "TYX"
-    return recipe, {"axes": axes, "pixel": (recording.pixel_size,) * 2, "width": sets.shape[-1]}
+    return recipe, recording.image
 
 
-def _follow(
-    pipeline: Pipeline, bar: tqdm[Any], console: Console
-) -> tuple[Predicted | None, Verdict | None]:
-    """Run to the end, saying what each step assumed."""
-    from ..pipeline import Judged, Predicted, TrainingBegan, Working
-    from ..training import Progress
+class _Followed:
+    """A run to its end, with what its record is to say."""
 
-    predicted, verdict = None, None
-    for step in pipeline:
-        if isinstance(step, Progress):
-            bar.total = step.steps
-            bar.update(step.step - bar.n)
-        elif isinstance(step, Working):
-            bar.set_description(step.tiles.message or step.stage)
-            bar.total = step.tiles.total
-            bar.update(step.tiles.done - bar.n)
-        elif isinstance(step, TrainingBegan):
-            for warning in step.run.warnings:
-                console.warn(warning)
-        elif isinstance(step, Predicted):
-            predicted = step
-        elif isinstance(step, Judged):
-            verdict = step.verdict
+    def __init__(self) -> None:
+        self.predicted: Predicted | None = None
+        self.verdict: Verdict | None = None
+        self.offset: float | None = None
+        self.started, self.seconds = now(), 0.0
+        self.tile: tuple[int, ...] | None = None
+
+    def follow(self, pipeline: Pipeline, bar: tqdm[Any], console: Console) -> None:
+        """Go through all steps, saying what each assumed."""
+        from ..pipeline import Began, Calibrated, Judged, Predicted, TrainingBegan, Working
+        from ..training import Progress
+
+        begun = 0.0
+        for step in pipeline:
+            if isinstance(step, Progress):
+                bar.total = step.steps
+                bar.update(step.step - bar.n)
+                continue
+            if isinstance(step, Working):
+                bar.set_description(step.tiles.message or step.stage)
+                bar.total = step.tiles.total
+                bar.update(step.tiles.done - bar.n)
+                if step.stage == "result":
+                    self.tile = step.tiles.tile or None
+                continue
             bar.clear()
-            console.say(verdict.summary())
-        else:
-            bar.clear()
-            words = getattr(step, "said", "")
-            if words:
-                console.say(words)
-    return predicted, verdict
+            if isinstance(step, Began) and step.stage == "result":
+                self.started, begun = now(), time.perf_counter()
+            elif isinstance(step, TrainingBegan):
+                for warning in step.run.warnings:
+                    console.warn(warning)
+            elif isinstance(step, Predicted):
+                self.predicted, self.seconds = step, time.perf_counter() - begun
+            elif isinstance(step, Judged):
+                self.verdict = step.verdict
+                console.say(step.verdict.summary())
+            elif not isinstance(step, Began):
+                console.say(step.said)
+                if isinstance(step, Calibrated):
+                    self.offset = step.noise.offset
