@@ -23,7 +23,6 @@ from napari_zsdeconvnet.simulation import Sample, simulate
 from napari_zsdeconvnet.stability import scaled
 
 WIDER = {"good": 1.0, "wide": 1.6}
-STEPS = 500
 WIDTH = 460  # of the widget
 
 
@@ -59,6 +58,16 @@ class QualityTutorial(Tutorial):
         self.wait(0.3)
         return quality
 
+    def compare(self) -> None:
+        """Make the classical results, and swipe between one of them and the network's."""
+        compare = self.open("Compare")
+        compare.action_button.click()
+        self.wait_for(lambda: not compare.running, "the classical results")
+        compare.left_box.value = self.viewer.layers["Filaments Richardson-Lucy"]
+        compare.right_box.value = self.viewer.layers["Filaments deconvolved"]
+        compare.swipe_button.click()
+        self.look_at_raw(zoom=2)
+
     def show_only(self, name: str) -> None:
         """Leave one layer to be seen."""
         for layer in self.viewer.layers:
@@ -81,7 +90,6 @@ def trained(sample: Sample, name: str, folder: Path) -> Model:
             scaled(sample.psf, WIDER[name]),
             sample.noise,
             voxel_size=sample.voxel_size,
-            steps=STEPS,
             seed=0,
             preview_every=0,
         )
@@ -109,6 +117,9 @@ def take(folder: Path, models: Path) -> None:
         tutorial.show_only("Filaments spread")
         tutorial.scroll_to(quality, 1)
         tutorial.picture(f"{3 * number + 3:02}_{name}_spread")
+    tutorial.deconvolve(trained(sample, "good", models))
+    tutorial.compare()
+    tutorial.picture("07_swipe")
     tutorial.viewer.close()
 
 
