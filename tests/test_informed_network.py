@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_zsdeconvnet import bands
 from napari_zsdeconvnet.informed_network import STATED, InformedNetwork, binned
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.prior import load_prior
@@ -53,6 +54,16 @@ def test_every_weight_learns(psf: PSF):
     denoised, deconvolved = network(image, torch.tensor(2.0))
     (denoised.square().mean() + deconvolved.square().mean()).backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_computed_band_by_band_it_gives_the_same(network: InformedNetwork, monkeypatch):
+    image = torch.rand((1, 1, 96, 64), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = network(image)
+        monkeypatch.setattr(bands, "BAND", 4 * 96 * 64)
+        banded = network(image)
+    for one, other in zip(whole, banded, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_half_the_pixels_of_an_image_reach_it_through_its_context_alone(network: InformedNetwork):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -13,6 +15,7 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bands import by_bands
 from .forward import BlurAndBin, enlarge
 from .networks import TwoStageNetwork, psf_core
 from .noise import NoiseModel
@@ -39,8 +42,9 @@ class _Block(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Give features on the same grid."""
-        result: Tensor = image + self.second(F.leaky_relu(self.first(image), 0.1))
-        return result
+        inner = F.leaky_relu(self.first(image), 0.1, inplace=True)
+        result: Tensor = self.second(inner)
+        return result.add_(image)
 
 
 class _HalfGridUNet(nn.Module):
@@ -63,23 +67,46 @@ class _HalfGridUNet(nn.Module):
         )
         self.after = nn.ModuleList(_Block(width) for width in channels[:-1])
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Give features on the grid of the input."""
-        if image.device.type != "mps":
-            # Several times as fast as planes apart; what is put together has them apart.
-            image = image.contiguous(memory_format=torch.channels_last)
-        image = self.entry(image)
+    def forward(self, seen: Callable[..., Tensor], *images: Tensor) -> Tensor:
+        """Give features on a grid half as fine.
+
+        Parameters
+        ----------
+        seen : callable
+            What gives the channels to be seen, on the grid of the features, of ``images``;
+            pixel by pixel, as it is applied to `bands` of them.
+        *images : Tensor
+            (N, C, Y, X), the first of them on the raw grid.
+        """
+
+        def entry(*parts: Tensor) -> Tensor:
+            channels = seen(*parts)
+            if channels.device.type != "mps":
+                # Several times as fast as planes apart; what is put together has them apart.
+                channels = channels.contiguous(memory_format=torch.channels_last)
+            result: Tensor = self.entry(channels)
+            return result
+
+        image = by_bands(entry, *images, reach=2, multiple=2)
         skips = []
         for block, down in zip(self.before, self.down, strict=True):
-            image = block(image)
+            image = by_bands(block, image, reach=2, in_place=True)
             skips.append(image)
-            image = down(image)
-        image = self.middle(image)
+            image = by_bands(down, image, multiple=2)
+        for block in self.middle:
+            image = by_bands(block, image, reach=2, in_place=True)
         for block, reduce, skip in zip(
             reversed(self.after), reversed(self.reduce), reversed(skips), strict=True
         ):
-            image = block(skip + F.interpolate(reduce(image), scale_factor=2.0))
+            rise = partial(_rise, block, reduce)
+            image = by_bands(rise, skip, image, reach=2, multiple=2, in_place=True)
         return image
+
+
+def _rise(block: nn.Module, reduce: nn.Module, skip: Tensor, below: Tensor) -> Tensor:
+    """Add what was found on the grid below, and refine."""
+    result: Tensor = block(skip + F.interpolate(reduce(below), scale_factor=2.0))
+    return result
 
 
 class InformedNetwork(TwoStageNetwork):
@@ -175,21 +202,26 @@ class InformedNetwork(TwoStageNetwork):
             light = self.smooth(clean).clamp(min=0.0)
             sharpened = self.sharpen(clean, self.read / self.shot + 0.01)
             expected = self.sharpen.microscope(sharpened)
-            sigma = self._sigma(light, excess)
-            seen = torch.cat(
-                [
-                    F.pixel_unshuffle(clean, 2),
-                    F.pixel_unshuffle(clean - expected, 2),
-                    F.pixel_unshuffle(self.smooth(image - expected), 2),
-                    F.pixel_unshuffle(sigma, 2),
-                    F.pixel_unshuffle(sharpened.sqrt(), 2 * self.upsampling),
-                ],
-                dim=1,
-            )
-        features = self.corrector(torch.cat([features, seen, self._width_like(seen)], dim=1))
+            missed = self.smooth(image - expected)
+
+        def seen(
+            clean: Tensor, light: Tensor, expected: Tensor, missed: Tensor, *finer: Tensor
+        ) -> Tensor:
+            sharpened, features = finer
+            raw = (clean, clean - expected, missed, self._sigma(light, excess))
+            channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
+            channels.append(F.pixel_unshuffle(sharpened.sqrt(), 2 * self.upsampling))
+            return torch.cat([features, *channels, self._width_like(channels[0])], dim=1)
+
+        features = self.corrector(seen, clean, light, expected, missed, sharpened, features)
+        deconvolved = by_bands(self._corrected, light, sharpened, features, reach=2, multiple=2)
+        return denoised, deconvolved
+
+    def _corrected(self, light: Tensor, sharpened: Tensor, features: Tensor) -> Tensor:
+        """Add the correction that features stand for."""
         correction = F.pixel_shuffle(self.corrected(features), 2 * self.upsampling).float()
         near = 0.5 * (sharpened + enlarge(light, self.upsampling, "linear"))
-        return denoised, F.leaky_relu(sharpened + near * correction, 0.01)
+        return F.leaky_relu(sharpened + near * correction, 0.01)
 
     def denoise(self, image: Tensor) -> Tensor:
         """Give the denoised image alone."""
@@ -197,25 +229,20 @@ class InformedNetwork(TwoStageNetwork):
 
     def _denoise(self, image: Tensor, excess: Tensor | float) -> tuple[Tensor, Tensor]:
         smooth = self.smooth(image)
-        sigma = self._sigma(smooth, excess)
         # Averaged a second time, as where the noise is high the first average still has some.
         smoother = self.smooth(smooth)
-        seen = torch.cat(
-            [
-                F.pixel_unshuffle(channel, 2)
-                for channel in (
-                    image,
-                    smooth,
-                    smoother,
-                    sigma,
-                    (image - smooth) / sigma,
-                )
-            ],
-            dim=1,
-        )
-        features = self.denoiser(torch.cat([seen, self._width_like(seen)], dim=1))
-        correction = F.pixel_shuffle(self.denoised(features), 2).float()
-        return smooth + correction, features
+
+        def seen(image: Tensor, smooth: Tensor, smoother: Tensor) -> Tensor:
+            sigma = self._sigma(smooth, excess)
+            raw = (image, smooth, smoother, sigma, (image - smooth) / sigma)
+            channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
+            return torch.cat([*channels, self._width_like(channels[0])], dim=1)
+
+        def denoised(smooth: Tensor, features: Tensor) -> Tensor:
+            return smooth + F.pixel_shuffle(self.denoised(features), 2).float()
+
+        features = self.denoiser(seen, image, smooth, smoother)
+        return by_bands(denoised, smooth, features, reach=2, multiple=2), features
 
     def _sigma(self, smooth: Tensor, excess: Tensor | float) -> Tensor:
         """Give the standard deviation of the noise under this light."""
