@@ -227,6 +227,10 @@ class TestMeasures:
     def test_a_result_that_hangs_on_the_psf(self):
         assert measures.sensitivity(0.5).passed is False
 
+    def test_of_noise_that_is_gone_none_is_still_there(self):
+        # Chance takes the number below zero, where no words can follow it.
+        assert measures.noise_followed(-0.012, True).sentence.startswith("0 % of the noise")
+
     def test_flux_of_darkness_is_not_judged(self):
         assert measures.flux(3.0, 0.5, 2).passed is None
 

@@ -346,7 +346,9 @@ def noise_followed(value: float, beyond: bool) -> Measure:
         Whether it is of the noise beyond the optical cutoff.
     """
     where = " that is finer than the optics carry" if beyond else ""
-    found = f"{100 * value:.0f} % of the noise{where} is still there in the denoised image"
+    found = (
+        f"{100 * max(value, 0.0):.0f} % of the noise{where} is still there in the denoised image"
+    )
     return _judged(
         "noise followed",
         value,
