@@ -497,7 +497,8 @@ class TestPredict:
         assert answer.code == 0
         written = [Path(image["deconvolved"]).name for image in answer.json["images"]]
         assert written == ["raw_deconvolved.tif", "series_deconvolved.ome.tif"]
-        assert sorted(os.listdir(folder)) == sorted(written)
+        records = ["raw_deconvolved.json", "series_deconvolved.ome.json"]
+        assert sorted(os.listdir(folder)) == sorted(written + records)
         series = read_image(folder / "series_deconvolved.ome.tif")
         assert (series.axes, series.data.shape) == ("TYX", (2, 160, 192))
         assert series.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
@@ -562,7 +563,7 @@ class TestPredict:
         assert answer.code == 130
         assert "1 of 2 images were written" in answer.err
         written = {path.name for path in (tmp_path / "o").iterdir()}
-        assert written == {"raw_deconvolved.tif", "raw_denoised.tif"}
+        assert written == {"raw_deconvolved.tif", "raw_deconvolved.json", "raw_denoised.tif"}
 
 
 class TestInfo:

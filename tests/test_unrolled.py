@@ -25,7 +25,7 @@ def blurred_beads(height: int = 48, width: int = 40) -> Tensor:
 
 def step_by_step(microscope: BlurAndBin, image: Tensor, damping: float, iterations: int) -> Tensor:
     """The equation as it is written down."""
-    estimate = leading = enlarge(image, 2, "linear")
+    estimate = leading = enlarge(image, microscope.factor, "linear")
     for step in range(1, iterations + 1):
         ratio = (image + damping) / (microscope(leading) + damping)
         sharper = leading * microscope.adjoint(ratio).clamp(min=0.01) ** 2
@@ -35,9 +35,10 @@ def step_by_step(microscope: BlurAndBin, image: Tensor, damping: float, iteratio
     return estimate
 
 
+@pytest.mark.parametrize("upsampling", [1, 2])
 @pytest.mark.parametrize("iterations", [1, 2, 5])
-def test_does_what_its_equation_says(iterations: int):
-    image, steps = blurred_beads(), UnrolledSteps(spot(), 2, iterations)
+def test_does_what_its_equation_says(iterations: int, upsampling: int):
+    image, steps = blurred_beads(), UnrolledSteps(spot(), upsampling, iterations)
     expected = step_by_step(steps.microscope, image, 0.1, iterations)
     torch.testing.assert_close(steps(image, 0.1), expected, rtol=1e-3, atol=1e-4)
 

@@ -49,7 +49,8 @@ class UnrolledSteps(nn.Module):
             s, in units of the image: about that intensity below which nothing is sharpened.
         """
         image = image.float().clamp(min=0.0)
-        estimate = enlarge(image, self.upsampling, "linear")
+        # Copies, as steps are taken in place and on the grid of the image nothing is enlarged.
+        estimate = enlarge(image, self.upsampling, "linear").clone()
         leading = estimate.clone()
         ratio = torch.empty_like(image)
         for step in range(1, self.iterations + 1):
