@@ -3,8 +3,9 @@
     python tests/with_display.py python docs/make_screenshots.py
 
 It opens the simulated sample, draws a background box, calibrates the camera, simulates the
-PSF, trains, stops and resumes on the way, saves and loads the model and deconvolves: what the
-README tells a user to do, by the same buttons. The pictures go to docs/images/tutorial_*.png.
+PSF, trains, stops and resumes on the way, saves and loads the model and deconvolves: what
+docs/step_by_step.md tells a user to do, by the same buttons. The pictures go to
+docs/images/tutorial_*.png.
 """
 
 from __future__ import annotations

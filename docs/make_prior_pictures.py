@@ -1,0 +1,101 @@
+"""Picture two real recordings by `fast` from scratch and with the weights it begins with now.
+
+    python docs/make_prior_pictures.py FOLDER
+
+FOLDER has `terra_rna_spots.tif` and `telomeres_timelapse.tif`. Writes docs/images/prior_terra.png
+and docs/images/prior_telomeres.png, and prints the figures that docs/real_recordings.md quotes:
+the Fourier ring correlation between the results of two halves of the series, and between those of
+two re-corruptions of the single image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+import napari_zsdeconvnet as zs
+from napari_zsdeconvnet.pictures import side_by_side
+from napari_zsdeconvnet.quality import flux_ratio, fourier_ring_correlation
+from napari_zsdeconvnet.stability import recorruptions
+
+IMAGES = Path(__file__).parent / "images"
+FRAMES = 20
+
+
+def main() -> None:
+    """Train twice on each recording, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    terra = zs.read_image(folder / "terra_rna_spots.tif")
+    picture("terra", terra.data[None], 0.1, 0.6, 98.0, corner=(430, 330), width=256)
+    telomeres = zs.read_image(folder / "telomeres_timelapse.tif")
+    picture("telomeres", telomeres.data, 0.11, 0.52, 95.8, corner=(0, 0), width=133)
+
+
+def picture(
+    name: str,
+    frames: np.ndarray,
+    pixel: float,
+    wavelength: float,
+    offset: float,
+    *,
+    corner: tuple[int, int],
+    width: int,
+) -> None:
+    """Show a region of the first frame, raw and by both beginnings."""
+    if len(frames) > 1:
+        noise = zs.NoiseModel.from_series(frames, offset=offset)
+    else:
+        noise = zs.NoiseModel.from_image(frames[0], offset=offset)
+    psf = zs.PSF.simulate(na=1.4, wavelength=wavelength, pixel_size=pixel / 2)
+    part = tuple(slice(first, first + width) for first in corner)
+    fine = tuple(slice(2 * first, 2 * (first + width)) for first in corner)
+    panels, labels = [frames[0][part] - np.float32(offset)], ["Raw"]
+    for start in ("scratch", "prior"):
+        began = time.process_time()
+        run = zs.train(
+            frames,
+            psf,
+            noise,
+            axes="TYX",
+            voxel_size=(pixel, pixel),
+            start=start,
+            seed=0,
+            preview_every=0,
+        )
+        for _ in run:
+            pass
+        seconds = time.process_time() - began
+        first = run.model.predict(frames[0]).deconvolved
+        resolution = correlation(run.model, frames, pixel / 2)
+        print(
+            f"{name}, {start}: {run.step} steps, {seconds:.0f} s of CPU, light "
+            f"{flux_ratio(first, frames[0], offset):.5f}, FRC {1000 * resolution:.0f} nm "
+            f"{run.ending}",
+            flush=True,
+        )
+        panels.append(first[fine])
+        labels.append("From scratch" if start == "scratch" else "From the weights brought along")
+    side_by_side(
+        panels, labels, IMAGES / f"prior_{name}.png", pixel_sizes=[pixel, pixel / 2, pixel / 2]
+    )
+
+
+def correlation(model: zs.Model, frames: np.ndarray, pixel: float) -> float:
+    """Correlate results of even and odd frames, or of two re-corruptions, in micrometres."""
+    if len(frames) > 1:
+        results = model.predict(np.asarray(frames[:FRAMES])).deconvolved
+        return fourier_ring_correlation(
+            results[0::2].mean(axis=0), results[1::2].mean(axis=0), pixel
+        ).resolution
+    (pair,) = recorruptions(frames[0], model.noise, 1)
+    results = [model.predict(image).deconvolved for image in pair]
+    return fourier_ring_correlation(*results, pixel).resolution
+
+
+if __name__ == "__main__":
+    main()
