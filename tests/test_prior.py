@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.inference import Result
 from napari_zsdeconvnet.modes import build_network
 from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.presets import PRESETS
+from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.quality import score, truth_at_resolution
 from napari_zsdeconvnet.simulation import Sample, simulate
@@ -135,6 +136,13 @@ class TestStart:
         run = zs.train(image, psf, CAMERAS[0], start="scratch", **OPTIONS)
         assert run.model.settings["start"] == "scratch"
         assert run.model.settings["network"] == "unrolled"
+
+    def test_from_scratch_what_else_was_set_is_kept(self, image: np.ndarray, psf: PSF):
+        preset = replace(PRESETS["fast"], patch=48, batch=2, denoising_weight=0.3)
+        run = zs.train(image, psf, CAMERAS[0], preset=preset, start="scratch", **OPTIONS)
+        settings = run.model.settings
+        assert (settings["patch"], settings["batch"], settings["denoising_weight"]) == (48, 2, 0.3)
+        assert settings["learning_rate"] == FROM_SCRATCH.learning_rate
 
     def test_on_the_grid_of_the_image_there_is_none(self, image: np.ndarray):
         coarse = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=PIXEL)

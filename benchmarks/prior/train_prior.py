@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from napari_zsdeconvnet.forward import BlurAndBin
 from napari_zsdeconvnet.informed_network import InformedNetwork
 from napari_zsdeconvnet.psf import PSF
 
@@ -61,6 +62,17 @@ def draw(truth: Tensor, blurred: Tensor, count: int, rng: np.random.Generator):
     return *(torch.stack(stack)[:, None] for stack in (fines, cleans, images)), *column
 
 
+def gaussian(widths: tuple[float, ...]) -> np.ndarray:
+    """Sample a Gaussian of these FWHM in pixels, odd along each axis, sum 1."""
+    kernel = np.ones(())
+    for width in widths:
+        sigma = max(width, 1e-3) / math.sqrt(8 * math.log(2))
+        radius = max(math.ceil(3.5 * sigma), 1)
+        line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        kernel = np.multiply.outer(kernel, line / line.sum())
+    return kernel.astype(np.float32)
+
+
 def losses(network: InformedNetwork, scene, count: int, rng) -> tuple[Tensor, Tensor]:
     truth, blurred, psf = scene
     fine, clean, image, shot, read, excess = draw(truth, blurred, count, rng)
@@ -68,7 +80,7 @@ def losses(network: InformedNetwork, scene, count: int, rng) -> tuple[Tensor, Te
     network.shot, network.read = shot, read
     denoised, deconvolved = network(image, excess)
     with torch.no_grad():
-        wanted = network.sieve(fine)
+        wanted = BlurAndBin(gaussian(network.stated_width), 1)(fine)
         noise = (excess * (shot * clean + read)).mean(dim=(1, 2, 3), keepdim=True)
         seen = torch.nn.functional.interpolate(clean, scale_factor=2.0, mode="bilinear")
         hidden = (wanted - seen).square().mean(dim=(1, 2, 3), keepdim=True) + 0.3 * noise

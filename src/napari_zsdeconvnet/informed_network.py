@@ -114,13 +114,12 @@ class InformedNetwork(TwoStageNetwork):
 
     What does not have to be learned is given: the noise of every pixel, the image seen through
     the PSF, the structure that Richardson-Lucy finds in the denoised image, and what of the
-    recording that leaves unexplained. All of it in units of the noise or of the light nearby,
-    so that weights learned under one camera serve under another.
+    recording that leaves unexplained, so that weights learned under one camera serve under
+    another.
 
-    The denoised image is :math:`m + \sigma c_1` with m the image averaged by the PSF, sigma the
-    standard deviation of the noise and :math:`c_1` learned; the deconvolved one is
-    :math:`s + a c_2` with s the sharpened image and a the light nearby. Where there is no
-    light there is nothing to be added to.
+    The denoised image is :math:`m + c_1` with m the image averaged by the PSF and :math:`c_1`
+    learned; the deconvolved one is :math:`s + a c_2` with s the sharpened image, a the light
+    nearby and :math:`c_2` learned. Where there is no light there is nothing to be added to.
 
     Results state a resolution: they are the structure as seen by a microscope whose PSF, a
     Gaussian, is half as wide (`stated_width`). Detail that fine is within reach of the
@@ -139,11 +138,6 @@ class InformedNetwork(TwoStageNetwork):
     multiple = 8
     border = (24, 24)
     bytes_per_pixel = 900
-
-    iterations = 5
-    """Steps of Richardson-Lucy; with the exponent below they do the work of about 15."""
-    exponent = 2.0
-    """Power of the multiplicative update; above 2 the steps overshoot."""
 
     def __init__(
         self, psf: PSF, upsampling: int = 2, channels: tuple[int, ...] = (32, 48, 64)
@@ -164,15 +158,13 @@ class InformedNetwork(TwoStageNetwork):
 
     def see_through(self, psf: PSF) -> None:
         """Put another PSF in the place of the first, on the output grid."""
+        widths = [width / step for width, step in zip(psf.fwhm, psf.steps, strict=True)]
         self.stated_width = tuple(
-            STATED * width / step if math.isfinite(width) else 0.0
-            for width, step in zip(psf.fwhm, psf.steps, strict=True)
+            STATED * width if math.isfinite(width) else 0.0 for width in widths
         )
         core = psf_core(psf)
-        self.sharpen = UnrolledSteps(core, self.upsampling, self.iterations, self.exponent)
+        self.sharpen = UnrolledSteps(core, self.upsampling)
         self.smooth = BlurAndBin(binned(core, self.upsampling), 1)
-        self.sieve = BlurAndBin(gaussian(self.stated_width), 1)
-        widths = [width / step for width, step in zip(psf.fwhm, psf.steps, strict=True)]
         known = [width / self.upsampling for width in widths if math.isfinite(width)]
         self.psf_width = min(sum(known) / len(known), WIDEST) if known else WIDEST
         # Layers upon layers reach farther, but what comes from beyond is less than a
@@ -250,17 +242,6 @@ class InformedNetwork(TwoStageNetwork):
 
     def _width_like(self, seen: Tensor) -> Tensor:
         return torch.full_like(seen[:, :1], self.psf_width / 4)
-
-
-def gaussian(widths: tuple[float, ...]) -> NDArray[np.float32]:
-    """Sample a Gaussian of these FWHM in pixels, odd along each axis, sum 1."""
-    kernel = np.ones(())
-    for width in widths:
-        sigma = max(width, 1e-3) / math.sqrt(8 * math.log(2))
-        radius = max(math.ceil(3.5 * sigma), 1)
-        line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-        kernel = np.multiply.outer(kernel, line / line.sum())
-    return kernel.astype(np.float32)
 
 
 def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:

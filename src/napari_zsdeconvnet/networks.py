@@ -193,7 +193,7 @@ class _ResidualUNet(nn.Module):
 
 
 class UnrolledNetwork(TwoStageNetwork):
-    """A denoiser, a few steps of Richardson-Lucy, and a corrector: the network of ``fast``.
+    """A denoiser, a few steps of Richardson-Lucy and a corrector: ``fast`` from scratch.
 
     The first stage adds a learned correction to the 5 x 5 mean of its input. The denoised
     image is sharpened by accelerated Richardson-Lucy steps, which know the PSF and have
@@ -215,10 +215,6 @@ class UnrolledNetwork(TwoStageNetwork):
     multiple = 4
     bytes_per_pixel = 2500
 
-    iterations = 5
-    """Steps of Richardson-Lucy; with the exponent below they do the work of about 15."""
-    exponent = 2.0
-    """Power of the multiplicative update; above 2 the steps overshoot."""
     damping = 0.1
     """Normalised intensity below which the ratio of an update fades, as read noise would."""
 
@@ -237,10 +233,10 @@ class UnrolledNetwork(TwoStageNetwork):
             nn.init.zeros_(correction.weight)
             nn.init.zeros_(cast(Tensor, correction.bias))
         core = psf_core(psf)
-        self.sharpen = UnrolledSteps(core, upsampling, self.iterations, self.exponent)
+        self.sharpen = UnrolledSteps(core, upsampling)
         # Each step reaches two radii of the core on the output grid. The far half of that
         # carries less than float32 resolves and would only make tiles overlap more.
-        self.receptive_field = 56 + self.iterations * (max(core.shape) // 2) // upsampling
+        self.receptive_field = 56 + self.sharpen.iterations * (max(core.shape) // 2) // upsampling
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""

@@ -254,7 +254,22 @@ SIM_PRESETS = {
 
 def from_scratch(preset: Preset) -> Preset:
     """Give the same with random weights to begin with, and with what those need."""
-    return preset if preset.start == "scratch" else FROM_SCRATCH
+    if preset.start == "scratch":
+        return preset
+    return replace(preset, **{name: getattr(FROM_SCRATCH, name) for name in _OF_THE_START})
+
+
+_OF_THE_START = (
+    "description",
+    "network",
+    "start",
+    "learning_rate",
+    "schedule",
+    "patience",
+    "weight_average",
+    "hessian_weight",
+)
+"""Settings that what a run begins with decides; all others are kept."""
 
 
 def presets_for(kind: str) -> dict[str, Preset]:

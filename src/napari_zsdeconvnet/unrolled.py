@@ -23,7 +23,7 @@ class UnrolledSteps(nn.Module):
     upsampling : int
         Output pixels side by side in a raw pixel.
     iterations : int
-        Steps.
+        Steps; with the exponent they do the work of about three times as many.
     exponent : float
         p, which makes one step do the work of several; above 2 they overshoot.
     """
