@@ -132,7 +132,7 @@ PRESETS = {
         replace(
             FROM_SCRATCH,
             description="For daily work: begins with what simulated images have taught, and ends "
-            "by itself within a minute or so on a laptop.",
+            "by itself after one to three minutes on a laptop.",
             network="informed",
             start="prior",
             # Twice as much has made a run diverge.
