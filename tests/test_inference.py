@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -177,7 +178,72 @@ class TestCounts:
         )
 
 
+class Watched:
+    """Frames that take down which of them are read and when, and may fail."""
+
+    def __init__(self, pixels: np.ndarray, broken: int | None = None) -> None:
+        self.pixels = pixels
+        self.shape, self.dtype, self.ndim = pixels.shape, pixels.dtype, pixels.ndim
+        self.broken = broken
+        self.read: list[int] = []
+
+    def __getitem__(self, where: tuple) -> np.ndarray:
+        if where[0] == self.broken:
+            raise OSError("the disk is gone")
+        self.read.append(where[0])
+        return self.pixels[where]
+
+
+class TestSeries:
+    def test_the_next_frame_is_read_while_one_is_computed_and_no_other(self):
+        series, seen = Watched(frames(4, 20, 30)), []
+        states = infer(Identity(lambda image: seen.append(len(series.read))), series, NOISE, 1, CPU)
+        for done in range(1, 5):
+            next(states)
+            assert len(series.read) <= done + 1
+        assert list(states) == []
+        assert series.read == [0, 1, 2, 3]
+        assert seen[0] <= 2
+
+    def test_an_error_while_reading_ends_it(self):
+        series = Watched(frames(4, 20, 30), broken=2)
+        states = infer(Identity(), series, NOISE, SCALE, CPU)
+        assert next(states).done == 1
+        with pytest.raises(OSError, match="the disk is gone"):
+            list(states)
+
+    def test_an_error_while_writing_ends_it(self):
+        class Full(np.ndarray):
+            def __setitem__(self, where, values) -> None:
+                raise OSError("the disk is full")
+
+        room = inference.empty_result(Identity(), (3, 20, 30))
+        full = Result(room.denoised.view(Full), room.deconvolved)
+        with pytest.raises(OSError, match="the disk is full"):
+            run(Identity(), frames(3, 20, 30), into=full)
+
+    def test_an_end_asked_for_leaves_no_thread_behind(self):
+        before = threading.active_count()
+        states = infer(Identity(), frames(5, 20, 30), NOISE, SCALE, CPU)
+        next(states)
+        states.close()
+        assert threading.active_count() == before
+
+    def test_the_result_is_complete_when_it_is_given(self):
+        series = frames(3, 20, 30)
+        slow = Watched(series)
+        result = run(Identity(), slow)
+        np.testing.assert_allclose(result.denoised, series - 100.0, atol=1e-4)
+
+
 class TestMemory:
+    def test_in_bands_a_network_needs_less_of_it_on_a_cpu(self):
+        network = Identity()
+        assert network.memory_per_pixel(CPU) == network.bytes_per_pixel
+        network.bytes_per_pixel_in_bands = 20
+        assert network.memory_per_pixel(CPU) == 20
+        assert network.memory_per_pixel(torch.device("cuda")) == network.bytes_per_pixel
+
     def shortage(self, largest: int, error: Exception) -> Callable[[torch.Tensor], None]:
         def fail(image: torch.Tensor) -> None:
             if image.shape[-1] > largest:

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
-    {"errors", "bands", "stopping"},
+    {"errors", "bands", "overlapping", "stopping"},
     {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling", "metadata"},
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags"},
@@ -36,7 +36,7 @@ FLOORS = (
     {"noise"},
     {"simulation", "classical"},
     {"sim"},
-    {"losses", "sharpening", "unrolled"},
+    {"losses", "sharpening", "coarse_light", "unrolled"},
     {"networks"},
     {"informed_network", "prior"},
     {"presets"},

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
+from .coarse_light import CoarseLight
 from .damping import Damping
 from .devices import is_out_of_memory, move_network, thread_count, threads
 from .errors import InputError
-from .forward import bin_down, enlarge
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .overlapping import WriteBehind, read_ahead
 from .pairs import local_mean, mean_reach, noise_variance, recorrupt
 from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window
-
-FLUX_SIGMA = 16.0
-"""Raw pixels; coarser structure than this is taken from the image itself."""
-
-FLUX_REACH = 40
-"""Raw pixels at which that Gaussian is cut."""
-
 
 MOST_LOST = 0.8
 """Part of the light that a deconvolved volume holds at least, unless it is blank."""
@@ -104,10 +99,10 @@ def infer(
     """
     move_network(network, device).eval()
     shape = tuple(frames.shape[1:])
-    overlap, multiples = _overlap(network), network.multiples
+    overlap, multiples = network.reach, network.multiples
     size = _tile_size(tile, len(shape)) or fitting_tile(
         device,
-        network.bytes_per_pixel,
+        network.memory_per_pixel(device),
         shape,
         overlap,
         multiples,
@@ -195,33 +190,80 @@ def _infer_tiles(
     message: str,
 ) -> Generator[TileProgress, None, None]:
     length, *shape = frames.shape
-    factor = network.upsampling
-    cover = list(tiles(shape, size, _overlap(network), network.multiples, network.border))
+    cover = list(tiles(shape, size, network.reach, network.multiples, network.border))
     generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
-    rims = mean_reach(len(shape))
     number = thread_count(device)
-    for index in range(length):
-        source: NDArray[Any] = frames
-        place_in_time = index
-        if damping is not None:
-            source, place_in_time = damping.apply(frames[index])[None], 0
-        light = found = 0.0
-        for done, place in enumerate(cover, index * len(cover) + 1):
-            cut = window(
-                source,
-                place_in_time,
-                [start - rim for start, rim in zip(place.window_start, rims, strict=True)],
-                [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)],
-            )
-            image = (cut.to(device)[None, None] - noise.offset) / scale
-            with threads(number):
-                fine, sharp = _run(network, image, noise, scale, averaging, generator)
-            light += _paste(result.denoised, index, fine * scale, place, 1)
-            found += _paste(result.deconvolved, index, sharp * scale, place, factor)
-            if network.axial_field is not None and done == (index + 1) * len(cover):
-                _balance_light(result.deconvolved, index, light, found / factor**2)
-            yield TileProgress(done, length * len(cover), message, size)
-            message = ""
+    windows = read_ahead(_Windows(frames, damping), product(range(length), cover))
+    with closing(windows), WriteBehind() as behind:
+        for index in range(length):
+            room = _Frame(network, result, index, scale)
+            for done, place in enumerate(cover, index * len(cover) + 1):
+                image = (next(windows).to(device)[None, None] - noise.offset) / scale
+                with threads(number):
+                    fine, sharp = _run(network, image, noise, scale, averaging, generator)
+                    room.see(place, image[_without_rim(len(shape))], fine, sharp)
+                behind(room.put, place, fine, sharp)
+                if done == (index + 1) * len(cover):
+                    behind(room.finish)
+                yield TileProgress(done, length * len(cover), message, size)
+                message = ""
+
+
+class _Windows:
+    """What tiles are computed from, cut out of a series one after the other."""
+
+    def __init__(self, frames: NDArray[np.generic], damping: Damping | None) -> None:
+        self.frames = frames
+        self.damping = damping
+        self._damped: tuple[int, NDArray[Any]] | None = None
+
+    def __call__(self, wanted: tuple[int, Tile]) -> Tensor:
+        """Cut a tile's window out of a frame, with the rim that H needs."""
+        index, place = wanted
+        rims = mean_reach(len(place.shape))
+        start = [first - rim for first, rim in zip(place.window_start, rims, strict=True)]
+        shape = [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)]
+        if self.damping is None:
+            return window(self.frames, index, start, shape)
+        if self._damped is None or self._damped[0] != index:
+            self._damped = index, self.damping.apply(self.frames[index])[None]
+        return window(self._damped[1], 0, start, shape)
+
+
+class _Frame:
+    """A frame of a result, filled tile by tile and given its light at the end."""
+
+    def __init__(self, network: TwoStageNetwork, result: Result, index: int, scale: float) -> None:
+        self.result = result
+        self.index = index
+        self.scale = scale
+        self.upsampling = network.upsampling
+        # Out-of-focus light makes the coarse structure of a volume's image other than that of
+        # the sample: there the networks themselves keep the light.
+        image = network.axial_field is None
+        shape = result.denoised.shape[1:]
+        self._coarse = CoarseLight(shape, network.multiples) if image else None
+        self._light = self._found = 0.0
+
+    def see(self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor) -> None:
+        """Note how much light a tile holds and how much its results have."""
+        if self._coarse is not None:
+            self._coarse.take(place, image, fine, sharp)
+
+    def put(self, place: Tile, fine: Tensor, sharp: Tensor) -> None:
+        """Put a tile's results where they belong."""
+        denoised, deconvolved = self.result.denoised, self.result.deconvolved
+        self._light += _paste(denoised, self.index, fine, self.scale, place, 1)
+        self._found += _paste(deconvolved, self.index, sharp, self.scale, place, self.upsampling)
+
+    def finish(self) -> None:
+        """Give back the light that is missing, once all tiles are in their places."""
+        denoised, deconvolved = self.result.denoised, self.result.deconvolved
+        if self._coarse is not None:
+            self._coarse.give_back(denoised, deconvolved, self.index, self.scale)
+        else:
+            found = self._found / self.upsampling**2
+            _balance_light(deconvolved, self.index, self._light, found)
 
 
 def _balance_light(
@@ -238,12 +280,6 @@ def _balance_light(
             deconvolved[index, plane] = deconvolved[index, plane] * np.float32(share)
 
 
-def _overlap(network: TwoStageNetwork) -> tuple[int, ...]:
-    """Raw pixels around a result pixel that have a say in it, along each axis."""
-    flux = FLUX_REACH if network.axial_field is None else 0
-    return tuple(reach + flux for reach in network.reach)
-
-
 @torch.inference_mode()
 def _run(
     network: TwoStageNetwork,
@@ -254,11 +290,7 @@ def _run(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Apply the network to a normalised window that still has the rim H needs."""
-    without_rim: tuple[Any, ...] = (
-        ...,
-        *(slice(rim, -rim) for rim in mean_reach(image.ndim - 2)),
-    )
-    inner = image[without_rim]
+    inner = image[_without_rim(image.ndim - 2)]
     if averaging is None or averaging.repeats == 0:
         fine, sharp = network(inner)
     else:
@@ -273,53 +305,30 @@ def _run(
             once, sharper = network(noisier, 1 + averaging.magnitude**2)
             fine = fine.to(once) + once / averaging.repeats
             sharp = sharp.to(sharper) + sharper / averaging.repeats
-    if network.axial_field is None:
-        # Out-of-focus light makes the coarse structure of a volume's image other than that of
-        # the sample: there the networks themselves keep the light.
-        fine, sharp = give_back_flux(inner, fine, sharp)
-    return fine[0, 0], sharp[0, 0]
+    return fine, sharp
 
 
-def give_back_flux(image: Tensor, denoised: Tensor, deconvolved: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Set the coarsest structure of both outputs to that of the image.
-
-    :math:`f \leftarrow f + (G * (y - f_\downarrow))_\uparrow` with a Gaussian G of standard
-    deviation `FLUX_SIGMA`. Over such distances the image itself is nearly free of noise
-    (a Gaussian of 16 pixels leaves 1.8 % of it) and of blur, so no network can know better;
-    networks trained on noisier inputs than they are shown are off by a few per cent there.
-
-    Parameters
-    ----------
-    image, denoised, deconvolved : Tensor
-        Normalised images above the offset, (N, 1, Y, X), the last on its finer grid.
-    """
-    factor = deconvolved.shape[-1] // image.shape[-1]
-    denoised = denoised + _coarse(image - denoised)
-    missing = _coarse(image - bin_down(deconvolved, factor))
-    return denoised, deconvolved + enlarge(missing, factor, "linear")
-
-
-def _coarse(image: Tensor) -> Tensor:
-    """Blur with the Gaussian of `give_back_flux`, one axis after the other."""
-    places = torch.arange(-FLUX_REACH, FLUX_REACH + 1, device=image.device)
-    weights = torch.exp(-0.5 * (places / FLUX_SIGMA) ** 2)
-    weights = (weights / weights.sum())[None, None]
-    image = F.pad(image, (FLUX_REACH,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(image, weights[..., None, :]), weights[..., :, None])
+def _without_rim(dimensions: int) -> tuple[Any, ...]:
+    return (..., *(slice(rim, -rim) for rim in mean_reach(dimensions)))
 
 
 def _paste(
-    target: NDArray[np.float32], index: int, values: Tensor, place: Tile, factor: int
+    target: NDArray[np.float32],
+    index: int,
+    values: Tensor,
+    scale: float,
+    place: Tile,
+    factor: int,
 ) -> float:
-    """Copy the inner part of a window's result to where it belongs; gives its sum."""
+    """Put the inner part of a window's result (1, 1, ...) where it belongs, and give its sum."""
     factors = (1, factor, factor)[-len(place.shape) :]
     there: list[Any] = [index]
-    here = []
-    for scale, start, length, begin in zip(
+    here: list[Any] = [0, 0]
+    for step, start, length, begin in zip(
         factors, place.start, place.shape, place.window_start, strict=True
     ):
-        there.append(slice(scale * start, scale * (start + length)))
-        here.append(slice(scale * (start - begin), scale * (start - begin + length)))
-    inner = values[tuple(here)].cpu().numpy()
+        there.append(slice(step * start, step * (start + length)))
+        here.append(slice(step * (start - begin), step * (start - begin + length)))
+    inner = values[tuple(here)].cpu().numpy() * np.float32(scale)
     target[tuple(there)] = inner
     return float(inner.sum(dtype=np.float64))

@@ -138,6 +138,7 @@ class InformedNetwork(TwoStageNetwork):
     multiple = 8
     border = (24, 24)
     bytes_per_pixel = 900
+    bytes_per_pixel_in_bands = 170
 
     def __init__(
         self, psf: PSF, upsampling: int = 2, channels: tuple[int, ...] = (32, 48, 64)
@@ -169,7 +170,7 @@ class InformedNetwork(TwoStageNetwork):
         self.psf_width = min(sum(known) / len(known), WIDEST) if known else WIDEST
         # Layers upon layers reach farther, but what comes from beyond is less than a
         # hundred-thousandth in all: measured, and tested.
-        self.receptive_field = 32 + 2 * math.ceil(max(core.shape) / 2 / self.upsampling)
+        self.receptive_field = 48 + 2 * math.ceil(max(core.shape) / 2 / self.upsampling)
 
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Take over the camera's noise, in normalised units."""

@@ -40,6 +40,8 @@ class TwoStageNetwork(nn.Module):
     """Output pixels side by side in a raw pixel; planes stay as they are."""
     bytes_per_pixel: int
     """Working memory of inference for one raw pixel, measured, for choosing tiles."""
+    bytes_per_pixel_in_bands: int | None = None
+    """The same on CPUs, for networks that are computed there in `bands`."""
     stated_width: tuple[float, ...] | None = None
     """Width (FWHM, output pixels) of the Gaussian through which the deconvolved image shows the
     structure, for networks that state a resolution."""
@@ -55,6 +57,11 @@ class TwoStageNetwork(nn.Module):
         """Receptive field along each spatial axis."""
         lateral = (self.receptive_field, self.receptive_field)
         return lateral if self.axial_field is None else (self.axial_field, *lateral)
+
+    def memory_per_pixel(self, device: torch.device) -> int:
+        """Give the working memory of inference for one raw pixel, in bytes."""
+        banded = self.bytes_per_pixel_in_bands if device.type == "cpu" else None
+        return banded or self.bytes_per_pixel
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image.

@@ -185,5 +185,8 @@ class _Nowhere:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
 
+    def __getitem__(self, index: object) -> float:
+        return 0.0
+
     def __setitem__(self, index: object, values: object) -> None:
         pass
