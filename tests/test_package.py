@@ -46,7 +46,7 @@ FLOORS = (
     {"objectives"},
     {"modes", "inference"},
     {"model"},
-    {"recordings"},
+    {"recordings", "beginning"},
     {"training"},
     {"sim_training"},
     {"quality", "pictures", "spectra"},

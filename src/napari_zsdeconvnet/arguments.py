@@ -257,9 +257,10 @@ def _add_train(commands: _Commands) -> None:
     _add_training(parser)
     parser.add_argument(
         "--start",
-        choices=("prior", "scratch"),
+        metavar="prior|scratch|MODEL",
         help="what the weights begin with: those that simulated images have taught (default of "
-        '"fast" for images), or random ones',
+        '"fast" for images), random ones, or those of a model, as of the frame, channel or '
+        "sample before",
     )
     parser.add_argument(
         "--resume", metavar="MODEL", help="go on with a training that was stopped and saved"
@@ -541,6 +542,11 @@ def _add_repeat(commands: _Commands) -> None:
         nargs="*",
         metavar="IMAGE",
         help="its images, if they are no longer where they were",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="MODEL",
+        help="the model that it began with, if that is no longer where it was",
     )
     parser.add_argument(
         *("-o", "--output"), required=True, metavar="FOLDER", help="for the model and the results"

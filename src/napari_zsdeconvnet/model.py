@@ -30,7 +30,7 @@ from .inference import Averaging, Result, TileProgress, exhaust, infer, output_s
 from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
-from .provenance import Source, Stretch
+from .provenance import Beginning, Source, Stretch
 from .psf import PSF
 
 FORMAT = 1
@@ -83,6 +83,8 @@ class Model:
     """The training images, or raw SIM frames; empty in files of before they were kept."""
     stretches: tuple[Stretch, ...] = ()
     """What was trained when and on what; empty in files of before it was kept."""
+    beginning: Beginning | None = None
+    """The model whose weights it began with; None where those were the prior's or random."""
 
     @property
     def upsampling(self) -> int:
@@ -350,6 +352,7 @@ def save_with_training(
         "camera": model.camera.to_dict() if isinstance(model.camera, NoiseModel) else None,
         "sources": [source.to_dict() for source in model.sources],
         "stretches": [stretch.to_dict() for stretch in model.stretches],
+        "beginning": model.beginning and asdict(model.beginning),
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     if isinstance(model.camera, CameraMaps):
@@ -421,6 +424,7 @@ def _assemble(
         raise InputError(f"its PSF has {psf.array.ndim} axes and its images {header['axes']}")
     if header["upsampling"] not in (1, 2):
         raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
+    beginning = header.get("beginning")
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
     noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
     network.expect_noise(noise, scale)
@@ -450,6 +454,7 @@ def _assemble(
         camera=_camera(header.get("camera"), below(_CAMERA, tensors)),
         sources=tuple(map(Source.from_dict, header.get("sources", ()))),
         stretches=tuple(map(Stretch.from_dict, header.get("stretches", ()))),
+        beginning=None if beginning is None else Beginning(**beginning),
     )
     return model, below(_TRAINING, tensors), header["training"]
 

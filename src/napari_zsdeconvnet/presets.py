@@ -51,8 +51,9 @@ class Preset:
         "recorrupted", "interleaved", "sequential", "reconstructed", "denoised-planes"
     ] = "recorrupted"
     """Key into `modes.OBJECTIVES`: where pairs come from and what is asked of the network."""
-    start: Literal["prior", "scratch"] = "scratch"
-    """What the weights begin with: those that the package brings along, or random ones."""
+    start: Literal["prior", "scratch", "model"] = "scratch"
+    """What the weights begin with: those that the package brings along, random ones, or those of
+    another model."""
     planes: int | None = None
     """Planes of a patch, margin included; None for images."""
     axial_margin: int = 0

@@ -89,6 +89,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """The model whose weights a training began with.
+
+    Attributes
+    ----------
+    name
+        Of its file, or what it was trained on.
+    weights_sha256
+        Of what it had learned, as `weights_fingerprint` makes it.
+    path
+        The file; None where it came from memory.
+    """
+
+    name: str
+    weights_sha256: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
 class Stretch:
     """Steps of a training that were done in one go, under the same conditions.
 
@@ -186,4 +205,20 @@ def fingerprint(recordings: Sequence[Image]) -> str:
                 pixels = np.asarray(data[(index, *plane)])
                 # The same pixels are the same in whichever order of bytes a file has them.
                 digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).data)
+    return digest.hexdigest()
+
+
+def weights_fingerprint(weights: Mapping[str, Any]) -> str:
+    """Fingerprint of everything that a network has learned, to the bit.
+
+    Parameters
+    ----------
+    weights
+        Tensors by name, its ``state_dict()``.
+    """
+    digest = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        array = values.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.shape} {array.dtype.name}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from .beginning import First, Start, beginning, load_first
 from .devices import (
     describe_device,
     is_out_of_memory,
@@ -33,8 +34,7 @@ from .model import Model, below, installed_versions, load_with_training, save_wi
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
-from .presets import Preset, find_preset, from_scratch
-from .prior import PRIOR_UPSAMPLING, load_prior
+from .presets import Preset, find_preset
 from .provenance import Source, fingerprint, with_step
 from .psf import PSF
 from .recordings import (
@@ -110,7 +110,7 @@ def train(
     upsample: bool | None = None,
     preset: str | Preset = "fast",
     steps: int | None = None,
-    start: Literal["prior", "scratch"] | None = None,
+    start: Start | None = None,
     seed: int | None = None,
     device: str | torch.device = "auto",
     preview_every: int | None = None,
@@ -143,10 +143,11 @@ def train(
         ``"fast"`` or ``"paper"``.
     steps : int, optional
         Optimiser steps; by default as many as are of use, at most the preset's own number.
-    start : str, optional
+    start : str, path or Model, optional
         What the weights begin with: ``"prior"``, those that the package brings along, learned
-        on simulated images of many kinds, or ``"scratch"``, random ones. By default the
-        preset's choice.
+        on simulated images of many kinds; ``"scratch"``, random ones; or those of another
+        model or its file, as of the frame, channel or sample before. By default the preset's
+        choice.
     seed : int, optional
         Seed of the weights and of every random draw; by default drawn, and kept in the model.
         The same seed gives the same bits on the same CPU and thread count, which is measured
@@ -189,7 +190,7 @@ def train(
     _check_preset(chosen, spatial)
     warnings.extend(check_kind(recordings))
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
-    chosen = _beginning(chosen, start, upsampling)
+    chosen, first = beginning(chosen, start, upsampling, spatial)
     grid_psf, notes = on_output_grid(psf, recordings, upsampling)
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
         noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
@@ -205,6 +206,7 @@ def train(
         device=processor,
         preview_every=preview_every,
         warnings=(*warnings, *notes),
+        first=first,
     )
 
 
@@ -222,6 +224,7 @@ def begin(
     warnings: tuple[str, ...] = (),
     raw: RawSIM | None = None,
     sources: Sequence[Source] | None = None,
+    first: First | None = None,
 ) -> TrainingRun:
     """Make a run of what has been checked and laid out.
 
@@ -239,14 +242,15 @@ def begin(
         What the recordings were reconstructed from.
     sources : sequence of Source, optional
         What is trained on, where that is not the recordings.
+    first : First, optional
+        The model to begin with.
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = build_network(preset.network, psf, upsampling)
-    if preset.start == "prior":
-        load_prior(network, preset.network)
+    load_first(network, preset, first)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
     model = Model(
@@ -264,25 +268,12 @@ def begin(
         reconstruction=None if raw is None else raw.reconstruction.to_dict(),
         camera=None if raw is None else raw.camera,
         sources=tuple(sources or map(Source.of, recordings)),
+        beginning=None if first is None else first.described,
     )
     run = TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
     if steps is not None:
         run.go_on()
     return run
-
-
-def _beginning(preset: Preset, start: str | None, upsampling: int) -> Preset:
-    """Let a run begin as it is asked to, and from scratch where the prior does not fit."""
-    if start not in (None, "prior", "scratch"):
-        raise InputError(f"start is {start!r}: choose 'prior' or 'scratch'.")
-    if start == "prior" and (preset.start != "prior" or upsampling != PRIOR_UPSAMPLING):
-        raise InputError(
-            f"There is no prior for the preset {preset.name!r} on this grid: it is made for images "
-            "and the preset 'fast', with twice the pixels. Choose start='scratch'."
-        )
-    if start == "scratch" or upsampling != PRIOR_UPSAMPLING:
-        return from_scratch(preset)
-    return preset
 
 
 def _check_preset(preset: Preset, spatial: str) -> None:

@@ -35,6 +35,7 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
     record = RunRecord.read(arguments.record)
     folder = make_folder(arguments.output)
     recordings = _found(record, arguments)
+    first = _first(record, arguments)
     names = _names(record.prediction, folder)
     for output in (folder / MODEL, *names.values()):
         refuse_overwriting(output, [arguments.record, *(path for path, _ in recordings)])
@@ -46,7 +47,7 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
         console.warn(sentence)
 
     opened = [recording for _, recording in recordings]
-    model = _train(record, opened[: len(record.sources)], console)
+    model = _train(record, opened[: len(record.sources)], first, console)
     model.save(folder / MODEL)
     same = {"model": RunRecord.of(model).weights_sha256 == record.weights_sha256}
     if record.prediction is not None:
@@ -87,11 +88,34 @@ def _names(prediction: Prediction | None, folder: Path) -> dict[str, Path]:
     return names
 
 
-def _train(record: RunRecord, recordings: Sequence[Image | Recording], console: Console) -> Model:
+def _first(record: RunRecord, arguments: argparse.Namespace) -> Model | None:
+    """Open the model that the run began with: the one given, else where it was."""
+    from ..model import Model
+    from ..record import check_first
+
+    began, path = record.beginning, arguments.start
+    if path is None and began is not None:
+        if began.path is None or not Path(began.path).is_file():
+            raise InputError(
+                f"The run began with the weights of {began.name}, which is not where it was: "
+                "name its file by now with --start."
+            )
+        path = began.path
+    model = None if path is None else Model.load(path)
+    check_first(record, model)
+    return model
+
+
+def _train(
+    record: RunRecord,
+    recordings: Sequence[Image | Recording],
+    first: Model | None,
+    console: Console,
+) -> Model:
     from ..record import iter_training
 
     images = [entry.image if isinstance(entry, Recording) else entry for entry in recordings]
-    steps = iter_training(record, images)
+    steps = iter_training(record, images, first)
     with console.bar(0, "Training") as bar:
         while True:
             try:

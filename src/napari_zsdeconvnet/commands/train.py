@@ -32,7 +32,7 @@ _FIXED_BY_RESUME = (
     *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
     *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
     *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
-    "upsample",
+    *("upsample", "start"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .methods import methods_paragraph
 from .prediction import Output, Prediction, iter_recorded
-from .repeat import check_same, differences, iter_training, settings_of, threads
+from .repeat import check_first, check_same, differences, iter_training, settings_of, threads
 from .run_record import KIND, RunRecord
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Output",
     "Prediction",
     "RunRecord",
+    "check_first",
     "check_same",
     "differences",
     "iter_recorded",

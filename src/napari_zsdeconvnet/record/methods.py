@@ -200,6 +200,8 @@ def _network(record: RunRecord) -> str:
     start = ""
     if settings.get("start") == "prior":
         start = ", beginning with weights that come with the software, learned on simulated images"
+    elif record.beginning is not None:
+        start = f", beginning with the weights of an earlier model ({record.beginning.name})"
     took = ""
     if record.stretches:
         devices = list(dict.fromkeys(part.device for part in record.stretches))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..images import Image
-from ..provenance import Source
+from ..provenance import Source, weights_fingerprint
 from .prediction import Prediction
 from .run_record import RunRecord
 
@@ -53,7 +53,32 @@ def differences(record: RunRecord) -> tuple[str, ...]:
     )
 
 
-def iter_training(record: RunRecord, images: Sequence[Image]) -> Generator[Progress, None, Model]:
+def check_first(record: RunRecord, model: Model | None) -> None:
+    """Refuse another model to begin with than that of the run.
+
+    Raises
+    ------
+    InputError
+        If it is another, is missing, or there was none.
+    """
+    began = record.beginning
+    if began is None:
+        if model is not None:
+            raise InputError("The run of the record did not begin with a model: give none.")
+        return
+    if model is None:
+        raise InputError(f"The run began with the weights of {began.name}: give that model.")
+    have = weights_fingerprint(model.network.state_dict())
+    if have != began.weights_sha256:
+        raise InputError(
+            f"The run began with the weights of {began.name}, whose fingerprint is "
+            f"{began.weights_sha256[:12]}, and those given have {have[:12]}: give that model."
+        )
+
+
+def iter_training(
+    record: RunRecord, images: Sequence[Image], first: Model | None = None
+) -> Generator[Progress, None, Model]:
     """Train again as the record says; yields `Progress`, returns the `Model`.
 
     A run that was stopped, or went on with another number of steps, is stopped and goes on at
@@ -66,11 +91,14 @@ def iter_training(record: RunRecord, images: Sequence[Image]) -> Generator[Progr
     images : sequence of Image
         Its training images in the same order, ([T,] [Z,] Y, X), or raw SIM frames
         (T, C, Y, X).
+    first : Model, optional
+        The model whose weights it began with, if it did.
 
     Raises
     ------
     InputError
-        If an image has other pixels, or the record lacks what is needed.
+        If an image has other pixels, that model other weights, or the record lacks what is
+        needed.
     """
     if not record.sources or not record.stretches:
         raise InputError(f"The run cannot be repeated. {record.obstacles[0]}")
@@ -81,11 +109,12 @@ def iter_training(record: RunRecord, images: Sequence[Image]) -> Generator[Progr
         )
     for source, image in zip(record.sources, images, strict=True):
         check_same(source, image)
+    check_first(record, first)
     run: TrainingRun | None = None
     for part in record.stretches:
         with threads(part.threads):
             if run is None:
-                run = _begin(record, images, steps=part.planned)
+                run = _begin(record, images, steps=part.planned, start=first)
             elif part.planned != run.steps:
                 run = _resumed(record, images, run, part.planned)
             for progress in run:
@@ -122,6 +151,7 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
     if record.reconstruction is not None:
         assert record.camera is not None  # every record of raw frames has it
         operator = Reconstruction.from_dict(record.reconstruction)
+        options.pop("start", None)
         return train_sim(list(images), operator, record.camera, **options)
     return train(list(images), record.psf, record.noise, upsample=record.upsampling == 2, **options)
 

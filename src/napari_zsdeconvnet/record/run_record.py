@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from ..camera_maps import CameraMaps
 from ..errors import InputError
 from ..files import written_whole
 from ..noise import NoiseModel
-from ..provenance import Source, Stretch
+from ..provenance import Beginning, Source, Stretch, weights_fingerprint
 from ..psf import PSF
 from .packing import packed, unpacked
 from .prediction import Prediction
@@ -75,6 +74,8 @@ class RunRecord:
         Of what the result depends on.
     warnings
         What was noticed about images, PSF and noise when training began.
+    beginning
+        The model whose weights training began with; None where it was the prior or chance.
     prediction
         The result, if this is the record of one.
     verdict
@@ -102,6 +103,7 @@ class RunRecord:
     weights_sha256: str
     versions: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    beginning: Beginning | None = None
     prediction: Prediction | None = None
     verdict: Verdict | None = None
 
@@ -145,9 +147,10 @@ class RunRecord:
             losses=last,
             parameters=sum(weight.numel() for weight in model.network.parameters()),
             richardson_lucy=_richardson_lucy(model.network),
-            weights_sha256=weights_fingerprint(model.network),
+            weights_sha256=weights_fingerprint(model.network.state_dict()),
             versions=dict(model.versions),
             warnings=model.warnings,
+            beginning=model.beginning,
             prediction=prediction,
             verdict=verdict,
         )
@@ -194,6 +197,8 @@ class RunRecord:
             ),
             f"PSF: {self.psf.describe()}",
         ]
+        if self.beginning is not None:
+            lines.append(f"Began with the weights of {self.beginning.name}")
         if self.prediction is not None:
             files = ", ".join(output.file for output in self.prediction.outputs.values())
             lines.append(f"{self.prediction.source.name} -> {files}")
@@ -236,6 +241,7 @@ class RunRecord:
             "weights_sha256": self.weights_sha256,
             "versions": dict(self.versions),
             "warnings": list(self.warnings),
+            "beginning": self.beginning and asdict(self.beginning),
             "prediction": self.prediction and self.prediction.to_dict(),
             "verdict": self.verdict
             and {**self.verdict.to_dict(), "summary": self.verdict.summary()},
@@ -270,6 +276,7 @@ class RunRecord:
     def _assembled(cls, values: Mapping[str, Any]) -> Self:
         size, maps, camera = values["voxel_size"], values["camera_maps"], values["camera"]
         prediction, verdict = values["prediction"], values["verdict"]
+        beginning = values.get("beginning")
         if verdict is not None:
             from ..verdict import Verdict
 
@@ -291,6 +298,7 @@ class RunRecord:
             psf=PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
             stretches=tuple(map(Stretch.from_dict, values["stretches"])),
             warnings=tuple(values["warnings"]),
+            beginning=None if beginning is None else Beginning(**beginning),
             prediction=None if prediction is None else Prediction.from_dict(prediction),
             verdict=verdict,
             **{name: values[name] for name in kept},
@@ -332,16 +340,6 @@ class RunRecord:
             raise InputError(f"{path}: {error}") from error
         except ValueError as error:
             raise InputError(f"{path} is no JSON file: give a run record.") from error
-
-
-def weights_fingerprint(network: TwoStageNetwork) -> str:
-    """Fingerprint of everything that a network has learned, to the bit."""
-    digest = hashlib.sha256()
-    for name, values in sorted(network.state_dict().items()):
-        array = values.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.shape} {array.dtype.name}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _richardson_lucy(network: TwoStageNetwork) -> int:
