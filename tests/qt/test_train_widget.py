@@ -17,6 +17,7 @@ from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.record import RunRecord
 from napari_zsdeconvnet.simulation import simulate
 
 PIXEL = 0.0626
@@ -298,3 +299,20 @@ def test_contrast_that_the_user_has_set_is_left_alone(previews):
     layer.contrast_limits = (10, 20)
     previews(100.0)
     assert tuple(layer.contrast_limits) == (10, 20)
+
+
+def test_a_training_begins_with_the_model_at_hand(qtbot, viewer, train):
+    train.begin_box.value = "model"
+    assert not train.train_button.isEnabled()
+    assert "no model to begin with" in train.train_button.toolTip()
+    train.begin_box.value = None
+    run_to_end(qtbot, train)
+    first = ViewerState.of(viewer).model
+
+    train.begin_box.value = "model"
+    assert train.train_button.isEnabled()
+    run_to_end(qtbot, train)
+    second = ViewerState.of(viewer).model
+    assert first.beginning is None
+    assert second.beginning.name == "a model of raw"
+    assert second.beginning.weights_sha256 == RunRecord.of(first).weights_sha256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Select
+from magicgui.widgets import CheckBox, ComboBox, Select
 from qtpy.QtWidgets import QWidget
 
 from ._choosers import ImageChooser, alive, image_layers
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
 
     from ..training import TrainingRun
+
+
+MODEL_AT_HAND = "model"
+BEGINNINGS = {
+    "what the preset brings along": None,
+    "random weights": "scratch",
+    "the model at hand": MODEL_AT_HAND,
+}
+"""What a training may begin with, in words and in those of `train`."""
 
 
 class TrainWidget(TrainingPanel):
@@ -43,6 +52,8 @@ class TrainWidget(TrainingPanel):
 
         self._state.noise_changed.connect(self._on_state_changed)
         self._state.psf_changed.connect(self._on_state_changed)
+        self._state.model_changed.connect(self._on_state_changed)
+        self.begin_box.changed.connect(self._on_state_changed)
         self.image.layer_box.changed.connect(self._on_layer_changed)
         self.image.changed.connect(self._on_read)
         self.upsample_box.changed.connect(self._on_upsample)
@@ -74,10 +85,18 @@ class TrainWidget(TrainingPanel):
             ],
         )
         self.more_box.native.setMaximumHeight(90)
+        self.begin_box = ComboBox(
+            label="Begin with",
+            tooltip="What the network knows before the first step: what simulated images have "
+            "taught it (of images with the preset fast), nothing, or what the model at hand has "
+            "learned. That of the channel, frame or sample before is done soonest.",
+            choices=list(BEGINNINGS.items()),
+        )
 
         self.form.add_image(self.image)
         self.form.add(self.preset_box)
         self.form.add(self.upsample_box)
+        self.settings.add(self.begin_box)
         self.settings.add(self.more_box)
 
     def _lay_out(self) -> None:
@@ -115,6 +134,7 @@ class TrainWidget(TrainingPanel):
             "psf": self._state.psf,
             "noise": self._state.noise,
             "upsample": bool(self.upsample_box.value),
+            "start": self._state.model if self._begins_with_model else self.begin_box.value,
         }
 
     def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
@@ -132,6 +152,10 @@ class TrainWidget(TrainingPanel):
         if first is None:
             return []
         return [first, *(layer for layer in self.more_box.value if layer is not first)]
+
+    @property
+    def _begins_with_model(self) -> bool:
+        return bool(self.begin_box.value == MODEL_AT_HAND)
 
     def _on_plane_moved(self, _: Any = None) -> None:
         """Let the next preview show the planes that the user looks at."""
@@ -172,4 +196,9 @@ class TrainWidget(TrainingPanel):
             return "the noise is not known; calibrate it first (Noise calibration)."
         if self._state.psf is None:
             return "there is no PSF; load or simulate one first (PSF)."
+        if self._begins_with_model and self._state.model is None:
+            return (
+                "there is no model to begin with; train or load one first, or choose another "
+                "beginning (Begin with)."
+            )
         return self.image.missing
