@@ -6,12 +6,9 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
-from scipy.stats import chi2
 
 from ..errors import InputError
 from ..images import Image
@@ -19,22 +16,17 @@ from ..noise import NoiseModel
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
-from .orders import ComplexArray, FloatArray, Grid, even_phases, noise_power, unmixing
+from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted
+from .orders import FloatArray, Grid, even_phases
 from .otf import OTF
 from .patterns import SHALLOW, Order, Pattern, Patterns
-from .peaks import SURE, Peak, Search, correlation_map, highest, refined, relative_to_noise
-from .regression import Overlap, agreement, depth_and_turn, uneven_steps
-
-Steps = Literal["even", "measured", "auto"]
+from .peaks import Peak, Search, correlation_map, highest, relative_to_noise
 
 _COARSEST = 0.35  # lowest frequency searched, in units of the OTF's cutoff
 _STOKES = 0.8  # excitation wavelength over emission wavelength, at least
 _NEAR = 0.05  # relative difference to a period that is given
-_MEASURABLE = math.radians(7)  # error of a step above which it says nothing
-_SIGNIFICANT = 0.99  # with which phase steps must be uneven to be taken so
+_BEYOND = 1.02  # times what the optics allow; apertures and wavelengths are known that well
 _OTHER_ORDER = 1.5  # times higher peaks, from which on the other order of frames is right
-_ATTENUATIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
-_USUAL_DEPTH = 0.7
 
 
 def estimate(
@@ -57,9 +49,9 @@ def estimate(
 ) -> Patterns:
     """Estimate the patterns of two-beam structured illumination from its raw frames.
 
-    For each orientation the cross-correlation of the orders 0 and +1 is searched for a peak
-    within what the optics allow; its frequency is refined between the steps of the grid, and
-    phases and depth follow from regressing one order on the other.
+    For each orientation the cross-correlation of the orders 0 and +1 is searched for peaks
+    within what the optics allow. Between the steps of the grid, that frequency is found at which
+    one order explains the other best, with phases and depth.
 
     Parameters
     ----------
@@ -91,8 +83,9 @@ def estimate(
         Of the light that makes the fringes, in vacuum and micrometres; they bound the period.
         None takes `na`, and any wavelength from 0.8 of that of emission.
     steps
-        Of the phases: "even", "measured", or "auto", which takes uneven steps only where they
-        stand out from the error of measuring them.
+        Of the phases: "even", "measured", or "auto", which takes uneven steps where they stand
+        out from the error of measuring them, or where the microscope is not the ideal one in
+        other respects and they are measured well.
 
     Returns
     -------
@@ -122,22 +115,22 @@ def estimate(
 
     bounds = _bounds(na, wavelength, excitation_na, excitation_wavelength)
     searches = _searches(orientations, period, angles, bounds)
-    seen = _Seen(Grid(pixels.shape[-2:], pixel_size), OTF(na, wavelength, pixel_size, otf or psf))
-    chosen, recording, searched = _in_order(mean, orientations, phases, order, seen, searches, name)
+    seen = Seen(Grid(pixels.shape[-2:], pixel_size), OTF(na, wavelength, pixel_size, otf or psf))
+    chosen, (recording, groups, peaks) = _in_order(
+        mean, orientations, phases, order, seen, searches, name
+    )
     warnings += recording.warnings
     warnings.append(layouts.drift(recording.frames, pixel_size)[1])
 
-    fits = [
-        _fitted(prepared, peak, seen)
-        for prepared, peak in zip(recording.orientations, searched, strict=True)
-    ]
+    fits = [fitted(group, several, seen) for group, several in zip(groups, peaks, strict=True)]
     if not seen.otf.is_known:
-        seen = replace(seen, otf=_attenuated(fits, seen))
-        fits = [_fitted(fit.prepared, fit.peak, seen, fit.frequency) for fit in fits]
-    deviations = _deviations(fits, seen, steps)
-    patterns = tuple(
-        _pattern(_turned(fit, off, seen)) for fit, off in zip(fits, deviations, strict=True)
-    )
+        seen = replace(seen, otf=attenuated(fits, seen))
+        fits = [fit.again(seen) for fit in fits]
+    fits = [
+        fit.again(seen, moved=fit.moved + off) if off.any() else fit
+        for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
+    ]
+    patterns = tuple(map(_pattern, fits))
     patterns = tuple(
         _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
     )
@@ -162,20 +155,6 @@ def estimate(
 
 
 # What is searched
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The grid of the frames and the microscope."""
-
-    grid: Grid
-    otf: OTF
-
-    @property
-    def independent(self) -> float:
-        """Share of the frequencies that are independent after the taper."""
-        power = self.grid.window.astype(float) ** 2
-        return float(power.sum() ** 2 / (power**2).sum() / power.size)
 
 
 def _bounds(
@@ -208,9 +187,9 @@ def _searches(
     searches = []
     for length, angle in zip(periods, directions, strict=True):
         if length is None:
-            searches.append(Search(least, most, angle))
+            searches.append(Search(least, _BEYOND * most, angle))
             continue
-        if length <= 0 or 1 / length > 1.02 * most:
+        if length <= 0 or 1 / length > _BEYOND * most:
             raise InputError(
                 f"A period of {1000 * length:g} nm is impossible for this objective, whose light "
                 f"interferes at {1000 / most:.0f} nm or more; check the period, in micrometres, "
@@ -241,35 +220,23 @@ def _each(value: float | Sequence[float], count: int, name: str) -> list[float]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
-    """Tapered frames of one orientation, their spectra, and the noise in one order."""
-
-    frames: NDArray[np.float32]
-    spectra: ComplexArray
-    noise: float
-
-
-@dataclass(frozen=True, eq=False)
 class _Recording:
+    """Frames in an order, (orientations, phases, Y, X), and the factors that make them even."""
+
     frames: NDArray[np.float32]
     factors: FloatArray
-    warnings: tuple[str, ...]
-    orientations: tuple[_Prepared, ...]
+    warnings: tuple[str, ...] = ()
+
+    def prepared(self, seen: Seen) -> list[Prepared]:
+        level = self.frames.mean()
+        rows = self.factors.astype(np.float32)[..., None, None]
+        return [
+            Prepared.of(group * row - level, seen)
+            for group, row in zip(self.frames, rows, strict=True)
+        ]
 
 
-def _prepared(
-    mean: FloatArray, orientations: int, phases: int, order: Order, seen: _Seen, name: str
-) -> _Recording:
-    frames = layouts.by_orientation(mean, orientations, phases, order)
-    factors, warnings = layouts.equalising(frames, order, name=name)
-    level = frames.mean()
-    prepared = []
-    for group, row in zip(frames, factors.astype(np.float32), strict=True):
-        tapered = (group * row[:, None, None] - level) * seen.grid.window
-        spectra = fft.fft2(tapered, workers=-1)
-        noise = noise_power(spectra, seen.grid.radius, seen.otf.cutoff).mean() / phases
-        prepared.append(_Prepared(tapered, spectra, float(noise)))
-    return _Recording(frames, factors, warnings, tuple(prepared))
+_Candidate = tuple[_Recording, list[Prepared], list[list[Peak]]]
 
 
 def _in_order(
@@ -277,153 +244,48 @@ def _in_order(
     orientations: int,
     phases: int,
     order: Order | None,
-    seen: _Seen,
+    seen: Seen,
     searches: list[Search],
     name: str,
-) -> tuple[Order, _Recording, list[Peak]]:
+) -> tuple[Order, _Candidate]:
     """Take the frames in the order stated, or in that whose peaks stand out more."""
-    found: dict[Order, tuple[_Recording, list[Peak]]] = {}
+    found: dict[Order, _Candidate] = {}
     both: tuple[Order, ...] = ("orientation", "phase")
+    least = min(search.least for search in searches)
+    most = max(search.most for search in searches)
     for candidate in both:
-        recording = _prepared(mean, orientations, phases, candidate, seen, name)
-        least = min(search.least for search in searches)
-        most = max(search.most for search in searches)
+        frames = layouts.by_orientation(mean, orientations, phases, candidate)
+        recording = _Recording(frames, *layouts.equalising(frames, candidate, name=name))
+        groups = recording.prepared(seen)
         peaks = []
-        for prepared, search in zip(recording.orientations, searches, strict=True):
+        for prepared, search in zip(groups, searches, strict=True):
             heights = correlation_map(prepared.spectra, even_phases(phases), seen.grid, seen.otf)
             # Of a narrow search the noise is seen in a wider one.
             relative = relative_to_noise(heights, seen.grid, 0.8 * least, 1.1 * most)
             peaks.append(highest(relative, search, seen.grid))
-        found[candidate] = recording, peaks
+        found[candidate] = recording, groups, peaks
         if orientations == 1:
             break
-    height = {name_: sum(peak.snr for peak in peaks) for name_, (_, peaks) in found.items()}
+    height = {
+        candidate: sum(several[0].snr for several in peaks)
+        for candidate, (_, _, peaks) in found.items()
+    }
     best = max(height, key=lambda candidate: height[candidate])
     if order is None:
-        return best, *found[best]
+        return best, found[best]
     if order != best and height[best] > _OTHER_ORDER * height.get(order, 0.0):
         raise InputError(
             f'No clear pattern is found in {name} with order="{order}", but with order="{best}" '
             f"the peaks are {height[best] / height[order]:.1f} times as high; give that."
         )
-    return order, *found[order]
-
-
-# One orientation
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    prepared: _Prepared
-    peak: Peak
-    frequency: tuple[float, float]
-    phases: FloatArray
-    depth: float
-    depth_error: float
-
-
-def _fitted(
-    prepared: _Prepared, peak: Peak, seen: _Seen, start: tuple[float, float] | None = None
-) -> _Fit:
-    """Refine the frequency with even steps of the phases, and find their turn and the depth."""
-    phases = even_phases(len(prepared.frames))
-    zeroth, first = _orders(prepared, phases)
-    frequency, depth = start or peak.frequency, _USUAL_DEPTH
-    if start is None and (peak.chance <= SURE or not peak.given):
-        frequency = refined(prepared.spectra, phases, frequency, seen.grid, seen.otf)
-    overlap = Overlap(frequency, depth, seen.grid, seen.otf)
-    depth, error, turn = depth_and_turn(zeroth, first, prepared.noise, overlap, seen.independent)
-    return _Fit(prepared, peak, frequency, phases + turn, depth, error)
-
-
-def _orders(prepared: _Prepared, phases: FloatArray) -> tuple[ComplexArray, ComplexArray]:
-    separate = unmixing(phases).astype(np.complex64)
-    zeroth, first = np.tensordot(separate[:2], prepared.frames, 1)
-    return zeroth.real, first
-
-
-def _attenuated(fits: list[_Fit], seen: _Seen) -> OTF:
-    """Find the attenuation of the OTF with which the orders agree best.
-
-    The first order shows at high frequencies what the zeroth shows at low ones, and so how
-    much less of it passes there.
-    """
-    total = np.zeros(len(_ATTENUATIONS))
-    for fit in fits:
-        if fit.peak.chance > SURE:
-            continue
-        zeroth, first = _orders(fit.prepared, fit.phases)
-        values = [
-            agreement(
-                zeroth,
-                first,
-                fit.prepared.noise,
-                Overlap(fit.frequency, _USUAL_DEPTH, seen.grid, _with(seen.otf, attenuation)),
-            )
-            for attenuation in _ATTENUATIONS
-        ]
-        if all(value is not None for value in values):
-            total += np.array(values)
-    # What an ideal microscope explains nearly as well is not worth departing from it.
-    best = int(total.argmax())
-    if total[best] < 1.005 * total[0]:
-        return seen.otf
-    return _with(seen.otf, _ATTENUATIONS[best])
-
-
-def _with(otf: OTF, attenuation: float) -> OTF:
-    return OTF(otf.na, otf.wavelength, otf.pixel_size, attenuation=attenuation)
-
-
-def _deviations(fits: list[_Fit], seen: _Seen, steps: Steps) -> list[FloatArray]:
-    """Measure uneven steps where they are asked for or stand out, otherwise take even ones.
-
-    All orientations are judged together, since one mechanism moves the fringes of all.
-    """
-    even = [np.zeros(len(fit.phases)) for fit in fits]
-    if steps == "even":
-        return even
-    measured = [
-        uneven_steps(
-            fit.prepared.frames, fit.prepared.noise, fit.frequency, fit.depth, seen.grid, seen.otf
-        )
-        if fit.peak.chance <= SURE
-        else (none, math.inf)
-        for fit, none in zip(fits, even, strict=True)
-    ]
-    if steps == "measured":
-        return [off for off, _ in measured]
-    usable = [(off, error) for off, error in measured if 0 < error < _MEASURABLE]
-    freedom = sum(len(off) - 1 for off, _ in usable)
-    excess = sum(
-        float((off**2).sum()) / error**2 * (len(off) - 1) / len(off) for off, error in usable
-    )
-    if not usable or excess < float(chi2.ppf(_SIGNIFICANT, freedom)):
-        return even
-    # What is left of a deviation that is partly error (James and Stein 1961).
-    spread = max(float(np.mean([(off**2).mean() - error**2 for off, error in usable])), 0.0)
-    return [
-        off * (spread / (spread + error**2) if error < math.inf else 0.0) for off, error in measured
-    ]
-
-
-def _turned(fit: _Fit, deviations: FloatArray, seen: _Seen) -> _Fit:
-    """Take uneven steps over, and find turn and depth anew."""
-    if not deviations.any():
-        return fit
-    phases = fit.phases + deviations
-    overlap = Overlap(fit.frequency, fit.depth, seen.grid, seen.otf)
-    depth, error, turn = depth_and_turn(
-        *_orders(fit.prepared, phases), fit.prepared.noise, overlap, seen.independent
-    )
-    return replace(fit, phases=phases + turn, depth=depth, depth_error=error)
+    return order, found[order]
 
 
 # What is said of it
 
 
-def _pattern(fit: _Fit) -> Pattern:
-    ky, kx = fit.frequency
+def _pattern(fit: Fit) -> Pattern:
+    ky, kx = fit.fringes.frequency
     phases = fit.phases
     angle = math.degrees(math.atan2(ky, kx))
     if not 0 <= angle < 180:
@@ -431,9 +293,9 @@ def _pattern(fit: _Fit) -> Pattern:
         angle, phases = angle % 180, -phases
     peak = fit.peak
     given = peak.given
-    seen = peak.chance <= SURE
+    seen = fit.seen
     found = seen or given
-    depth = min(fit.depth, 1.0)
+    depth = min(fit.fringes.depth, 1.0)
     reason = ""
     if not seen and given:
         reason = (

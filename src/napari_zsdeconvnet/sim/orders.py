@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complexfloating]
 
 TAPERED = 0.25  # share of the height and width over which the window rises and falls
+BORDER = 4  # pixels over which the taper of the borders does
 
 
 def unmixing(phases: Sequence[float] | FloatArray) -> NDArray[np.complex128]:
@@ -62,8 +63,8 @@ class Grid:
         self.pixel_size = pixel_size
         self.y, self.x = ((np.arange(n) - (n - 1) / 2) * pixel_size for n in shape)
         self.ky, self.kx = (fft.fftfreq(n, pixel_size) for n in shape)
-        window = np.outer(*(tukey(n + 2, TAPERED)[1:-1] for n in shape))
-        self.window = window.astype(np.float32)
+        self.window = _taper(shape, TAPERED * shape[0] / 2, TAPERED * shape[1] / 2)
+        self.borders = _taper(shape, BORDER, BORDER)
 
     @property
     def radius(self) -> FloatArray:
@@ -80,6 +81,15 @@ class Grid:
         rows = np.exp(2j * np.pi * frequency[0] * self.y)
         columns = np.exp(2j * np.pi * frequency[1] * self.x)
         return np.outer(rows, columns).astype(np.complex64)
+
+
+def _taper(shape: tuple[int, int], rows: float, columns: float) -> NDArray[np.float32]:
+    """Give a window that rises over some rows and columns at each side."""
+    sides = [
+        tukey(n + 2, min(2 * rise / n, 1))[1:-1]
+        for n, rise in zip(shape, (rows, columns), strict=True)
+    ]
+    return np.asarray(np.outer(*sides), dtype=np.float32)
 
 
 def noise_power(spectra: ComplexArray, radius: FloatArray, cutoff: float) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The frequency of the fringes: found as a peak of a cross-correlation, then refined."""
+"""Where the fringes may be: peaks of a cross-correlation at the steps of the grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, optimize
+from scipy import fft, ndimage
 
 from .orders import ComplexArray, FloatArray, Grid, unmixing
 from .otf import OTF
@@ -15,8 +15,8 @@ from .otf import OTF
 SURE = 0.001
 """Chance that noise has such a peak, below which fringes are found."""
 
-_BLOCK = 8  # pixels
-_REACH = 2  # steps of the grid
+_OTHERS = 11  # peaks beside the highest that are looked at
+_APART = 2  # steps of the grid
 _RINGS = 24  # in which the height of the noise is measured, from the least frequency to the largest
 
 
@@ -82,12 +82,13 @@ def correlation_map(spectra: ComplexArray, phases: FloatArray, grid: Grid, otf: 
     .. math:: c(k) = \sum_q H^*(q)\,S_+(q)\,\hat S^*(q - k)
 
     Each lag is weighted as a matched filter would: the noise of the first order is white, and
-    the sample it should show is that of order 0, deconvolved.
+    the sample it should show is that of order 0, deconvolved. The sum is over what the window
+    of the grid leaves of the image.
 
     Parameters
     ----------
     spectra
-        Of the tapered frames of one orientation, (phases, Y, X).
+        Of the frames of one orientation, their borders tapered, (phases, Y, X).
     phases
         Radians, as far as they are known.
     grid, otf
@@ -109,7 +110,7 @@ def correlation_map(spectra: ComplexArray, phases: FloatArray, grid: Grid, otf: 
     product = fft.ifft2(first.astype(np.complex64), workers=-1) * np.conj(
         fft.ifft2(zeroth.astype(np.complex64), workers=-1)
     )
-    return np.asarray(np.abs(fft.fft2(product, workers=-1)), dtype=float)
+    return np.asarray(np.abs(fft.fft2(product * grid.window**2, workers=-1)), dtype=float)
 
 
 def relative_to_noise(heights: FloatArray, grid: Grid, least: float, most: float) -> FloatArray:
@@ -132,8 +133,12 @@ def relative_to_noise(heights: FloatArray, grid: Grid, least: float, most: float
     return np.asarray(heights / np.maximum(smooth, np.finfo(float).tiny))
 
 
-def highest(relative: FloatArray, search: Search, grid: Grid) -> Peak:
-    """Find the highest peak within a search.
+def highest(relative: FloatArray, search: Search, grid: Grid) -> list[Peak]:
+    """Find the highest peaks within a search, the highest first.
+
+    A structure with a period of its own, or of few and thin parts, has peaks beside that of
+    the fringes, which lies between the steps of the grid and may be lower there. Those that
+    noise might have as well are left out, but for the highest.
 
     Parameters
     ----------
@@ -148,20 +153,36 @@ def highest(relative: FloatArray, search: Search, grid: Grid) -> Peak:
     given = search.period is not None and search.angle is not None
     if not region.any():
         region = _nearest(search, grid)
-    row, column = np.unravel_index(np.where(region, relative, -1.0).argmax(), region.shape)
-    height = float(relative[row, column])
-    # Noise has heights of which a share exp(-height^2) is larger.
-    single = math.exp(-min(height**2, 700.0))
-    chance = -math.expm1(np.count_nonzero(region) * math.log1p(-min(single, 1 - 1e-12)))
-    frequency = float(grid.ky[row]), float(grid.kx[column])
-    if given and chance > SURE:
-        angle = math.radians(search.angle or 0.0)
-        length = 1 / (search.period or 1.0)
-        forward = length * math.sin(angle), length * math.cos(angle)
-        # Of the two directions that mean the same fringes, that of the rising phases.
-        nearer = forward[0] * frequency[0] + forward[1] * frequency[1] >= 0
-        frequency = forward if nearer else (-forward[0], -forward[1])
-    return Peak(frequency, height, float(chance), given)
+    inside = np.where(region, relative, -1.0)
+    tops = region & (inside == ndimage.maximum_filter(inside, 2 * _APART + 1, mode="wrap"))
+    heights = inside[tops]
+    count = np.count_nonzero(region)
+    peaks: list[Peak] = []
+    for place in np.flatnonzero(tops)[np.argsort(-heights)][: _OTHERS + 1]:
+        row, column = np.unravel_index(place, region.shape)
+        height = float(relative[row, column])
+        # Noise has heights of which a share exp(-height^2) is larger.
+        single = math.exp(-min(height**2, 700.0))
+        chance = -math.expm1(count * math.log1p(-min(single, 1 - 1e-12)))
+        if peaks and chance > SURE:
+            break
+        frequency = float(grid.ky[row]), float(grid.kx[column])
+        if given and chance > SURE:
+            frequency = _as_given(search, frequency)
+        peaks.append(Peak(frequency, height, float(chance), given))
+    return peaks
+
+
+def _as_given(search: Search, near: tuple[float, float]) -> tuple[float, float]:
+    """Give the frequency of a period and an angle, on the side on which another one lies.
+
+    Of the two directions that mean the same fringes, it is that of the rising phases.
+    """
+    angle = math.radians(search.angle or 0.0)
+    length = 1 / (search.period or 1.0)
+    forward = length * math.sin(angle), length * math.cos(angle)
+    nearer = forward[0] * near[0] + forward[1] * near[1] >= 0
+    return forward if nearer else (-forward[0], -forward[1])
 
 
 def _nearest(search: Search, grid: Grid) -> NDArray[np.bool_]:
@@ -172,75 +193,3 @@ def _nearest(search: Search, grid: Grid) -> NDArray[np.bool_]:
         grid.ky[:, None] - middle * math.sin(angle), grid.kx - middle * math.cos(angle)
     )
     return np.asarray(distance == distance.min())
-
-
-def refined(
-    spectra: ComplexArray,
-    phases: FloatArray,
-    frequency: tuple[float, float],
-    grid: Grid,
-    otf: OTF,
-) -> tuple[float, float]:
-    r"""Move a frequency to the top of the correlation, between the steps of the grid.
-
-    .. math:: c(k) = \sum_q A(q) S_+(q)\, A(q - k) S_0^*(q - k), \quad A = \sqrt{|H|}\,|q|^{5/4}
-
-    The filter makes most samples about white, so that large and bright structures do not
-    decide alone, and needs no exact OTF. In space c is the Fourier transform of a product,
-    which can be had at any frequency.
-
-    Parameters
-    ----------
-    spectra
-        Of the tapered frames of one orientation, (phases, Y, X).
-    phases
-        Radians, as far as they are known.
-    frequency
-        (ky, kx), within two steps of the grid.
-    grid, otf
-        The frequencies, and what the microscope passes of them.
-
-    Returns
-    -------
-    tuple of float
-        (ky, kx), cycles per micrometre.
-    """
-    white = np.sqrt(np.abs(otf.at(grid.ky, grid.kx))) * (grid.radius / otf.cutoff) ** 1.25
-    orders = np.tensordot(unmixing(phases)[:2].astype(np.complex64), spectra, 1)
-    zeroth, first = fft.ifft2(orders * white.astype(np.float32), workers=-1)
-    turned = first * zeroth.conj() * grid.ramp(frequency).conj()
-    # Turned back, so that little is left to vary, the product is summed over blocks.
-    starts = [np.arange(0, n, _BLOCK) for n in grid.shape]
-    sums = np.add.reduceat(np.add.reduceat(turned, starts[0], 0), starts[1], 1)
-    y, x = (
-        np.add.reduceat(axis, start) / np.diff([*start, len(axis)])
-        for axis, start in zip((grid.y, grid.x), starts, strict=True)
-    )
-
-    def height(steps: FloatArray) -> float:
-        rows = np.exp(-2j * np.pi * steps[0] * grid.step[0] * y)
-        columns = np.exp(-2j * np.pi * steps[1] * grid.step[1] * x)
-        # Too few numbers for threads, which a matrix product would wait for.
-        return float(abs((rows[:, None] * sums * columns).sum()))
-
-    # The map that gave the frequency is filtered otherwise: the top may be a few steps off.
-    near = np.linspace(-_REACH, _REACH, 8 * _REACH + 1)
-    rows, columns = (
-        np.exp(-2j * np.pi * np.outer(near, axis) * step)
-        for axis, step in zip((y, x), grid.step, strict=True)
-    )
-    heights = np.abs(rows @ sums @ columns.T)
-    row, column = np.unravel_index(heights.argmax(), heights.shape)
-    start = np.array([near[row], near[column]])
-    top = max(height(start), 1e-30)
-    simplex = start + np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
-    found = optimize.minimize(
-        lambda steps: -height(steps) / top,
-        simplex[0],
-        method="Nelder-Mead",
-        options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-10},
-    ).x
-    return (
-        frequency[0] + float(found[0]) * grid.step[0],
-        frequency[1] + float(found[1]) * grid.step[1],
-    )

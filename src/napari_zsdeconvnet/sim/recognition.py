@@ -79,7 +79,7 @@ def _has_fringes(frames: NDArray[np.float32], grid: Grid, cutoff: float) -> bool
     """Tell whether orientations have fringes of one period, each its own, 60 degrees apart."""
     otf = OTF(na=cutoff, wavelength=2.0, pixel_size=1.0)
     correlations = [_correlation(group, grid, otf) for group in frames]
-    peaks = [highest(heights, Search(_LEAST, _MOST), grid) for heights in correlations]
+    peaks = [highest(heights, Search(_LEAST, _MOST), grid)[0] for heights in correlations]
     sure = [index for index, peak in enumerate(peaks) if peak.chance < _CHANCE]
     alone = all(
         _height_at(peaks[index], heights, grid) < max(_NOISE, _LEAK * peaks[index].snr)
@@ -92,7 +92,7 @@ def _has_fringes(frames: NDArray[np.float32], grid: Grid, cutoff: float) -> bool
 
 
 def _correlation(frames: NDArray[np.float32], grid: Grid, otf: OTF) -> FloatArray:
-    tapered = (frames - frames.mean(axis=(1, 2), keepdims=True)) * grid.window
+    tapered = (frames - frames.mean(axis=(1, 2), keepdims=True)) * grid.borders
     spectra = fft.fft2(tapered, workers=-1)
     heights = correlation_map(spectra, even_phases(len(frames)), grid, otf)
     return relative_to_noise(heights, grid, _LEAST, _MOST)

@@ -49,7 +49,7 @@ def fringe_spectrum(raw: ArrayLike | Image, patterns: Patterns) -> NDArray[np.fl
     most = max(_BEYOND / min(pattern.period for pattern in patterns), otf.cutoff)
     highest = np.zeros(patterns.shape)
     for group, pattern in zip(frames, patterns, strict=True):
-        spectra = fft.fft2((group - group.mean()) * grid.window, workers=-1)
+        spectra = fft.fft2((group - group.mean()) * grid.borders, workers=-1)
         heights = correlation_map(spectra, np.asarray(pattern.phases), grid, otf)
         relative = relative_to_noise(heights, grid, least, most)
         highest = np.maximum(highest, relative)

@@ -1,0 +1,202 @@
+"""The fringes of each orientation, fitted to its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.stats import chi2
+
+from .orders import ComplexArray, FloatArray, Grid, even_phases, noise_power, unmixing
+from .otf import OTF
+from .overlap import Fringes, Overlap
+from .peaks import SURE, Peak
+from .steps import uneven_steps
+
+Steps = Literal["even", "measured", "auto"]
+
+_MEASURABLE = math.radians(7)  # error of a step above which it says nothing
+_EXPECTED = math.radians(4.5)  # error of a step up to which uneven ones are taken as measured
+_SIGNIFICANT = 0.99  # with which phase steps must be uneven to be taken so
+_ATTENUATIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
+_USUAL_DEPTH = 0.7
+_REACH = 3  # steps of the grid about a peak, so that those left out between two are looked at
+_AGAIN = 1  # steps of the grid, where the frequency is known already
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The grid of the frames and the microscope."""
+
+    grid: Grid
+    otf: OTF
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Frames of one orientation, and what is made of them.
+
+    Attributes
+    ----------
+    frames
+        Equally bright and without their common mean, (phases, Y, X).
+    spectra
+        Of the frames, their borders tapered.
+    noise
+        Its power in one order.
+    """
+
+    frames: NDArray[np.float32]
+    spectra: ComplexArray
+    noise: float
+
+    @classmethod
+    def of(cls, frames: NDArray[np.float32], seen: Seen) -> Prepared:
+        """Transform frames, and measure their noise beyond the cutoff."""
+        spectra = fft.fft2(frames * seen.grid.borders, workers=-1)
+        power = noise_power(spectra, seen.grid.radius, seen.otf.cutoff).mean() / len(frames)
+        return cls(frames, spectra, float(power / (seen.grid.borders**2).mean()))
+
+    def orders(self, phases: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+        """Take the orders 0 and +1 apart; their spectra, (Y, X)."""
+        separate = unmixing(phases)[:2].astype(np.complex64)
+        zeroth, first = np.tensordot(separate, self.spectra, 1)
+        return zeroth, first
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The fringes of one orientation, and the peak where they were found.
+
+    Attributes
+    ----------
+    prepared
+        Its frames.
+    peak
+        Of the correlation of the orders.
+    moved
+        Radians by which each frame is ahead of the first one, about.
+    fringes
+        What the orders tell with the frames moved so.
+    """
+
+    prepared: Prepared
+    peak: Peak
+    moved: FloatArray
+    fringes: Fringes
+
+    @property
+    def seen(self) -> bool:
+        """Whether the peak stands out from the noise."""
+        return self.peak.chance <= SURE
+
+    @property
+    def phases(self) -> FloatArray:
+        """Radians of each frame, at the centre of the image."""
+        return self.moved + self.fringes.turn
+
+    def again(self, seen: Seen, moved: FloatArray | None = None) -> Fit:
+        """Fit once more, with other optics or steps, from where the fringes are."""
+        moved = self.moved if moved is None else moved
+        overlap = Overlap(self.fringes.frequency, self.fringes.depth, seen.grid, seen.otf)
+        reach = _AGAIN if self.seen or not self.peak.given else 0
+        orders = self.prepared.orders(moved)
+        agreement = self.fringes.agreement
+        unexplained = 0.0 if agreement is None else max(1 - agreement**2, 0.0)
+        fringes = overlap.fringes(*orders, self.prepared.noise, reach, unexplained)
+        return replace(self, moved=moved, fringes=fringes)
+
+
+def fitted(prepared: Prepared, peaks: Sequence[Peak], seen: Seen) -> Fit:
+    """Take of several peaks that about which the orders agree best, the steps being even."""
+    moved = even_phases(len(prepared.frames))
+    orders = prepared.orders(moved)
+    fits = []
+    for peak in peaks:
+        overlap = Overlap(peak.frequency, _USUAL_DEPTH, seen.grid, seen.otf)
+        reach = _REACH if peak.chance <= SURE or not peak.given else 0
+        fringes = overlap.fringes(*orders, prepared.noise, reach)
+        fits.append(Fit(prepared, peak, moved, fringes))
+    return max(fits, key=lambda fit: fit.fringes.explained).again(seen)
+
+
+def attenuated(fits: Sequence[Fit], seen: Seen) -> OTF:
+    """Find the attenuation of the OTF with which the orders agree best.
+
+    The first order shows at high frequencies what the zeroth shows at low ones, and so how
+    much less of it passes there.
+    """
+    total = np.zeros(len(_ATTENUATIONS))
+    for fit in fits:
+        if not fit.seen:
+            continue
+        orders = fit.prepared.orders(fit.moved)
+        values = []
+        for attenuation in _ATTENUATIONS:
+            otf = _with(seen.otf, attenuation)
+            overlap = Overlap(fit.fringes.frequency, _USUAL_DEPTH, seen.grid, otf)
+            values.append(overlap.fringes(*orders, fit.prepared.noise, 0).agreement)
+        if all(value is not None for value in values):
+            total += np.array(values)
+    # What an ideal microscope explains nearly as well is not worth departing from it.
+    best = int(total.argmax())
+    if total[best] < 1.005 * total[0]:
+        return seen.otf
+    return _with(seen.otf, _ATTENUATIONS[best])
+
+
+def _with(otf: OTF, attenuation: float) -> OTF:
+    return OTF(otf.na, otf.wavelength, otf.pixel_size, attenuation=attenuation)
+
+
+def deviations(fits: Sequence[Fit], seen: Seen, steps: Steps) -> list[FloatArray]:
+    """Measure uneven steps where they are asked for or to be expected, otherwise take even ones.
+
+    They are to be expected where they stand out from their errors, and in a microscope that is
+    not the ideal one in other respects either: there an error of measuring them is no worse
+    than that of taking them for exact. All orientations are judged together, since one
+    mechanism moves the fringes of all.
+    """
+    even = [np.zeros(len(fit.moved)) for fit in fits]
+    if steps == "even":
+        return even
+    measured = [
+        _uneven(fit, seen) if fit.seen else (none, math.inf)
+        for fit, none in zip(fits, even, strict=True)
+    ]
+    if steps == "measured":
+        return [off for off, _ in measured]
+    if seen.otf.attenuation < 1:
+        return [
+            off if error < _EXPECTED else none
+            for (off, error), none in zip(measured, even, strict=True)
+        ]
+    usable = [(off, error) for off, error in measured if 0 < error < _MEASURABLE]
+    freedom = sum(len(off) - 1 for off, _ in usable)
+    excess = sum(
+        float((off**2).sum()) / error**2 * (len(off) - 1) / len(off) for off, error in usable
+    )
+    if not usable or excess < float(chi2.ppf(_SIGNIFICANT, freedom)):
+        return even
+    # What is left of a deviation that is partly error (James and Stein 1961).
+    spread = max(float(np.mean([(off**2).mean() - error**2 for off, error in usable])), 0.0)
+    return [
+        off * (spread / (spread + error**2) if error < math.inf else 0.0) for off, error in measured
+    ]
+
+
+def _uneven(fit: Fit, seen: Seen) -> tuple[FloatArray, float]:
+    window = seen.grid.window
+    return uneven_steps(
+        fit.prepared.frames * window,
+        fit.prepared.noise * float((window**2).mean()),
+        fit.fringes.frequency,
+        fit.fringes.depth,
+        seen.grid,
+        seen.otf,
+    )
