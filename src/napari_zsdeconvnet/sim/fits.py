@@ -22,7 +22,7 @@ Steps = Literal["even", "measured", "auto"]
 
 _MEASURABLE = math.radians(7)  # error of a step above which it says nothing
 _EXPECTED = math.radians(4.5)  # error of a step up to which uneven ones are taken as measured
-_SIGNIFICANT = 0.99  # with which phase steps must be uneven to be taken so
+_SIGNIFICANT = 0.9999  # with which phase steps must be uneven; their errors are estimates, too
 _ATTENUATIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
 _USUAL_DEPTH = 0.7
 _REACH = 3  # steps of the grid about a peak, so that those left out between two are looked at
@@ -107,7 +107,10 @@ class Fit:
         reach = _AGAIN if self.seen or not self.peak.given else 0
         orders = self.prepared.orders(moved)
         agreement = self.fringes.agreement
-        unexplained = 0.0 if agreement is None else max(1 - agreement**2, 0.0)
+        unexplained = 0.0
+        if seen.otf.attenuation < 1 and agreement is not None:
+            # One number makes an OTF about right; an ideal one or that of a file is taken as exact.
+            unexplained = max(1 - agreement**2, 0.0)
         fringes = overlap.fringes(*orders, self.prepared.noise, reach, unexplained)
         return replace(self, moved=moved, fringes=fringes)
 

@@ -19,7 +19,7 @@ before the filters; the borders are left out of the sum over space instead.
 No microscope has quite the OTF it is taken for, and what is then left unexplained grows with the
 power of the sample at each frequency. Where it is known how much that is, a frequency counts
 inversely as noise and this error together (compare Knapp and Carter 1976, on delays), so that few
-strong ones do not decide alone. In simulation, where the OTF is exact, that changes nothing.
+strong ones do not decide alone.
 
 What noise adds to the power of the zeroth order is known, since it is measured beyond the
 cutoff, and is subtracted: plain regression would find the depth too low.
