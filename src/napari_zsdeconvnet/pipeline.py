@@ -7,23 +7,24 @@ recordings and raw structured illumination stands in a recipe: `Images` or `RawF
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from .errors import InputError
-from .images import Image, spatial_axes
+from .images import Image, Origin, spatial_axes
 from .inference import Result, TileProgress
 from .model import Model, nanometres, same_pixel_size
 from .modes import usual_upsampling
 from .noise import NoiseModel
 from .psf import PSF
+from .record import Prediction, RunRecord, iter_recorded, iter_recorded_sim
 from .sim.estimation import estimate
 from .sim.patterns import Patterns
 from .sim.reconstruction import Reconstruction
-from .sim_training import iter_predict_sim, reconstruct, train_sim
+from .sim_training import reconstruct, train_sim
 from .training import NonFiniteLossError, Progress, TrainingRun, train
 from .verdict import Verdict, iter_judge
 
@@ -134,10 +135,11 @@ class Working:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """The result is there."""
+    """The result is there, with the record of how it came to be."""
 
     model: Model
     result: Result
+    record: RunRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +162,7 @@ Step = (
     | Judged
 )
 Steps = Generator[Step, None, None]
+Predicting = Generator[TileProgress, None, tuple[Result, Prediction]]
 
 
 class Recipe(Protocol):
@@ -181,12 +184,8 @@ class Recipe(Protocol):
         """Begin to train."""
         ...
 
-    def adapted(self, model: Model) -> Model:
-        """Return the model with what is this recording's own."""
-        ...
-
-    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
-        """Apply an adapted model."""
+    def predict(self, model: Model, device: str) -> Predicting:
+        """Apply a model."""
         ...
 
     def judge(
@@ -209,6 +208,8 @@ class Pipeline(Iterator[Step]):
         Whether the verdict is the last step.
     device : str
         See `devices.resolve_device`.
+    names : mapping, optional
+        What the record calls the results, by "deconvolved" and "denoised".
     settings
         For the training, as `train` takes them.
 
@@ -225,8 +226,10 @@ class Pipeline(Iterator[Step]):
         model: Model | None = None,
         judged: bool = True,
         device: str = "auto",
+        names: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
+        self._names = names or {what: what for what in ("deconvolved", "denoised")}
         self._recipe = recipe
         self._given = model
         self._judged = judged
@@ -273,12 +276,13 @@ class Pipeline(Iterator[Step]):
         else:
             yield Began("model")
             yield ModelReady(model, f"At hand, for such recordings: {_facts(model)}", False)
-        model = self._recipe.adapted(model)
         yield Began("result")
-        result = yield from self._working("result", self._recipe.predict(model, self._device))
-        if result is None:
+        made = yield from self._working("result", self._recipe.predict(model, self._device))
+        if made is None:
             return
-        yield Predicted(model, result)
+        result, prediction = made
+        prediction = prediction.with_outputs(result, self._names)
+        yield Predicted(model, result, RunRecord.of(model, prediction=prediction))
         if self._judged and not (self._cut_short or self._stopped):
             yield Began("verdict")
             found = yield from self._working(
@@ -424,13 +428,9 @@ class Images:
         upsample = self._upsampling == 2
         return train(self.image, self._psf, self._noise, upsample=upsample, **settings)
 
-    def adapted(self, model: Model) -> Model:
-        """Return the model as it is."""
-        return model
-
-    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
+    def predict(self, model: Model, device: str) -> Predicting:
         """Apply a model."""
-        return model.iter_predict(self.image, device=device)
+        return iter_recorded(model, self.image, device=device)
 
     def judge(
         self, model: Model, result: Result, device: str
@@ -458,6 +458,8 @@ class RawFrames:
         As for `sim.estimate`.
     name : str
         What messages call the recording.
+    origin : Origin, optional
+        Its file.
     """
 
     def __init__(
@@ -470,8 +472,10 @@ class RawFrames:
         offset: float | None = None,
         order: Order | None = None,
         name: str = "raw",
+        origin: Origin | None = None,
     ) -> None:
         self._frames = frames
+        self._raw = Image(frames, "TCYX"[-frames.ndim :], (pixel_size,) * 2, name, origin=origin)
         self._microscope = microscope
         self._pixel_size = pixel_size
         self._given_noise = noise
@@ -528,15 +532,13 @@ class RawFrames:
 
     def train(self, **settings: Any) -> TrainingRun:
         """Begin to train."""
-        return train_sim(self._frames, self._reconstruction, self._noise, **settings)
+        return train_sim(self._raw, self._reconstruction, self._noise, **settings)
 
-    def adapted(self, model: Model) -> Model:
-        """Let the model reconstruct with the recording's own patterns."""
-        return replace(model, reconstruction=self._reconstruction.to_dict())
-
-    def predict(self, model: Model, device: str) -> Generator[TileProgress, None, Result]:
-        """Reconstruct and apply a model."""
-        return iter_predict_sim(model, self._frames, self._noise, device=device)
+    def predict(self, model: Model, device: str) -> Predicting:
+        """Reconstruct with the recording's own patterns and apply a model."""
+        own = self._reconstruction.to_dict()
+        other = None if own == model.reconstruction else own
+        return iter_recorded_sim(model, self._raw, self._noise, reconstruction=other, device=device)
 
     def judge(
         self, model: Model, result: Result, device: str

@@ -53,11 +53,12 @@ class Source:
         Parameters
         ----------
         image
-            Laid out as frames or volumes if it is not, axes ([T,] [Z,] Y, X); raw SIM frames
-            (T, C, Y, X) stay as they are.
+            Axes ([T,] [Z,] Y, X), or ([T,] C, Y, X) of raw SIM frames.
         """
         data, axes = image.data, image.axes
-        if "C" not in axes:
+        if "C" in axes:
+            data, axes = data if "T" in axes else data[np.newaxis], "TCYX"
+        else:
             spatial = spatial_axes(image)
             data, axes = as_frames(image, spatial=spatial), f"T{spatial}"
         return cls(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from placed import borders
 
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt._layers import layer_image
 from napari_zsdeconvnet._qt._state import ViewerState
+from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.presets import PRESETS
+from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.record import RunRecord
+from napari_zsdeconvnet.training import train
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds; shared machines can be slow
@@ -139,3 +149,61 @@ def test_cancel_adds_nothing(qtbot, viewer, widget, sample, model):
     assert "long denoised" not in viewer.layers
     assert widget.status_label.text() == "Cancelled."
     assert widget.deconvolve_button.isEnabled()
+
+
+def test_a_result_keeps_its_record_and_it_is_saved(
+    qtbot, viewer, widget, raw, model, tmp_path, notifications
+):
+    ViewerState.of(viewer).model = model
+    assert not widget.record_button.isEnabled()
+    widget.repeats_box.value = 2
+    run_to_end(qtbot, widget)
+    assert widget.record_button.isEnabled()
+    path = tmp_path / "raw deconvolved.json"
+    widget.save_record(path)
+    qtbot.waitUntil(path.exists, timeout=LONG)
+    qtbot.waitUntil(lambda: "Record saved" in notifications[-1][1], timeout=LONG)
+    record = RunRecord.read(path)
+    assert record.prediction is not None
+    assert record.prediction.source.name == "raw"
+    assert record.prediction.repeats == 2
+    names = {what: output.file for what, output in record.prediction.outputs.items()}
+    assert names == {"denoised": "raw denoised", "deconvolved": "raw deconvolved"}
+    kept = viewer.layers["raw deconvolved"].metadata["zsdeconvnet"]
+    assert json.loads(json.dumps(kept)) == json.loads(path.read_text("utf-8"))
+
+
+def test_a_layer_from_a_file_is_found_again_and_repeated(
+    qtbot, viewer, widget, sample, tmp_path, run
+):
+    file = tmp_path / "cell.tif"
+    write_image(file, sample.raw, axes="YX", voxel_size=(PIXEL, PIXEL))
+    (layer,) = viewer.open(str(file), plugin="napari")
+    layer.scale, layer.units = (PIXEL, PIXEL), ("um", "um")
+    image = layer_image(layer)
+    assert image.origin is not None
+    training = train(
+        image,
+        PSF.simulate(na=1.3, wavelength=0.525, pixel_size=PIXEL / 2, size=33),
+        NoiseModel(offset=100, gain=1.0, read_variance=4.0),
+        preset=replace(PRESETS["fast"], patch=48, batch=1),
+        steps=2,
+        device="cpu",
+        preview_every=1,
+    )
+    for _ in training:
+        pass
+    ViewerState.of(viewer).model = training.model
+    widget.device.box.value = "cpu"
+    run_to_end(qtbot, widget, layer)
+    widget.save_record(tmp_path / "r.json")
+    qtbot.waitUntil((tmp_path / "r.json").exists, timeout=LONG)
+    answer = run("repeat", tmp_path / "r.json", "-o", tmp_path / "again", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["same_to_the_bit"] == {
+        "model": True,
+        "denoised": True,
+        "deconvolved": True,
+    }
+    again = read_image(tmp_path / "again" / "cell deconvolved.tif").data
+    np.testing.assert_array_equal(again, viewer.layers["cell deconvolved"].data)

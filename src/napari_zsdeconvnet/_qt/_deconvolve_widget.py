@@ -18,12 +18,13 @@ from ._choosers import MODEL_FILES, DeviceChooser, alive
 from ._damping import DampingForm
 from ._forms import advance, note
 from ._known import PLUGIN
-from ._layers import layer_image
+from ._layers import layer_image, made_before
 from ._mismatch import show_mismatch
 from ._notify import show_error, show_warning
 from ._one_click import SHOWN_KEY, bind_key, deconvolve_layer
 from ._readings import Reading, read_as
-from ._results import show_result
+from ._records import RECORD_KEY, recorded, save_record, write_record
+from ._results import DECONVOLVED, result_name, result_names, show_result
 from ._state import Made, unwrapped
 from ._work_panel import WorkPanel
 from ._workers import Job, once
@@ -96,6 +97,8 @@ class DeconvolveWidget(WorkPanel):
         self.damping = DampingForm(self._viewer, self.image)
 
         self.mismatch_label = note()
+        self.record_button = QPushButton("Save record…")
+        self.record_button.clicked.connect(lambda: self.save_record())
 
     def _lay_out(self) -> None:
         self.body.addWidget(self.one_click_button)
@@ -105,6 +108,7 @@ class DeconvolveWidget(WorkPanel):
         self.body.addWidget(self.damping)
         self.body.addWidget(self.mismatch_label)
         self.body.addLayout(self.action_rows)
+        self.body.addWidget(self.record_button)
         self.body.addStretch(1)
 
     # ------------------------------------------------------------------ actions
@@ -120,9 +124,34 @@ class DeconvolveWidget(WorkPanel):
             uses_torch=True,
         ).start()
 
+    def save_record(self, path: str | Path | None = None) -> None:
+        """Write the record of the chosen image's result to a file.
+
+        Parameters
+        ----------
+        path : path, optional
+            The file; by default it is asked for.
+        """
+        result = self._result
+        if result is None:
+            show_error("there is no result of this image; press Deconvolve first.")
+        elif path is None:
+            save_record(self, result)
+        else:
+            write_record(self, result, path)
+
+    @property
+    def _result(self) -> ImageLayer | None:
+        """The deconvolved layer of the chosen image, if it has a record."""
+        layer = self.image.layer
+        if layer is None:
+            return None
+        result = made_before(self._viewer, result_name(layer, DECONVOLVED), layer)
+        return result if result is not None and RECORD_KEY in result.metadata else None
+
     # ------------------------------------------------------------------ the work
 
-    def _begin(self) -> Job[TileProgress, Result]:
+    def _begin(self) -> Job[TileProgress, tuple[Result, dict[str, Any]]]:
         model, layer = self._state.model, self.image.layer
         assert model is not None
         assert layer is not None
@@ -131,7 +160,7 @@ class DeconvolveWidget(WorkPanel):
             self._predict(model, layer, reading),
             owner=self,
             on_values=self._on_values,
-            on_result=lambda result: self._on_result(result, model, layer, reading),
+            on_result=lambda made: self._on_result(made, model, layer, reading),
             on_failure=self._on_failure,
             on_end=self._on_end,
             title="ZS-DeconvNet deconvolution",
@@ -142,7 +171,7 @@ class DeconvolveWidget(WorkPanel):
 
     def _predict(
         self, model: Model, layer: ImageLayer, reading: Reading
-    ) -> Generator[TileProgress, None, Result]:
+    ) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
         """Collect the settings now; the returned generator does the work in the worker."""
         settings: dict[str, Any] = {
             "device": self.device.device,
@@ -151,8 +180,13 @@ class DeconvolveWidget(WorkPanel):
             "damping": self.damping.chosen,
         }
 
-        def work() -> Generator[TileProgress, None, Result]:
-            return (yield from model.iter_predict(layer_image(layer, reading), **settings))
+        names = result_names(layer)
+
+        def work() -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
+            from ..record import iter_recorded
+
+            tiles = iter_recorded(model, layer_image(layer, reading), **settings)
+            return (yield from recorded(tiles, model, names))
 
         return work()
 
@@ -165,8 +199,14 @@ class DeconvolveWidget(WorkPanel):
         advance(self.progress_bar, latest.done, latest.total, text)
         self._report("Computing…")
 
-    def _on_result(self, result: Result, model: Model, layer: ImageLayer, reading: Reading) -> None:
-        denoised, deconvolved = show_result(self._viewer, layer, Made(model, reading), result)
+    def _on_result(
+        self,
+        made: tuple[Result, dict[str, Any]],
+        model: Model,
+        layer: ImageLayer,
+        reading: Reading,
+    ) -> None:
+        denoised, deconvolved = show_result(self._viewer, layer, Made(model, reading), *made)
         self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
 
     # ------------------------------------------------------------------ what the window shows
@@ -200,6 +240,13 @@ class DeconvolveWidget(WorkPanel):
 
     def _update_buttons(self) -> None:
         super()._update_buttons()
+        has_record = self._result is not None
+        self.record_button.setEnabled(has_record and not self.running)
+        self.record_button.setToolTip(
+            "Write all that is needed to repeat this result, and to describe it, as JSON."
+            if has_record
+            else "Deconvolve the image first."
+        )
         self.load_button.setEnabled(not self.running)
         self.damping.setEnabled(not self.running)
 

@@ -17,6 +17,7 @@ from napari.utils.colormaps import Colormap
 from ..errors import InputError
 from ._layers import layer_image, made_before
 from ._readings import Reading, read_as
+from ._records import keep_verdict
 from ._results import Frame, result_name, show_frame, shown_result
 from ._state import Judged, Made, ViewerState, unwrapped
 from ._workers import Job
@@ -191,6 +192,7 @@ class _Judging:
         found = Judged(self._made.model, verdict, self._frame.index)
         for layer in self._shown or ():
             layer.metadata = {**layer.metadata, "verdict": verdict.to_dict()}
+            keep_verdict(layer, verdict)
         if self._asked.layers:
             self._show_maps(verdict)
         ViewerState.of(self._viewer).set_judged(self._layer, found)

@@ -6,6 +6,7 @@ pixel therefore begins a quarter of a raw pixel before its source; `add_or_updat
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari.utils.transforms import Affine, CompositeAffine
 
 from .._samples import METADATA_KEY as METADATA_KEY  # the widgets know layers from here
 from ..errors import InputError
-from ..images import Image
+from ..images import Image, Origin
 from ..lazy import is_lazy
 from ._readings import Reading, layer_axes, pixels_of, read_as
 from ._state import unwrapped
@@ -54,8 +55,20 @@ def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
     if not is_lazy(pixels):
         pixels = np.asarray(pixels)
     return Image(
-        pixels, reading.axes.replace("C", ""), voxel_size=reading.voxel_size, name=layer.name
+        pixels,
+        reading.axes.replace("C", ""),
+        voxel_size=reading.voxel_size,
+        name=layer.name,
+        origin=origin_of(layer, reading),
     )
+
+
+def origin_of(layer: layers.Image, reading: Reading) -> Origin | None:
+    """Return the file of the layer, if it was read from one, and how it is read."""
+    if layer.source.path is None:
+        return None
+    path = str(Path(layer.source.path).resolve())
+    return Origin(path, axes=reading.axes, channel=reading.channel)
 
 
 def shown_place(

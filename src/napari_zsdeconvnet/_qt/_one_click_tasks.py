@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 
 from ..errors import InputError
-from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._layers import add_or_update, layer_image, made_before, origin_of, shown_place
 from ._readings import Reading, pixels_of, what_is_there
-from ._results import DECONVOLVED, DENOISED, result_name, show_result
+from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, show_result
 from ._sim_frames import RawFrames, raw_frames
 from ._state import Made
 
@@ -95,7 +95,8 @@ class ImageTask(Task):
 
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
         made = Made(step.model, self.reading)
-        denoised, deconvolved = show_result(viewer, self.layer, made, step.result)
+        record = step.record.to_dict()
+        denoised, deconvolved = show_result(viewer, self.layer, made, step.result, record)
         denoised.visible = False
         return f"'{deconvolved.name}', and hidden '{denoised.name}'."
 
@@ -128,6 +129,7 @@ class SIMTask(Task):
                 noise=known["noise"],
                 offset=known["offset"],
                 name=layer.name,
+                origin=origin_of(layer, frames.reading),
             )
 
         return make
@@ -136,12 +138,19 @@ class SIMTask(Task):
         self._show(viewer, "Wiener", step.image).visible = False
 
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
-        denoised = self._show(viewer, DENOISED, step.result.denoised)
-        deconvolved = self._show(viewer, DECONVOLVED, step.result.deconvolved)
+        metadata = result_metadata(step.model, step.record.to_dict())
+        denoised = self._show(viewer, DENOISED, step.result.denoised, metadata)
+        deconvolved = self._show(viewer, DECONVOLVED, step.result.deconvolved, metadata)
         denoised.visible = False
         return f"'{deconvolved.name}', and hidden '{denoised.name}' and the plain reconstruction."
 
-    def _show(self, viewer: napari.viewer.Viewer, what: str, pixels: Any) -> ImageLayer:
+    def _show(
+        self,
+        viewer: napari.viewer.Viewer,
+        what: str,
+        pixels: Any,
+        metadata: dict[str, Any] | None = None,
+    ) -> ImageLayer:
         return add_or_update(
             viewer,
             result_name(self.layer, what),
@@ -150,4 +159,5 @@ class SIMTask(Task):
             axes=self._frames.axes,
             upsampling=2,
             every=self._frames.every if self._frames.images > 1 else 1,
+            metadata=metadata,
         )

@@ -37,6 +37,7 @@ from ._readings import (
     set_pixel,
     set_step,
 )
+from ._results import result_names
 from ._state import Judged, ViewerState, unwrapped
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ._training_panel import PREVIEW_INTERVALS
@@ -297,6 +298,7 @@ class OneClickWidget(Panel):
             "device": preferences.device(),
             "judged": sim,
             "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
+            "names": result_names(layer),
         }
         model = None if self._anew else self._state.model
         self._last = self._run = None

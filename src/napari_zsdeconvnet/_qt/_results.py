@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..images import Image
 from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._records import RECORD_KEY
 from ._state import Made, ViewerState
 
 if TYPE_CHECKING:
@@ -17,9 +19,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..inference import Result
+    from ..model import Model
     from ._readings import Reading
 
 DENOISED, DECONVOLVED = "denoised", "deconvolved"
+
+
+def result_metadata(model: Model, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a result layer keeps of where it comes from."""
+    kept = {} if record is None else {RECORD_KEY: dict(record)}
+    return {"model": model.describe(), **kept}
+
+
+def result_names(layer: ImageLayer) -> dict[str, str]:
+    """Name both layers that show what was made of another."""
+    return {what: result_name(layer, what) for what in (DENOISED, DECONVOLVED)}
 
 
 def result_name(layer: ImageLayer, what: str) -> str:
@@ -28,7 +42,11 @@ def result_name(layer: ImageLayer, what: str) -> str:
 
 
 def show_result(
-    viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made, result: Result
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    made: Made,
+    result: Result,
+    record: Mapping[str, Any] | None = None,
 ) -> list[ImageLayer]:
     """Show the denoised and the deconvolved image over the layer that they were made from.
 
@@ -42,6 +60,8 @@ def show_result(
         The model, and how it has read the layer.
     result : Result
         What it made.
+    record : mapping, optional
+        Kept with both layers, as `RunRecord.to_dict` gives it.
 
     Returns
     -------
@@ -56,7 +76,7 @@ def show_result(
             like=layer,
             axes=made.reading.axes,
             upsampling=upsampling,
-            metadata={"model": made.model.describe()},
+            metadata=result_metadata(made.model, record),
         )
         for what, pixels, upsampling in (
             (DENOISED, result.denoised, 1),

@@ -11,9 +11,11 @@ from magicgui.widgets import ComboBox, SpinBox
 from psygnal import Signal
 
 from ..errors import InputError
+from ..images import Image
 from ..sim.frames import RAW_COUNTS
 from ._choosers import alive, image_layers
 from ._forms import note, number
+from ._layers import origin_of
 from ._psf_pages import NANOMETRES
 from ._readings import Reading, layer_voxel_size, pixels_of
 from ._state import unwrapped
@@ -66,6 +68,13 @@ class RawFrames:
         if self.images == 1:
             return pixels.reshape(self.per_image, *field)
         return pixels.reshape(self.images, self.per_image, *field)
+
+    def image(self, layer: ImageLayer, pixel_size: float | None) -> Image:
+        """Read the frames with what is known of them, their pixels in micrometres."""
+        frames = self.of(layer)
+        origin = origin_of(layer, self.reading)
+        size = None if pixel_size is None else (pixel_size, pixel_size)
+        return Image(frames, "TCYX"[-frames.ndim :], size, layer.name, origin=origin)
 
 
 def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:

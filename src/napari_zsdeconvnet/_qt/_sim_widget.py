@@ -18,6 +18,7 @@ from ._choosers import alive
 from ._forms import Form, advance, heading, note, number
 from ._layers import add_or_update
 from ._notify import show_error, show_info, show_warning
+from ._results import result_metadata, result_names
 from ._sim_camera import CameraForm
 from ._sim_frames import RawFrames, SIMChooser
 from ._sim_pattern import Microscope, report_words, show_spectrum
@@ -233,7 +234,8 @@ class SIMWidget(TrainingPanel):
         self.patterns, self._patterns_of = found.patterns, layer
         show_spectrum(self._viewer, layer, found.spectrum, found.patterns)
         name = f"{layer.name} Wiener"
-        self._show_image(name, found.image, layer, frames, found.patterns.report())
+        made_by = {"made by": found.patterns.report()}
+        self._show_image(name, found.image, layer, frames, made_by)
         self._show_patterns()
         self._say(f"Done: '{name}' and the spectrum beside it.")
 
@@ -243,7 +245,7 @@ class SIMWidget(TrainingPanel):
         pixels: NDArray[np.float32],
         layer: ImageLayer,
         frames: RawFrames,
-        described: str,
+        metadata: dict[str, Any],
     ) -> None:
         add_or_update(
             self._viewer,
@@ -253,7 +255,7 @@ class SIMWidget(TrainingPanel):
             axes=frames.axes,
             upsampling=2,
             every=frames.every if frames.images > 1 else 1,
-            metadata={"made by": described},
+            metadata=metadata,
         )
 
     def load_patterns(self, path: str | Path) -> None:
@@ -294,24 +296,30 @@ class SIMWidget(TrainingPanel):
             work = predicted(
                 model,
                 self._operator() if self._fits_layer else None,
-                partial(frames.of, layer),
+                partial(frames.image, layer, self.raw.pixel_size),
                 self.camera.maker(),
                 self._cutoff,
                 self.device.device,
+                result_names(layer),
             )
         except InputError as error:
             show_error(error)
             return
         self._start(
-            work, "Reconstructing…", lambda result: self._on_predicted(result, layer, frames, model)
+            work, "Reconstructing…", lambda made: self._on_predicted(made, layer, frames, model)
         )
 
     def _on_predicted(
-        self, result: Result, layer: ImageLayer, frames: RawFrames, model: Model
+        self,
+        made: tuple[Result, dict[str, Any]],
+        layer: ImageLayer,
+        frames: RawFrames,
+        model: Model,
     ) -> None:
-        described = model.describe()
-        for what, pixels in (("denoised", result.denoised), ("deconvolved", result.deconvolved)):
-            self._show_image(f"{layer.name} {what}", pixels, layer, frames, described)
+        result, record = made
+        metadata = result_metadata(model, record)
+        for what, name in result_names(layer).items():
+            self._show_image(name, getattr(result, what), layer, frames, metadata)
         self._say(f"Done: '{layer.name} denoised' and '{layer.name} deconvolved'.")
 
     # ------------------------------------------------------------------ work in a thread
@@ -374,15 +382,15 @@ class SIMWidget(TrainingPanel):
             raise InputError(self.raw.missing)
         self._trained = [(layer, frames.reading)]
         make_camera, cutoff, resumed = self.camera.maker(), self._cutoff, settings.get("resume")
+        pixel_size = self.raw.pixel_size
         make_operator = partial(reconstruction_of, resumed) if resumed else self._operator()
 
         def make() -> TrainingRun:
             from ..sim_training import train_sim
 
-            raw = frames.of(layer)
-            return train_sim(
-                raw, make_operator(), make_camera(first_image(raw), cutoff), **settings
-            )
+            raw = frames.image(layer, pixel_size)
+            camera = make_camera(first_image(raw.data), cutoff)
+            return train_sim(raw, make_operator(), camera, **settings)
 
         return make
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..inference import TileProgress
+from ._records import recorded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..images import Image
     from ..inference import Result
     from ..model import Model
     from ..sim.patterns import Patterns
@@ -86,16 +88,17 @@ def reconstructed(
 def predicted(
     model: Model,
     make_operator: Callable[[], Reconstruction] | None,
-    read: Callable[[], NDArray[Any]],
+    read: Callable[[], Image],
     make_camera: CameraMaker,
     cutoff: float,
     device: str,
-) -> Generator[TileProgress, None, Result]:
+    names: dict[str, str],
+) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
     """Apply a model to frames; their own patterns go before those that it was trained with."""
-    from ..sim_training import iter_predict_sim
+    from ..record import iter_recorded_sim
 
     raw = read()
-    camera = make_camera(first_image(raw), cutoff)
-    if make_operator is not None:
-        model = replace(model, reconstruction=make_operator().to_dict())
-    return (yield from iter_predict_sim(model, raw, camera, device=device))
+    camera = make_camera(first_image(raw.data), cutoff)
+    own = None if make_operator is None else make_operator().to_dict()
+    tiles = iter_recorded_sim(model, raw, camera, reconstruction=own, device=device)
+    return (yield from recorded(tiles, model, names))

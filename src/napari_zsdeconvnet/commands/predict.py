@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ from ..files import check_writable
 from ..image_files import written_image
 from ..images import Image
 from ..pictures import grey_picture
+from ..record import Prediction, iter_recorded
 from .files import beside, expand, given, load, output_names, refuse_overwriting
 from .records import check_record, record_beside, write_record
 
 if TYPE_CHECKING:
     from ..inference import Result, TileProgress
     from ..model import Model
-    from ..record import Prediction
 
 DECONVOLVED, DENOISED = "deconvolved", "denoised"
 """Endings of the names of results."""
@@ -107,15 +106,10 @@ def predict_into_files(
     Prediction
         For the record.
     """
-    from ..record import Output, iter_recorded
-
     with _room(model, image, names) as into:
         tiles = iter_recorded(model, image, into=into, **settings)
         prediction = _follow(tiles, image.name, console)
-    outputs = {
-        what: Output.of(name.name, getattr(into, what), image.axes) for what, name in names.items()
-    }
-    return replace(prediction, outputs=outputs)
+    return prediction.with_outputs(into, {what: name.name for what, name in names.items()})
 
 
 def _damping(arguments: argparse.Namespace) -> Damping | None:

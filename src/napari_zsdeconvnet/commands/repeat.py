@@ -140,10 +140,11 @@ def _predict(
         if isinstance(recording, Image):
             return predict_into_files(model, recording, names, console, **settings)
         assert model.reconstruction is not None
-        assert before.offset is not None
-        operator = Reconstruction.from_dict(model.reconstruction)
+        assert before.camera is not None
+        operator = Reconstruction.from_dict(before.reconstruction or model.reconstruction)
         settings = {name: settings[name] for name in ("device", "tile")}
-        return predict_frames(model, operator, recording, before.offset, names, console, **settings)
+        made = predict_frames(model, operator, recording, before.camera, names, console, **settings)
+        return replace(made, reconstruction=before.reconstruction)
 
 
 # ------------------------------------------------------------------ the images of a record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,9 @@ from ..console import Console, Interrupted
 from ..files import check_writable
 from ..image_files import write_image
 from ..images import Image
-from ..provenance import now
 from .files import beside, given, load, output_names, refuse_overwriting
 from .predict import DECONVOLVED, DENOISED
-from .records import check_record, record_beside, write_record
+from .records import check_record, record_beside
 from .sim_recordings import open_recording, typed_cutoff
 from .train import first_ctrl_c_calls
 from .training_psf import with_recorded
@@ -47,7 +46,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     from ..model import Model
     from ..pipeline import Pipeline
-    from ..record import Output, Prediction
 
     model = Model.load(arguments.model) if arguments.model else None
     pipeline = Pipeline(
@@ -56,42 +54,29 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         judged=not arguments.no_verdict,
         device=arguments.device,
         preset=arguments.preset,
+        names={what: files[what].name for what in (DECONVOLVED, DENOISED)},
         preview_every=0,
         **given(arguments, "steps", "seed"),
     )
-    followed = _Followed()
     with first_ctrl_c_calls(pipeline.stop), console.bar(0, Path(arguments.image).name) as bar:
-        followed.follow(pipeline, bar, console)
-    if followed.predicted is None:
+        predicted, verdict = _follow(pipeline, bar, console)
+    if predicted is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
-    trained = followed.predicted.model
-    trained.save(files["model"])
-    outputs = {}
+    predicted.model.save(files["model"])
     for what in (DECONVOLVED, DENOISED):
-        pixels = getattr(followed.predicted.result, what)
+        pixels = getattr(predicted.result, what)
         finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
         if size is not None:
             size = (*size[:-2], *(step / finer for step in size[-2:]))
         axes = source.axes.replace("C", "")[-pixels.ndim :]
         write_image(files[what], pixels, axes=axes, voxel_size=size)
-        outputs[what] = Output.of(files[what].name, pixels, axes)
         console.say(f"{arguments.image} -> {files[what]}")
-    prediction = Prediction.now(
-        source,
-        arguments.device,
-        outputs=outputs,
-        started=followed.started,
-        seconds=followed.seconds,
-        tile=followed.tile,
-        offset=followed.offset if arguments.sim else None,
-    )
-    record = write_record(trained, prediction, files)
-    verdict = followed.verdict
+    replace(predicted.record, verdict=verdict).write(record_beside(output))
     console.result(
         {
             "image": arguments.image,
             **{name: str(path) for name, path in files.items()},
-            "record": record,
+            "record": record_beside(output),
             "verdict": None if verdict is None else verdict.to_dict(),
         }
     )
@@ -129,50 +114,38 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
         recording.pixel_size,
         offset=arguments.offset,
         name=recording.name,
+        origin=recording.origin,
     )
     return recipe, recording.image
 
 
-class _Followed:
-    """A run to its end, with what its record is to say."""
+def _follow(
+    pipeline: Pipeline, bar: tqdm[Any], console: Console
+) -> tuple[Predicted | None, Verdict | None]:
+    """Run to the end, saying what each step assumed."""
+    from ..pipeline import Began, Judged, Predicted, TrainingBegan, Working
+    from ..training import Progress
 
-    def __init__(self) -> None:
-        self.predicted: Predicted | None = None
-        self.verdict: Verdict | None = None
-        self.offset: float | None = None
-        self.started, self.seconds = now(), 0.0
-        self.tile: tuple[int, ...] | None = None
-
-    def follow(self, pipeline: Pipeline, bar: tqdm[Any], console: Console) -> None:
-        """Go through all steps, saying what each assumed."""
-        from ..pipeline import Began, Calibrated, Judged, Predicted, TrainingBegan, Working
-        from ..training import Progress
-
-        begun = 0.0
-        for step in pipeline:
-            if isinstance(step, Progress):
-                bar.total = step.steps
-                bar.update(step.step - bar.n)
-                continue
-            if isinstance(step, Working):
-                bar.set_description(step.tiles.message or step.stage)
-                bar.total = step.tiles.total
-                bar.update(step.tiles.done - bar.n)
-                if step.stage == "result":
-                    self.tile = step.tiles.tile or None
-                continue
-            bar.clear()
-            if isinstance(step, Began) and step.stage == "result":
-                self.started, begun = now(), time.perf_counter()
-            elif isinstance(step, TrainingBegan):
-                for warning in step.run.warnings:
-                    console.warn(warning)
-            elif isinstance(step, Predicted):
-                self.predicted, self.seconds = step, time.perf_counter() - begun
-            elif isinstance(step, Judged):
-                self.verdict = step.verdict
-                console.say(step.verdict.summary())
-            elif not isinstance(step, Began):
-                console.say(step.said)
-                if isinstance(step, Calibrated):
-                    self.offset = step.noise.offset
+    predicted, verdict = None, None
+    for step in pipeline:
+        if isinstance(step, Progress):
+            bar.total = step.steps
+            bar.update(step.step - bar.n)
+            continue
+        if isinstance(step, Working):
+            bar.set_description(step.tiles.message or step.stage)
+            bar.total = step.tiles.total
+            bar.update(step.tiles.done - bar.n)
+            continue
+        bar.clear()
+        if isinstance(step, TrainingBegan):
+            for warning in step.run.warnings:
+                console.warn(warning)
+        elif isinstance(step, Predicted):
+            predicted = step
+        elif isinstance(step, Judged):
+            verdict = step.verdict
+            console.say(step.verdict.summary())
+        elif not isinstance(step, Began):
+            console.say(step.said)
+    return predicted, verdict

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..camera_maps import CameraMaps, signal_of
 from ..console import Console, Interrupted
 from ..errors import InputError
 from ..files import check_writable
 from ..image_files import PixelsInFile, written_image
+from ..noise import NoiseModel
 from ..provenance import now
 from ..psf import PSF
+from ..record import Output, Prediction
 from ..sim.patterns import Patterns
 from .files import beside, expand, given, output_names, refuse_overwriting
 from .predict import result_files
@@ -35,7 +38,6 @@ from .words import show_patterns
 
 if TYPE_CHECKING:
     from ..model import Model
-    from ..record import Prediction
     from ..sim.reconstruction import Reconstruction
 
 RECONSTRUCTED, PATTERNS = "sim", "patterns"
@@ -157,7 +159,9 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
         recording = _opened_for(operator.patterns, path, arguments)
         offset = offset_of(recording, arguments, console, _cutoff(operator.patterns))
         settings = given(arguments, "device", "tile")
-        prediction = predict_frames(model, operator, recording, offset, names, console, **settings)
+        prediction = predict_frames(
+            model, operator, recording, _camera(offset), names, console, **settings
+        )
         write_record(model, prediction, names)
         return operator.patterns
 
@@ -168,7 +172,7 @@ def predict_frames(
     model: Model,
     operator: Reconstruction,
     recording: Recording,
-    offset: _Offset,
+    camera: NoiseModel | CameraMaps,
     names: Mapping[str, Path],
     console: Console,
     *,
@@ -181,8 +185,8 @@ def predict_frames(
     ----------
     model, operator, recording, console
         What is put to what, the model's own operator, and where progress is shown.
-    offset
-        Counts without light, one number or (Y, X).
+    camera
+        What is taken out of the frames.
     names
         The files, as `result_files` gives them.
     device, tile
@@ -194,12 +198,11 @@ def predict_frames(
         For the record.
     """
     from ..devices import resolve_device, steady_threads
-    from ..record import Output, Prediction
 
     started, begun, used = now(), time.perf_counter(), set()
 
     def made(frames: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-        image = operator(np.asarray(frames - offset, np.float32))
+        image = operator(signal_of(frames, camera).values)
         result = model.predict(
             image, axes="YX", device=device, tile=tile, progress=lambda tiles: used.add(tiles.tile)
         )
@@ -214,8 +217,15 @@ def predict_frames(
             started=started,
             seconds=time.perf_counter() - begun,
             tile=min(used),
-            offset=offset,
+            camera=camera,
         )
+
+
+def _camera(offset: _Offset) -> NoiseModel | CameraMaps:
+    """Give a camera of which no more than the offset is known, nor needed."""
+    if isinstance(offset, float):
+        return NoiseModel(offset, None, 0.0, source="its offset alone")
+    return CameraMaps(offset, np.ones_like(offset), np.zeros_like(offset))
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str]) -> None:

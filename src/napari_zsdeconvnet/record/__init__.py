@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .methods import methods_paragraph
-from .prediction import Output, Prediction, iter_recorded
+from .prediction import Output, Prediction, iter_recorded, iter_recorded_sim
 from .repeat import check_first, check_same, differences, iter_training, settings_of, threads
 from .run_record import KIND, RunRecord
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_same",
     "differences",
     "iter_recorded",
+    "iter_recorded_sim",
     "iter_training",
     "methods_paragraph",
     "settings_of",

@@ -1,22 +1,29 @@
-"""Arrays inside JSON, to the bit."""
+"""What JSON has no words for, in its own: arrays to the bit, and cameras."""
 
 from __future__ import annotations
 
 import base64
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..camera_maps import CameraMaps
+from ..noise import NoiseModel
+
+_QUICK = 1  # a level of zlib; higher ones are many times slower and gain next to nothing
+
 
 def packed(array: NDArray[Any]) -> dict[str, Any]:
     """Write an array as text: its float32 numbers, compressed (zlib) and in base64."""
     numbers = np.ascontiguousarray(array, dtype="<f4")
+    content = zlib.compress(numbers.tobytes(), _QUICK)
     return {
         "shape": list(numbers.shape),
-        "float32_zlib_base64": base64.b64encode(zlib.compress(numbers.tobytes())).decode("ascii"),
+        "float32_zlib_base64": base64.b64encode(content).decode("ascii"),
     }
 
 
@@ -27,3 +34,19 @@ def unpacked(values: Mapping[str, Any]) -> NDArray[np.float32]:
     except zlib.error as error:
         raise ValueError(f"an array is damaged: {error}") from error
     return np.frombuffer(numbers, "<f4").reshape(values["shape"]).astype(np.float32)
+
+
+def packed_camera(camera: NoiseModel | CameraMaps | None) -> dict[str, Any] | None:
+    """Write a camera: its numbers, or its maps by the same names."""
+    if isinstance(camera, CameraMaps):
+        return {name: packed(pixels) for name, pixels in asdict(camera).items()}
+    return None if camera is None else camera.to_dict()
+
+
+def unpacked_camera(values: Mapping[str, Any] | None) -> NoiseModel | CameraMaps | None:
+    """Read what `packed_camera` wrote."""
+    if values is None:
+        return None
+    if isinstance(values["offset"], Mapping):
+        return CameraMaps(**{name: unpacked(pixels) for name, pixels in values.items()})
+    return NoiseModel.from_dict(values)

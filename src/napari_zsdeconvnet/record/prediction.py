@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..camera_maps import CameraMaps
 from ..damping import Damping
 from ..images import Image
+from ..noise import NoiseModel
 from ..provenance import Source, now
-from .packing import packed, unpacked
+from .packing import packed_camera, unpacked_camera
 
 if TYPE_CHECKING:
     from ..inference import Result, TileProgress
@@ -68,9 +67,11 @@ class Prediction:
         Re-corruptions that were averaged over, and the seed of their noise.
     damping
         Of stripes; None for none.
-    offset
-        Counts without light that were taken from raw SIM frames, one number or (Y, X); None
-        where there were none.
+    camera
+        Of raw SIM frames; None where there were none.
+    reconstruction
+        What made an image out of such frames where it is not the model's own, as
+        `sim.Reconstruction.to_dict` gives it.
     """
 
     source: Source
@@ -84,7 +85,8 @@ class Prediction:
     repeats: int = 0
     seed: int = 0
     damping: Damping | None = None
-    offset: float | NDArray[np.float32] | None = None
+    camera: NoiseModel | CameraMaps | None = None
+    reconstruction: Mapping[str, Any] | None = None
 
     @classmethod
     def now(cls, image: Image, device: str, **known: Any) -> Self:
@@ -113,15 +115,31 @@ class Prediction:
             **known,
         )
 
+    def with_outputs(self, result: Result, names: Mapping[str, str]) -> Self:
+        """Describe the results too.
+
+        Parameters
+        ----------
+        result
+            Its pixels, with the axes of the source or without that of time.
+        names
+            Of the files or layers they went to, by "deconvolved" and "denoised".
+        """
+        axes = self.source.axes.replace("C", "")
+        outputs = {}
+        for what, name in names.items():
+            pixels = getattr(result, what)
+            outputs[what] = Output.of(name, pixels, axes[-pixels.ndim :])
+        return replace(self, outputs=outputs)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for JSON."""
-        offset = packed(self.offset) if isinstance(self.offset, np.ndarray) else self.offset
-        return {**asdict(self), "offset": offset}
+        return {**asdict(self), "camera": packed_camera(self.camera)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` returned."""
-        tile, damping, offset = values["tile"], values["damping"], values["offset"]
+        tile, damping = values["tile"], values["damping"]
         return cls(
             **{
                 **values,
@@ -129,7 +147,7 @@ class Prediction:
                 "outputs": {what: Output(**entry) for what, entry in values["outputs"].items()},
                 "tile": None if tile is None else tuple(tile),
                 "damping": None if damping is None else Damping(**damping),
-                "offset": unpacked(offset) if isinstance(offset, Mapping) else offset,
+                "camera": unpacked_camera(values["camera"]),
             }
         )
 
@@ -158,11 +176,54 @@ def iter_recorded(
     Result, Prediction
         The latter without its outputs, whose names are the caller's.
     """
+    settings: dict[str, Any] = {"repeats": repeats, "damping": damping}
+    tiles = model.iter_predict(image, device=device, tile=tile, into=into, **settings)
+    return (yield from _recorded(tiles, image, device, settings))
+
+
+def iter_recorded_sim(
+    model: Model,
+    raw: Image,
+    camera: NoiseModel | CameraMaps,
+    *,
+    reconstruction: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    tile: int | tuple[int, ...] | None = None,
+) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
+    """Predict as `sim_training.iter_predict_sim`, and keep what a record needs.
+
+    Parameters
+    ----------
+    model, camera, device, tile
+        As for `predict_sim`.
+    raw : Image
+        Frames, axes ([T,] C, Y, X).
+    reconstruction : mapping, optional
+        In place of the model's own, as `sim.Reconstruction.to_dict` gives it.
+
+    Returns
+    -------
+    Result, Prediction
+        As for `iter_recorded`.
+    """
+    from ..sim_training import iter_predict_sim
+
+    settings: dict[str, Any] = {"camera": camera, "reconstruction": reconstruction}
+    if reconstruction is not None:
+        model = replace(model, reconstruction=reconstruction)
+    tiles = iter_predict_sim(model, raw, camera, device=device, tile=tile)
+    return (yield from _recorded(tiles, raw, device, settings))
+
+
+def _recorded(
+    tiles: Generator[TileProgress, None, Result],
+    image: Image,
+    device: str,
+    settings: Mapping[str, Any],
+) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     from ..devices import resolve_device, steady_threads
 
     started, begun = now(), time.perf_counter()
-    settings: dict[str, Any] = {"repeats": repeats, "damping": damping}
-    tiles = model.iter_predict(image, device=device, tile=tile, into=into, **settings)
     used: tuple[int, ...] | None = None
     with steady_threads(resolve_device(device)), closing(tiles):
         while True:

@@ -15,7 +15,7 @@ from ..files import written_whole
 from ..noise import NoiseModel
 from ..provenance import Beginning, Source, Stretch, weights_fingerprint
 from ..psf import PSF
-from .packing import packed, unpacked
+from .packing import packed, packed_camera, unpacked, unpacked_camera
 from .prediction import Prediction
 
 if TYPE_CHECKING:
@@ -211,7 +211,6 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dictionaries, ready for JSON."""
-        maps = self.camera if isinstance(self.camera, CameraMaps) else None
         return {
             "kind": KIND,
             "format": FORMAT,
@@ -222,8 +221,7 @@ class RunRecord:
             "preset": self.preset,
             "settings": dict(self.settings),
             "noise": self.noise.to_dict(),
-            "camera": self.camera.to_dict() if isinstance(self.camera, NoiseModel) else None,
-            "camera_maps": maps and {name: packed(array) for name, array in asdict(maps).items()},
+            "camera": packed_camera(self.camera),
             "psf": {
                 **self.psf.to_metadata(),
                 "fwhm": [None if width != width else width for width in self.psf.fwhm],
@@ -274,7 +272,7 @@ class RunRecord:
 
     @classmethod
     def _assembled(cls, values: Mapping[str, Any]) -> Self:
-        size, maps, camera = values["voxel_size"], values["camera_maps"], values["camera"]
+        size = values["voxel_size"]
         prediction, verdict = values["prediction"], values["verdict"]
         beginning = values.get("beginning")
         if verdict is not None:
@@ -294,7 +292,7 @@ class RunRecord:
                 for name, value in values["settings"].items()
             },
             noise=NoiseModel.from_dict(values["noise"]),
-            camera=_camera(camera, maps),
+            camera=unpacked_camera(values["camera"]),
             psf=PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
             stretches=tuple(map(Stretch.from_dict, values["stretches"])),
             warnings=tuple(values["warnings"]),
@@ -345,14 +343,6 @@ class RunRecord:
 def _richardson_lucy(network: TwoStageNetwork) -> int:
     """Count the steps of Richardson-Lucy that a network takes, in whichever part of it."""
     return max((int(getattr(part, "iterations", 0)) for part in network.modules()), default=0)
-
-
-def _camera(
-    numbers: Mapping[str, Any] | None, maps: Mapping[str, Any] | None
-) -> NoiseModel | CameraMaps | None:
-    if maps is not None:
-        return CameraMaps(**{name: unpacked(array) for name, array in maps.items()})
-    return None if numbers is None else NoiseModel.from_dict(numbers)
 
 
 def _plain(value: Any) -> Any:
