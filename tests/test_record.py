@@ -317,3 +317,15 @@ class TestMethods:
     def test_a_run_that_was_stopped_says_so(self, model: Model):
         record = replace(RunRecord.of(model), planned=700)
         assert "4 of 700 planned steps" in methods_paragraph(record)
+
+    def test_a_run_that_ended_by_itself_says_why(self, model: Model):
+        record = replace(RunRecord.of(model), planned=700, ending="Ended by itself.")
+        assert "held out from training had gained nothing more" in methods_paragraph(record)
+
+    def test_other_training_data_are_said_where_there_were_any(self, model: Model):
+        record = RunRecord.of(model)
+        settings = dict(record.settings)
+        for start, said in (("prior", False), ("scratch", True)):
+            text = methods_paragraph(replace(record, settings={**settings, "start": start}))
+            assert ("or any other training data" in text) is said
+            assert ("learned on simulated images" in text) is not said

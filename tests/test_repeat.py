@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import napari_zsdeconvnet as zs
+from napari_zsdeconvnet import training
 from napari_zsdeconvnet.damping import Damping
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
@@ -166,6 +167,24 @@ class TestTraining:
         again = repeated(run.model, [image()], tmp_path)
         assert again.steps_trained == 3
         assert_same_bits(run.model, again)
+
+    def test_also_when_it_ended_by_itself_and_went_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        # So little patience, and a gain so large, that it ends at the second check.
+        monkeypatch.setattr(training, "CHECK_EVERY", 2)
+        preset = replace(QUICK, patience=1, least_gain=0.99)
+        run = start_image(preset=preset, steps=None)
+        for _ in run:
+            pass
+        assert run.ending
+        ended = run.model
+        assert RunRecord.of(ended).ending == run.ending
+        assert_same_bits(ended, repeated(ended, [image()], tmp_path))
+        run.resume()
+        next(run)
+        assert_same_bits(run.model, repeated(run.model, [image()], tmp_path))
+        assert len(run.model.stretches) == 2
 
     def test_also_on_several_images_and_with_previews(self, tmp_path: Path):
         images = [image(1), image(2)]

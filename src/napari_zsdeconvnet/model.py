@@ -6,7 +6,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -85,6 +86,8 @@ class Model:
     """What was trained when and on what; empty in files of before it was kept."""
     beginning: Beginning | None = None
     """The model whose weights it began with; None where those were the prior's or random."""
+    ending: str = ""
+    """Why the training ended by itself, if it did."""
 
     @property
     def upsampling(self) -> int:
@@ -353,6 +356,7 @@ def save_with_training(
         "sources": [source.to_dict() for source in model.sources],
         "stretches": [stretch.to_dict() for stretch in model.stretches],
         "beginning": model.beginning and asdict(model.beginning),
+        "ending": model.ending,
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     if isinstance(model.camera, CameraMaps):
@@ -371,13 +375,21 @@ def load_with_training(
     path: str | os.PathLike[str],
 ) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
     """Read what `save_with_training` wrote; the last two are empty for a plain model."""
+    described, tensors = _read(path)
+    with _understood(path):
+        return _assemble(json.loads(described), tensors)
+
+
+def _read(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str, Tensor]]:
+    """Read what a model's file says of itself, and the tensors of these names, or all of them."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the name and the folder.")
     try:
         with safe_open(path, framework="pt") as file:
             described = (file.metadata() or {}).get(_HEADER)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            wanted = [name for name in file.keys() if not names or name in names]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in wanted}
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} is not a model file or is truncated ({error}): copy it again or train anew."
@@ -386,8 +398,14 @@ def load_with_training(
         raise InputError(
             f"{path} holds weights of another program: choose a model saved by zsdeconvnet."
         )
+    return described, tensors
+
+
+@contextmanager
+def _understood(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a file what in it cannot be understood."""
     try:
-        return _assemble(json.loads(described), tensors)
+        yield
     except _NewerFormat as error:
         raise InputError(
             f"{path} has format {error} and this version reads up to {FORMAT}: update "
@@ -406,6 +424,61 @@ class _NewerFormat(Exception):
 def _in_one_line(error: Exception) -> str:
     words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return " ".join(words.split()).rstrip(".")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFacts:
+    """What a model's file says of itself, for lists of models.
+
+    Attributes
+    ----------
+    preset, axes, voxel_size, psf, sources, stretches
+        As in `Model`.
+    upsampling, steps_trained
+        As in `Model`.
+    """
+
+    preset: str
+    axes: str
+    voxel_size: tuple[float, ...] | None
+    upsampling: int
+    psf: PSF
+    steps_trained: int
+    sources: tuple[Source, ...]
+    stretches: tuple[Stretch, ...]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ModelFacts:
+        """Read them without the weights.
+
+        Raises
+        ------
+        InputError
+            If the file is no model, or not one of this version.
+        """
+        described, tensors = _read(path, _PSF)
+        with _understood(path):
+            header = json.loads(described)
+            if header["format"] > FORMAT:
+                raise _NewerFormat(header["format"])
+            size, history = header["voxel_size"], header["history"]
+            return cls(
+                preset=header["preset"],
+                axes=header["axes"],
+                voxel_size=None if size is None else tuple(size),
+                upsampling=header["upsampling"],
+                psf=PSF.from_metadata(tensors[_PSF].numpy(), header["psf"]),
+                steps_trained=int(history[-1]["step"]) if history else 0,
+                **_kept(header),
+            )
+
+
+def _kept(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what files of before it was kept do not have."""
+    return {
+        "sources": tuple(map(Source.from_dict, header.get("sources", ()))),
+        "stretches": tuple(map(Stretch.from_dict, header.get("stretches", ()))),
+    }
 
 
 def _assemble(
@@ -452,9 +525,9 @@ def _assemble(
         versions=header["versions"],
         reconstruction=header.get("reconstruction"),
         camera=_camera(header.get("camera"), below(_CAMERA, tensors)),
-        sources=tuple(map(Source.from_dict, header.get("sources", ()))),
-        stretches=tuple(map(Stretch.from_dict, header.get("stretches", ()))),
+        **_kept(header),
         beginning=None if beginning is None else Beginning(**beginning),
+        ending=header.get("ending", ""),
     )
     return model, below(_TRAINING, tensors), header["training"]
 

@@ -7,7 +7,7 @@ recordings and raw structured illumination stands in a recipe: `Images` or `RawF
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -202,8 +202,8 @@ class Pipeline(Iterator[Step]):
     ----------
     recipe : Recipe
         The recording with what is known of it.
-    model : Model, optional
-        Used as it is if it fits; otherwise one is trained.
+    model : Model or sequence of Model, optional
+        The first that fits is used as it is; where none does, one is trained.
     judged : bool
         Whether the verdict is the last step.
     device : str
@@ -223,7 +223,7 @@ class Pipeline(Iterator[Step]):
         self,
         recipe: Recipe,
         *,
-        model: Model | None = None,
+        model: Model | Sequence[Model] | None = None,
         judged: bool = True,
         device: str = "auto",
         names: Mapping[str, str] | None = None,
@@ -231,7 +231,7 @@ class Pipeline(Iterator[Step]):
     ) -> None:
         self._names = names or {what: what for what in ("deconvolved", "denoised")}
         self._recipe = recipe
-        self._given = model
+        self._given = () if model is None else (model,) if isinstance(model, Model) else model
         self._judged = judged
         self._device = device
         self._settings = settings
@@ -263,14 +263,19 @@ class Pipeline(Iterator[Step]):
         yield from self._unless_stopped(self._recipe.prepare())
         if self._stopped:
             return
-        model = self._given
-        why = "" if model is None else self._recipe.misfit(model)
-        if model is None or why:
+        model, misfits = None, []
+        for given in self._given:
+            misfits.append(self._recipe.misfit(given))
+            if not misfits[-1]:
+                model = given
+                break
+        if model is None:
             yield from self._unless_stopped(self._recipe.calibrate())
             if self._stopped:
                 return
             yield Began("model")
-            model = yield from self._trained(why)
+            # Of several the first is the likeliest, and so its reason the most telling.
+            model = yield from self._trained(misfits[0] if misfits else "")
             if model is None:
                 return
         else:

@@ -530,6 +530,7 @@ class TrainingRun(Iterator[Progress]):
             network=network.cpu().eval(),
             history=tuple(history),
             stretches=stretches,
+            ending=self.ending,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

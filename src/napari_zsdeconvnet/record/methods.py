@@ -84,11 +84,11 @@ def methods_paragraph(record: RunRecord) -> str:
 
 
 def _method(record: RunRecord) -> str:
+    truth = "truth" if _from_prior(record) else "truth or any other training data"
     return (
         f"{_plural(record).capitalize()} were denoised and deconvolved with napari-zsdeconvnet "
         f"{_version(record)}, which builds the zero-shot deconvolution networks of Qiao et al. "
-        "(2024): a neural network learns from the noisy recording itself, without ground truth or "
-        "any other training data."
+        f"(2024): a neural network learns from the noisy recording itself, without ground {truth}."
     )
 
 
@@ -192,13 +192,16 @@ def _network(record: RunRecord) -> str:
             "1972; Lucy, 1974; Biggs & Andrews, 1997) between its two stages"
         )
     steps = f"{record.steps} steps"
-    if record.steps < record.planned:
+    ended = ""
+    if record.ending:
+        ended = ", after which pairs held out from training had gained nothing more"
+    elif record.steps < record.planned:
         steps = f"{record.steps} of {record.planned} planned steps"
     patch: tuple[int, ...] = (settings["patch"],) * 2
     if settings["planes"] is not None:
         patch = (settings["planes"], *patch)
     start = ""
-    if settings.get("start") == "prior":
+    if _from_prior(record):
         start = ", beginning with weights that come with the software, learned on simulated images"
     elif record.beginning is not None:
         start = f", beginning with the weights of an earlier model ({record.beginning.name})"
@@ -210,7 +213,7 @@ def _network(record: RunRecord) -> str:
         f'The network (preset "{record.preset}", {record.parameters} parameters{inside}) was '
         f"trained for {steps} of {settings['batch']} patches of {_times(patch)} "
         f"{'voxels' if settings['planes'] is not None else 'pixels'} by Adam at a learning rate of "
-        f"at most {settings['learning_rate']:g}, with seed {record.seed}{start}{took}."
+        f"at most {settings['learning_rate']:g}, with seed {record.seed}{start}{took}{ended}."
     )
 
 
@@ -266,6 +269,10 @@ def _references(record: RunRecord) -> list[str]:
 
 
 # ------------------------------------------------------------------ words
+
+
+def _from_prior(record: RunRecord) -> bool:
+    return record.settings.get("start") == "prior"
 
 
 def _version(record: RunRecord) -> str:

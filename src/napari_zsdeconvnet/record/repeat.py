@@ -117,6 +117,7 @@ def iter_training(
                 run = _begin(record, images, steps=part.planned, start=first)
             elif part.planned != run.steps:
                 run = _resumed(record, images, run, part.planned)
+            run.go_on()  # it ends where the run ended, not where it would by itself
             for progress in run:
                 yield progress
                 if run.step == part.last:

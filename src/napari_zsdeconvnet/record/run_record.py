@@ -60,6 +60,8 @@ class RunRecord:
         Counts above the offset that are 1 to the network.
     steps, planned
         Optimiser steps done, and planned when training ended.
+    ending
+        Why the training ended by itself, if it did.
     stretches
         What was trained when, on what, for how long.
     losses
@@ -96,6 +98,7 @@ class RunRecord:
     scale: float
     steps: int
     planned: int
+    ending: str
     stretches: tuple[Stretch, ...]
     losses: Mapping[str, float]
     parameters: int
@@ -143,6 +146,7 @@ class RunRecord:
             scale=model.scale,
             steps=steps,
             planned=model.stretches[-1].planned if model.stretches else steps,
+            ending=model.ending,
             stretches=model.stretches,
             losses=last,
             parameters=sum(weight.numel() for weight in model.network.parameters()),
@@ -232,6 +236,7 @@ class RunRecord:
             "scale": self.scale,
             "steps": self.steps,
             "planned": self.planned,
+            "ending": self.ending,
             "stretches": [stretch.to_dict() for stretch in self.stretches],
             "losses": dict(self.losses),
             "parameters": self.parameters,
@@ -281,7 +286,15 @@ class RunRecord:
             verdict = Verdict.from_dict(verdict)
         kept = (
             *("axes", "upsampling", "preset", "reconstruction", "seed", "scale", "steps"),
-            *("planned", "losses", "parameters", "richardson_lucy", "weights_sha256", "versions"),
+            *(
+                "planned",
+                "ending",
+                "losses",
+                "parameters",
+                "richardson_lucy",
+                "weights_sha256",
+                "versions",
+            ),
         )
         return cls(
             sources=tuple(map(Source.from_dict, values["sources"])),

@@ -1,0 +1,167 @@
+"""What is known of a layer before it is deconvolved, and what makes its recipe out of that.
+
+One click and the queue both ask here, so that a layer is treated alike by either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..metadata import Recorded
+from ..sim.recognition import raw_sim_taken_for_frames
+from . import _preferences as preferences
+from ._facts import LASTING, Facts, gather
+from ._layer_metadata import channel_name, channel_of, optics_of, recorded_of
+from ._one_click_tasks import ImageTask, SIMTask, Task
+from ._readings import (
+    Reading,
+    layer_voxel_size,
+    pixels_of,
+    said_step,
+    says_its_axes,
+    set_pixel,
+    set_step,
+)
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ..noise import NoiseModel
+    from ..psf import PSF
+    from ._state import ViewerState
+
+_SIM_FRAMES = 9
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a worker has found of a layer.
+
+    Attributes
+    ----------
+    recorded : Recorded
+        What metadata and file say.
+    sim : bool or None
+        Whether its frames seem to be raw SIM; None where they cannot be.
+    """
+
+    recorded: Recorded
+    sim: bool | None = None
+
+
+def look_at(layer: ImageLayer) -> Look:
+    """Read what the layer says, and whether its frames seem to be raw SIM."""
+    sim: bool | None = None
+    pixels = pixels_of(layer)
+    leading = pixels.shape[:-2]
+    if leading and leading[-1] % _SIM_FRAMES == 0:
+        from ..images import Image
+
+        sim = False
+        if leading == (_SIM_FRAMES,):
+            sim = raw_sim_taken_for_frames(Image(pixels, "TYX", name=layer.name)) is not None
+    return Look(recorded_of(layer), sim)
+
+
+def channel_said(layer: ImageLayer, look: Look, reading: Reading | None) -> str:
+    """Return the name of the layer's channel, empty where it has none."""
+    said = look.recorded
+    return channel_name(said, channel_of(layer, said, reading.channel if reading else None))
+
+
+def facts_of(layer: ImageLayer, look: Look, reading: Reading | None, state: ViewerState) -> Facts:
+    """Put together what is known of a layer's optics."""
+    said = look.recorded
+    channel = channel_of(layer, said, reading.channel if reading else None)
+    lateral = layer_voxel_size(layer, "YX")
+    step = None
+    if reading is not None and "Z" in reading.axes:
+        step = state.said(layer).axial_step or said_step(layer, reading.axes)
+    return gather(
+        None if lateral is None else lateral[-1],
+        step,
+        said,
+        optics_of(said, channel),
+        channel_name(said, channel),
+        preferences.microscopes(),
+        {k: v for k, v in state.answers.get(layer, {}).items() if k != "sim"},
+    )
+
+
+def is_ambiguous(layer: ImageLayer, look: Look, state: ViewerState, doubt: str = "") -> bool:
+    """Tell whether what the frames are has to be asked.
+
+    Parameters
+    ----------
+    layer, look, state
+        The layer and what is known of it.
+    doubt : str
+        What speaks against the way it is read, if anything does.
+    """
+    said = state.said(layer).kind is not None
+    return look.sim is True or not (said or says_its_axes(layer)) or bool(doubt)
+
+
+def users_psf(state: ViewerState, spatial: str) -> PSF | None:
+    """Return the PSF that the user has chosen, if it has as many axes as the image."""
+    psf = state.psf
+    if psf is None or psf in state.assumed:
+        return None
+    return psf if psf.array.ndim == len(spatial) else None
+
+
+def users_noise(state: ViewerState) -> NoiseModel | None:
+    """Return the calibration that the user has made, or that of the one microscope there is."""
+    noise = state.noise
+    if noise is not None and noise not in state.assumed:
+        return noise
+    presets = preferences.microscopes()
+    return presets[0].noise if len(presets) == 1 else None
+
+
+def write_scale(
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    reading: Reading | None,
+    values: dict[str, Any],
+    state: ViewerState,
+) -> None:
+    """Write the sizes that were typed or read into the layer, as all widgets go by it."""
+    known = layer_voxel_size(layer, "YX")
+    pixel = values.get("pixel_size")
+    if pixel is not None and (known is None or abs(known[-1] / pixel - 1) > 1e-6):
+        set_pixel(layer, pixel)
+        viewer.reset_view()
+    step = values.get("axial_step")
+    if step is None or reading is None:
+        return
+    size = reading.voxel_size
+    if size is None or abs(size[0] / step - 1) > 1e-6:
+        set_step(layer, reading.axes, step)
+        state.say(layer, axial_step=step)
+
+
+def task_of(
+    viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading | None, *, sim: bool
+) -> Task:
+    """Return what is to be done with a layer; InputError if it cannot be."""
+    return SIMTask(layer) if sim else ImageTask(layer, reading, viewer)
+
+
+def recipe_maker(task: Task, values: dict[str, Any], state: ViewerState) -> Callable[[], Any]:
+    """Return what makes the recipe in the worker, from the numbers that a form would give."""
+    microscope = {name: values[name] for name in values if name in LASTING}
+    if microscope.get("pinhole") == 0:
+        microscope["pinhole"] = None  # a point
+    presets = preferences.microscopes()
+    return task.recipe_maker(
+        microscope,
+        pixel_size=values.get("pixel_size"),
+        noise=users_noise(state),
+        psf=users_psf(state, task.spatial),
+        offset=presets[0].offset if len(presets) == 1 else None,
+        upsample=state.upsampling(task.spatial) == 2,
+    )
