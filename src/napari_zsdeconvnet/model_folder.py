@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError
-from .model import ModelFacts, nanometres
 
-if TYPE_CHECKING:
-    from .model import Model
+if TYPE_CHECKING:  # a window that renames and deletes need not wait for torch
+    from .model import Model, ModelFacts
 
 SUFFIX = ".safetensors"
 _FOLDER = "napari-zsdeconvnet"
@@ -69,7 +68,10 @@ class Kept:
     def pixel_size(self) -> str:
         """Raw pixel in words, or voxel; empty where it is not known."""
         size = None if self.facts is None else self.facts.voxel_size
-        return "" if size is None else nanometres(size[1:] if len(size) == 2 else size)
+        if size is None:
+            return ""
+        shown = size[1:] if len(size) == 2 else size
+        return " x ".join(f"{1000 * length:.4g}" for length in shown) + " nm"
 
     @property
     def psf(self) -> str:
@@ -104,6 +106,8 @@ def kept_models(folder: str | os.PathLike[str]) -> list[Kept]:
 
 
 def _kept(path: Path) -> Kept:
+    from .model import ModelFacts
+
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
     try:
         facts = ModelFacts.read(path)

@@ -20,6 +20,8 @@ WIDGETS = {
     "Quality": "QualityWidget",
     "Compare": "CompareWidget",
     "SIM": "SIMWidget",
+    "Queue": "QueueWidget",
+    "Models": "ModelsWidget",
 }
 
 

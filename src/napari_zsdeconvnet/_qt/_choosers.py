@@ -311,7 +311,7 @@ class ImageChooser:
             return
         known[reading.axes] = ""  # the other widgets need not ask, too
         self._job = Job(
-            once(_doubt, layer, reading),
+            once(doubt_about, layer, reading),
             owner=self._owner,
             on_result=lambda doubt: self._on_doubt(layer, reading, doubt),
             on_failure=lambda _: None,  # said in full when the layer is used
@@ -334,7 +334,7 @@ def _kind_like(layer: ImageLayer, kind: str | None) -> str | None:
     return kind if kind in possible_readings(layer) else None
 
 
-def _doubt(layer: ImageLayer, reading: Reading) -> str:
+def doubt_about(layer: ImageLayer, reading: Reading) -> str:
     """Ask whether the pixels are what the reading takes them for."""
     image = layer_image(layer, reading)
     checks = (

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..images import Image
 from ..metadata import Recorded
 from ..sim.recognition import raw_sim_taken_for_frames
 from . import _preferences as preferences
 from ._facts import LASTING, Facts, gather
 from ._layer_metadata import channel_name, channel_of, optics_of, recorded_of
+from ._memory import remember
 from ._one_click_tasks import ImageTask, SIMTask, Task
 from ._readings import (
     Reading,
@@ -58,8 +60,6 @@ def look_at(layer: ImageLayer) -> Look:
     pixels = pixels_of(layer)
     leading = pixels.shape[:-2]
     if leading and leading[-1] % _SIM_FRAMES == 0:
-        from ..images import Image
-
         sim = False
         if leading == (_SIM_FRAMES,):
             sim = raw_sim_taken_for_frames(Image(pixels, "TYX", name=layer.name)) is not None
@@ -87,12 +87,17 @@ def facts_of(layer: ImageLayer, look: Look, reading: Reading | None, state: View
         optics_of(said, channel),
         channel_name(said, channel),
         preferences.microscopes(),
-        {k: v for k, v in state.answers.get(layer, {}).items() if k != "sim"},
+        {name: value for name, value in _answers(layer, state).items() if name in LASTING},
     )
 
 
+def is_sim(layer: ImageLayer, look: Look, state: ViewerState) -> bool | None:
+    """Tell whether it is raw SIM, as the user says or as it seems; None where it cannot be."""
+    return None if look.sim is None else bool(_answers(layer, state).get("sim", look.sim))
+
+
 def is_ambiguous(layer: ImageLayer, look: Look, state: ViewerState, doubt: str = "") -> bool:
-    """Tell whether what the frames are has to be asked.
+    """Tell whether what the frames are has to be asked, and has not been.
 
     Parameters
     ----------
@@ -101,8 +106,23 @@ def is_ambiguous(layer: ImageLayer, look: Look, state: ViewerState, doubt: str =
     doubt : str
         What speaks against the way it is read, if anything does.
     """
-    said = state.said(layer).kind is not None
-    return look.sim is True or not (said or says_its_axes(layer)) or bool(doubt)
+    if _answers(layer, state):
+        return False
+    said = state.said(layer).kind is not None or says_its_axes(layer)
+    return bool(look.sim) or not said or bool(doubt)
+
+
+def answer(
+    layer: ImageLayer, channel: str, values: dict[str, Any], state: ViewerState, *, sim: bool
+) -> None:
+    """Remember what was typed: for this layer, and for its channel from now on."""
+    lasting = {name: values[name] for name in LASTING if name in values}
+    state.answers[layer] = {**lasting, "sim": sim}
+    remember(channel, lasting)
+
+
+def _answers(layer: ImageLayer, state: ViewerState) -> dict[str, Any]:
+    return state.answers.get(layer, {})
 
 
 def users_psf(state: ViewerState, spatial: str) -> PSF | None:
@@ -120,6 +140,12 @@ def users_noise(state: ViewerState) -> NoiseModel | None:
         return noise
     presets = preferences.microscopes()
     return presets[0].noise if len(presets) == 1 else None
+
+
+def users_offset() -> float | None:
+    """Return the counts without light, where the preferences say no more than that."""
+    presets = preferences.microscopes()
+    return presets[0].offset if len(presets) == 1 else None
 
 
 def write_scale(
@@ -156,12 +182,11 @@ def recipe_maker(task: Task, values: dict[str, Any], state: ViewerState) -> Call
     microscope = {name: values[name] for name in values if name in LASTING}
     if microscope.get("pinhole") == 0:
         microscope["pinhole"] = None  # a point
-    presets = preferences.microscopes()
     return task.recipe_maker(
         microscope,
         pixel_size=values.get("pixel_size"),
         noise=users_noise(state),
         psf=users_psf(state, task.spatial),
-        offset=presets[0].offset if len(presets) == 1 else None,
+        offset=users_offset(),
         upsample=state.upsampling(task.spatial) == 2,
     )

@@ -10,7 +10,8 @@ from napari.layers import Image as ImageLayer
 from ..errors import InputError
 from ._layers import add_or_update, layer_image, made_before, origin_of, shown_place
 from ._readings import Reading, pixels_of, what_is_there
-from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, show_result
+from ._records import keep_verdict
+from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, result_names, show_result
 from ._sim_frames import RawFrames, raw_frames
 from ._state import Made
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from .. import pipeline
+    from ..verdict import Verdict
 
 _IMAGE = ("image", "Image.", (("Change…", "form"),))
 _OPTICS = ("optics", "Optics.", (("Change…", "form"),))
@@ -43,6 +45,8 @@ class Task:
     grid: int
     """Pixels of what is trained on per pixel of the layer."""
     words: str
+    frame: int | None = None
+    """Which time point is judged; None for a layer without time."""
 
     def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
         """Return what makes the recipe in the worker."""
@@ -54,6 +58,13 @@ class Task:
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
         """Show the result, and name its layers."""
         raise NotImplementedError
+
+    def keep_verdict(self, viewer: napari.viewer.Viewer, verdict: Verdict) -> None:
+        """Add a verdict to the record of the results."""
+        for name in result_names(self.layer).values():
+            layer = made_before(viewer, name, self.layer)
+            if layer is not None:
+                keep_verdict(layer, verdict)
 
     def select_result(self, viewer: napari.viewer.Viewer) -> None:
         """Select the deconvolved layer, whatever was added after it."""
@@ -79,7 +90,7 @@ class ImageTask(Task):
             lines.append("⚠ 8 bits: their rounding hides the camera's noise; use the original.")
         self.words = " ".join(lines)
         place = shown_place(layer, viewer, reading)
-        self._frame = place[0] if "T" in reading.axes else 0
+        self.frame = place[0] if "T" in reading.axes else None
 
     def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
         image = layer_image(self.layer, self.reading)
@@ -89,7 +100,7 @@ class ImageTask(Task):
             from ..pipeline import Images, Microscope
 
             scope = Microscope(**microscope) if known["psf"] is None else None
-            return Images(image, scope, frame=self._frame, **known)
+            return Images(image, scope, frame=self.frame or 0, **known)
 
         return make
 

@@ -6,8 +6,6 @@ each assumption can be changed.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -19,29 +17,28 @@ from ..errors import InputError
 from . import _preferences as preferences
 from ._choosers import ImageChooser, alive, in_words
 from ._curves import LossCurves
-from ._facts import LASTING, Facts
+from ._facts import Facts
 from ._forms import Form, Panel, advance, note
 from ._judging import Asked, start_judging
+from ._kept_models import keep_by_itself
 from ._known import open_widget
 from ._layers import METADATA_KEY, shown_place
+from ._looking import recipe_maker, task_of, write_scale
 from ._notify import show_error, show_warning
 from ._one_click import NAME as NAME
 from ._one_click import bind_key
 from ._one_click_form import AskForm
 from ._one_click_known import Knowledge
-from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, SIMTask, Task
+from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, Task
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
 from ._readings import (
     in_window_words,
-    layer_voxel_size,
-    set_pixel,
-    set_step,
 )
 from ._results import result_names
 from ._state import Judged, ViewerState, unwrapped
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ._training_panel import PREVIEW_INTERVALS
-from ._workers import Job, once
+from ._workers import Job
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -273,8 +270,8 @@ class OneClickWidget(Panel):
         layer = self.image.layer
         assert layer is not None
         try:
-            self._write_scale(layer, values)
-            task = SIMTask(layer) if sim else ImageTask(layer, self.image.reading, self._viewer)
+            write_scale(self._viewer, layer, self.image.reading, values, self._state)
+            task = task_of(self._viewer, layer, self.image.reading, sim=sim)
         except InputError as error:
             self._on_failure(error)
             return
@@ -282,17 +279,7 @@ class OneClickWidget(Panel):
         self._begin_steps(SIM_STEPS if sim else STEPS)
         self.steps.say("image", DONE, task.words)
         self.steps.say("optics", DONE, self.form.words())
-        microscope = {name: values[name] for name in values if name in LASTING}
-        if microscope.get("pinhole") == 0:
-            microscope["pinhole"] = None  # a point
-        make = task.recipe_maker(
-            microscope,
-            pixel_size=values.get("pixel_size"),
-            noise=self.known.noise,
-            psf=self.known.psf,
-            offset=self.known.offset,
-            upsample=self._state.upsampling(task.spatial) == 2,
-        )
+        make = recipe_maker(task, values, self._state)
         # Judged by the worker that any widget asks, which adds its maps; raw SIM has none.
         settings = {
             "device": preferences.device(),
@@ -315,21 +302,6 @@ class OneClickWidget(Panel):
         self._say("Preparing…")
         self._job.start()
         self._update_buttons()
-
-    def _write_scale(self, layer: ImageLayer, values: dict[str, Any]) -> None:
-        """Write the sizes that were typed or read into the layer, as all widgets go by it."""
-        known = layer_voxel_size(layer, "YX")
-        pixel = values.get("pixel_size")
-        if pixel is not None and (known is None or abs(known[-1] / pixel - 1) > 1e-6):
-            set_pixel(layer, pixel)
-            self._viewer.reset_view()
-        step, reading = values.get("axial_step"), self.image.reading
-        if step is None or reading is None:
-            return
-        size = reading.voxel_size
-        if size is None or abs(size[0] / step - 1) > 1e-6:
-            set_step(layer, reading.axes, step)
-            self._state.say(layer, axial_step=step)
 
     def _on_steps(self, values: list[Any]) -> None:
         shown = None
@@ -439,6 +411,7 @@ class OneClickWidget(Panel):
         task, model = self._task, self._state.model
         self.steps.say("verdict", *_verdict_words(step.verdict))
         if task is not None and model is not None:
+            task.keep_verdict(self._viewer, step.verdict)
             self._state.set_judged(task.layer, Judged(model, step.verdict))
 
     def _on_end(self) -> None:
@@ -556,25 +529,16 @@ class OneClickWidget(Panel):
 
     def _keep(self, model: Model) -> None:
         """Save a model where the preferences say that models go."""
-        folder = preferences.models_folder()
-        if folder is None or self._task is None:
+        if self._task is None:
             return
-        name = re.sub(r"[^\w.-]+", "_", self._task.layer.name)
-        path = folder / f"{name}_{time.strftime('%Y%m%d-%H%M%S')}.safetensors"
-
-        def save() -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            model.save(path)
-
-        Job(
-            once(save),
-            owner=self,
-            on_result=lambda _: self.steps.say(
+        keep_by_itself(
+            self,
+            model,
+            self._task.layer.name,
+            lambda path: self.steps.say(
                 "model", DONE, f"{self.steps.said['model']} Saved as {path}."
             ),
-            on_failure=show_error,
-            title="saving a model",
-        ).start()
+        )
 
     def _on_failure(self, error: Exception) -> None:
         words = in_window_words(str(error))

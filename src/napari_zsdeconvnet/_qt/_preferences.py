@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..model_folder import default_folder
 from ..noise import NoiseModel
 
 PLUGIN = "napari-zsdeconvnet"
@@ -84,6 +85,11 @@ def models_folder() -> Path | None:
     """Return where models go by themselves; None where they do not."""
     text = str(_computing("models", "")).strip()
     return Path(text).expanduser() if text else None
+
+
+def models_home() -> Path:
+    """Return the folder whose models are listed: that of the preferences, or the usual one."""
+    return models_folder() or default_folder()
 
 
 def suggested_path(name: str) -> str:
