@@ -16,6 +16,18 @@ _NOT_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP}  # to the file system
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder unless it exists; InputError if it cannot be made."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made ({error.strerror}); choose another one."
+        ) from error
+    return folder
+
+
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name beside `path` that takes its place once the block has succeeded.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .files import make_folder
 
 if TYPE_CHECKING:  # a window that renames and deletes need not wait for torch
     from .model import Model, ModelFacts
@@ -140,14 +141,7 @@ def keep(model: Model, folder: str | os.PathLike[str], name: str) -> Path:
     InputError
         If the folder cannot be made or the file not written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} cannot be made ({error.strerror}); choose another one in the "
-            "preferences."
-        ) from error
+    folder = make_folder(folder)
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._") or "model"
     stem = f"{plain}_{datetime.now().strftime('%Y%m%d-%H%M%S')}"
     path, number = folder / f"{stem}{SUFFIX}", 2

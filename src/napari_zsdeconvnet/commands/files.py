@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..console import Console
 from ..errors import InputError
-from ..files import written_whole
+from ..files import make_folder, written_whole
 from ..image_files import read_image
 from ..images import Image, as_frames, spatial_axes
 from ..lazy import LazyArray, Sliced, whole_index
@@ -273,18 +273,6 @@ def _stem_and_suffix(path: Path) -> tuple[str, str]:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)], ".ome.tif"
     return path.stem, ".tif"
-
-
-def make_folder(path: str) -> Path:
-    """Make a folder unless it exists; InputError if it cannot be made."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder {path} cannot be made ({error.strerror}); choose another one."
-        ) from error
-    return folder
 
 
 def write_json(path: str | Path, values: dict[str, Any]) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..console import Console
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, make_folder
 from ..image_files import read_image
 from ..images import Image, Origin
 from ..provenance import Source
-from .files import expand, load, make_folder, refuse_overwriting
+from .files import expand, load, refuse_overwriting
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
 from .sim import predict_frames

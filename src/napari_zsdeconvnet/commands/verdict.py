@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..console import Console
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, make_folder
 from ..image_files import write_image
 from ..images import Image
 from ..record import RunRecord, check_same
-from .files import load, make_folder
+from .files import load
 from .records import check_record
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..classical import richardson_lucy
 from ..commands.calibrate import measured_noise
-from ..commands.files import make_folder, write_json
+from ..commands.files import write_json
 from ..commands.train import follow
 from ..commands.words import show_noise, show_psf
 from ..console import Console, Interrupted
+from ..files import make_folder
 from ..image_files import write_image
 from ..images import Image
 from ..noise import NoiseModel

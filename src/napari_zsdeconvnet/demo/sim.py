@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..classical import richardson_lucy
-from ..commands.files import make_folder, write_json
+from ..commands.files import write_json
 from ..commands.train import follow
 from ..commands.words import show_noise, show_patterns, show_psf
 from ..console import Console, Interrupted
+from ..files import make_folder
 from ..image_files import write_image
 from ..images import Image
 from ..noise import NoiseModel
