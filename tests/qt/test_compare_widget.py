@@ -10,7 +10,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_zsdeconvnet._qt._compare_widget import CompareWidget
-from napari_zsdeconvnet._qt._state import ViewerState
+from napari_zsdeconvnet._qt._readings import read_as
+from napari_zsdeconvnet._qt._results import show_result
+from napari_zsdeconvnet._qt._state import Made, ViewerState
 from napari_zsdeconvnet._qt._swipe import Swipe
 from napari_zsdeconvnet.classical import richardson_lucy, wiener
 from napari_zsdeconvnet.noise import NoiseModel
@@ -53,6 +55,31 @@ class TestClassicalResults:
             widget.status_label.text()
         )
         assert widget.action_button.isEnabled()
+
+    def test_richardson_lucy_and_the_networks_result_are_chosen_for_the_swipe(
+        self, qtbot, viewer, widget, raw, sample, model
+    ):
+        state = ViewerState.of(viewer)
+        state.model = model
+        made = Made(model, read_as(raw))
+        _, deconvolved = show_result(viewer, raw, made, model.predict(sample.raw))
+        other = viewer.add_image(sample.raw, name="something else")
+        run_to_end(qtbot, widget)
+        assert widget.left_box.value is viewer.layers["raw Richardson-Lucy"]
+        assert widget.right_box.value is deconvolved
+        widget.left_box.value = other
+        widget.swipe_button.click()
+        run_to_end(qtbot, widget)
+        assert widget.left_box.value is other, "what is shown is not changed under the user's eyes"
+
+    def test_where_there_is_no_result_the_raw_image_is_chosen_beside(
+        self, qtbot, viewer, widget, raw, model
+    ):
+        ViewerState.of(viewer).model = model
+        viewer.add_image(raw.data, name="something else")
+        run_to_end(qtbot, widget)
+        assert widget.left_box.value is viewer.layers["raw Richardson-Lucy"]
+        assert widget.right_box.value is raw
 
     def test_without_a_model_psf_and_noise_of_the_viewer_serve(self, qtbot, viewer, widget, sample):
         state = ViewerState.of(viewer)

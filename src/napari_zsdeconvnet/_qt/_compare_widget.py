@@ -15,9 +15,9 @@ from qtpy.QtWidgets import QPushButton, QSlider, QWidget
 from ._choosers import alive
 from ._compare_work import Classical, classical
 from ._forms import Form, heading, note
-from ._layers import METADATA_KEY
+from ._layers import METADATA_KEY, made_before
 from ._mismatch import mismatch
-from ._results import Frame, show_frame
+from ._results import DECONVOLVED, Frame, result_name, show_frame
 from ._swipe import KEY, Swipe
 from ._work_panel import WorkPanel
 from ._workers import Job
@@ -139,6 +139,7 @@ class CompareWidget(WorkPanel):
         ):
             layer = show_frame(self._viewer, frame, what, pixels, upsampling=upsampling)
             names.append(f"'{layer.name}'")
+        self._choose_sides(layer, frame.layer)  # of both the last one, Richardson-Lucy
         end = (
             "where its residual is as small as the noise"
             if result.explained
@@ -159,6 +160,15 @@ class CompareWidget(WorkPanel):
             and not layer.rgb
             and layer.metadata.get(METADATA_KEY) != KEY
         ]
+
+    def _choose_sides(self, classical: ImageLayer, raw: ImageLayer) -> None:
+        """Choose what has just been made, and what the network has made of the same image."""
+        if self.swipe is not None:
+            return
+        deconvolved = made_before(self._viewer, result_name(raw, DECONVOLVED), raw)
+        for box, layer in ((self.left_box, classical), (self.right_box, deconvolved or raw)):
+            box.reset_choices()
+            box.value = layer
 
     def _on_swipe(self, wanted: bool) -> None:
         if not wanted:
