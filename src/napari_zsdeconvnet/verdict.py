@@ -93,6 +93,8 @@ class Verdict:
         if self.failed:
             names = ", ".join(measure.name for measure in self.failed)
             return f"{len(self.failed)} of {len(judged)} measures failed: {names}."
+        if len(judged) == 1:
+            return f"The one measure that applies passed: {judged[0].name}."
         return f"All {len(judged)} measures passed."
 
     def summary(self) -> str:

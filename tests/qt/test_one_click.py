@@ -208,6 +208,22 @@ def test_a_stack_is_taken_as_a_volume(qtbot, viewer, one_click):
     assert state.judged(raw) is not None
 
 
+def test_a_psf_for_volumes_replaces_the_optics_as_soon_as_the_layer_is_read_as_one(
+    qtbot, viewer, one_click
+):
+    sample = simulate_volume("filaments", shape=(10, 48, 48), photons=100)
+    raw = viewer.add_image(sample.raw, name="stack")
+    state = ViewerState.of(viewer)
+    state.psf = sample.psf
+    one_click.start(raw)
+    wait_for_form(qtbot, one_click)
+    assert "NA" in one_click.form.missing, "of an image the PSF has too many axes"
+    one_click.image.kind_box.value = "volume"
+    assert one_click.form.missing == "type in: Raw pixel, Plane step."
+    state.psf = None
+    assert "NA" in one_click.form.missing
+
+
 def test_raw_sim_is_recognised_asked_about_and_reconstructed(qtbot, viewer, one_click):
     sample = simulate_sim("filaments", shape=(96, 96), photons=300)
     pixel = sample.pixel_size

@@ -70,7 +70,9 @@ class TestWords:
         ]
 
     def test_the_headline_says_in_words_what_its_colour_says(self):
-        assert text(headline_html(Verdict((FINE, BLIND)))) == "✔ All 1 measures passed."
+        assert text(headline_html(Verdict((FINE, SHARP, BLIND)))) == "✔ All 2 measures passed."
+        alone = text(headline_html(Verdict((FINE, BLIND))))
+        assert alone == "✔ The one measure that applies passed: spread."
         broken = text(headline_html(Verdict((FINE, BROKEN))))
         assert broken == "✘ 1 of 2 measures failed: re-blur."
         assert text(headline_html(Verdict((BLIND,)))) == "– Nothing could be judged."
@@ -119,7 +121,7 @@ def test_a_verdict_that_another_widget_asked_for_is_shown(viewer, widget, raw, m
     state.set_judged(other, Judged(model, Verdict((FINE,))))
     assert "re-blur" in widget.report.headline.text(), "that was another layer's"
     widget.image.layer = other
-    assert "All 1 measures passed" in widget.report.headline.text()
+    assert "The one measure that applies passed" in widget.report.headline.text()
     assert not widget.report.plot.isVisible()
     state.model = replace(model, seed=1)
     assert "another model" in widget.report.subject.text()

@@ -161,9 +161,9 @@ class AskForm(QWidget):
             QTimer.singleShot(0, partial(_select_all, line))
         return False
 
-    def read_as(self, spatial: str) -> None:
-        """Ask what images ("YX") or volumes ("ZYX") need."""
-        self._spatial = spatial
+    def read_as(self, spatial: str, *, psf: bool) -> None:
+        """Ask what images ("YX") or volumes ("ZYX") need, with or without a PSF for them."""
+        self._spatial, self._psf = spatial, psf
         self._show()
 
     @property

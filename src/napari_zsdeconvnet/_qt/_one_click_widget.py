@@ -255,6 +255,10 @@ class OneClickWidget(Panel):
         )
         return facts
 
+    def _ask_what_applies(self) -> None:
+        """Let the open form ask what the image needs as it is read now, and with the PSF of now."""
+        self.form.read_as(self.image.spatial, psf=self.known.psf is not None)
+
     def _open_form(self) -> None:
         self._asking = True
         self.form.show()
@@ -424,6 +428,7 @@ class OneClickWidget(Panel):
         elif states.get("result") != DONE:
             self._end("Cancelled.")
         elif states.get("verdict") in (DONE, DOUBTFUL):
+            advance(self.progress_bar, 1, 1, "")
             self._say("Done.")
         elif self._pipeline is not None and self._pipeline.cut_short:
             self._end("Not judged, as the training was stopped.")
@@ -485,7 +490,7 @@ class OneClickWidget(Panel):
         elif self._asking and self.known.channel != channel:
             self._ask()
         elif self._asking:
-            self.form.read_as(self.image.spatial)  # which may need other numbers
+            self._ask_what_applies()
         self._update_buttons()
 
     def _on_link(self, target: str) -> None:
@@ -504,7 +509,12 @@ class OneClickWidget(Panel):
 
     def _on_assumption(self, value: Any) -> None:
         """Offer to go on with what the user has changed elsewhere."""
-        if not alive(self) or value is None or value in self._state.assumed or self.running:
+        if not alive(self) or self.running:
+            return
+        if self._asking:
+            self._ask_what_applies()
+            self._update_buttons()
+        if value is None or value in self._state.assumed:
             return
         if self.steps.states.get("result") == DONE or FAILED in self.steps.states.values():
             self._say("Noise or PSF was changed: press Deconvolve again to use it.")

@@ -31,7 +31,7 @@ _REMEDIES = (
     ('say axes "TYX"', "read the layer as a time series"),
     ('say axes "ZYX"', "read the layer as a volume"),
     ('name the axes of a volume, such as "ZYX"', "read the layer as a volume"),
-    (SIM_REMEDY, "train on it in the SIM window"),
+    (SIM_REMEDY, "take it to One click, or train on it in the SIM window"),
     ("with psf.plane()", "(PSF, File: take the plane in focus)"),
 )
 
