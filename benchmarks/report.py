@@ -138,6 +138,8 @@ def set_section(page: Path, name: str, text: str, *, title: str) -> None:
 def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) -> bool:
     """Write one picture: phantoms below each other, methods side by side.
 
+    A method is drawn where every phantom has it, so that columns line up and none has a gap.
+
     Parameters
     ----------
     path
@@ -154,16 +156,23 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
     bool
         Whether there was anything to draw.
     """
-    rows: dict[str, list[tuple[Result, Path]]] = {}
+    rows: dict[str, dict[str, tuple[Result, Path]]] = {}
     for result in results:
         images = folder / f"{result['name']}.npz"
         wanted = result["case"]["photons"] == photons and result["case"]["method"] != "raw"
         if wanted and images.is_file():
-            rows.setdefault(result["case"]["phantom"], []).append((result, images))
-    columns = max((len(row) for row in rows.values()), default=0)
+            rows.setdefault(result["case"]["phantom"], {})[label(result)] = result, images
+    everywhere = [
+        method
+        for method in next(iter(rows.values()), {})
+        if all(method in row for row in rows.values())
+    ]
+    if not everywhere:
+        return False
     strips = []
     with tempfile.TemporaryDirectory() as temporary:
-        for phantom, row in rows.items():
+        for phantom, found in rows.items():
+            row = [found[method] for method in everywhere]
             panels, captions = [], []
             with np.load(row[0][1]) as first:
                 truth = first["truth"]
@@ -176,18 +185,12 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
                 captions.append(f"{label(result)}\n{scores}")
             panels.append(truth)
             captions.append(f"truth\nat {_resolution(row[0][0])}")
-            # An equal number of panels in every strip, so that the columns line up.
-            while len(panels) < columns + 2:
-                panels.append(np.zeros_like(truth))
-                captions.append("")
             strip = Path(temporary) / f"{phantom}.png"
             # The oldest results do not say their pixel.
             pixel_size = row[0][0].get("pixel_size", 0.0313)
             side_by_side(panels, captions, strip, pixel_sizes=pixel_size, panel_width=260)
             with Image.open(strip) as picture:
                 strips.append(picture.convert("RGB"))
-    if not strips:
-        return False
     canvas = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)))
     top = 0
     for strip in strips:
