@@ -197,6 +197,7 @@ def test_a_stack_is_taken_as_a_volume(qtbot, viewer, one_click):
     # Three axes that say nothing: series or volume is asked in the same form.
     assert one_click.image.kind_box.visible
     one_click.image.kind_box.value = "volume"
+    viewer.dims.set_current_step(0, 4)
     assert "Plane step" in one_click.form.missing
     assert "Refractive index" in one_click.form.missing
     fill(one_click, axial_step=1000 * step, na=1.1, wavelength=525, refractive_index=1.33)
@@ -204,6 +205,7 @@ def test_a_stack_is_taken_as_a_volume(qtbot, viewer, one_click):
     wait_for_end(qtbot, one_click)
     assert viewer.layers["stack deconvolved"].data.shape == (10, 48, 48)
     np.testing.assert_allclose(viewer.layers["stack deconvolved"].scale, sample.voxel_size)
+    assert viewer.dims.current_step[0] == 4, "the plane in view stays, though its scale is another"
     assert state.model.axes == "ZYX"
     assert state.judged(raw) is not None
 

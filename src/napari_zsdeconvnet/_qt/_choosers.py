@@ -18,7 +18,7 @@ from ..stack_checks import (
 )
 from . import _preferences as preferences
 from ._forms import note, number
-from ._layers import METADATA_KEY, layer_image
+from ._layers import METADATA_KEY, layer_image, same_plane
 from ._notify import show_error
 from ._readings import (
     IMAGE,
@@ -224,7 +224,8 @@ class ImageChooser:
         if layer is None or reading is None or "Z" not in reading.axes:
             return
         if step is not None and layer_voxel_size(layer, reading.axes, axial_step=step) is not None:
-            set_step(layer, reading.axes, step)
+            with same_plane(self._viewer, layer):
+                set_step(layer, reading.axes, step)
         self._state.say(layer, axial_step=step)
 
     def _on_said(self, layer: ImageLayer) -> None:

@@ -6,6 +6,8 @@ pixel therefore begins a quarter of a raw pixel before its source; `add_or_updat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +165,18 @@ def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> 
         ),
         None,
     )
+
+
+@contextmanager
+def same_plane(viewer: napari.viewer.Viewer, layer: layers.Image) -> Iterator[None]:
+    """Go on showing the same plane of a layer whose scale is written in this block.
+
+    napari keeps the place in the world, which then lies in another plane or in none.
+    """
+    place = layer.world_to_data(viewer.dims.point)
+    yield
+    dims = viewer.dims
+    dims.set_point(range(dims.ndim - layer.ndim, dims.ndim), layer.data_to_world(place))
 
 
 def placement(

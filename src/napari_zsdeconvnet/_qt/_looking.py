@@ -15,6 +15,7 @@ from ..sim.recognition import raw_sim_taken_for_frames
 from . import _preferences as preferences
 from ._facts import LASTING, Facts, gather
 from ._layer_metadata import channel_name, channel_of, optics_of, recorded_of
+from ._layers import same_plane
 from ._memory import remember
 from ._one_click_tasks import ImageTask, SIMTask, Task
 from ._readings import (
@@ -159,14 +160,16 @@ def write_scale(
     known = layer_voxel_size(layer, "YX")
     pixel = values.get("pixel_size")
     if pixel is not None and (known is None or abs(known[-1] / pixel - 1) > 1e-6):
-        set_pixel(layer, pixel)
+        with same_plane(viewer, layer):
+            set_pixel(layer, pixel)
         viewer.reset_view()
     step = values.get("axial_step")
     if step is None or reading is None:
         return
     size = reading.voxel_size
     if size is None or abs(size[0] / step - 1) > 1e-6:
-        set_step(layer, reading.axes, step)
+        with same_plane(viewer, layer):
+            set_step(layer, reading.axes, step)
         state.say(layer, axial_step=step)
 
 
