@@ -148,7 +148,9 @@ class TestRecord:
             assert read.beginning.name == "before.safetensors"
             assert read.beginning.path == str(file)
         assert "Began with the weights of before.safetensors" in record.describe()
-        assert "weights of an earlier model (before.safetensors)" in methods_paragraph(record)
+        paragraph = methods_paragraph(record)
+        assert "weights of an earlier model (before.safetensors)" in paragraph
+        assert "any other training data" not in paragraph
 
     def test_is_repeated_to_the_bit_with_that_model_and_no_other(self, before: Model):
         model = trained(train(sample(2), start=before))

@@ -84,7 +84,8 @@ def methods_paragraph(record: RunRecord) -> str:
 
 
 def _method(record: RunRecord) -> str:
-    truth = "truth" if _from_prior(record) else "truth or any other training data"
+    from_nothing = not _from_prior(record) and record.beginning is None
+    truth = "truth or any other training data" if from_nothing else "truth"
     return (
         f"{_plural(record).capitalize()} were denoised and deconvolved with napari-zsdeconvnet "
         f"{_version(record)}, which builds the zero-shot deconvolution networks of Qiao et al. "
