@@ -97,6 +97,7 @@ class OneClickTutorial(Tutorial):
         item.trigger()
         self.wait(0.5)
         (widget,) = self.window.findChildren(OneClickWidget)
+        self.viewer.reset_view()  # into what the widget has left of the canvas
         return widget
 
     def picture_of_the_screen(self, name: str) -> None:
@@ -123,6 +124,8 @@ class OneClickTutorial(Tutorial):
             one_click.image.kind_box.value = recording.kind
         for name, value in recording.typed.items():
             one_click.form.boxes[name].value = value
+        if one_click.form.missing:
+            raise RuntimeError(f"the form of {recording.name} still says: {one_click.form.missing}")
         self.picture("3_filled")
         begun, spent = time.perf_counter(), time.process_time()
         one_click.start_button.click()

@@ -21,7 +21,8 @@ import numpy as np
 import PIL.Image
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.utils.notifications import Notification, notification_manager
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QWidget
 from scipy.ndimage import uniform_filter
 
 from napari_zsdeconvnet._qt._state import ViewerState
@@ -52,11 +53,13 @@ class Tutorial:
             self.errors.append(notification.message)
 
     def wait(self, seconds: float) -> None:
-        """Let the window paint."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.01)
+        """Let the window work and paint, in a loop of events as napari itself runs it.
+
+        Called by hand, events of deletion would wait, and napari's spinner would never end.
+        """
+        loop = QEventLoop()
+        QTimer.singleShot(round(1000 * seconds), loop.quit)
+        loop.exec()
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """Let the window work until something has come about."""
