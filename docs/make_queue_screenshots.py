@@ -30,7 +30,7 @@ CHANNELS = (
     ("well A1 RFP", "filaments", "RFP", 600, "magenta"),
 )
 PIXEL = 0.0626
-STEPS = 40
+STEPS = 20
 
 
 class QueueTutorial(Tutorial):
@@ -42,7 +42,7 @@ class QueueTutorial(Tutorial):
         """Lay the images side by side, with the metadata of their optics."""
         for place, (name, structure, channel, wavelength, colour) in enumerate(CHANNELS):
             sample = simulate(
-                structure, shape=(256, 256), pixel_size=PIXEL, photons=60, seed=place,
+                structure, shape=(192, 192), pixel_size=PIXEL, photons=60, seed=place,
                 wavelength=wavelength / 1000,
             )  # fmt: skip
             said = {"Name": channel, "EmissionWavelength": wavelength}
@@ -51,7 +51,7 @@ class QueueTutorial(Tutorial):
                 name=name,
                 scale=(PIXEL, PIXEL),
                 units=("um", "um"),
-                translate=(0, place * 260 * PIXEL),
+                translate=(0, place * 196 * PIXEL),
                 colormap=colour,
                 metadata={
                     "OME": {
@@ -71,6 +71,7 @@ class QueueTutorial(Tutorial):
     def run(self) -> None:
         """From three layers to their results, and to the models."""
         queue: QueueWidget = self.open("Queue")
+        queue.judge_box.value = False
         queue.start_button.click()
         last = self.viewer.layers[-1]
         self.wait_for(
