@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from napari_zsdeconvnet import Model, train
 from napari_zsdeconvnet.pictures import side_by_side
-from napari_zsdeconvnet.presets import FROM_SCRATCH
+from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS, Preset
 from napari_zsdeconvnet.quality import truth_at_resolution
 from napari_zsdeconvnet.simulation import Sample, simulate
 from napari_zsdeconvnet.stability import scaled
 from napari_zsdeconvnet.verdict import Verdict, judge
 
 IMAGES = Path(__file__).parent / "images"
+DEFAULT = replace(PRESETS["fast"], patch=64, batch=2)
 # The weights that come with the package are not bad enough after three steps.
-QUICK = replace(FROM_SCRATCH, patch=64, batch=2)
+SCRATCH = replace(FROM_SCRATCH, patch=64, batch=2)
 NO_NOISE = (0.0, 0.02)
 
 
@@ -36,8 +37,11 @@ def main() -> None:
         "Good": (good, sample.raw),
         "PSF 1.6x too wide": (trained(sample, widen=1.6), sample.raw),
         "PSF half as wide": (trained(sample, widen=0.5), sample.raw),
-        "3 steps of training": (trained(sample, steps=3), sample.raw),
-        "Over-fitted": (trained(sample, 800, patch=32, margin=4, loud=False), sample.raw),
+        "3 steps of training": (trained(sample, 3, SCRATCH), sample.raw),
+        "Over-fitted": (
+            trained(sample, 800, replace(SCRATCH, patch=32, margin=4), loud=False),
+            sample.raw,
+        ),
         "Gain 2.5x too high": (replace(good, noise=replace(good.noise, gain=2.5)), sample.raw),
         "Interpolated rows": (good, interpolated),
     }
@@ -53,14 +57,12 @@ def main() -> None:
 def trained(
     sample: Sample,
     steps: int = 250,
+    preset: Preset = DEFAULT,
     *,
     widen: float = 1.0,
-    patch: int = 64,
-    margin: int = 8,
     loud: bool = True,
 ) -> Model:
     """Train on the sample, rightly or not; a quiet one adds next to no noise to its pairs."""
-    preset = replace(QUICK, patch=patch, margin=margin)
     if not loud:
         preset = replace(preset, shot_noise=NO_NOISE, read_noise=NO_NOISE)
     run = train(

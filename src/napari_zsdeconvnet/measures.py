@@ -31,7 +31,7 @@ LEFT_OVER, FOLLOWED = 1.3, 0.7
 """Residual within the band of the optics, over that beyond: what training may leave in an image,
 and what a network may take out of the noise as it adapts to it."""
 
-UNEXPLAINED = 0.2
+UNEXPLAINED = 0.1
 """Part of an image's contrast that training may leave unexplained besides: in bright images the
 noise is so little that no network comes within it."""
 
@@ -54,6 +54,10 @@ SENSITIVE = 0.2
 BLANK = 0.6
 """Structure in a blank result, in standard deviations of the noise shown, which count as many
 times more as the model raises the contrast of structure."""
+
+FAINT = 0.03
+"""Part of a result's contrast that structure in a blank result may have besides: grain so faint is
+not seen beside what is there."""
 
 FLUX = {2: 0.02, 3: 0.05}
 """Part of the light that may be lost or gained in images and in volumes, whose light may cross
@@ -379,7 +383,7 @@ def sensitivity(value: float) -> Measure:
     )
 
 
-def blank(found: Blank, raised: float) -> Measure:
+def blank(found: Blank, raised: float, contrast: float) -> Measure:
     """Judge what the model makes of background alone.
 
     Parameters
@@ -388,16 +392,23 @@ def blank(found: Blank, raised: float) -> Measure:
         What it made.
     raised
         Times by which it raises the contrast of structure, `Sharpening.raised`.
+    contrast
+        Standard deviation of the result, counts.
     """
-    height = found.structure / found.noise
-    value = height / max(raised, 1.0)
-    words = f"Shown background alone, the model makes structure of {height:.2g} times its noise"
+    height, raised = found.structure / found.noise, max(raised, 1.0)
+    words = (
+        f"Shown background alone, the model makes structure of {height:.2g} times its noise "
+        f"({found.structure:.2g} counts"
+    )
+    if contrast > 0:
+        words += f", {100 * found.structure / contrast:.2g} % of the result's contrast"
+    words += ")"
     if raised > 1:
         words += f", where it raises true structure {raised:.1f}-fold"
     return _judged(
         "blank",
-        value,
-        (None, BLANK),
+        height / raised,
+        (None, BLANK + FAINT * contrast / found.noise / raised),
         good=f"{words}: it invents nothing of note out of noise.",
         high=f"{words}: it invents structure; distrust faint grain, train longer or on more "
         "images, and check the calibrated noise.",

@@ -255,7 +255,7 @@ def iter_judge(
         shown = yield from _marked(
             iter_blank(model, background_level(fine), device), "Showing background alone"
         )
-        found.append(measures.blank(shown, spectrum.raised))
+        found.append(measures.blank(shown, spectrum.raised, float(sharp.std())))
     else:
         found.append(not_judged("blank", _NO_GAIN))
     return Verdict(tuple(found), tuple(_decorrelation(model, signal, sharp)), maps, spectrum)
