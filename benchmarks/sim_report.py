@@ -162,12 +162,15 @@ def _recorded(result: Result) -> Iterable[Line]:
                 max(measured) <= 3,
             )
     found = result["microtubules"]
-    known, reasons = found["found_with_priors"], [words for words in found["reasons"] if words]
+    known = found["found_with_priors"]
+    reasons = [
+        words for seen, words in zip(found["found"], found["reasons"], strict=True) if not seen
+    ]
     yield Line(
         "recording of microtubules, nothing given",
         "two found, the third said not to be",
         f"{sum(found['found'])} found; of the third: “{' '.join(reasons)}”",
-        sum(found["found"]) == 2 and len(reasons) == 1,
+        len(reasons) == 1 and bool(reasons[0]),
     )
     where = ", ".join(
         f"{period:.1f} nm at {angle:.1f}"

@@ -40,7 +40,8 @@ _EDGE = 0.02  # of the OTF, below which it is not trusted
 _NOTCH = 3.0  # steps of the frequency about the zero of either order that count little
 _BORDER = 8  # pixels at each border over which the sum fades in
 _LEAST_POWER = 0.2  # share of an order's power that is left to it when noise is subtracted
-_LOOK = 1 / 8  # step of the first look for the maximum, in steps of the grid
+_BLOCKS = 16  # along Y and along X, within which the fringes hardly turn between two looks
+_LOOK = 1 / 8  # steps of the grid between the first looks for the maximum
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Overlap:
         both = np.abs(there) ** 2 + (depth / 2 * np.abs(here)) ** 2
         weight = np.sqrt(counts / np.where(inside, both, 1))
         self._filters = (weight * here).astype(np.complex64), (weight * there).astype(np.complex64)
-        self._shape = [fft.next_fast_len(max(len(s), 2)) for s in steps]
+        self._shape = [fft.next_fast_len(max(len(s), _BLOCKS)) for s in steps]
         spans = [n / size for n, size in zip(grid.shape, self._shape, strict=True)]
         pixels = [np.arange(size) * span for size, span in zip(self._shape, spans, strict=True)]
         self._window = np.outer(*map(_fading_in, pixels, grid.shape)).astype(np.float32)
@@ -199,17 +200,31 @@ class Overlap:
         row, column = np.unravel_index(heights.argmax(), heights.shape)
         start = self._off + near[[row, column]]
         top = max(float(heights.max()), 1e-30)
-        best = optimize.minimize(
-            lambda off: -abs(self._value(product, off)) / top,
-            start,
+        # Turned back, so that little is left to vary, the product is summed over blocks.
+        turned = product * np.outer(self._waves(start[0], 0), self._waves(start[1], 1))
+        edges = [np.arange(_BLOCKS) * n // _BLOCKS for n in product.shape]
+        sums = np.add.reduceat(np.add.reduceat(turned, edges[0], 0), edges[1], 1)
+        y, x = (
+            np.add.reduceat(places, edge) / np.diff([*edge, len(places)]) / n
+            for places, edge, n in zip(self._places, edges, self._grid.shape, strict=True)
+        )
+
+        def height(off: FloatArray) -> float:
+            rows, columns = np.exp(-2j * np.pi * off[0] * y), np.exp(-2j * np.pi * off[1] * x)
+            # Too few numbers for threads, which a matrix product would wait for.
+            return float(abs((rows[:, None] * sums * columns).sum()))
+
+        found = optimize.minimize(
+            lambda off: -height(off) / top,
+            np.zeros(2),
             method="Nelder-Mead",
             options={
-                "initial_simplex": start + _LOOK / 2 * np.array([[0, 0], [1, 0], [0, 1]]),
+                "initial_simplex": _LOOK / 2 * np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
                 "xatol": 1e-4,
                 "fatol": 1e-10,
             },
         ).x
-        return np.asarray(best)
+        return np.asarray(start + found)
 
     def _value(self, product: ComplexArray, off: FloatArray) -> complex:
         """Give the transform of the product at a frequency off the whole steps."""
