@@ -16,6 +16,7 @@ SURE = 0.001
 """Chance that noise has such a peak, below which fringes are found."""
 
 _OTHERS = 11  # peaks beside the highest that are looked at
+_RIVAL = 0.5  # of the highest peak; between the steps of the grid less is lost
 _APART = 2  # steps of the grid
 _RINGS = 24  # in which the height of the noise is measured, from the least frequency to the largest
 
@@ -164,7 +165,7 @@ def highest(relative: FloatArray, search: Search, grid: Grid) -> list[Peak]:
         # Noise has heights of which a share exp(-height^2) is larger.
         single = math.exp(-min(height**2, 700.0))
         chance = -math.expm1(count * math.log1p(-min(single, 1 - 1e-12)))
-        if peaks and chance > SURE:
+        if peaks and (chance > SURE or height < _RIVAL * peaks[0].snr):
             break
         frequency = float(grid.ky[row]), float(grid.kx[column])
         if given and chance > SURE:
