@@ -171,14 +171,18 @@ def _settings(preset: str, axes: str) -> dict[str, Any]:
 def _case(result: dict[str, Any]) -> Case:
     """Return the case of a result; settings that it is older than have their default."""
     case = Case(**result["case"])
-    if case.preset is None:
-        return case
+    return case if case.preset is None else replace(case, preset=with_defaults(case.preset))
+
+
+def with_defaults(preset: dict[str, Any]) -> dict[str, Any]:
+    """Return a preset of a result with the defaults of the settings that it is older than."""
     defaults = {
         setting.name: setting.default
         for setting in fields(Preset)
         if setting.default is not MISSING
     }
-    return replace(case, preset=json.loads(json.dumps(defaults)) | case.preset)
+    settings: dict[str, Any] = json.loads(json.dumps(defaults)) | preset
+    return settings
 
 
 def _known(case: Case, folder: Path) -> dict[str, Any] | None:
