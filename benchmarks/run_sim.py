@@ -45,7 +45,9 @@ lines of the first table. There is no raw 3D-SIM recording among them.
 Computed on {machine};
 the simulated checks of the first table on an Intel Xeon with Python 3.12 and torch 2.11. The images
 and stacks were computed before later changes of the training engine, with presets equal to those of
-today, and on patterns that an earlier estimator found.
+today, and on patterns that an earlier estimator found; trained once more with both of today (images
+of 10 and 30 photons, filaments as a stack), on an NVIDIA H100 in half a minute each, they differ by
+at most 0.4 dB and 0.002.
 """
 
 CHECKS = """\
