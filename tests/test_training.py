@@ -17,6 +17,7 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.objectives import RecorruptedObjective
 from napari_zsdeconvnet.pairs import Pair, RecorruptedPatches
 from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS
 from napari_zsdeconvnet.psf import PSF
@@ -439,6 +440,28 @@ class TestFailures:
         with pytest.raises(NonFiniteLossError, match="gradient inf"):
             next(run)
         assert torch.equal(weights(run.model), before)
+
+    def test_where_half_width_arithmetic_fails_it_goes_on_in_full(self, start, monkeypatch):
+        monkeypatch.setattr(training, "reduced_precision", lambda device: torch.bfloat16)
+        losses = RecorruptedObjective.losses
+
+        def failing(objective: RecorruptedObjective, step: int) -> dict[str, torch.Tensor]:
+            terms = losses(objective, step)
+            return (
+                terms
+                if objective.setting.precision is None
+                else {name: term * float("nan") for name, term in terms.items()}
+            )
+
+        monkeypatch.setattr(RecorruptedObjective, "losses", failing)
+        run = start(steps=3)
+        states = list(run)
+        assert [state.message for state in states] == [
+            "Half-width arithmetic gave no number: going on in full width.",
+            "",
+            "",
+        ]
+        assert run.step == 3
 
     def shortage(self, monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
         """Let memory run out for batches above a size."""

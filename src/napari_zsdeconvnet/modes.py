@@ -37,6 +37,8 @@ NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
 class Objective(Protocol):
     """What training asks of an objective."""
 
+    setting: Setting
+
     @property
     def pairs(self) -> Patches:
         """Give the source of pairs; its batch may be lowered where memory runs out."""

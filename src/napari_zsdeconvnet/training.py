@@ -418,11 +418,16 @@ class TrainingRun(Iterator[Progress]):
         return self._plateau.reached(self.step, held_out)
 
     def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
-        """Do a step, with a smaller batch where memory runs out."""
+        """Do a step, with a smaller batch where memory runs out, in full width where half fails."""
         message = ""
         while True:
             try:
                 return self._optimise(rate), message
+            except NonFiniteLossError:
+                if not self._widened():
+                    raise
+                message = "Half-width arithmetic gave no number: going on in full width."
+                continue
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -434,6 +439,18 @@ class TrainingRun(Iterator[Progress]):
                     ) from error
             self._optimiser.zero_grad(set_to_none=True)
             message = f"Memory ran out: going on with {taken}."
+
+    def _widened(self) -> bool:
+        """Give up half-width arithmetic, if that is what computes.
+
+        Some CPUs' libraries err in it: the gradient of the published volume network was NaN
+        with one thread and a batch of one.
+        """
+        setting = self._objective.setting
+        self._objective.setting = replace(setting, precision=None)
+        if setting.precision is not None:
+            self._stopped = False
+        return setting.precision is not None
 
     def _take_less(self) -> str:
         """Halve the batch, or the patch of a batch of one; says what is left, or nothing."""
