@@ -65,7 +65,6 @@ class ModelsWidget(Panel):
         self.list = QTreeWidget()
         self.list.setHeaderLabels(COLUMNS)
         self.list.setRootIsDecorated(False)
-        self.list.setAlternatingRowColors(True)
         self.list.setSortingEnabled(True)
         self.list.sortByColumn(1, Qt.SortOrder.DescendingOrder)
         self.list.setMinimumHeight(140)
