@@ -10,10 +10,12 @@ import pytest
 from qtpy.QtCore import QTimer
 
 from napari_zsdeconvnet import presets
+from napari_zsdeconvnet._qt._compare_widget import CompareWidget
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt._judging import Asked
 from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt._previews import DECONVOLVED
+from napari_zsdeconvnet._qt._quality_widget import QualityWidget
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
 from napari_zsdeconvnet.noise import NoiseModel
@@ -103,3 +105,29 @@ def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
     check(lateness.stop(), "one click, to the verdict")
     assert ViewerState.of(viewer).judged(raw) is not None
+
+
+def test_the_window_answers_while_it_judges(qtbot, viewer, raw, model):
+    ViewerState.of(viewer).model = model
+    quality = QualityWidget(viewer)
+    viewer.window.add_dock_widget(quality, name="Quality")
+    quality.layers_box.value = False  # napari's making of layers is not ours
+    quality.start(raw)
+    qtbot.waitUntil(lambda: quality.progress_bar.value() > 0, timeout=LONG)
+    lateness = Lateness()
+    qtbot.waitUntil(lambda: not quality.running, timeout=LONG)
+    check(lateness.stop(), "judging")
+    assert ViewerState.of(viewer).judged(raw) is not None
+
+
+def test_the_window_answers_while_it_compares(qtbot, viewer, raw):
+    large = viewer.add_image(np.tile(raw.data, (2, 2)), name="large", scale=raw.scale)
+    compare = CompareWidget(viewer)
+    viewer.window.add_dock_widget(compare, name="Compare")
+    compare.start(large)
+    qtbot.waitUntil(lambda: "iteration" in compare.status_label.text(), timeout=LONG)
+    lateness = Lateness()
+    viewer.layers.events.inserting.connect(lambda _: lateness.stop())  # as above
+    qtbot.waitUntil(lambda: not compare.running, timeout=LONG)
+    check(lateness.stop(), "comparing")
+    assert "large Richardson-Lucy" in viewer.layers
