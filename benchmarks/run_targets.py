@@ -103,7 +103,6 @@ def measure(target: Target, options: argparse.Namespace) -> dict[str, Any]:
         for _ in earlier:
             pass
         start = earlier.model
-    wall = cpu = 0.0
     began, began_cpu = time.perf_counter(), time.process_time()
     run = begin(target, sample, options, start)
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu

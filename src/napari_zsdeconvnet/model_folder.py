@@ -71,8 +71,9 @@ class Kept:
         size = None if self.facts is None else self.facts.voxel_size
         if size is None:
             return ""
-        shown = size[1:] if len(size) == 2 else size
-        return " x ".join(f"{1000 * length:.4g}" for length in shown) + " nm"
+        from .model import nanometres
+
+        return nanometres(size[1:] if len(size) == 2 else size)
 
     @property
     def psf(self) -> str:

@@ -447,10 +447,11 @@ class TrainingRun(Iterator[Progress]):
         with one thread and a batch of one.
         """
         setting = self._objective.setting
+        if setting.precision is None:
+            return False
         self._objective.setting = replace(setting, precision=None)
-        if setting.precision is not None:
-            self._stopped = False
-        return setting.precision is not None
+        self._stopped = False
+        return True
 
     def _take_less(self) -> str:
         """Halve the batch, or the patch of a batch of one; says what is left, or nothing."""

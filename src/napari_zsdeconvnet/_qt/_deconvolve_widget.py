@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from ._choosers import MODEL_FILES, DeviceChooser, alive
 from ._damping import DampingForm
 from ._forms import advance, note
+from ._kept_models import read_model
 from ._known import PLUGIN
 from ._layers import layer_image, made_before
 from ._mismatch import show_mismatch
@@ -116,7 +117,7 @@ class DeconvolveWidget(WorkPanel):
     def load_model(self, path: str | Path) -> None:
         """Read a model from a file and share it with the other widgets."""
         Job(
-            once(_load, path),
+            once(read_model, path),
             owner=self,
             on_result=self._on_loaded,
             on_failure=show_error,
@@ -257,9 +258,3 @@ def start_deconvolve(viewer: napari.viewer.Viewer, layer: ImageLayer) -> Deconvo
     _, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, "Deconvolve")
     widget.start(layer)
     return widget
-
-
-def _load(path: str | Path) -> Model:
-    from ..model import Model
-
-    return Model.load(path)

@@ -1,4 +1,4 @@
-"""Models that are saved by themselves, where the preferences say that models go."""
+"""Models in files: read in a worker, and saved by themselves where the preferences say so."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from ..model import Model
+
+
+def read_model(path: str | Path) -> Model:
+    """Read a model, with torch loaded no sooner than that: for a worker."""
+    from ..model import Model
+
+    return Model.load(path)
 
 
 def keep_by_itself(

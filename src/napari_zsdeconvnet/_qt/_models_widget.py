@@ -23,7 +23,7 @@ from ..errors import InputError
 from . import _preferences as preferences
 from ._choosers import alive
 from ._forms import Panel, note
-from ._kept_models import keep_in
+from ._kept_models import keep_in, read_model
 from ._notify import show_error, show_info
 from ._state import ViewerState
 from ._workers import Job, once
@@ -147,7 +147,9 @@ class ModelsWidget(Panel):
         if kept is None or self.running:
             show_error("select a model first." if kept is None else "a model is being read.")
             return
-        self._start(once(_load, kept.path), self._on_loaded, "loading a model", uses_torch=True)
+        self._start(
+            once(read_model, kept.path), self._on_loaded, "loading a model", uses_torch=True
+        )
 
     def rename(self, name: str) -> None:
         """Give the selected model's file another name."""
@@ -298,9 +300,3 @@ def _described(kept: Kept) -> str:
     kind = "volumes" if facts.axes == "ZYX" else "images"
     grid = " on a grid twice as fine" if facts.upsampling == 2 else ""
     return f"{facts.preset} model for {kind}{grid}, {facts.steps_trained} steps."
-
-
-def _load(path: Path) -> Model:
-    from ..model import Model
-
-    return Model.load(path)

@@ -31,9 +31,7 @@ from ._one_click_form import AskForm
 from ._one_click_known import Knowledge
 from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, Task
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
-from ._readings import (
-    in_window_words,
-)
+from ._readings import in_window_words
 from ._results import result_names
 from ._state import Judged, ViewerState, unwrapped
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList

@@ -66,10 +66,12 @@ def record_of(layer: ImageLayer) -> RunRecord:
 
 def keep_verdict(layer: ImageLayer, verdict: Verdict) -> None:
     """Add a verdict to the record of a result layer, if it has one."""
+    from ..record import packed_verdict
+
     record = layer.metadata.get(RECORD_KEY)
     if record is not None:
-        judged = {**verdict.to_dict(), "summary": verdict.summary()}
-        layer.metadata = {**layer.metadata, RECORD_KEY: {**record, "verdict": judged}}
+        judged = {**record, "verdict": packed_verdict(verdict)}
+        layer.metadata = {**layer.metadata, RECORD_KEY: judged}
 
 
 def save_record(owner: QWidget, layer: ImageLayer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .methods import methods_paragraph
+from .packing import packed_verdict
 from .prediction import Output, Prediction, iter_recorded, iter_recorded_sim
 from .repeat import check_first, check_same, differences, iter_training, settings_of, threads
 from .run_record import KIND, RunRecord
@@ -19,6 +20,7 @@ __all__ = [
     "iter_recorded_sim",
     "iter_training",
     "methods_paragraph",
+    "packed_verdict",
     "settings_of",
     "threads",
 ]

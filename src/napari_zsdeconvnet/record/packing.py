@@ -1,4 +1,4 @@
-"""What JSON has no words for, in its own: arrays to the bit, and cameras."""
+"""What JSON has no words for, in its own: arrays to the bit, cameras and verdicts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import base64
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..camera_maps import CameraMaps
 from ..noise import NoiseModel
+
+if TYPE_CHECKING:
+    from ..verdict import Verdict
 
 _QUICK = 1  # a level of zlib; higher ones are many times slower and gain next to nothing
 
@@ -41,6 +44,11 @@ def packed_camera(camera: NoiseModel | CameraMaps | None) -> dict[str, Any] | No
     if isinstance(camera, CameraMaps):
         return {name: packed(pixels) for name, pixels in asdict(camera).items()}
     return None if camera is None else camera.to_dict()
+
+
+def packed_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Write a verdict, with what it says in a few sentences."""
+    return {**verdict.to_dict(), "summary": verdict.summary()}
 
 
 def unpacked_camera(values: Mapping[str, Any] | None) -> NoiseModel | CameraMaps | None:

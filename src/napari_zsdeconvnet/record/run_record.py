@@ -15,7 +15,7 @@ from ..files import written_whole
 from ..noise import NoiseModel
 from ..provenance import Beginning, Source, Stretch, weights_fingerprint
 from ..psf import PSF
-from .packing import packed, packed_camera, unpacked, unpacked_camera
+from .packing import packed, packed_camera, packed_verdict, unpacked, unpacked_camera
 from .prediction import Prediction
 
 if TYPE_CHECKING:
@@ -246,8 +246,7 @@ class RunRecord:
             "warnings": list(self.warnings),
             "beginning": self.beginning and asdict(self.beginning),
             "prediction": self.prediction and self.prediction.to_dict(),
-            "verdict": self.verdict
-            and {**self.verdict.to_dict(), "summary": self.verdict.summary()},
+            "verdict": self.verdict and packed_verdict(self.verdict),
             "obstacles": list(self.obstacles),
         }
 
