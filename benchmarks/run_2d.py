@@ -36,7 +36,8 @@ see, and networks are trained on, the first exposure alone.
   two parallel lines is at least Rayleigh's 26.5 %.
 - *FRC* is where the Fourier rings of the results of both exposures correlate by less than 1/7;
   63 nm, two output pixels, means nowhere. A method's own prior counts as agreement, so for all
-  but raw the figure is an optimistic bound and no resolution.
+  but raw the figure is an optimistic bound and no resolution. It was taken with all of the
+  images faded (a Hann window), which makes that of raw pairs 0.3 % coarser in the median.
 - *RL best* is Richardson-Lucy stopped where it is closest to the truth, which no user could
   know; *RL rule* stops by the discrepancy principle. Both are told of the read noise.
 - *Memory* is the peak above what the process held before the method began.

@@ -102,7 +102,7 @@ pattern is below the noise.
   they score highest. No user could know either.
 - *fast* is trained on the first exposure alone. *Second exposure* is noise that it has not seen.
 - *FRC* is between both exposures; after what is not linear it is an optimistic bound, and 63 nm
-  are two pixels, the least there is.
+  are two pixels, the least there is. It was taken with all of the images faded (a Hann window).
 - *Pattern power*: how much more power than the truth has, fitted around them, lies at the pattern
   frequencies, in percent of the power around them. The notch takes some away; of three
   orientations noise scatters by about 50.

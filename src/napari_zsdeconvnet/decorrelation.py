@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from .errors import InputError
-from .spectra import FloatArray
+from .spectra import FloatArray, faded
 
 FILTERS = 10
 """High-pass filters that are tried, besides none."""
@@ -48,7 +48,7 @@ def decorrelation_resolution(image: ArrayLike, pixel_size: float) -> float:
     values = np.asarray(image, dtype=float)
     if values.ndim != 2:
         raise InputError(f"The image has {values.ndim} axes; give a single frame with axes YX.")
-    window = np.outer(*(_tukey(length) for length in values.shape))
+    window = faded(values.shape, 0.1)
     spectrum = np.abs(fft.fft2((values - values.mean()) * window))
     radius = np.hypot(fft.fftfreq(values.shape[0])[:, None], fft.fftfreq(values.shape[1])) / 0.5
     inside = (radius > 0) & (radius < 1)
@@ -84,12 +84,3 @@ def _maximum(r: FloatArray, d: FloatArray) -> float:
             return float(r[place])
         last = place
     return 0.0
-
-
-def _tukey(length: int) -> FloatArray:
-    """Fade the outer tenth on each side."""
-    edge = max(length // 10, 1)
-    window = np.ones(length)
-    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
-    window[:edge], window[-edge:] = ramp, ramp[::-1]
-    return window

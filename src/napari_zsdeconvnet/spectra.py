@@ -133,7 +133,7 @@ def sharpening(
     coarse = _binned(fine, upsampling)
     pixel = psf.steps[-1] * upsampling
     frequency, ring = rings(recorded.shape[-2:], pixel)
-    window = _hann(recorded.shape[-2:])
+    window = faded(recorded.shape[-2:], 0.5)
     share = float(np.mean(window**2))
 
     y, r = _spectrum(recorded, window), _spectrum(coarse, window)
@@ -149,7 +149,7 @@ def sharpening(
 
     cutoff = psf.otf_cutoff
     fine_frequency = _radius(fine.shape[-2:], psf.steps[-1])
-    fine_power = (np.abs(_spectrum(fine, _hann(fine.shape[-2:]))) ** 2).sum(axis=0)
+    fine_power = (np.abs(_spectrum(fine, faded(fine.shape[-2:], 0.5))) ** 2).sum(axis=0)
     # What the window spreads the mean over is no structure.
     structure = fine_frequency > 1.5 / (min(fine.shape[-2:]) * psf.steps[-1])
     whole = float(fine_power[structure].sum())
@@ -196,6 +196,32 @@ def per_ring(values: FloatArray, ring: NDArray[np.intp]) -> FloatArray:
     return np.asarray(counted[1 : count + 1], dtype=float)
 
 
+def faded(shape: tuple[int, ...], share: float) -> FloatArray:
+    """Return a window that falls to zero along a raised cosine at each edge of a plane.
+
+    Parameters
+    ----------
+    shape
+        (Y, X).
+    share
+        Of each side, faded at either end of it: 0.5 is a Hann window.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X), from 0 to 1.
+    """
+    return np.outer(*(_fading(length, share) for length in shape))
+
+
+def _fading(length: int, share: float) -> FloatArray:
+    edge = max(int(length * share), 1)
+    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
+    window = np.ones(length)
+    window[:edge], window[-edge:] = ramp, ramp[::-1]
+    return window
+
+
 def _planes(image: ArrayLike) -> FloatArray:
     values = np.asarray(image, dtype=float)
     if values.ndim not in (2, 3):
@@ -213,10 +239,6 @@ def _spectrum(planes: FloatArray, window: FloatArray) -> NDArray[np.complex128]:
     """Fade planes to their mean and transform them; a white noise keeps its variance a mode."""
     centred = planes - planes.mean(axis=(-2, -1), keepdims=True)
     return np.asarray(fft.fft2(centred * window) / np.sqrt(window.size))
-
-
-def _hann(shape: tuple[int, ...]) -> FloatArray:
-    return np.outer(np.hanning(shape[0] + 2)[1:-1], np.hanning(shape[1] + 2)[1:-1])
 
 
 def _radius(shape: tuple[int, ...], pixel: float) -> FloatArray:
