@@ -8,6 +8,7 @@ from placed import borders
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from turns import at_once
 
 from napari_zsdeconvnet._qt._compare_widget import CompareWidget
 from napari_zsdeconvnet._qt._readings import read_as
@@ -62,7 +63,7 @@ class TestClassicalResults:
         state = ViewerState.of(viewer)
         state.model = model
         made = Made(model, read_as(raw))
-        _, deconvolved = show_result(viewer, raw, made, model.predict(sample.raw))
+        _, deconvolved = at_once(show_result(viewer, raw, made, model.predict(sample.raw)))
         other = viewer.add_image(sample.raw, name="something else")
         run_to_end(qtbot, widget)
         assert widget.left_box.value is viewer.layers["raw Richardson-Lucy"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from placed import borders
 from qtpy.QtWidgets import QWidget
+from turns import at_once
 
 from napari_zsdeconvnet._qt import _judging
 from napari_zsdeconvnet._qt._judging import Asked, start_judging
@@ -81,7 +82,7 @@ def test_maps_lie_on_the_source_and_hide_until_asked_for(qtbot, viewer, raw, mod
 
 def test_the_result_that_is_shown_is_judged_and_keeps_its_verdict(qtbot, viewer, raw, model, owner):
     made = Made(model, read_as(raw))
-    layers = show_result(viewer, raw, made, model.predict(raw.data, device="cpu"))
+    layers = at_once(show_result(viewer, raw, made, model.predict(raw.data, device="cpu")))
     layers[1].data = 0.5 * layers[1].data  # half of the light is lost
     judged(qtbot, viewer, raw, model, owner, repeats=0, layers=False)
     found = ViewerState.of(viewer).judged(raw).verdict
@@ -94,7 +95,7 @@ def test_the_result_that_is_shown_is_judged_and_keeps_its_verdict(qtbot, viewer,
 def test_a_result_of_another_model_or_reading_is_not_taken(viewer, raw, model, sample):
     made = Made(model, read_as(raw))
     assert shown_result(viewer, raw, made) is None
-    show_result(viewer, raw, made, model.predict(raw.data, device="cpu"))
+    at_once(show_result(viewer, raw, made, model.predict(raw.data, device="cpu")))
     assert shown_result(viewer, raw, made) is not None
     other = viewer.add_image(sample.raw, name="other")
     assert shown_result(viewer, other, made) is None

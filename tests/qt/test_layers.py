@@ -10,6 +10,7 @@ from napari_zsdeconvnet._qt._layers import (
     beside,
     fit_contrast,
     layer_image,
+    make_into,
     shapes_mask,
     shown_place,
 )
@@ -152,6 +153,25 @@ def test_a_result_is_updated_in_place_also_after_renaming():
     assert add_or_update(viewer, "denoised", ramp(8, 8), like=other) is not first
     assert add_or_update(viewer, "deconvolved", ramp(8, 8), like=source) is not first
     assert len(viewer.layers) == 5
+
+
+def test_one_result_is_made_into_another_where_its_axes_allow():
+    viewer = ViewerModel()
+    source = viewer.add_image(np.zeros((2, 8, 8)), name="raw")
+    preview = add_or_update(viewer, "preview", ramp(8, 8), like=source, visible=False)
+    assert not preview.visible
+    make_into(viewer, "preview", "raw denoised", like=source, ndim=3)
+    assert preview.name == "preview"
+    make_into(viewer, "preview", "raw denoised", like=source, ndim=2)
+    assert preview.visible
+    assert add_or_update(viewer, "raw denoised", 2 * ramp(8, 8), like=source) is preview
+    assert [layer.name for layer in viewer.layers] == ["raw", "raw denoised"]
+
+    # What is there already stays what it is.
+    another = add_or_update(viewer, "preview", ramp(8, 8), like=source)
+    make_into(viewer, "preview", "raw denoised", like=source, ndim=2)
+    assert another.name == "preview"
+    assert add_or_update(viewer, "raw denoised", ramp(8, 8), like=source) is preview
 
 
 def test_a_removed_result_comes_back():

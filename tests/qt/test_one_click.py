@@ -75,7 +75,6 @@ def wait_for_form(qtbot, widget):
 
 def wait_for_end(qtbot, widget):
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
-    qtbot.wait(50)  # the previews go in a turn of their own
 
 
 def run(qtbot, widget, layer, **typed):
@@ -96,9 +95,12 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     fill(one_click, pixel_size=1000 * PIXEL, **OPTICS)
     assert one_click.start_button.text() == "Go on"
     one_click.start_button.click()
+    qtbot.waitUntil(lambda: "Preview deconvolved" in viewer.layers, timeout=LONG)
+    previews = [viewer.layers["Preview denoised"], viewer.layers["Preview deconvolved"]]
     wait_for_end(qtbot, one_click)
 
     names = ["cell", "cell denoised", "cell deconvolved"]
+    assert previews == viewer.layers[1:3]  # no layer came or went for it
     assert [layer.name for layer in viewer.layers[:3]] == names
     np.testing.assert_allclose(raw.scale, (PIXEL, PIXEL))
     deconvolved = viewer.layers["cell deconvolved"]

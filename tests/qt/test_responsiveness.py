@@ -107,6 +107,22 @@ def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
     assert ViewerState.of(viewer).judged(raw) is not None
 
 
+def test_the_window_answers_between_two_new_layers(qtbot, viewer, raw, model):
+    ViewerState.of(viewer).model = model
+    ticks = Lateness()
+    inserted = []
+    viewer.layers.events.inserted.connect(lambda _: inserted.append(len(ticks.late)))
+    for kind in (DeconvolveWidget, QualityWidget, CompareWidget):
+        widget = kind(viewer)
+        viewer.window.add_dock_widget(widget, name=kind.__name__)
+        widget.start(raw)
+        qtbot.waitUntil(lambda widget=widget: not widget.running, timeout=LONG)
+    ticks.stop()
+    # denoised, deconvolved; z-map, spread; Wiener, Richardson-Lucy
+    assert len(inserted) == 6
+    assert np.diff(inserted).min() > 0
+
+
 def test_the_window_answers_while_it_judges(qtbot, viewer, raw, model):
     ViewerState.of(viewer).model = model
     quality = QualityWidget(viewer)

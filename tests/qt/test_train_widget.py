@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.qt.threading import WorkerBase
-from qtpy.QtWidgets import QWidget
+from turns import at_once
 
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED, PreviewLayers
@@ -55,7 +55,6 @@ def run_to_end(qtbot, widget):
     widget.start()
     assert widget.running
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
-    qtbot.wait(20)  # the second preview layer has a turn of its own
 
 
 def world_box(layer):
@@ -95,13 +94,17 @@ def test_previews_lie_exactly_on_the_source_and_can_be_seen(qtbot, viewer, train
         assert visible.max() == 1
 
 
-def test_a_run_that_ends_by_itself_says_so_and_may_go_on(qtbot, viewer, train, monkeypatch):
+def test_a_run_that_ends_by_itself_says_so_and_may_go_on(
+    qtbot, viewer, train, monkeypatch, notifications
+):
     ends = replace(presets.PRESETS["fast"], steps=45, patience=20, least_gain=0.9)
     monkeypatch.setitem(presets.PRESETS, "fast", ends)
     train.steps_box.value = 45
     run_to_end(qtbot, train)
     assert "Done after 40 steps" in train.status_label.text()
     assert "gained nothing more" in train.status_label.text()
+    said = [severity for severity, words in notifications if "Ended by itself" in words]
+    assert said == ["info"]  # nothing is wrong
     assert train.resume_button.text() == "Resume"
     train.resume_button.click()
     qtbot.waitUntil(lambda: train._last.step == 45 and not train.running, timeout=LONG)
@@ -253,24 +256,19 @@ def test_closing_the_viewer_ends_the_training(qtbot, viewer, train):
 
 
 @pytest.fixture
-def previews(viewer, qtbot):
-    owner = QWidget()
-    qtbot.addWidget(owner)
+def previews(viewer):
     source = viewer.add_image(np.zeros((32, 32)), name="source")
-    layers = PreviewLayers(viewer, owner)
+    layers = PreviewLayers(viewer)
     layers.begin([(source, read_as(source))])
 
     def show(scale, origin=(0, 0)):
         ramp = np.linspace(0, scale, 16 * 16, dtype=np.float32).reshape(16, 16)
         fine = ramp.repeat(2, axis=0).repeat(2, axis=1)
-        layers.show(
-            SimpleNamespace(denoised=ramp, deconvolved=fine, origin=origin, image=0, frame=0)
-        )
-        qtbot.wait(20)
+        preview = SimpleNamespace(denoised=ramp, deconvolved=fine, origin=origin, image=0, frame=0)
+        at_once(layers.show(preview))
         return viewer.layers[DENOISED]
 
-    yield show
-    owner.close()  # referred to here, so that it lives as long as the test
+    return show
 
 
 def test_a_part_of_the_image_is_shown_where_it_was_cut(viewer, previews):

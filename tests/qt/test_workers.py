@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 from napari.qt.threading import WorkerBase
-from qtpy.QtCore import QThread
+from qtpy.QtCore import QThread, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_zsdeconvnet._qt._workers import INTERVAL, Job, once, spare_cores
@@ -182,3 +182,95 @@ def test_torch_that_cannot_be_loaded_after_qt_is_told_with_a_remedy(qtbot, owner
     (failure,) = listener.failures
     assert isinstance(failure, InputError)
     assert "import torch" in str(failure)
+
+
+class TestTurns:
+    """What a handler does in parts."""
+
+    def test_the_window_answers_between_them_and_the_end_waits(self, qtbot, owner):
+        said = []
+        timer = QTimer()
+        timer.timeout.connect(lambda: said.append("answers"))
+        timer.start(1)
+
+        def on_result(result):
+            for part in "abc":
+                said.append(part)
+                time.sleep(0.01)
+                assert job.running
+                yield
+
+        job = Job(
+            once(pow, 2, 2),
+            owner=owner,
+            on_result=on_result,
+            on_end=lambda: said.append("end"),
+        )
+        job.start()
+        qtbot.waitUntil(lambda: not job.running, timeout=5000)
+        assert [word for word in said if word != "answers"] == ["a", "b", "c", "end"]
+        assert "answers" in said[said.index("a") : said.index("b")]
+        assert "answers" in said[said.index("b") : said.index("c")]
+
+    def test_later_values_wait_for_their_turn(self, qtbot, owner):
+        said = []
+
+        def on_values(values):
+            for value in values:
+                said.append(value)
+                yield
+                said.append(value)
+
+        listener = Listener()
+        Job(
+            count(40, pause=0.01),
+            owner=owner,
+            on_values=on_values,
+            on_result=said.append,
+            on_end=listener.on_end,
+        ).start()
+        qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+        assert said == [*(value for value in range(40) for _ in (0, 1)), "done"]
+
+    def test_nothing_more_is_done_once_the_owner_is_gone(self, qtbot):
+        widget, turns = QWidget(), []
+
+        def on_result(result):
+            while True:
+                turns.append(result)
+                yield
+
+        job = Job(once(pow, 2, 2), owner=widget, on_result=on_result)
+        job.start()
+        qtbot.waitUntil(lambda: len(turns) > 2, timeout=5000)
+        assert job.running
+        widget.deleteLater()
+        qtbot.waitUntil(lambda: not job.running, timeout=5000)
+
+    def test_nor_once_the_viewer_is_closed(self, qtbot, make_napari_viewer):
+        viewer, widget, turns = make_napari_viewer(), QWidget(), []
+        viewer.window.add_dock_widget(widget, name="owner")
+
+        def on_result(result):
+            while True:
+                turns.append(viewer.window._qt_viewer is not None)
+                yield
+
+        job = Job(once(pow, 2, 2), owner=widget, on_result=on_result)
+        job.start()
+        qtbot.waitUntil(lambda: len(turns) > 2, timeout=5000)
+        viewer.close()
+        told = len(turns)
+        qtbot.waitUntil(lambda: not job.running, timeout=5000)
+        assert len(turns) == told
+
+    def test_one_that_fails_does_not_keep_the_end_from_being_told(self, qtbot, owner):
+        def on_result(result):
+            yield
+            raise ValueError("in the second turn")
+
+        listener = Listener()
+        with qtbot.captureExceptions() as raised:
+            Job(once(pow, 2, 2), owner=owner, on_result=on_result, on_end=listener.on_end).start()
+            qtbot.waitUntil(lambda: listener.ended == 1, timeout=5000)
+        assert [str(error) for _, error, _ in raised] == ["in the second turn"]

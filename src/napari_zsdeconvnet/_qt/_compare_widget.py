@@ -20,7 +20,7 @@ from ._mismatch import mismatch
 from ._results import DECONVOLVED, Frame, result_name, show_frame
 from ._swipe import KEY, Swipe
 from ._work_panel import WorkPanel
-from ._workers import Job
+from ._workers import Job, Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -131,7 +131,7 @@ class CompareWidget(WorkPanel):
             f"{latest.chi_square:.2f} times the variance of the noise…"
         )
 
-    def _on_result(self, result: Classical, frame: Frame, upsampling: int) -> None:
+    def _on_result(self, result: Classical, frame: Frame, upsampling: int) -> Turns[None]:
         names = []
         for what, pixels in (
             (WIENER, result.wiener),
@@ -139,6 +139,7 @@ class CompareWidget(WorkPanel):
         ):
             layer = show_frame(self._viewer, frame, what, pixels, upsampling=upsampling)
             names.append(f"'{layer.name}'")
+            yield
         self._choose_sides(layer, frame.layer)  # of both the last one, Richardson-Lucy
         end = (
             "where its residual is as small as the noise"

@@ -28,7 +28,7 @@ from ._records import RECORD_KEY, recorded, save_record, write_record
 from ._results import DECONVOLVED, result_name, result_names, show_result
 from ._state import Made, unwrapped
 from ._work_panel import WorkPanel
-from ._workers import Job, once
+from ._workers import Job, Turns, once
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -206,8 +206,9 @@ class DeconvolveWidget(WorkPanel):
         model: Model,
         layer: ImageLayer,
         reading: Reading,
-    ) -> None:
-        denoised, deconvolved = show_result(self._viewer, layer, Made(model, reading), *made)
+    ) -> Turns[None]:
+        made_by = Made(model, reading)
+        denoised, deconvolved = yield from show_result(self._viewer, layer, made_by, *made)
         self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
 
     # ------------------------------------------------------------------ what the window shows

@@ -15,12 +15,12 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from ..errors import InputError
-from ._layers import layer_image, made_before
+from ._layers import layer_image
 from ._readings import Reading, read_as
 from ._records import keep_verdict
-from ._results import Frame, result_name, show_frame, shown_result
+from ._results import Frame, show_frame, shown_result
 from ._state import Judged, Made, ViewerState, unwrapped
-from ._workers import Job
+from ._workers import Job, Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -124,8 +124,8 @@ def start_judging(
         if on_progress is not None:
             on_progress(counted.share, values[-1].message)
 
-    def on_result(verdict: Verdict) -> None:
-        found = judging.show(verdict)
+    def on_result(verdict: Verdict) -> Turns[None]:
+        found = yield from judging.show(verdict)
         if on_verdict is not None:
             on_verdict(found)
 
@@ -187,18 +187,18 @@ class _Judging:
 
         return judge()
 
-    def show(self, verdict: Verdict) -> Judged:
-        """Keep the verdict and add its maps."""
+    def show(self, verdict: Verdict) -> Turns[Judged]:
+        """Keep the verdict and add its maps, each in a turn of its own."""
         found = Judged(self._made.model, verdict, self._frame.index)
         for layer in self._shown or ():
             layer.metadata = {**layer.metadata, "verdict": verdict.to_dict()}
             keep_verdict(layer, verdict)
         if self._asked.layers:
-            self._show_maps(verdict)
+            yield from self._show_maps(verdict)
         ViewerState.of(self._viewer).set_judged(self._layer, found)
         return found
 
-    def _show_maps(self, verdict: Verdict) -> None:
+    def _show_maps(self, verdict: Verdict) -> Turns[None]:
         z_map, spread = verdict.maps.get("z_map"), verdict.maps.get("spread")
         if z_map is not None:
             layer = self._show_map(Z_MAP, z_map, 1)
@@ -206,17 +206,22 @@ class _Judging:
             most = max(Z_LIMIT, float(np.abs(z_map).max()))
             layer.contrast_limits_range = (-most, most)
             layer.contrast_limits = (-Z_LIMIT, Z_LIMIT)
+            yield
         if spread is not None:
             layer = self._show_map(SPREAD, spread, self._made.model.upsampling)
             layer.colormap = "inferno"
             layer.contrast_limits = (0.0, layer.contrast_limits[1])
+            yield
 
     def _show_map(self, what: str, pixels: Any, upsampling: int) -> ImageLayer:
-        before = made_before(self._viewer, result_name(self._layer, what), self._layer)
-        layer = show_frame(self._viewer, self._frame, what, pixels, upsampling=upsampling)
-        if before is not layer:
-            layer.visible = False  # else it would lie over the result
-        return layer
+        return show_frame(
+            self._viewer,
+            self._frame,
+            what,
+            pixels,
+            upsampling=upsampling,
+            visible=False,  # else it would lie over the result
+        )
 
 
 class _Counted:

@@ -98,6 +98,7 @@ def add_or_update(
     axes: str | None = None,
     metadata: dict[str, Any] | None = None,
     reset_contrast: bool = True,
+    visible: bool = True,
 ) -> layers.Image:
     """Show `data` over the layer it was computed from, in the same layer each time.
 
@@ -125,6 +126,8 @@ def add_or_update(
         Kept with the layer.
     reset_contrast : bool
         Fit the contrast limits to the new data also when the layer exists already.
+    visible : bool
+        Whether a new layer is shown at first: napari slices and paints nothing of a hidden one.
 
     Returns
     -------
@@ -146,10 +149,18 @@ def add_or_update(
         if reset_contrast:
             fit_contrast(layer)
         return layer
+    limits, span = contrast_of(data)
     layer = layers.Image(
-        data, name=name, colormap=like.colormap, blending="translucent", metadata=metadata, **place
+        data,
+        name=name,
+        colormap=like.colormap,
+        blending="translucent",
+        metadata=metadata,
+        visible=visible,
+        contrast_limits=limits,  # napari would look for others first
+        **place,
     )
-    fit_contrast(layer)
+    layer.contrast_limits_range = span
     viewer.add_layer(layer)
     return layer
 
@@ -165,6 +176,32 @@ def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> 
         ),
         None,
     )
+
+
+def make_into(
+    viewer: napari.viewer.Viewer, name: str, becomes: str, *, like: layers.Image, ndim: int
+) -> None:
+    """Let the layer that `add_or_update` made under one name be that of another result.
+
+    napari takes long over layers that come and go, and hardly any time over new pixels.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where it is shown, if it is.
+    name, becomes : str
+        Of the result that it shows, and of the one that is to come.
+    like : napari.layers.Image
+        The source of both.
+    ndim : int
+        Axes of the one that is to come; a layer of other axes cannot show it.
+    """
+    layer = made_before(viewer, name, like)
+    if layer is None or layer.ndim != ndim or made_before(viewer, becomes, like) is not None:
+        return
+    layer.metadata = {**layer.metadata, METADATA_KEY: _key(like, becomes)}
+    layer.name = becomes
+    layer.visible = True
 
 
 @contextmanager
@@ -273,10 +310,15 @@ def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]
 
 def fit_contrast(layer: layers.Image) -> None:
     """Set the contrast limits to the bulk of the data, so that a few peaks do not hide it."""
-    pixels = np.asarray(layer.data)
+    limits, span = contrast_of(np.asarray(layer.data))
+    layer.contrast_limits_range = span
+    layer.contrast_limits = limits
+
+
+def contrast_of(pixels: NDArray[Any]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the contrast limits for pixels, and the range that they may be moved in."""
     low, high = bulk(pixels)
-    layer.contrast_limits_range = (float(pixels.min()), max(float(pixels.max()), high))
-    layer.contrast_limits = (low, high)
+    return (low, high), (float(pixels.min()), max(float(pixels.max()), high))
 
 
 def bulk(pixels: NDArray[Any]) -> tuple[float, float]:

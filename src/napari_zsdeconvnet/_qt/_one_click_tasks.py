@@ -14,6 +14,7 @@ from ._records import keep_verdict
 from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, result_names, show_result
 from ._sim_frames import RawFrames, raw_frames
 from ._state import Made
+from ._workers import Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -55,8 +56,8 @@ class Task:
     def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
         """Show what was reconstructed, if anything was."""
 
-    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
-        """Show the result, and name its layers."""
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
+        """Show the result, each of its layers in a turn of its own, and name them."""
         raise NotImplementedError
 
     def keep_verdict(self, viewer: napari.viewer.Viewer, verdict: Verdict) -> None:
@@ -104,10 +105,12 @@ class ImageTask(Task):
 
         return make
 
-    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
         made = Made(step.model, self.reading)
         record = step.record.to_dict()
-        denoised, deconvolved = show_result(viewer, self.layer, made, step.result, record)
+        denoised, deconvolved = yield from show_result(
+            viewer, self.layer, made, step.result, record, hidden={DENOISED}
+        )
         denoised.visible = False
         return f"'{deconvolved.name}', and hidden '{denoised.name}'."
 
@@ -146,13 +149,15 @@ class SIMTask(Task):
         return make
 
     def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
-        self._show(viewer, "Wiener", step.image).visible = False
+        self._show(viewer, "Wiener", step.image, visible=False).visible = False
 
-    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> str:
+    def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
         metadata = result_metadata(step.model, step.record.to_dict())
-        denoised = self._show(viewer, DENOISED, step.result.denoised, metadata)
-        deconvolved = self._show(viewer, DECONVOLVED, step.result.deconvolved, metadata)
+        denoised = self._show(viewer, DENOISED, step.result.denoised, metadata, visible=False)
         denoised.visible = False
+        yield
+        deconvolved = self._show(viewer, DECONVOLVED, step.result.deconvolved, metadata)
+        yield
         return f"'{deconvolved.name}', and hidden '{denoised.name}' and the plain reconstruction."
 
     def _show(
@@ -161,6 +166,8 @@ class SIMTask(Task):
         what: str,
         pixels: Any,
         metadata: dict[str, Any] | None = None,
+        *,
+        visible: bool = True,
     ) -> ImageLayer:
         return add_or_update(
             viewer,
@@ -171,4 +178,5 @@ class SIMTask(Task):
             upsampling=2,
             every=self._frames.every if self._frames.images > 1 else 1,
             metadata=metadata,
+            visible=visible,
         )

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from ..errors import InputError
@@ -36,7 +35,7 @@ from ._results import result_names
 from ._state import Judged, ViewerState, unwrapped
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ._training_panel import PREVIEW_INTERVALS
-from ._workers import Job
+from ._workers import Job, Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -71,7 +70,7 @@ class OneClickWidget(Panel):
         self._anew = False
         self._task: Task | None = None
         self._last: Progress | None = None
-        self._previews = PreviewLayers(self._viewer, owner=self)
+        self._previews = PreviewLayers(self._viewer)
         self.asked = Asked(device=preferences.device())
         """How the result is judged."""
         self._build()
@@ -305,7 +304,7 @@ class OneClickWidget(Panel):
         self._job.start()
         self._update_buttons()
 
-    def _on_steps(self, values: list[Any]) -> None:
+    def _on_steps(self, values: list[Any]) -> Turns[None]:
         shown = None
         for value in values:
             if isinstance(value, self._steps_of().Progress):
@@ -315,9 +314,9 @@ class OneClickWidget(Panel):
                 if value.message and not value.finished:  # the step says why it ended
                     show_warning(value.message)
             else:
-                self._on_step(value)
+                yield from self._on_step(value) or ()
         if shown is not None and self.steps.states.get("model") == ACTIVE:
-            self._previews.show(shown)
+            yield from self._previews.show(shown)
         if self.steps.states.get("model") == ACTIVE and self._last is not None:
             self._show_progress(self._last)
         self._update_buttons()
@@ -328,9 +327,9 @@ class OneClickWidget(Panel):
 
         return pipeline
 
-    def _on_step(self, step: Any) -> None:
+    def _on_step(self, step: Any) -> Turns[None] | None:
         kinds = self._steps_of()
-        handlers: dict[type, Callable[[Any], None]] = {
+        handlers: dict[type, Callable[[Any], Turns[None] | None]] = {
             kinds.Pipeline: self._on_pipeline,
             kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
             kinds.PSFMade: self._on_psf,
@@ -342,7 +341,7 @@ class OneClickWidget(Panel):
             kinds.Predicted: self._on_predicted,
             kinds.Judged: self._on_judged,
         }
-        handlers[type(step)](step)
+        return handlers[type(step)](step)
 
     def _on_pipeline(self, started: pipeline.Pipeline) -> None:
         self._pipeline = started
@@ -401,13 +400,14 @@ class OneClickWidget(Panel):
         advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
         self._say("Making the result…" if step.stage == "result" else f"{tiles.message}…")
 
-    def _on_predicted(self, step: pipeline.Predicted) -> None:
+    def _on_predicted(self, step: pipeline.Predicted) -> Turns[None]:
         task = self._task
         if task is None:
             return
-        names = task.show_result(self._viewer, step)
-        QTimer.singleShot(0, self._remove_previews)
+        self._previews.make_into(task.layer, step.result)
+        names = yield from task.show_result(self._viewer, step)
         self.steps.say("result", DONE, names)
+        yield from self._remove_previews()
 
     def _on_judged(self, step: pipeline.Judged) -> None:
         task, model = self._task, self._state.model
@@ -528,12 +528,11 @@ class OneClickWidget(Panel):
         )
         self._say(f"{in_words(progress.seconds_left)} left on {progress.device}")
 
-    def _remove_previews(self) -> None:
-        if not alive(self):
-            return
+    def _remove_previews(self) -> Turns[None]:
         for layer in list(self._viewer.layers):
             if layer.name in (DENOISED, DECONVOLVED) and METADATA_KEY in layer.metadata:
                 self._viewer.layers.remove(layer)
+                yield
 
     def _keep(self, model: Model) -> None:
         """Save a model where the preferences say that models go."""

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QTimer
 
-from ._layers import add_or_update, bulk
+from . import _results
+from ._layers import add_or_update, bulk, make_into
+from ._results import result_name
+from ._workers import Turns
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
     from numpy.typing import NDArray
-    from qtpy.QtWidgets import QWidget
 
+    from ..inference import Result
     from ..training import Preview
     from ._readings import Reading
 
@@ -39,21 +41,13 @@ class PreviewLayers:
     ----------
     viewer : napari.viewer.Viewer
         Where to show them.
-    owner : QWidget
-        Nothing more is shown once this widget is gone.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, owner: QWidget) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
         self._grid = 1
         self._limits: dict[str, tuple[float, float]] = {}
-        self._preview: Preview | None = None
-        # The second layer is shown in a turn of its own, so that the window is not kept
-        # from answering for twice as long.
-        self._later = QTimer(owner)
-        self._later.setSingleShot(True)
-        self._later.timeout.connect(self._show_deconvolved)
 
     def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
         """Prepare for a new run.
@@ -69,17 +63,21 @@ class PreviewLayers:
         self._grid = grid
         self._limits.clear()
 
-    def show(self, preview: Preview) -> None:
-        """Show the newest state in place of the one before."""
-        self._preview = preview
+    def show(self, preview: Preview) -> Turns[None]:
+        """Show the newest state in place of the one before, each layer in a turn of its own."""
         self._show(preview, DENOISED, preview.denoised, upsampling=1)
-        self._later.start(0)
+        yield
+        upsampling = preview.deconvolved.shape[-1] // preview.denoised.shape[-1]
+        self._show(preview, DECONVOLVED, preview.deconvolved, upsampling=upsampling)
 
-    def _show_deconvolved(self) -> None:
-        if self._preview is not None:
-            preview = self._preview
-            upsampling = preview.deconvolved.shape[-1] // preview.denoised.shape[-1]
-            self._show(preview, DECONVOLVED, preview.deconvolved, upsampling=upsampling)
+    def make_into(self, source: ImageLayer, result: Result) -> None:
+        """Let the layers of the run be those in which its results are to be shown."""
+        for name, what, pixels in (
+            (DENOISED, _results.DENOISED, result.denoised),
+            (DECONVOLVED, _results.DECONVOLVED, result.deconvolved),
+        ):
+            becomes = result_name(source, what)
+            make_into(self._viewer, name, becomes, like=source, ndim=pixels.ndim)
 
     def _show(
         self, preview: Preview, name: str, pixels: NDArray[np.float32], *, upsampling: int

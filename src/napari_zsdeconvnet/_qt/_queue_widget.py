@@ -32,7 +32,7 @@ from ._queue_work import Found, Waiting, looked_at, worked
 from ._readings import in_window_words, what_is_there
 from ._results import result_names
 from ._state import Judged, ViewerState, unwrapped
-from ._workers import Job
+from ._workers import Job, Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -352,7 +352,7 @@ class QueueWidget(Panel):
         make = recipe_maker(waiting.task, waiting.values, self._state)
         return layer.name, make, result_names(layer)
 
-    def _on_events(self, events: list[Any]) -> None:
+    def _on_events(self, events: list[Any]) -> Turns[None]:
         from .. import batch
 
         for event in events:
@@ -363,7 +363,7 @@ class QueueWidget(Panel):
             elif isinstance(event, batch.Began):
                 self._on_began(self._running[event.index])
             elif isinstance(event, batch.Stepped):
-                self._on_step(self._running[event.index], event.step)
+                yield from self._on_step(self._running[event.index], event.step)
             else:
                 self._on_ended(self._running[event.index], event)
         self._show_states()
@@ -373,7 +373,7 @@ class QueueWidget(Panel):
     def _on_began(self, waiting: Waiting) -> None:
         self._show_part(waiting, 0, 1, "looking")
 
-    def _on_step(self, waiting: Waiting, step: Any) -> None:
+    def _on_step(self, waiting: Waiting, step: Any) -> Turns[None]:
         from .. import pipeline
         from ..training import Progress
 
@@ -389,12 +389,13 @@ class QueueWidget(Panel):
             self._show_part(waiting, step.tiles.done, step.tiles.total, doing)
         elif isinstance(step, pipeline.Reconstructed):
             task.show_plain(self._viewer, step)
+            yield
         elif isinstance(step, pipeline.ModelReady):
             self._state.model = step.model
             if step.trained:
                 keep_by_itself(self, step.model, waiting.layer.name)
         elif isinstance(step, pipeline.Predicted):
-            task.show_result(self._viewer, step)
+            yield from task.show_result(self._viewer, step)
         elif isinstance(step, pipeline.Judged):
             task.keep_verdict(self._viewer, step.verdict)
             waiting.said = step.verdict.headline()

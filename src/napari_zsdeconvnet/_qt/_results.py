@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ..images import Image
 from ._layers import add_or_update, layer_image, made_before, shown_place
 from ._records import RECORD_KEY
 from ._state import Made, ViewerState
+from ._workers import Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -47,8 +48,12 @@ def show_result(
     made: Made,
     result: Result,
     record: Mapping[str, Any] | None = None,
-) -> list[ImageLayer]:
+    *,
+    hidden: Container[str] = (),
+) -> Turns[list[ImageLayer]]:
     """Show the denoised and the deconvolved image over the layer that they were made from.
+
+    Each in a turn of its own, as napari takes long over a new layer.
 
     Parameters
     ----------
@@ -62,14 +67,20 @@ def show_result(
         What it made.
     record : mapping, optional
         Kept with both layers, as `RunRecord.to_dict` gives it.
+    hidden : container of str
+        Which of the two are hidden where they are new.
 
     Returns
     -------
     list of napari.layers.Image
         Denoised and deconvolved.
     """
-    shown = [
-        add_or_update(
+    shown = []
+    for what, pixels, upsampling in (
+        (DENOISED, result.denoised, 1),
+        (DECONVOLVED, result.deconvolved, made.model.upsampling),
+    ):
+        one = add_or_update(
             viewer,
             result_name(layer, what),
             pixels,
@@ -77,14 +88,11 @@ def show_result(
             axes=made.reading.axes,
             upsampling=upsampling,
             metadata=result_metadata(made.model, record),
+            visible=what not in hidden,
         )
-        for what, pixels, upsampling in (
-            (DENOISED, result.denoised, 1),
-            (DECONVOLVED, result.deconvolved, made.model.upsampling),
-        )
-    ]
-    for one in shown:
         ViewerState.of(viewer).made[one] = made
+        shown.append(one)
+        yield
     return shown
 
 
@@ -148,6 +156,7 @@ def show_frame(
     *,
     upsampling: int = 1,
     metadata: dict[str, Any] | None = None,
+    visible: bool = True,
 ) -> ImageLayer:
     """Show what was made of a frame: where it belongs in time, and nowhere else.
 
@@ -165,6 +174,8 @@ def show_frame(
         Its pixels per raw pixel along Y and X.
     metadata : dict, optional
         Kept with the layer.
+    visible : bool
+        Whether a new layer is shown at first.
     """
     origin = (0,) * pixels.ndim
     if frame.index is not None:
@@ -178,4 +189,5 @@ def show_frame(
         upsampling=upsampling,
         origin=origin,
         metadata=metadata,
+        visible=visible,
     )

@@ -31,7 +31,7 @@ from ._sim_work import (
     reconstruction_of,
 )
 from ._training_panel import TrainingPanel, collapsible
-from ._workers import Job
+from ._workers import Job, Turns
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -230,12 +230,16 @@ class SIMWidget(TrainingPanel):
             lambda found: self._on_reconstructed(found, layer, frames),
         )
 
-    def _on_reconstructed(self, found: Reconstructed, layer: ImageLayer, frames: RawFrames) -> None:
+    def _on_reconstructed(
+        self, found: Reconstructed, layer: ImageLayer, frames: RawFrames
+    ) -> Turns[None]:
         self.patterns, self._patterns_of = found.patterns, layer
         show_spectrum(self._viewer, layer, found.spectrum, found.patterns)
+        yield
         name = f"{layer.name} Wiener"
         made_by = {"made by": found.patterns.report()}
         self._show_image(name, found.image, layer, frames, made_by)
+        yield
         self._show_patterns()
         self._say(f"Done: '{name}' and the spectrum beside it.")
 
@@ -315,17 +319,18 @@ class SIMWidget(TrainingPanel):
         layer: ImageLayer,
         frames: RawFrames,
         model: Model,
-    ) -> None:
+    ) -> Turns[None]:
         result, record = made
         metadata = result_metadata(model, record)
         for what, name in result_names(layer).items():
             self._show_image(name, getattr(result, what), layer, frames, metadata)
+            yield
         self._say(f"Done: '{layer.name} denoised' and '{layer.name} deconvolved'.")
 
     # ------------------------------------------------------------------ work in a thread
 
     def _start(
-        self, work: Generator[Any, None, Any], words: str, on_result: Callable[[Any], None]
+        self, work: Generator[Any, None, Any], words: str, on_result: Callable[[Any], Turns[None]]
     ) -> None:
         self._work = Job(
             work,

@@ -21,7 +21,7 @@ from ._preferences import suggested_path
 from ._previews import PreviewLayers
 from ._readings import Reading, in_window_words
 from ._state import ViewerState, unwrapped
-from ._workers import Job, once
+from ._workers import Job, Turns, once
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -61,7 +61,7 @@ class TrainingPanel(Panel):
         self._state = ViewerState.of(viewer)
         self._job: Job[Started | Progress, Model] | None = None
         self._run: TrainingRun | None = None
-        self._previews = PreviewLayers(self._viewer, owner=self)
+        self._previews = PreviewLayers(self._viewer)
         self._last: Progress | None = None
         self._trained: list[tuple[ImageLayer, Reading]] = []
         self._build_training_settings()
@@ -253,7 +253,7 @@ class TrainingPanel(Panel):
         self._say("Preparing…")
         self._update_buttons()
 
-    def _on_values(self, values: list[Started | Progress]) -> None:
+    def _on_values(self, values: list[Started | Progress]) -> Turns[None]:
         shown = None
         for value in values:
             if isinstance(value, Started):
@@ -262,10 +262,12 @@ class TrainingPanel(Panel):
             self._last = value
             self.curves.append(value.step, value.losses)
             shown = value.preview or shown
-            if value.message:
+            if value.message and self._run is not None and value.message == self._run.ending:
+                show_info(value.message)
+            elif value.message:
                 show_warning(value.message)
         if shown is not None:
-            self._previews.show(shown)
+            yield from self._previews.show(shown)
         if self._last is not None:
             self._show_progress(self._last)
 

@@ -1,13 +1,15 @@
 """Work in a thread, heard in the window ten times a second at most.
 
 A `Job` runs a generator in a napari worker. Its values arrive on the main thread in batches,
-so that nothing is lost and the window is never flooded; a failure arrives as a value too.
+so that nothing is lost and the window is never flooded; a failure arrives as a value too. What
+keeps the window for long, such as adding layers, is done in turns, between which it answers.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
+Turns = Generator[None, None, Result]
+"""What is done on the main thread in parts: the window answers wherever it yields."""
 
 INTERVAL = 0.1  # seconds between two batches of values
 
@@ -46,7 +50,8 @@ class Job(Generic[Value, Result]):
     """A generator at work in a thread.
 
     The handlers are called on the main thread, where layers and widgets may be touched, and
-    never again once the owner or its viewer is gone.
+    never again once the owner or its viewer is gone. One that is a generator goes on in a later
+    turn of the event loop wherever it yields; the next is called when it has ended.
 
     Parameters
     ----------
@@ -74,8 +79,8 @@ class Job(Generic[Value, Result]):
         source: Generator[Value, Any, Result],
         *,
         owner: QWidget,
-        on_values: Callable[[list[Value]], None] | None = None,
-        on_result: Callable[[Result], None] | None = None,
+        on_values: Callable[[list[Value]], Turns[None] | None] | None = None,
+        on_result: Callable[[Result], Turns[None] | None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
         on_end: Callable[[], None] | None = None,
         title: str = "ZS-DeconvNet",
@@ -89,6 +94,11 @@ class Job(Generic[Value, Result]):
         self._shown = threading.Event()
         self._shown.set()
         self._owner_gone = False
+        self._waiting: deque[Turns[None]] = deque()
+        # A timer comes after painting and what the user does; `QTimer.singleShot` of 0 would not.
+        self._next_turn = QTimer()
+        self._next_turn.setSingleShot(True)
+        self._next_turn.timeout.connect(self._go_on)
 
         computing = threads() or spare_cores() if uses_torch else None
         relay = _Titled(_relay, source, self._told_to_stop, self._shown, computing)
@@ -124,26 +134,61 @@ class Job(Generic[Value, Result]):
         return not (self._owner_gone or self._worker.abort_requested)
 
     def _receive_values(self, values: list[Value]) -> None:
-        try:
-            if self._heard and self._on_values is not None:
-                self._on_values(values)
-        finally:
-            # After the painting that the handler has asked for.
-            QTimer.singleShot(0, self._shown.set)
+        self._take(self._hand_on_values(values))
 
     def _receive_outcome(self, outcome: Result | Failure | Stopped) -> None:
-        if not self._heard:
-            return
-        if isinstance(outcome, Failure):
-            if self._on_failure is not None:
-                self._on_failure(outcome.error)
-        elif not isinstance(outcome, Stopped) and self._on_result is not None:
-            self._on_result(outcome)
+        self._take(self._hand_on_outcome(outcome))
 
     def _receive_end(self) -> None:
+        self._take(self._hand_on_end())
+
+    def _hand_on_values(self, values: list[Value]) -> Turns[None]:
+        try:
+            yield from self._told(self._on_values, values)
+            yield  # for the painting that the handler has asked for
+        finally:
+            self._shown.set()
+
+    def _hand_on_outcome(self, outcome: Result | Failure | Stopped) -> Turns[None]:
+        if isinstance(outcome, Failure):
+            yield from self._told(self._on_failure, outcome.error)
+        elif not isinstance(outcome, Stopped):
+            yield from self._told(self._on_result, outcome)
+
+    def _hand_on_end(self) -> Turns[None]:
         _under_way.discard(self)
         if self._heard and self._on_end is not None:
             self._on_end()
+        yield from ()
+
+    def _told(self, handler: Callable[..., Turns[None] | None] | None, what: Any) -> Turns[None]:
+        """Call a handler and go through its turns, as long as somebody hears."""
+        if not self._heard or handler is None:
+            return
+        for _ in handler(what) or ():
+            yield
+            if not self._heard:
+                return
+
+    def _take(self, turns: Turns[None]) -> None:
+        """Begin at once, or after all that is waiting."""
+        self._waiting.append(turns)
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting:
+            try:
+                next(self._waiting[0])
+            except StopIteration:
+                self._waiting.popleft()
+            except BaseException:
+                self._waiting.popleft()
+                self._next_turn.start(0)
+                raise
+            else:
+                self._next_turn.start(0)
+                return
 
     def _forget_owner(self) -> None:
         self._owner_gone = True
