@@ -61,7 +61,7 @@ class QualityTutorial(Tutorial):
     def compare(self) -> None:
         """Make the classical results, and swipe between one of them and the network's."""
         compare = self.open("Compare")
-        compare.action_button.click()
+        compare.start_button.click()
         self.wait_for(lambda: not compare.running, "the classical results")
         compare.left_box.value = self.viewer.layers["Filaments Richardson-Lucy"]
         compare.right_box.value = self.viewer.layers["Filaments deconvolved"]

@@ -31,7 +31,7 @@ def widget(viewer, raw):
 
 
 def run_to_end(qtbot, widget):
-    widget.action_button.click()
+    widget.start_button.click()
     assert widget.running
     assert not widget.form.isEnabled()
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
@@ -41,8 +41,8 @@ class TestClassicalResults:
     def test_both_lie_on_the_image_as_they_are_computed(
         self, qtbot, viewer, widget, raw, sample, model
     ):
-        assert not widget.action_button.isEnabled()
-        assert "not known" in widget.action_button.toolTip()
+        assert not widget.start_button.isEnabled()
+        assert "not known" in widget.start_button.toolTip()
         ViewerState.of(viewer).model = model
         run_to_end(qtbot, widget)
         for method, name in ((richardson_lucy, "Richardson-Lucy"), (wiener, "Wiener")):
@@ -55,7 +55,7 @@ class TestClassicalResults:
         assert "iterations, where its residual is as small as the noise" in (
             widget.status_label.text()
         )
-        assert widget.action_button.isEnabled()
+        assert widget.start_button.isEnabled()
 
     def test_richardson_lucy_and_the_networks_result_are_chosen_for_the_swipe(
         self, qtbot, viewer, widget, raw, sample, model
@@ -86,7 +86,7 @@ class TestClassicalResults:
         state = ViewerState.of(viewer)
         state.psf = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=PIXEL / 2, size=33)
         state.noise = NoiseModel(offset=100, gain=None, read_variance=4.0)
-        assert "gain is not known" in widget.action_button.toolTip()
+        assert "gain is not known" in widget.start_button.toolTip()
         state.noise = sample.noise
         state.set_upsample("YX", False)
         run_to_end(qtbot, widget)
@@ -119,7 +119,7 @@ class TestClassicalResults:
         state.noise = sample.noise
         big = viewer.add_image(np.tile(raw.data, (4, 4)), name="big", scale=raw.scale)
         widget.image.layer = big
-        widget.action_button.click()
+        widget.start_button.click()
         qtbot.waitUntil(lambda: "iteration" in widget.status_label.text(), timeout=LONG)
         widget.cancel_button.click()
         qtbot.waitUntil(lambda: not widget.running, timeout=LONG)

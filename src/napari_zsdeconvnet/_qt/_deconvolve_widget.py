@@ -56,7 +56,7 @@ class DeconvolveWidget(WorkPanel):
             purpose="Add the denoised and deconvolved image.",
             parent=parent,
         )
-        self.deconvolve_button = self.action_button
+        self.deconvolve_button = self.start_button
         self._build_settings()
         self._lay_out()
         bind_key(self._viewer)

@@ -10,14 +10,15 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..errors import InputError
 from . import _preferences as preferences
+from ._action_panel import ActionPanel
 from ._choosers import ImageChooser, alive, in_words
 from ._curves import LossCurves
 from ._facts import Facts
-from ._forms import Form, Panel, advance, note
+from ._forms import Form, advance
 from ._judging import Asked, start_judging
 from ._kept_models import keep_by_itself
 from ._known import open_widget
@@ -32,7 +33,7 @@ from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, Task
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
 from ._readings import in_window_words
 from ._results import result_names
-from ._state import Judged, ViewerState, unwrapped
+from ._state import Judged
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ._training_panel import PREVIEW_INTERVALS
 from ._workers import Job, Turns
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ..verdict import Verdict
 
 
-class OneClickWidget(Panel):
+class OneClickWidget(ActionPanel):
     """Takes a layer from raw counts to a deconvolved image with its verdict, in one go.
 
     Parameters
@@ -58,9 +59,7 @@ class OneClickWidget(Panel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, action="Deconvolve", parent=parent)
         self._job: Job[Any, Any] | None = None
         self._judging: Job[Any, Any] | None = None
         self._pipeline: pipeline.Pipeline | None = None
@@ -98,28 +97,15 @@ class OneClickWidget(Panel):
         self.chosen.add_image(self.image)
         self.form = AskForm()
         self.form.hide()
-        self.start_button = QPushButton("Deconvolve")
         self.start_button.setDefault(True)
-        self.start_button.clicked.connect(lambda: self._on_start())
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.clicked.connect(lambda: self.cancel())
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setFormat("")
-        self.status_label = note()
         self.steps = StepList()
         self.curves = LossCurves(self._viewer)
         self.curves.hide()
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button)
-        buttons.addWidget(self.cancel_button)
         self.body.addWidget(self.chosen)
         self.body.addWidget(self.form)
-        self.body.addLayout(buttons)
-        self.body.addWidget(self.progress_bar)
-        self.body.addWidget(self.status_label)
+        self.body.addLayout(self.action_rows)
         self.body.addWidget(self.steps)
         self.body.addWidget(self.curves, stretch=1)
         self.body.addStretch(0)
@@ -160,8 +146,7 @@ class OneClickWidget(Panel):
         self._asking = False
         self._begin_steps(STEPS)
         self.steps.say("image", ACTIVE, "Looking at it…")
-        self.progress_bar.setRange(0, 0)
-        self._say("Looking at the layer…")
+        self._begin_waiting("Looking at the layer…")
         self.known.look(self._decide, self._on_failure)
         self._update_buttons()
 
@@ -299,8 +284,7 @@ class OneClickWidget(Panel):
             title="ZS-DeconvNet one click",
             uses_torch=True,
         )
-        self.progress_bar.setRange(0, 0)
-        self._say("Preparing…")
+        self._begin_waiting("Preparing…")
         self._job.start()
         self._update_buttons()
 
@@ -558,9 +542,6 @@ class OneClickWidget(Panel):
         self.progress_bar.setRange(0, 1)
         self.steps.end(ENDED, words)
         self._say(words)
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)
 
     def _update_buttons(self) -> None:
         if not alive(self):

@@ -51,7 +51,7 @@ class QualityWidget(WorkPanel):
             purpose="Measure how far the result can be believed.",
             parent=parent,
         )
-        self.judge_button = self.action_button
+        self.judge_button = self.start_button
         self._build_settings()
         self.report = VerdictReport(self._viewer)
         self._lay_out()

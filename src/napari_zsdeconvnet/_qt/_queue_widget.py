@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QProgressBar,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
 
 from ..errors import InputError
 from . import _preferences as preferences
+from ._action_panel import ActionPanel
 from ._choosers import alive, image_layers, in_words
-from ._forms import Panel, advance, heading, note
+from ._forms import advance, heading
 from ._kept_models import keep_by_itself
 from ._looking import recipe_maker, task_of, users_psf, write_scale
 from ._notify import show_error
@@ -31,7 +25,7 @@ from ._queue_progress import QueueProgress
 from ._queue_work import Found, Waiting, looked_at, worked
 from ._readings import in_window_words, what_is_there
 from ._results import result_names
-from ._state import Judged, ViewerState, unwrapped
+from ._state import Judged
 from ._workers import Job, Turns
 
 if TYPE_CHECKING:
@@ -45,7 +39,7 @@ _SIGNS = {"active": "▶", "done": "✓", "doubtful": "⚠", "failed": "✗", "e
 _NAMED = 4  # layers that a form names; more are counted
 
 
-class QueueWidget(Panel):
+class QueueWidget(ActionPanel):
     """Deconvolves the chosen layers one after the other, each by the steps of one click.
 
     Parameters
@@ -57,9 +51,7 @@ class QueueWidget(Panel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, action="Deconvolve all", parent=parent)
         self._job: Job[Any, Any] | None = None
         self._batch: batch.Batch | None = None
         self._progress: QueueProgress | None = None
@@ -96,30 +88,18 @@ class QueueWidget(Panel):
         self.form.hide()
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
-        self.start_button = QPushButton("Deconvolve all")
         self.start_button.setDefault(True)
-        self.start_button.clicked.connect(self._on_start)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.clicked.connect(lambda: self.cancel())
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setFormat("")
-        self.status_label = note()
 
     def _lay_out(self) -> None:
-        choose, act = QHBoxLayout(), QHBoxLayout()
+        choose = QHBoxLayout()
         for button in (self.all_button, self.none_button, self.selected_button):
             choose.addWidget(button)
-        for button in (self.start_button, self.cancel_button):
-            act.addWidget(button)
         self.body.addWidget(heading("Layers"))
         self.body.addWidget(self.layer_list, stretch=1)
         self.body.addLayout(choose)
         self.body.addWidget(self.judge_box.native)
         self.body.addWidget(self.form)
-        self.body.addLayout(act)
-        self.body.addWidget(self.progress_bar)
-        self.body.addWidget(self.status_label)
+        self.body.addLayout(self.action_rows)
 
     # ------------------------------------------------------------------ what is chosen
 
@@ -203,8 +183,7 @@ class QueueWidget(Panel):
             on_end=self._on_looked,
             title="looking at the layers of a queue",
         )
-        self.progress_bar.setRange(0, 0)
-        self._say("Looking at the layers…")
+        self._begin_waiting("Looking at the layers…")
         self._job.start()
         self._show_states()
         self._update_buttons()
@@ -491,6 +470,3 @@ class QueueWidget(Panel):
         self.cancel_button.setToolTip(
             "End what is under way, keep what there is, and begin no more."
         )
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)

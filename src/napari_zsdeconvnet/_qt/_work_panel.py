@@ -1,17 +1,17 @@
-"""A dock widget that has work done on an image: a button, how far it is, and a way out."""
+"""A dock widget that has one piece of work at a time done on an image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..errors import InputError
+from ._action_panel import ActionPanel
 from ._choosers import ImageChooser, alive
-from ._forms import Form, Panel, note
+from ._forms import Form
 from ._notify import show_error
 from ._readings import in_window_words
-from ._state import ViewerState, unwrapped
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._workers import Job
 
 
-class WorkPanel(Panel):
+class WorkPanel(ActionPanel):
     """Chooses an image and has one piece of work at a time done on it in a worker.
 
     A subclass fills `form`, lays out `action_rows`, says in `_missing` what is needed first, and
@@ -49,32 +49,14 @@ class WorkPanel(Panel):
         purpose: str,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, action=action, parent=parent)
         self._job: Job[Any, Any] | None = None
         self._purpose = purpose
 
         self.image = ImageChooser(self._viewer, image, owner=self)
         self.form = Form()
         self.form.add_image(self.image)
-        self.action_button = QPushButton(action)
-        self.action_button.clicked.connect(lambda: self.start())
-        self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop after the part under way; nothing is added.")
-        self.cancel_button.clicked.connect(lambda: self.cancel())
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setFormat("")
-        self.status_label = note()
-
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.action_button)
-        buttons.addWidget(self.cancel_button)
-        self.action_rows = QVBoxLayout()
-        self.action_rows.addLayout(buttons)
-        self.action_rows.addWidget(self.progress_bar)
-        self.action_rows.addWidget(self.status_label)
 
     def start(self, layer: ImageLayer | None = None) -> None:
         """Have the work done on the chosen layer, or on the one given."""
@@ -89,8 +71,7 @@ class WorkPanel(Panel):
         except InputError as error:
             self._on_failure(error)
             return
-        self.progress_bar.setRange(0, 0)
-        self._say("Preparing…")
+        self._begin_waiting("Preparing…")
         self._update_buttons()
 
     @property
@@ -143,10 +124,7 @@ class WorkPanel(Panel):
 
     def _update_buttons(self) -> None:
         missing = self._missing()
-        self.action_button.setEnabled(not self.running and not missing)
-        self.action_button.setToolTip(missing or self._purpose)
+        self.start_button.setEnabled(not self.running and not missing)
+        self.start_button.setToolTip(missing or self._purpose)
         self.cancel_button.setEnabled(self.running)
         self.form.setEnabled(not self.running)
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)
