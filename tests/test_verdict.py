@@ -17,7 +17,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet import measures
+from napari_zsdeconvnet import measures, stability
+from napari_zsdeconvnet import verdict as verdict_module
 from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.forward import enlarge
@@ -29,6 +30,7 @@ from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.networks import TwoStageNetwork
 from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS, VOLUME_PRESETS
 from napari_zsdeconvnet.quality import truth_at_resolution
+from napari_zsdeconvnet.sharpening import Sharpening
 from napari_zsdeconvnet.simulation import Sample, simulate, simulate_volume
 from napari_zsdeconvnet.stability import Blank, scaled, with_psf
 from napari_zsdeconvnet.verdict import Verdict, iter_judge, judge
@@ -369,6 +371,36 @@ def test_a_volume_is_judged_alike():
     assert broken(replace(model, noise=replace(sample.noise, gain=4.0))) == {"noise level"}
     assert broken(with_psf(model, scaled(sample.psf, 1.5))) == {"re-blur"}
     assert broken(with_psf(model, scaled(sample.psf, 0.5))) == {"sharpening"}
+
+
+def test_other_noise_is_tried_on_the_brightest_part_of_a_volume(monkeypatch):
+    """The whole of it would take minutes."""
+    monkeypatch.setitem(verdict_module.REGION, 3, (8, 40, 40))
+    monkeypatch.setitem(stability.BLANK_SHAPES, 3, (8, 40, 40))
+    monkeypatch.setattr(Sharpening, "iterations", 2)
+    sample = simulate_volume(shape=(12, 64, 64), modality="confocal", seed=2)
+    raw = sample.raw.astype(float)
+    raw[2:10, 20:60, 4:44] += 50
+    run = zs.train(
+        raw,
+        sample.psf,
+        sample.noise,
+        axes="ZYX",
+        voxel_size=sample.voxel_size,
+        seed=1,
+        device="cpu",
+        preview_every=0,
+    )
+    found = np.float32(raw - 100)
+    result = Result(found, found)
+    verdict = judge(run.model, raw, axes="ZYX", result=result, device="cpu", repeats=2)
+    for name in ("spread", "mean"):
+        measured = np.isfinite(verdict.maps[name])
+        assert measured[2:10, 20:60, 4:44].all()
+        assert measured.sum() == 8 * 40 * 40
+    assert np.isfinite(verdict.maps["z_map"]).all()
+    assert verdict["spread"].passed is not None
+    assert "brightest part of the stack, 8 x 40 x 40 voxels" in verdict.notes[-1]
 
 
 @pytest.mark.slow

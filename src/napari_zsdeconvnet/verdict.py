@@ -38,7 +38,8 @@ PSF_CHANGE = 0.1
 """Relative change of the PSF's width whose effect is measured."""
 
 REGION = {2: (256, 256), 3: (32, 128, 128)}
-"""Part of an image on which the effect of the PSF is measured, by the number of axes."""
+"""Part of an image on which the effect of the PSF is measured, by the number of axes; of a volume,
+which would take minutes as a whole, that of other noise too."""
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Verdict:
         Further findings, one sentence each, that nothing is judged by.
     maps
         ``z_map`` on the grid of the image, float32; ``spread`` and ``mean`` on the output grid,
-        counts. Not kept in JSON.
+        counts, of a volume NaN beyond the part that was measured. Not kept in JSON.
     spectrum
         For a plot, or None; not kept in JSON either.
     """
@@ -258,7 +259,8 @@ def iter_judge(
         found.append(measures.blank(shown, spectrum.raised, float(sharp.std())))
     else:
         found.append(not_judged("blank", _NO_GAIN))
-    return Verdict(tuple(found), tuple(_decorrelation(model, signal, sharp)), maps, spectrum)
+    notes = [*_decorrelation(model, signal, sharp), *_measured_part(raw.shape, repeats)]
+    return Verdict(tuple(found), tuple(notes), maps, spectrum)
 
 
 def _marked(steps: Generator[TileProgress, None, T], what: str) -> Generator[TileProgress, None, T]:
@@ -329,6 +331,25 @@ def _brightest(raw: NDArray[np.float32]) -> tuple[slice, ...]:
     return tuple(place)
 
 
+def _on_output_grid(place: tuple[slice, ...], upsampling: int) -> tuple[slice, ...]:
+    """Give the place of a part in the result."""
+    lateral = [
+        slice(*(None if end is None else upsampling * end for end in (axis.start, axis.stop)))
+        for axis in place[-2:]
+    ]
+    return (*place[:-2], *lateral)
+
+
+def _measured_part(shape: tuple[int, ...], repeats: int) -> list[str]:
+    """Say which part of a large volume other noise and other PSFs were tried on."""
+    most = REGION[len(shape)]
+    if len(shape) == 2 or all(length <= size for length, size in zip(shape, most, strict=True)):
+        return []
+    what = "Spread, resolution and PSF sensitivity are" if repeats else "PSF sensitivity is"
+    size = " x ".join(str(min(pair)) for pair in zip(shape, most, strict=True))
+    return [f"{what} of the brightest part of the stack, {size} voxels."]
+
+
 def _length(psf: PSF) -> tuple[float, str]:
     """Say by what a length is multiplied to be shown, and its unit."""
     return (1.0, "output pixels") if psf.voxel_size is None else (1000.0, "nm")
@@ -348,11 +369,14 @@ def _stability(
 ) -> Generator[TileProgress, None, list[Measure]]:
     """Measure resolution and spread; adds the spread to the maps."""
     spread: Spread | None = None
+    place = _brightest(raw) if raw.ndim == 3 else (slice(None),) * 2
+    part, fine = raw[place], _on_output_grid(place, model.upsampling)
     if repeats and model.noise.gain is not None:
-        steps = iter_spread(model, raw, repeats, device)
+        steps = iter_spread(model, part, repeats, device)
         spread = yield from _marked(steps, "Repeating with other noise")
-        maps["spread"] = spread.deviation.astype(np.float32)
-        maps["mean"] = spread.mean.astype(np.float32)
+        for name, found_there in (("spread", spread.deviation), ("mean", spread.mean)):
+            maps[name] = np.full(sharp.shape, np.nan, dtype=np.float32)
+            maps[name][fine] = found_there
     why = "no repeats were asked for." if model.noise.gain is not None else _NO_GAIN
     pixel = model.psf.steps[-1]
     length, unit = _length(model.psf)
@@ -365,7 +389,7 @@ def _stability(
     elif spread is not None:
         # Either half of a pair has twice the noise: a correlation c of the two stands for
         # 2 c / (1 + c) of two exposures, and 1/13 for 1/7. Results are compared as they are.
-        (pair,) = recorruptions(raw, model.noise, 1)
+        (pair,) = recorruptions(part, model.noise, 1)
         before = fourier_ring_correlation(*pair, model.upsampling * pixel, threshold=1 / 13)
         after = fourier_ring_correlation(spread.first, spread.second, pixel)
         source = "two re-corruptions of the one image"
@@ -378,7 +402,7 @@ def _stability(
     ]
     if spread is None:
         return [*found, not_judged("spread", why), not_judged("noise followed", why)]
-    contrast = max(float(sharp.std()), 1e-12)
+    contrast = max(float(sharp[fine].std()), 1e-12)
     moved = float(np.sqrt(np.mean(spread.deviation**2))) / contrast
     return [
         *found,

@@ -155,12 +155,19 @@ class _LateralUNet(nn.Module):
         skips = []
         for level in self.down:
             skips.append(volume)
-            volume = level(F.avg_pool3d(volume, (1, 2, 2)))
+            volume = level(_pooled(volume))
         for level, reduce, skip in zip(
             reversed(self.up), reversed(self.reduce), reversed(skips), strict=True
         ):
             volume = level(skip + enlarge(reduce(volume), 2))
         return volume
+
+
+def _pooled(volume: Tensor) -> Tensor:
+    """Average two by two pixels of each plane; several times faster than pooling in 3D."""
+    batch, depth = volume.shape[0], volume.shape[2]
+    planes = F.avg_pool2d(volume.transpose(1, 2).flatten(0, 1), 2)
+    return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)
 
 
 class SharpeningNetwork(TwoStageNetwork):

@@ -272,6 +272,7 @@ class OneClickWidget(ActionPanel):
             "judged": sim,
             "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
             "names": result_names(layer),
+            "steps": task.steps,
         }
         model = None if self._anew else self._state.model
         self._last = self._run = None
@@ -374,6 +375,7 @@ class OneClickWidget(ActionPanel):
         words = step.said
         if step.trained and self._last is not None:
             words += f" {in_words(self._last.seconds_elapsed)} on {self._last.device}."
+            words += self._task.more if self._task is not None else ""
         cautions = self.steps.said["model"].partition("\n")[2]
         self.steps.say("model", DONE, f"{words}\n{cautions}".strip())
         if step.trained:
