@@ -23,6 +23,7 @@ _DRIFT = 0.5  # pixels between the first and the last orientation that are worth
 _AGREE = 2.5  # standard errors within which two slopes are the same
 _BLEACHING = 0.1  # loss from one frame to the next that may be bleaching
 _FLICKER = 0.05  # deviation of one frame from steady bleaching that no structure explains
+_NOISY = 3.0  # standard errors of a frame's mean that noise explains
 RAW_COUNTS = {9: (3, 3), 15: (3, 5)}  # frames of usual 2D-SIM and 3D-SIM
 
 
@@ -206,9 +207,13 @@ def equalising(
             "record it again."
         )
     logs = np.log(means)
-    near = np.abs(logs - np.median(logs, axis=1, keepdims=True)) < _FLICKER + _BLEACHING
+    # The pixels scatter by noise and by the structure, so that noise alone has no larger error.
+    scatter = frames.std(axis=(-2, -1), dtype=np.float64)
+    errors = scatter / means / math.sqrt(math.prod(frames.shape[-2:]))
+    flicker = np.hypot(_FLICKER, _NOISY * errors)
+    near = np.abs(logs - np.median(logs, axis=1, keepdims=True)) < flicker + _BLEACHING
     steady = _steady(logs, index.astype(float), near)
-    brightness = np.exp(np.where(np.abs(logs - steady) < _FLICKER, steady, logs))
+    brightness = np.exp(np.where(np.abs(logs - steady) < flicker, steady, logs))
     factors = brightness.mean() / brightness
     warnings = []
     spread = float(means.max() / means.min()) - 1
