@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from scipy import optimize
+from scipy import ndimage, optimize
 
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
@@ -15,6 +17,7 @@ from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
+from napari_zsdeconvnet.simulation import camera
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "sim2d"
 MICROSCOPE = {"pixel_size": 0.0626, "na": 1.41, "wavelength": 0.525}
@@ -86,6 +89,41 @@ def test_frequency_phase_and_depth_are_found(photons, seed, degrees):
         assert found.reason == ""
     # An ideal microscope simulated it, and so it is found to be.
     assert patterns.attenuation == 1.0
+
+
+def test_orientations_share_the_sample_and_so_have_less_noise():
+    together, alone = [], []
+    for seed in (110, 111, 112):
+        made = sample(photons=30, seed=seed)
+        all_three = estimate(made.raw, offset=made.noise, **MICROSCOPE)
+        for number, true in enumerate(made.patterns):
+            own = estimate(
+                made.raw[3 * number : 3 * number + 3],
+                offset=made.noise,
+                orientations=1,
+                **MICROSCOPE,
+            )
+            together.append(errors(all_three[number], true))
+            alone.append(errors(own[0], true))
+    rms = [np.sqrt(np.mean(np.square(found), axis=0)) for found in (together, alone)]
+    assert (rms[0] < 0.95 * rms[1]).all()
+
+
+def test_a_sample_that_moves_between_orientations_does_not_turn_the_phases():
+    made = sample(photons=100, seed=113)
+    moved = [(0.0, 0.0), (0.15, 0.2), (0.3, 0.4)]  # pixels, of each orientation
+    frames = np.repeat(moved, 3, axis=0)
+    spectra = [
+        ndimage.fourier_shift(np.fft.fft2(frame), off)
+        for frame, off in zip(made.noise_free, frames, strict=True)
+    ]
+    light = np.fft.ifft2(spectra).real.clip(min=0).astype(np.float32)
+    raw = camera(light, CAMERA, np.random.default_rng(113))
+    patterns = estimate(raw, offset=CAMERA, **MICROSCOPE)
+    for found, true, off in zip(patterns, made.patterns, moved, strict=True):
+        turn = 2 * np.pi * np.dot(true.frequency, off) * MICROSCOPE["pixel_size"]
+        moved_too = replace(true, phases=tuple(phase - turn for phase in true.phases))
+        assert errors(found, moved_too)[1] <= 2
 
 
 def test_a_structure_with_a_peak_of_its_own_is_not_taken_for_the_fringes():
@@ -258,6 +296,41 @@ def test_periods_agree_with_the_supplied_patterns(name, wavelength, steps):
                 for a, b in zip(phases, [*phases[1:], phases[0]], strict=True)
             ]
             assert found.steps == pytest.approx(true, abs=3)
+
+
+def with_napari_sim_processor(raw, least, pixel_size, na, wavelength):
+    """Periods and angles as napari-sim-processor has them, searched from a frequency on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        package = pytest.importorskip("napari_sim_processor.processors.convSimProcessor")
+    theirs = package.ConvSimProcessor(3, 3)
+    theirs.debug, theirs.magnification = False, 1
+    theirs.pixelsize, theirs.NA, theirs.wavelength = pixel_size, na, wavelength
+    theirs.eta = least  # in units of the cutoff, without which it takes the sample for a pattern
+    theirs.calibrate(raw.astype(np.float32))
+    kx, ky = (np.ravel(k) * na / wavelength for k in (theirs.kx, theirs.ky))
+    return 1 / np.hypot(kx, ky), np.degrees(np.arctan2(ky, kx)) % 180
+
+
+def agree(patterns, periods, angles, period, degrees):
+    for found, length, angle in zip(patterns, periods, angles, strict=True):
+        assert found.period == pytest.approx(length, rel=period)
+        assert abs((found.angle - angle + 90) % 180 - 90) < degrees
+
+
+def test_as_napari_sim_processor_finds_them():
+    made = sample(photons=100, seed=1)
+    theirs = with_napari_sim_processor(made.raw - CAMERA.offset, 0.75, **MICROSCOPE)
+    agree(estimate(made.raw, offset=CAMERA, **MICROSCOPE), *theirs, period=0.001, degrees=0.03)
+
+
+@recordings
+def test_as_napari_sim_processor_finds_those_of_a_recording():
+    raw = tifffile.imread(DATA / "hela_mitochondria_raw.tif")
+    offset = tifffile.imread(DATA / "hela_mitochondria_offset_map.tif").astype(np.float32)
+    microscope = {"pixel_size": 0.065, "na": 1.3, "wavelength": 0.66}
+    theirs = with_napari_sim_processor(raw - offset, 0.6, **microscope)
+    agree(estimate(raw, offset=offset, **microscope), *theirs, period=0.005, degrees=0.3)
 
 
 @recordings

@@ -16,7 +16,7 @@ from ..noise import NoiseModel
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
-from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted
+from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted, together
 from .orders import FloatArray, Grid, even_phases
 from .otf import OTF
 from .patterns import SHALLOW, Order, Pattern, Patterns
@@ -51,7 +51,8 @@ def estimate(
 
     For each orientation the cross-correlation of the orders 0 and +1 is searched for peaks
     within what the optics allow. Between the steps of the grid, that frequency is found at which
-    one order explains the other best, with phases and depth.
+    one order explains the other best, with phases and depth. The order 0 is that of all
+    orientations together, where they differ in it by no more than noise.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def estimate(
         fit.again(seen, moved=fit.moved + off) if off.any() else fit
         for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
     ]
-    patterns = tuple(map(_pattern, fits))
+    patterns = tuple(map(_pattern, together(fits, seen)))
     patterns = tuple(
         _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
     )
@@ -259,7 +260,7 @@ def _in_order(
         groups = recording.prepared(seen)
         peaks = []
         for prepared, search in zip(groups, searches, strict=True):
-            heights = correlation_map(prepared.spectra, even_phases(phases), seen.grid, seen.otf)
+            heights = correlation_map(prepared.tapered, even_phases(phases), seen.grid, seen.otf)
             # Of a narrow search the noise is seen in a wider one.
             relative = relative_to_noise(heights, seen.grid, 0.8 * least, 1.1 * most)
             peaks.append(highest(relative, search, seen.grid))

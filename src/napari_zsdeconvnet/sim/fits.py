@@ -25,6 +25,7 @@ _EXPECTED = math.radians(4.5)  # error of a step up to which uneven ones are tak
 _SIGNIFICANT = 0.9999  # with which phase steps must be uneven; their errors are estimates, too
 _ATTENUATIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
 _USUAL_DEPTH = 0.7
+_COMPARED = (0.2, 0.8)  # of the cutoff, between which orders 0 are compared
 _REACH = 3  # steps of the grid about a peak, so that those left out between two are looked at
 _AGAIN = 1  # steps of the grid, where the frequency is known already
 
@@ -46,21 +47,26 @@ class Prepared:
     frames
         Equally bright and without their common mean, (phases, Y, X).
     spectra
-        Of the frames, their borders tapered.
+        Of the frames as they are; a taper would bend the fit of the frequency.
+    tapered
+        Spectra of the frames with their borders tapered, whose steps look like structure and,
+        beyond the cutoff, like noise.
     noise
-        Its power in one order.
+        Its power in each order.
     """
 
     frames: NDArray[np.float32]
     spectra: ComplexArray
+    tapered: ComplexArray
     noise: float
 
     @classmethod
     def of(cls, frames: NDArray[np.float32], seen: Seen) -> Prepared:
         """Transform frames, and measure their noise beyond the cutoff."""
-        spectra = fft.fft2(frames * seen.grid.borders, workers=-1)
-        power = noise_power(spectra, seen.grid.radius, seen.otf.cutoff).mean() / len(frames)
-        return cls(frames, spectra, float(power / (seen.grid.borders**2).mean()))
+        tapered = fft.fft2(frames * seen.grid.borders, workers=-1)
+        power = noise_power(tapered, seen.grid.radius, seen.otf.cutoff).mean() / len(frames)
+        noise = float(power / (seen.grid.borders**2).mean())
+        return cls(frames, fft.fft2(frames, workers=-1), tapered, noise)
 
     def orders(self, phases: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """Take the orders 0 and +1 apart; their spectra, (Y, X)."""
@@ -100,18 +106,29 @@ class Fit:
         """Radians of each frame, at the centre of the image."""
         return self.moved + self.fringes.turn
 
-    def again(self, seen: Seen, moved: FloatArray | None = None) -> Fit:
-        """Fit once more, with other optics or steps, from where the fringes are."""
+    def again(
+        self,
+        seen: Seen,
+        moved: FloatArray | None = None,
+        common: tuple[ComplexArray, float] | None = None,
+    ) -> Fit:
+        """Fit once more from where the fringes are.
+
+        With other optics or steps, or with an order 0 in common with other orientations, that
+        has less noise: its spectrum and the power of its noise.
+        """
         moved = self.moved if moved is None else moved
+        zeroth, first = self.prepared.orders(moved)
+        noise = self.prepared.noise
+        zeroth, less = common or (zeroth, noise)
         overlap = Overlap(self.fringes.frequency, self.fringes.depth, seen.grid, seen.otf)
         reach = _AGAIN if self.seen or not self.peak.given else 0
-        orders = self.prepared.orders(moved)
         agreement = self.fringes.agreement
         unexplained = 0.0
         if seen.otf.attenuation < 1 and agreement is not None:
             # One number makes an OTF about right; an ideal one or that of a file is taken as exact.
             unexplained = max(1 - agreement**2, 0.0)
-        fringes = overlap.fringes(*orders, self.prepared.noise, reach, unexplained)
+        fringes = overlap.fringes(zeroth, first, (less, noise), reach, unexplained)
         return replace(self, moved=moved, fringes=fringes)
 
 
@@ -123,7 +140,7 @@ def fitted(prepared: Prepared, peaks: Sequence[Peak], seen: Seen) -> Fit:
     for peak in peaks:
         overlap = Overlap(peak.frequency, _USUAL_DEPTH, seen.grid, seen.otf)
         reach = _REACH if peak.chance <= SURE or not peak.given else 0
-        fringes = overlap.fringes(*orders, prepared.noise, reach)
+        fringes = overlap.fringes(*orders, (prepared.noise,) * 2, reach)
         fits.append(Fit(prepared, peak, moved, fringes))
     return max(fits, key=lambda fit: fit.fringes.explained).again(seen)
 
@@ -143,7 +160,7 @@ def attenuated(fits: Sequence[Fit], seen: Seen) -> OTF:
         for attenuation in _ATTENUATIONS:
             otf = _with(seen.otf, attenuation)
             overlap = Overlap(fit.fringes.frequency, _USUAL_DEPTH, seen.grid, otf)
-            values.append(overlap.fringes(*orders, fit.prepared.noise, 0).agreement)
+            values.append(overlap.fringes(*orders, (fit.prepared.noise,) * 2, 0).agreement)
         if all(value is not None for value in values):
             total += np.array(values)
     # What an ideal microscope explains nearly as well is not worth departing from it.
@@ -155,6 +172,27 @@ def attenuated(fits: Sequence[Fit], seen: Seen) -> OTF:
 
 def _with(otf: OTF, attenuation: float) -> OTF:
     return OTF(otf.na, otf.wavelength, otf.pixel_size, attenuation=attenuation)
+
+
+def together(fits: Sequence[Fit], seen: Seen) -> list[Fit]:
+    """Fit once more with the mean order 0 of all orientations, if it is the same in all.
+
+    The sample is, so that the mean has less noise. But what moves, or has more light in one
+    orientation than in another, would turn the phases: if the orders differ by more than
+    noise, each orientation keeps its own.
+    """
+    noise = float(np.mean([fit.prepared.noise for fit in fits]))
+    least, most = (share * seen.otf.cutoff for share in _COMPARED)
+    band = (seen.grid.radius > least) & (seen.grid.radius < most)
+    zeroths = np.stack([fit.prepared.orders(fit.moved)[0] for fit in fits])
+    mean = zeroths.mean(axis=0)
+    others = len(fits) - 1
+    # Half of the frequencies repeat the other half.
+    freedom = others * np.count_nonzero(band)
+    power = float((np.abs((zeroths - mean)[:, band]) ** 2).sum(dtype=float))
+    if not freedom or power > noise * float(chi2.ppf(_SIGNIFICANT, freedom)):
+        return list(fits)
+    return [fit.again(seen, common=(mean, noise / len(fits))) for fit in fits]
 
 
 def deviations(fits: Sequence[Fit], seen: Seen, steps: Steps) -> list[FloatArray]:

@@ -38,7 +38,7 @@ from .otf import OTF
 
 _EDGE = 0.02  # of the OTF, below which it is not trusted
 _NOTCH = 3.0  # steps of the frequency about the zero of either order that count little
-_BORDER = 8  # pixels at each border over which the sum fades in
+_BORDER = 12  # pixels at each border over which the sum fades in
 _LEAST_POWER = 0.2  # share of an order's power that is left to it when noise is subtracted
 _BLOCKS = 16  # along Y and along X, within which the fringes hardly turn between two looks
 _LOOK = 1 / 8  # steps of the grid between the first looks for the maximum
@@ -118,7 +118,7 @@ class Overlap:
         self,
         zeroth: ComplexArray,
         first: ComplexArray,
-        noise: float,
+        noises: tuple[float, float],
         reach: float,
         unexplained: float = 0.0,
     ) -> Fringes:
@@ -127,10 +127,9 @@ class Overlap:
         Parameters
         ----------
         zeroth, first
-            Spectra of the orders 0 and +1, (Y, X), of frames of which the borders alone are
-            tapered.
-        noise
-            Power of the noise in either.
+            Spectra of the orders 0 and +1, (Y, X), of frames that are not tapered.
+        noises
+            Power of the noise in each.
         reach
             Steps of the grid; 0 takes the frequency as it was given.
         unexplained
@@ -144,7 +143,7 @@ class Overlap:
         images = [self._in_space(order) for order in orders]
         product = self._window * images[1] * images[0].conj()
         if reach and unexplained:
-            trust = self._trust(*orders, noise, unexplained)
+            trust = self._trust(*orders, noises[1], unexplained)
             evened = [self._in_space(order * trust) for order in orders]
             off = self._top(self._window * evened[1] * evened[0].conj(), reach)
         else:
@@ -152,10 +151,11 @@ class Overlap:
         cross = self._value(product, off)
         powers = [float((self._window * np.abs(image) ** 2).sum()) for image in images]
         extent = float(self._window.sum()) / math.prod(self._shape) ** 2
-        noises = [noise * extent * float((np.abs(by) ** 2).sum()) for by in self._filters]
         clean = [
-            max(power - share, _LEAST_POWER * power, 1e-30)
-            for power, share in zip(powers, noises, strict=True)
+            max(
+                power - noise * extent * float((np.abs(by) ** 2).sum()), _LEAST_POWER * power, 1e-30
+            )
+            for power, noise, by in zip(powers, noises, self._filters, strict=True)
         ]
         seen = all(c >= 0.5 * power for c, power in zip(clean, powers, strict=True))
         at_centre = sum(
