@@ -24,12 +24,15 @@ from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
 from napari_zsdeconvnet.sim_pairs import RawSIM, recorrupted_reconstructions
 from napari_zsdeconvnet.sim_training import reconstruct
+from napari_zsdeconvnet.simulation import camera
 
 KINDS = ("filaments", "vesicles")
 PHOTONS = (30.0, 100.0, 1000.0)
 BORDER = 32
 """Output pixels left out at each side."""
 DRAWS = 200
+PAIRS = 4
+"""Of exposures, whose ring correlations are taken together; those of one scatter."""
 SHALLOW = 0.1
 """Depth of the recording that is to be warned of."""
 
@@ -51,7 +54,8 @@ def on_a_seed(seed: int, size: int, draws: int = DRAWS) -> Found:
     for kind in KINDS:
         for photons in PHOTONS:
             sample = simulate_sim(kind, photons=photons, **settings)
-            patterns.append({"kind": kind, "photons": photons} | _estimated(sample))
+            found = _estimated(sample, np.random.default_rng(seed))
+            patterns.append({"kind": kind, "photons": photons} | found)
     dim = simulate_sim("filaments", photons=30.0, **settings)
     shallow = simulate_sim("filaments", photons=100.0, depth=SHALLOW, **settings)
     return {
@@ -65,7 +69,7 @@ def on_a_seed(seed: int, size: int, draws: int = DRAWS) -> Found:
     }
 
 
-def _estimated(sample: SIMSample) -> Found:
+def _estimated(sample: SIMSample, rng: np.random.Generator) -> Found:
     """Compare estimated patterns with the true ones, and what is reconstructed with them."""
     found = _estimate(sample)
     step = 1 / (sample.raw.shape[-1] * sample.pixel_size)
@@ -78,23 +82,37 @@ def _estimated(sample: SIMSample) -> Found:
         result["phase"].append(float(np.abs(errors).max()))
         result["depth"].append(abs(pattern.depth - truth.depth))
 
-    reconstruction = Reconstruction(found)
-    offset, pixel = float(sample.noise.offset), sample.pixel_size / 2
-    exposures = [sample.raw - offset, sample.second_exposure - offset]
-    for name, operator in {
-        "widefield": reconstruction.widefield,
-        "sim": reconstruction,
-    }.items():
-        rings = fourier_ring_correlation(*(operator(frames) for frames in exposures), pixel)
-        result[f"{name}_frc_nm"] = 1000 * rings.resolution
-    # Beyond its band an image has nothing but what its borders leave there, twice the same.
-    edge = 2 * sample.na / sample.wavelength + 1 / sample.patterns[0].period
-    result["sim_frc_nm"] = max(result["sim_frc_nm"], 1000 / edge)
+    result |= _resolutions(Reconstruction(found), sample, rng)
     image, exact = (
         Reconstruction(patterns)(sample.noise_free) for patterns in (found, sample.patterns)
     )
     for name, expected in {"estimate": exact, "truth": _expected(sample)}.items():
         result[f"peak_to_{name}"] = residual_peak(image, expected, sample.patterns)
+    return result
+
+
+def _resolutions(
+    reconstruction: Reconstruction, sample: SIMSample, rng: np.random.Generator
+) -> Found:
+    """Give the resolutions by Fourier ring correlation, of all pairs together and of each."""
+    offset, pixel = float(sample.noise.offset), sample.pixel_size / 2
+    exposures = [sample.raw, sample.second_exposure]
+    exposures += [camera(sample.noise_free, sample.noise, rng) for _ in range(2 * PAIRS - 2)]
+    edge = 2 * sample.na / sample.wavelength
+    result: Found = {}
+    for name, operator, end in (
+        ("widefield", reconstruction.widefield, edge),
+        ("sim", reconstruction, edge + 1 / sample.patterns[0].period),
+    ):
+        images = np.stack([operator(frames - offset) for frames in exposures])
+        first, second = images[::2], images[1::2]
+        rings = fourier_ring_correlation(first, second, pixel)
+        single = [
+            fourier_ring_correlation(*pair, pixel) for pair in zip(first, second, strict=True)
+        ]
+        # Beyond its band an image has nothing but what its borders leave there, twice the same.
+        result[f"{name}_frc_nm"] = 1000 * max(rings.resolution, 1 / end)
+        result[f"{name}_frc_nm_of_pairs"] = [1000 * max(one.resolution, 1 / end) for one in single]
     return result
 
 

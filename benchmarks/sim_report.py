@@ -93,6 +93,12 @@ def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
     for photons in (30.0, 100.0, 1000.0):
         found = patterns(photons, photons)
         gains = [entry["widefield_frc_nm"] / entry["sim_frc_nm"] for entry in found]
+        single = np.divide(
+            *(
+                [entry[f"{name}_frc_nm_of_pairs"] for entry in found]
+                for name in ("widefield", "sim")
+            )
+        )
         sizes = [
             np.median([entry[f"{name}_frc_nm"] for entry in found]) for name in ("widefield", "sim")
         ]
@@ -100,7 +106,8 @@ def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
             f"resolution over widefield, {photons:g} photons",
             "1.7 to 2.0" if photons == 1000 else "",
             f"median {np.median(gains):.2f}, {min(gains):.2f} to {max(gains):.2f} "
-            f"({sizes[0]:.0f} and {sizes[1]:.0f} nm)",
+            f"({sizes[0]:.0f} and {sizes[1]:.0f} nm); of single pairs {single.min():.2f} to "
+            f"{single.max():.2f}",
             min(gains) >= 1.7 and max(gains) <= 2.0 if photons == 1000 else None,
         )
 
