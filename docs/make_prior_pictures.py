@@ -1,4 +1,7 @@
-"""Picture two real recordings by `fast` from scratch and with the weights it begins with now.
+"""Picture two real recordings by `fast` as it was, and as it is.
+
+As it was, it began from scratch and took the noise of neighbouring pixels for independent; now it
+begins with the weights brought along and draws noise that neighbours share as they do.
 
     python docs/make_prior_pictures.py FOLDER
 
@@ -12,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.pictures import side_by_side
@@ -46,7 +51,7 @@ def picture(
     corner: tuple[int, int],
     width: int,
 ) -> None:
-    """Show a region of the first frame, raw and by both beginnings."""
+    """Show a region of the first frame, raw and by both."""
     if len(frames) > 1:
         noise = zs.NoiseModel.from_series(frames, offset=offset)
     else:
@@ -55,12 +60,12 @@ def picture(
     part = tuple(slice(first, first + width) for first in corner)
     fine = tuple(slice(2 * first, 2 * (first + width)) for first in corner)
     panels, labels = [frames[0][part] - np.float32(offset)], ["Raw"]
-    for start in ("scratch", "prior"):
+    for start, camera in (("scratch", replace(noise, correlation=(0.0, 0.0))), ("prior", noise)):
         began = time.process_time()
         run = zs.train(
             frames,
             psf,
-            noise,
+            camera,
             axes="TYX",
             voxel_size=(pixel, pixel),
             start=start,
@@ -74,15 +79,23 @@ def picture(
         resolution = correlation(run.model, frames, pixel / 2)
         print(
             f"{name}, {start}: {run.step} steps, {seconds:.0f} s of CPU, light "
-            f"{flux_ratio(first, frames[0], offset):.5f}, FRC {1000 * resolution:.0f} nm "
+            f"{flux_ratio(first, frames[0], offset):.5f}, FRC {1000 * resolution:.0f} nm, "
+            f"background {scatter(first, frames[0]):.2f} counts; {run.model.noise.describe()} "
             f"{run.ending}",
             flush=True,
         )
         panels.append(first[fine])
-        labels.append("From scratch" if start == "scratch" else "From the weights brought along")
+        labels.append("Before" if start == "scratch" else "Today")
     side_by_side(
         panels, labels, IMAGES / f"prior_{name}.png", pixel_sizes=[pixel, pixel / 2, pixel / 2]
     )
+
+
+def scatter(deconvolved: np.ndarray, raw: np.ndarray, width: int = 32) -> float:
+    """Measure the standard deviation in the darkest square of the raw image."""
+    level = uniform_filter(raw.astype(float), width)[width:-width, width:-width]
+    y, x = (int(n) + width // 2 for n in np.unravel_index(np.argmin(level), level.shape))
+    return float(deconvolved[2 * y : 2 * (y + width), 2 * x : 2 * (x + width)].std())
 
 
 def correlation(model: zs.Model, frames: np.ndarray, pixel: float) -> float:

@@ -301,7 +301,7 @@ def _run(
         magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
         fine, sharp = torch.zeros(()), torch.zeros(())
         for _ in range(averaging.repeats):
-            noisier = recorrupt(inner, variance, magnitude, generator)[0]
+            noisier = recorrupt(inner, variance, magnitude, generator, noise.correlation)[0]
             once, sharper = network(noisier, 1 + averaging.magnitude**2)
             fine = fine.to(once) + once / averaging.repeats
             sharp = sharp.to(sharper) + sharper / averaging.repeats

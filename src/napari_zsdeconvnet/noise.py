@@ -22,8 +22,10 @@ from .errors import InputError
 from .images import Image, as_frames, check_pixels, spatial_axes
 from .lazy import volumes_in_slabs
 from .photon_transfer import (
+    SERIES_FROM,
     PhotonTransfer,
     chosen_planes,
+    shared_noise,
     transfer_of_images,
     transfer_of_series,
 )
@@ -33,7 +35,6 @@ __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 SINGLE_IMAGE_ERROR = 0.25
 """Relative error of a gain from one image, as seen against cameras' own calibrations."""
 
-_SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
 _NO_GAIN = "The gain was not measured"
 _GAIN_FROM = ", the gain from "
 _BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
@@ -59,6 +60,9 @@ class NoiseModel:
         Where the numbers come from, in words.
     warnings
         What speaks against them, one sentence each.
+    correlation
+        How neighbouring pixels share noise along ([z,] y, x), from -0.5 to 0.5, as resampling
+        and filters leave it; None where that is not known or they do not.
 
     Raises
     ------
@@ -75,6 +79,7 @@ class NoiseModel:
     read_variance_error: float | None = None
     source: str = "typed by hand"
     warnings: tuple[str, ...] = ()
+    correlation: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", _number(self.offset, "offset", "counts"))
@@ -101,6 +106,16 @@ class NoiseModel:
             object.__setattr__(self, field, _number(error, words, "the units of its value"))
             if error < 0:
                 raise InputError(f"The {words} is {error:g}; a standard error is zero or more.")
+        if self.correlation is not None:
+            shared = tuple(
+                _number(v, "correlation", "the range -0.5 to 0.5") for v in self.correlation
+            )
+            if len(shared) not in (2, 3) or any(abs(value) > 0.5 for value in shared):
+                raise InputError(
+                    f"The correlation is {shared}; give one number from -0.5 to 0.5 for each of "
+                    "([z,] y, x), or None."
+                )
+            object.__setattr__(self, "correlation", shared)
         object.__setattr__(self, "source", str(self.source))
         object.__setattr__(self, "warnings", tuple(str(warning) for warning in self.warnings))
 
@@ -130,7 +145,7 @@ class NoiseModel:
         InputError
             As `from_image` does.
         """
-        if "T" in image.axes and image.data.shape[0] >= _SERIES_FROM:
+        if "T" in image.axes and image.data.shape[0] >= SERIES_FROM:
             try:
                 return cls.from_series(image, offset=offset)
             except InputError:
@@ -369,6 +384,21 @@ class NoiseModel:
             warnings=kept + new,
         )
 
+    def with_correlation_from(
+        self, image: ArrayLike | Image, *, cutoff: float, axes: str | None = None
+    ) -> Self:
+        """Return this noise model with what neighbouring pixels share, if they do, measured.
+
+        Parameters
+        ----------
+        image, axes
+            As for `from_image`.
+        cutoff
+            Cycles per pixel beyond which the optics pass nothing.
+        """
+        shared = shared_noise(_laid_out(image, axes), cutoff)
+        return replace(self, correlation=shared) if shared else self
+
     @classmethod
     def _from_transfer(
         cls,
@@ -422,7 +452,11 @@ class NoiseModel:
             gain = f"gain {_with_error(self.gain, self.gain_error, 'counts per electron')}"
             read_noise = math.sqrt(self.read_variance) / self.gain
             variance += f" (read noise {read_noise:.2g} electrons)"
-        return f"offset {offset}, {gain}, read variance {variance}; from: {self.source}."
+        shared = ""
+        if any(self.correlation or ()):
+            along = zip("zyx"[-len(self.correlation or ()) :], self.correlation or (), strict=True)
+            shared = ", noise shared by neighbours: " + ", ".join(f"{n} {v:.2f}" for n, v in along)
+        return f"offset {offset}, {gain}, read variance {variance}{shared}; from: {self.source}."
 
     def __str__(self) -> str:
         return self.describe()

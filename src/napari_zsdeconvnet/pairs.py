@@ -6,6 +6,7 @@ file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,11 @@ class Interleaved(Pair):
 
 
 def recorrupt(
-    image: Tensor, variance: Tensor, magnitude: Tensor, generator: torch.Generator | None = None
+    image: Tensor,
+    variance: Tensor,
+    magnitude: Tensor,
+    generator: torch.Generator | None = None,
+    correlation: tuple[float, ...] | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Split one noisy image into two with independent noise (equation 2).
 
@@ -76,9 +81,33 @@ def recorrupt(
         :math:`\alpha`, broadcast against the image.
     generator : torch.Generator, optional
         Source of the random numbers, on the image's device.
+    correlation : tuple of float, optional
+        How neighbours share the noise in ``y``, along ([z,] y, x): only where they share z alike
+        are the noises of both results uncorrelated.
     """
-    noise = torch.randn(image.shape, generator=generator, device=image.device) * variance.sqrt()
+    drawn = torch.randn(image.shape, generator=generator, device=image.device)
+    noise = shared(drawn, correlation) * variance.sqrt()
     return image + magnitude * noise, image - noise / magnitude
+
+
+def shared(noise: Tensor, correlation: tuple[float, ...] | None) -> Tensor:
+    r"""Let neighbours share white noise, its variance kept.
+
+    Each value becomes :math:`\cos\theta\, z_i + \sin\theta\, z_{i-1}` along an axis with
+    :math:`\sin 2\theta = 2 \rho`, so that neighbours correlate by :math:`\rho` and no others do.
+
+    Parameters
+    ----------
+    noise : Tensor
+        (..., [Z,] Y, X).
+    correlation : tuple of float, optional
+        rho along ([z,] y, x), from -0.5 to 0.5.
+    """
+    for axis, value in enumerate(correlation or (), -len(correlation or ())):
+        angle = math.asin(2 * value) / 2
+        if angle:
+            noise = math.cos(angle) * noise + math.sin(angle) * noise.roll(1, axis)
+    return noise
 
 
 def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float) -> Tensor:
@@ -346,6 +375,10 @@ class RecorruptedPatches(Patches):
         self.read = noise.read_variance / scale**2
         self.preset = preset
         self.rim = mean_reach(len(self.patch))
+        self.correlation = noise.correlation
+        if noise.correlation is not None and noise.correlation[-2] != noise.correlation[-1]:
+            # A quarter turn would lay the noise that rows share across columns.
+            self.symmetries = [(turns, flip) for turns, flip in self.symmetries if turns % 2 == 0]
 
     def draw(self) -> Pair:
         """Make the next batch of pairs."""
@@ -356,7 +389,7 @@ class RecorruptedPatches(Patches):
         read = self._between(self.preset.read_noise)
         variance = noise_variance(local_mean(cut), self.shot * shot, self.read * read)
         magnitude = self._between(self.preset.magnitude)
-        pair = recorrupt(image, variance, magnitude, self.noise)
+        pair = recorrupt(image, variance, magnitude, self.noise, self.correlation)
         return Pair(*pair, excess=1 + shot * magnitude**2)
 
     def _between(self, limits: tuple[float, float]) -> Tensor:

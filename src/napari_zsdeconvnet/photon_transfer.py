@@ -55,6 +55,10 @@ _MOST_WINDOWS = 16
 _PLANE_PIXELS = 4_000_000  # and planes of so many pixels in all
 _SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
 _CORRELATED = 0.1
+SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
+_SURELY_BEYOND = 1.05  # times the cutoff, from where on a spectrum is noise for certain
+_CHANGE_BELOW = 0.5  # times the cutoff, where nearly all that changes between frames lies
+_LEAST_BEYOND = 0.15  # of all frequencies; in the corners alone the two axes look alike
 _MOVED = 4.5  # standard deviations of the local mean difference
 
 
@@ -512,6 +516,61 @@ def _darkest_level_of_series(frames: Any) -> tuple[float, float]:
     values = np.concatenate(levels)
     # The smoothing makes nine neighbours one.
     return float(values.mean()), float(values.std() / np.sqrt(max(len(values) / 9, 1)))
+
+
+# Shared noise --------------------------------------------------------------------------------
+
+
+def shared_noise(frames: Any, cutoff: float) -> tuple[float, ...]:
+    r"""Measure how neighbouring pixels share noise, as resampling and filters leave it.
+
+    Of a series from the differences of consecutive frames. Of single images beyond the optical
+    cutoff, where nothing but noise is: that of which neighbours share :math:`\rho_y` and
+    :math:`\rho_x` has there a power of
+    :math:`(1 + 2 \rho_y \cos 2 \pi k_y) (1 + 2 \rho_x \cos 2 \pi k_x)`.
+
+    Parameters
+    ----------
+    frames
+        Camera counts, axes ``(T, Y, X)`` or ``(T, Z, Y, X)``.
+    cutoff
+        Cycles per pixel beyond which the optics pass nothing.
+
+    Returns
+    -------
+    tuple of float
+        Correlations of neighbours along ([z,] y, x); empty where there are none, or where too
+        little is seen beyond the cutoff to tell.
+    """
+    series = len(frames) >= SERIES_FROM and frames.ndim == 3
+    lateral = _correlation_beyond(frames, _CHANGE_BELOW * cutoff if series else cutoff, series)
+    axial = _axial_correlation(frames) if frames.ndim == 4 else 0.0
+    found = (*((axial,) if frames.ndim == 4 else ()), *lateral)
+    # Resampling and smoothing give neighbours noise of the same sign.
+    found = tuple(float(np.clip(value, 0.0, 0.5)) for value in found)
+    return found if max(found) >= _CORRELATED else ()
+
+
+def _correlation_beyond(frames: Any, cutoff: float, series: bool) -> tuple[float, float]:
+    """Fit the power of the noise, of frames or of their differences, beyond a frequency."""
+    height, width = (min(length, _WINDOW) for length in frames.shape[-2:])
+    y = 2 * np.pi * np.fft.fftfreq(height)[:, None]
+    x = 2 * np.pi * np.fft.fftfreq(width)[None, :]
+    free = np.hypot(y, x) > 2 * np.pi * _SURELY_BEYOND * cutoff
+    if free.mean() < _LEAST_BEYOND:
+        return 0.0, 0.0
+    # What is cut off at the border would reach beyond the cutoff.
+    taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+    power = np.zeros((height, width))
+    for place in chosen_planes((len(frames) - 1, *frames.shape[1:]) if series else frames.shape):
+        window = np.asarray(frames[place], dtype=np.float64)[:height, :width]
+        if series:
+            window = np.asarray(frames[place[0] + 1])[:height, :width] - window
+        power += np.abs(np.fft.fft2(taper * (window - window.mean()))) ** 2
+    along_y, along_x = (2 * np.cos(np.broadcast_to(k, power.shape)[free]) for k in (y, x))
+    basis = np.stack([np.ones_like(along_y), along_y, along_x, along_y * along_x], axis=1)
+    level, shared_y, shared_x, _ = np.linalg.lstsq(basis, power[free], rcond=None)[0]
+    return (float(shared_y / level), float(shared_x / level)) if level > 0 else (0.0, 0.0)
 
 
 # The line ----------------------------------------------------------------------------------

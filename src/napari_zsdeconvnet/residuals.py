@@ -30,6 +30,9 @@ OUTER = 1.15
 FEWEST_MODES = 300
 """Modes beyond the cutoff that are needed to speak of the noise there."""
 
+LEAST_POWER = 0.1
+"""Of what white noise would have, for a mode of shared noise to say anything."""
+
 HAZE = 0.25
 """Times the cutoff, below which the residual of a volume does not count: there light from above
 and below the stack shows, which no result within it can explain."""
@@ -123,15 +126,20 @@ def residual(
     inner = z[part]
     structure = (expected / np.sqrt(variance))[part]
     spectrum, signal = (fft.fft2(values, norm="ortho") for values in (inner, structure))
+    # Shared noise has its own spectrum; only what departs from it says anything, and where it has
+    # next to no power nothing does.
+    expected_power = shared_power(inner.shape, noise.correlation)
+    telling = np.broadcast_to(expected_power > LEAST_POWER, inner.shape)
+    spectrum /= np.sqrt(np.maximum(expected_power, LEAST_POWER))
     power = np.abs(spectrum) ** 2
-    carried = ~beyond_cutoff(inner.shape, psf, upsampling, 1.0)
+    carried = telling & ~beyond_cutoff(inner.shape, psf, upsampling, 1.0)
     carried[..., 0, 0] = False
     if inner.ndim == 3:
         carried &= beyond_cutoff(inner.shape, psf, upsampling, HAZE)
-    beyond = beyond_cutoff(inner.shape, psf, upsampling)
+    beyond = telling & beyond_cutoff(inner.shape, psf, upsampling)
     enough = int(beyond.sum()) >= FEWEST_MODES
     floor = power[beyond].mean() if enough else 1.0
-    free = beyond if enough else np.ones(inner.shape, dtype=bool)
+    free = beyond if enough else telling
     return Residual(
         z=z.astype(np.float32),
         whole=Power(float(np.mean(np.square(inner))), inner.size),
@@ -192,6 +200,17 @@ def beyond_cutoff(
     pixel = psf.steps[-1] * upsampling
     radius = np.hypot(fft.fftfreq(shape[-2], pixel)[:, None], fft.fftfreq(shape[-1], pixel))
     return np.asarray(np.broadcast_to(radius > factor * psf.otf_cutoff, shape))
+
+
+def shared_power(
+    shape: tuple[int, ...], correlation: tuple[float, ...] | None
+) -> NDArray[np.float64]:
+    """Power of noise of variance 1 that neighbours in a plane share, over its spectrum (Y, X)."""
+    power = np.ones((1, 1))
+    for axis, value in enumerate((correlation or (0.0, 0.0))[-2:], -2):
+        along = 1 + 2 * value * np.cos(2 * np.pi * fft.fftfreq(shape[axis]))
+        power = power * along.reshape((-1, 1) if axis == -2 else (1, -1))
+    return power
 
 
 def _power(power: FloatArray, part: NDArray[np.bool_]) -> Power:

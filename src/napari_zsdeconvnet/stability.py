@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
@@ -18,6 +19,7 @@ from .inference import TileProgress
 from .model import Model
 from .modes import build_network
 from .noise import NoiseModel
+from .pairs import shared
 from .psf import PSF
 from .residuals import FEWEST_MODES, beyond_cutoff, inside, local_variance
 from .spectra import FloatArray
@@ -95,7 +97,8 @@ def recorruptions(
     deviation = np.sqrt(local_variance(values, noise))
     rng = np.random.default_rng(seed)
     for _ in range(pairs):
-        drawn = rng.normal(size=values.shape) * deviation
+        drawn = shared(torch.from_numpy(rng.normal(size=values.shape)), noise.correlation).numpy()
+        drawn *= deviation
         yield values + drawn, values - drawn
 
 

@@ -195,6 +195,15 @@ def train(
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
         noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
         notes.extend(noise.warnings)
+    if noise.correlation is None and chosen.objective in NEEDS_CAMERA:
+        cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
+        data, letters = recordings[0].data, f"T{spatial}"
+        noise = noise.with_correlation_from(data, cutoff=cutoff, axes=letters)
+        if noise.correlation is not None:
+            notes.append(
+                "Neighbouring pixels share noise, as resampling or filters leave it: noise that is "
+                "shared alike is drawn for training."
+            )
     return begin(
         recordings,
         grid_psf,
