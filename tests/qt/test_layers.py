@@ -8,6 +8,7 @@ from napari.layers import Image, Shapes
 from napari_zsdeconvnet._qt._layers import (
     add_or_update,
     beside,
+    contrast_of,
     fit_contrast,
     layer_image,
     make_into,
@@ -190,6 +191,20 @@ def test_contrast_survives_flat_data_and_one_hot_pixel():
     layer = Image(hot)
     fit_contrast(layer)
     assert layer.contrast_limits[1] < 20
+
+
+def test_contrast_is_of_what_was_measured():
+    """The spread of a stack is NaN beyond the part that was judged."""
+    pixels = np.full((6, 40, 40), np.nan, dtype=np.float32)
+    assert contrast_of(pixels) == ((0, 1), (0, 1))
+    pixels[2:4, 10:20, 10:20] = np.linspace(1, 3, 200).reshape(2, 10, 10)
+    (low, high), span = contrast_of(pixels)
+    assert 1 <= low < high <= 3
+    assert span == (1, 3)
+    viewer = ViewerModel()
+    source = viewer.add_image(np.zeros((6, 40, 40)), name="stack")
+    layer = add_or_update(viewer, "spread", pixels, like=source)
+    assert layer.contrast_limits == [low, high]
 
 
 def whole(shapes, layer):

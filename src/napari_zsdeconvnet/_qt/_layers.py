@@ -318,15 +318,22 @@ def fit_contrast(layer: layers.Image) -> None:
 def contrast_of(pixels: NDArray[Any]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the contrast limits for pixels, and the range that they may be moved in."""
     low, high = bulk(pixels)
-    return (low, high), (float(pixels.min()), max(float(pixels.max()), high))
+    if pixels.dtype.kind == "f" and np.isnan(pixels).all():
+        return (low, high), (low, high)
+    return (low, high), (float(np.nanmin(pixels)), max(float(np.nanmax(pixels)), high))
 
 
 def bulk(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Return the values between which nearly all pixels lie, the lower below the higher."""
+    """Return the values between which nearly all pixels lie, the lower below the higher.
+
+    NaN is where nothing was measured, and does not count.
+    """
     step = max(1, pixels.size // 500_000)
-    low, high, peak = (
-        float(value) for value in np.percentile(pixels.ravel()[::step], [0.5, 99.8, 100])
-    )
+    seen = pixels.ravel()[::step]
+    seen = seen[~np.isnan(seen)] if seen.dtype.kind == "f" else seen
+    if not seen.size:
+        return 0.0, 1.0
+    low, high, peak = (float(value) for value in np.percentile(seen, [0.5, 99.8, 100]))
     return low, high if high > low else max(peak, low + 1.0)
 
 
