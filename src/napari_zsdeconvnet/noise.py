@@ -453,8 +453,8 @@ class NoiseModel:
             read_noise = math.sqrt(self.read_variance) / self.gain
             variance += f" (read noise {read_noise:.2g} electrons)"
         shared = ""
-        if any(self.correlation or ()):
-            along = zip("zyx"[-len(self.correlation or ()) :], self.correlation or (), strict=True)
+        if self.correlation is not None and any(self.correlation):
+            along = zip("zyx"[-len(self.correlation) :], self.correlation, strict=True)
             shared = ", noise shared by neighbours: " + ", ".join(f"{n} {v:.2f}" for n, v in along)
         return f"offset {offset}, {gain}, read variance {variance}{shared}; from: {self.source}."
 

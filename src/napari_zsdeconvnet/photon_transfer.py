@@ -574,13 +574,15 @@ def _correlation_at_the_edge(frames: Any, edge: float, series: bool) -> tuple[fl
     if not all(place.any() and power[place].any() for place in places):
         return 0.0, 0.0
     found = np.log([power[place].mean() for place in places])
-    waves = [np.broadcast_to(2 * np.cos(2 * np.pi * k), power.shape) for k in (y, x)]
+    along_y, along_x = (np.broadcast_to(2 * np.cos(2 * np.pi * k), power.shape) for k in (y, x))
+    waves = np.array(
+        [[1, *(w[place].mean() for w in (along_y, along_x, along_y * along_x))] for place in places]
+    )
 
     def misfit(values: FloatArray) -> FloatArray:
         level, shared_y, shared_x = values
-        expected = (1 + shared_y * waves[0]) * (1 + shared_x * waves[1])
-        means = [max(float(expected[place].mean()), 1e-4) for place in places]
-        return np.asarray(level + np.log(means) - found)
+        expected = waves @ (1, shared_y, shared_x, shared_y * shared_x)
+        return np.asarray(level + np.log(np.maximum(expected, 1e-4)) - found)
 
     bounds = ([-np.inf, 0.0, 0.0], [np.inf, 0.5, 0.5])
     fitted = least_squares(misfit, (found[2], 0.1, 0.1), bounds=bounds)
