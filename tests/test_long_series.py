@@ -21,7 +21,7 @@ from napari_zsdeconvnet.volume_networks import SharpeningNetwork
 
 pytestmark = pytest.mark.slow
 
-SHAPE = (6, 32, 256, 256)
+SHAPE = (6, 16, 96, 96)
 VOLUME = SHAPE[1] * SHAPE[2] * SHAPE[3]
 VOXEL = (0.2, 0.1, 0.1)
 QUICK = replace(presets.VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1, steps=4)
@@ -30,8 +30,10 @@ QUICK = replace(presets.VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1, ste
 class QuickNetwork(SharpeningNetwork):
     """The network of ``fast``, with little in it: what is read and written is the same."""
 
+    rim = (2, 8, 8)
+
     def __init__(self, psf: zs.PSF, upsampling: int = 1) -> None:
-        super().__init__(psf, upsampling, channels=(4, 8))
+        super().__init__(psf, upsampling, channels=(8, 8))
         for part in self.modules():
             for steps in ("iterations", "closing", "finishing"):
                 if hasattr(part, steps):
@@ -40,6 +42,7 @@ class QuickNetwork(SharpeningNetwork):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_files, "_MAPPED_FROM", 2**20)
     monkeypatch.setitem(presets.VOLUME_PRESETS, "fast", QUICK)
     monkeypatch.setitem(modes.NETWORKS, "sharpening", QuickNetwork)
 
@@ -53,12 +56,12 @@ def psf() -> zs.PSF:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TIFF file of 25 MB: six time points, in each some bright cuboids at other places."""
+    """A TIFF file of six time points, in each some bright cuboids at other places."""
     generator = np.random.default_rng(0)
     series = np.empty(SHAPE, np.uint16)
     for volume in series:
         signal = np.full(volume.shape, 4.0, np.float32)
-        for _ in range(60):
+        for _ in range(8):
             z, y, x = (int(generator.integers(0, length - 8)) for length in volume.shape)
             signal[z : z + 4, y : y + 8, x : x + 8] += 60
         volume[:] = generator.poisson(gaussian_filter(signal, 1.2)) + 100

@@ -161,7 +161,7 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_it_is_no_longer_taken_for_structure(self):
-        sample = simulate("cell", shape=(257, 256), photons=20, seed=6)
+        sample = simulate("cell", shape=(129, 128), photons=8, seed=6)
         image = by_rows(sample.raw)
         truth = by_rows(sample.noise_free)
         camera = replace(CAMERA, gain=0.5, read_variance=2.0)
@@ -172,6 +172,7 @@ class TestTraining:
                 sample.psf,
                 noise,
                 voxel_size=sample.voxel_size,
+                preset=replace(PRESETS["fast"], patch=64, batch=2),
                 steps=100,
                 seed=1,
                 device="cpu",

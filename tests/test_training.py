@@ -687,7 +687,7 @@ def test_the_scale_is_one_for_all_frames_and_never_below_the_read_noise(start):
 
 
 def trained(images: np.ndarray, psf: PSF, noise: NoiseModel, steps: int) -> tuple[Model, list]:
-    preset = replace(FROM_SCRATCH, patch=64)
+    preset = replace(FROM_SCRATCH, patch=64, batch=2)
     states: list[Progress] = []
     run: Iterator[Progress] = zs.train(
         images, psf, noise, preset=preset, steps=steps, seed=0, device="cpu", preview_every=0
@@ -712,7 +712,9 @@ class TestLearning:
             assert np.mean(values[-30:]) < 0.8 * np.mean(values[:10]), term
 
     def test_the_image_of_a_prior_comes_out_better_still(self, sample: Sample):
-        run = zs.train(sample.raw, sample.psf, NOISE, voxel_size=PIXEL, steps=80, seed=1)
+        preset = replace(PRESETS["fast"], patch=64, batch=2)
+        options = {"preset": preset, "steps": 100, "seed": 1, "preview_every": 0}
+        run = zs.train(sample.raw, sample.psf, NOISE, voxel_size=PIXEL, **options)
         inner = np.s_[12:-12, 12:-12]
 
         def error(model: Model) -> float:
@@ -755,7 +757,7 @@ class TestLearning:
         blank, another = (
             np.rint(generator.normal(100, 2, (128, 128))).astype(np.uint16) for _ in range(2)
         )
-        model, _states = trained(blank, psf, NOISE, 120)
+        model, _states = trained(blank, psf, NOISE, 60)
         for image in (blank, another):
             result = model.predict(image)
             assert result.deconvolved.std() < 0.2 * image.std()

@@ -74,9 +74,9 @@ class TestRun:
         factor = 1 + upsample
         assert (model.axes, model.voxel_size, model.upsampling) == ("ZYX", VOXEL, factor)
         assert model.psf.voxel_size == pytest.approx((0.2, 0.1 / factor, 0.1 / factor))
-        result = model.predict(stack)
-        assert result.denoised.shape == (12, 48, 52)
-        assert result.deconvolved.shape == (12, 48 * factor, 52 * factor)
+        result = model.predict(stack[:8, :28, :32])
+        assert result.denoised.shape == (8, 28, 32)
+        assert result.deconvolved.shape == (8, 28 * factor, 32 * factor)
         assert np.isfinite(result.deconvolved).all()
 
     def test_is_repeatable_to_the_bit(self, stack, psf):
