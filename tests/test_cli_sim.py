@@ -11,6 +11,7 @@ from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.commands.sim_recordings import Frames, open_recording
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.record import RunRecord
 from napari_zsdeconvnet.sim.patterns import Patterns
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 
@@ -329,3 +330,38 @@ class TestTrainAndPredict:
         )
         assert answer.code == 2
         assert "one model for each" in answer.err
+
+
+class TestVerdict:
+    def test_raw_frames_are_judged_as_the_record_of_the_result_says(
+        self, run, files: Path, model: Path, tmp_path: Path
+    ):
+        predicted = ("sim", "predict", model, files / "raw.tif", "--offset", 100)
+        assert run(*predicted, "-o", tmp_path / "out.tif").code == 0
+        record = tmp_path / "out.json"
+        answer = run(
+            *("verdict", files / "raw.tif", "--model", model, "--record", record),
+            *("--maps", tmp_path / "maps", "--repeats", 2, "--device", "cpu", "--json"),
+        )
+        assert answer.code == 0, answer.err
+        assert all(measure["passed"] is not None for measure in answer.json["measures"])
+        for name in ("z_map", "spread", "mean"):
+            shown = read_image(answer.json["maps"][name])
+            assert shown.data.shape == (256, 256)
+            assert shown.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2), rel=1e-4)
+        kept = RunRecord.read(record)
+        assert kept.verdict is not None
+        assert len(kept.verdict.measures) == 11
+        other = run("verdict", files / "series.tif", "--model", model, "--record", record)
+        assert other.code == 2
+        assert "is not the raw.tif of the record" in other.err
+
+    def test_of_a_reconstruction_it_is_said_what_cannot_be_judged(
+        self, run, files: Path, model: Path, tmp_path: Path
+    ):
+        made = tmp_path / "sim.tif"
+        patterns = ("--patterns", files / "patterns.json", "--offset", 100)
+        assert run("sim", "reconstruct", files / "raw.tif", *patterns, "-o", made).code == 0
+        answer = run("verdict", made, "--model", model, "--device", "cpu")
+        assert answer.code == 0, answer.err
+        assert "not judged  re-blur: Not judged: the noise of a reconstruction" in answer.out

@@ -217,7 +217,9 @@ def test_raw_frames_are_reconstructed_first():
     assert "3 of 3 orientations" in made.said
     (predicted,) = of(Predicted, steps)
     assert predicted.result.deconvolved.shape == (192, 192)
-    assert of(Judged, steps)
+    (judged,) = of(Judged, steps)
+    assert all(measure.passed is not None for measure in judged.verdict.measures)
+    assert judged.verdict.maps["z_map"].shape == (192, 192)
 
     (ready,) = of(ModelReady, steps)
     again = list(Pipeline(recipe, model=ready.model, device="cpu", judged=False))

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet import measures, stability
+from napari_zsdeconvnet import evidence, measures
 from napari_zsdeconvnet import verdict as verdict_module
 from napari_zsdeconvnet.cli import main
 from napari_zsdeconvnet.errors import InputError
@@ -376,7 +376,7 @@ def test_a_volume_is_judged_alike():
 def test_other_noise_is_tried_on_the_brightest_part_of_a_volume(monkeypatch):
     """The whole of it would take minutes."""
     monkeypatch.setitem(verdict_module.REGION, 3, (8, 40, 40))
-    monkeypatch.setitem(stability.BLANK_SHAPES, 3, (8, 40, 40))
+    monkeypatch.setitem(evidence.BLANK_SHAPES, 3, (8, 40, 40))
     monkeypatch.setattr(Sharpening, "iterations", 2)
     sample = simulate_volume(shape=(12, 64, 64), modality="confocal", seed=2)
     raw = sample.raw.astype(float)

@@ -560,7 +560,9 @@ def _add_verdict(commands: _Commands) -> None:
         "commands.verdict.verdict",
         "Say how far the result of a model on an image can be believed, measure by measure.",
     )
-    parser.add_argument("image", metavar="IMAGE", help="the noisy recording, not a result")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="the noisy recording, not a result; of SIM the raw frames"
+    )
     parser.add_argument(
         *("-m", "--model"), required=True, metavar="MODEL", help="file written by train"
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from .noise import NoiseModel
 from .overlapping import WriteBehind, read_ahead
 from .pairs import local_mean, mean_reach, noise_variance, recorrupt
 from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window
+
+T = TypeVar("T")
 
 MOST_LOST = 0.8
 """Part of the light that a deconvolved volume holds at least, unless it is blank."""
@@ -163,15 +165,15 @@ def _in_words(size: tuple[int, ...]) -> str:
 
 
 def exhaust(
-    inference: Generator[TileProgress, None, Result],
+    steps: Generator[TileProgress, None, T],
     progress: Callable[[TileProgress], None] | None = None,
-) -> Result:
-    """Run an inference to its end and give its result."""
+) -> T:
+    """Run an inference, or whatever is made of some, to its end and give its result."""
     while True:
         try:
-            state = next(inference)
+            state = next(steps)
         except StopIteration as end:
-            result: Result = end.value
+            result: T = end.value
             return result
         if progress is not None:
             progress(state)

@@ -131,6 +131,8 @@ def _judged(
 
 # The residual
 
+_COARSE = "the pixels of these frames are too coarse to hold noise beyond the optical cutoff alone."
+
 
 def noise_level(residual: Residual, noise: NoiseModel, brightness: float) -> Measure:
     """Judge the calibration: what no structure can explain must be the calibrated noise.
@@ -144,6 +146,8 @@ def noise_level(residual: Residual, noise: NoiseModel, brightness: float) -> Mea
     brightness
         Mean counts above the offset.
     """
+    if residual.correlation is None:
+        return not_judged("noise level", _COARSE)
     power = residual.noise or residual.whole
     own = NOISE_TOLERANCE if residual.noise else LEFT_OVER - 1
     below = NOISE_TOLERANCE if residual.noise else 1 - FOLLOWED
@@ -176,6 +180,8 @@ def calibration_error(noise: NoiseModel, brightness: float) -> float:
 def noise_correlation(residual: Residual) -> Measure:
     """Judge whether the noise of neighbouring pixels is independent."""
     value = residual.correlation
+    if value is None:
+        return not_judged("residual correlation", _COARSE)
     alone = residual.noise is not None
     most = CORRELATION_TOLERANCE[alone] + SIGMAS * residual.correlation_error
     what = "the noise beyond the optical cutoff" if alone else "the residual"

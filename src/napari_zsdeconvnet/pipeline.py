@@ -25,6 +25,7 @@ from .sim.estimation import estimate
 from .sim.patterns import Patterns
 from .sim.reconstruction import Reconstruction
 from .sim_training import reconstruct, train_sim
+from .sim_verdict import iter_judge_sim
 from .training import NonFiniteLossError, Progress, TrainingRun, train
 from .verdict import Verdict, iter_judge
 
@@ -461,6 +462,8 @@ class RawFrames:
         Counts without light, where only they are known.
     order : str, optional
         As for `sim.estimate`.
+    frame : int
+        Of a series, the image to be judged.
     name : str
         What messages call the recording.
     origin : Origin, optional
@@ -476,6 +479,7 @@ class RawFrames:
         noise: NoiseModel | None = None,
         offset: float | None = None,
         order: Order | None = None,
+        frame: int = 0,
         name: str = "raw",
         origin: Origin | None = None,
     ) -> None:
@@ -486,6 +490,7 @@ class RawFrames:
         self._given_noise = noise
         self._offset = offset
         self._order = order
+        self._frame = frame
         self._name = name
 
     def prepare(self) -> Steps:
@@ -512,8 +517,8 @@ class RawFrames:
             order=self._order,
         )
         self._reconstruction = Reconstruction(self._patterns)
-        self._image = reconstruct(self._frames, self._reconstruction, noise)
-        yield Reconstructed(self._patterns, self._image, _pattern_words(self._patterns))
+        image = reconstruct(self._frames, self._reconstruction, noise)
+        yield Reconstructed(self._patterns, image, _pattern_words(self._patterns))
 
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording, empty where it is."""
@@ -548,9 +553,17 @@ class RawFrames:
     def judge(
         self, model: Model, result: Result, device: str
     ) -> Generator[TileProgress, None, Verdict]:
-        """Judge what came out of the first reconstruction."""
-        axes = "TYX"[-self._image.ndim :]
-        return iter_judge(model, self._image, axes=axes, result=result, device=device)
+        """Judge what came out, by the raw frames themselves."""
+        made_with = self._reconstruction.to_dict()
+        return iter_judge_sim(
+            model,
+            self._raw,
+            self._noise,
+            reconstruction=made_with,
+            frame=self._frame,
+            result=result,
+            device=device,
+        )
 
 
 # Words and comparisons

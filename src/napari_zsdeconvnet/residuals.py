@@ -73,7 +73,8 @@ class Residual:
         Power of the re-blurred result over that of the noise, up to the cutoff.
     correlation
         Largest in size of the correlations with neighbours in any direction, beyond the cutoff
-        or, where there is no such part, of the whole residual.
+        or, where there is no such part, of the whole residual; None where that is no noise of a
+        camera.
     correlation_error
         Standard error of one such correlation of white noise.
     """
@@ -83,7 +84,7 @@ class Residual:
     carried: Power
     noise: Power | None
     contrast: float
-    correlation: float
+    correlation: float | None
     correlation_error: float
 
 
@@ -146,7 +147,7 @@ def residual(
         carried=_power(power, carried),
         noise=_power(power, beyond) if enough else None,
         contrast=float(np.mean(np.abs(signal[carried]) ** 2) / floor),
-        correlation=_correlation(spectrum, free),
+        correlation=neighbour_correlation(spectrum, free),
         correlation_error=1 / math.sqrt(int(free.sum())),
     )
 
@@ -217,7 +218,7 @@ def _power(power: FloatArray, part: NDArray[np.bool_]) -> Power:
     return Power(float(power[part].mean()), int(part.sum()))
 
 
-def _correlation(spectrum: NDArray[np.complex128], part: NDArray[np.bool_]) -> float:
+def neighbour_correlation(spectrum: NDArray[np.inexact], part: NDArray[np.bool_]) -> float:
     r"""Correlate with neighbours, from part of a spectrum; the largest in size.
 
     :math:`\sum |Z|^2 \cos(k r) / \sum |Z|^2`, less the same of a white noise; between

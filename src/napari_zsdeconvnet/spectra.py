@@ -41,7 +41,7 @@ class Sharpening:
     image, result
         Power in each ring, counts squared a pixel, the noise of the image included.
     noise
-        The image's calibrated noise, on the same scale, the same in each ring.
+        The image's noise in each ring, on the same scale.
     cutoff
         Frequency beyond which the optics pass nothing.
     beyond
@@ -53,7 +53,7 @@ class Sharpening:
     transfer: FloatArray
     image: FloatArray
     result: FloatArray
-    noise: float
+    noise: FloatArray
     cutoff: float
     beyond: float
 
@@ -73,7 +73,7 @@ class Sharpening:
         if not rings.size:
             return 0.0
         fine = rings[self.frequency[rings] > self.frequency[rings[-1]] / 2]
-        signal = self.frequency[fine] * (self.image[fine] - self.noise)
+        signal = self.frequency[fine] * (self.image - self.noise)[fine]
         return float(np.average(self.gain[fine], weights=signal))
 
     @property
@@ -109,6 +109,7 @@ def sharpening(
     variance: ArrayLike,
     psf: PSF,
     upsampling: int,
+    drawn: ArrayLike | None = None,
 ) -> Sharpening:
     r"""Compare the spectrum of a result with that of its image.
 
@@ -128,6 +129,8 @@ def sharpening(
         On the grid of the result.
     upsampling
         1 or 2.
+    drawn
+        Noise alone, (N, Y, X) counts, where it is not white; the variance is not used then.
     """
     recorded, fine = _planes(image), _planes(result)
     coarse = _binned(fine, upsampling)
@@ -139,7 +142,10 @@ def sharpening(
     y, r = _spectrum(recorded, window), _spectrum(coarse, window)
     modes = per_ring(np.ones(y.shape), ring)
     power = per_ring(np.abs(y) ** 2, ring)
-    noise = float(np.mean(np.asarray(variance, dtype=float))) * share
+    noise = np.full(len(modes), np.mean(np.asarray(variance, dtype=float)) * share)
+    if drawn is not None:
+        alone = np.abs(_spectrum(_planes(drawn), window)) ** 2
+        noise = per_ring(alone.mean(axis=0), ring) / modes
     # The window ties neighbouring modes together, and half of them mirror the other half.
     free = modes / 2 * share**2 / float(np.mean(window**4))
     clear = power > modes * noise * (1 + CERTAIN / np.sqrt(np.maximum(free, 1)))

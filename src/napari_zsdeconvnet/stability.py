@@ -7,7 +7,7 @@ difference of two results is what the noise of one recording does to a result.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +27,8 @@ from .spectra import FloatArray
 SMOOTHING = 2.0
 """Output pixels over which the variance of a few repeats is averaged."""
 
-BLANK_SHAPES = {2: (128, 128), 3: (16, 64, 64)}
-"""Of the background that a model is shown, by the number of axes."""
+Followed = Callable[[FloatArray, FloatArray], tuple[float, bool]]
+"""Gives what `noise_followed` does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +103,28 @@ def recorruptions(
 
 
 def iter_spread(
-    model: Model, image: ArrayLike, repeats: int, device: str, seed: int = 0
+    model: Model,
+    pairs: Iterable[tuple[ArrayLike, ArrayLike]],
+    followed: Followed,
+    device: str,
 ) -> Generator[TileProgress, None, Spread]:
-    """Send an even number of re-corruptions through a model; yields per tile, returns `Spread`."""
-    count = max(repeats // 2, 1)
+    """Send pairs of re-corruptions through a model; yields per tile, returns `Spread`.
+
+    Parameters
+    ----------
+    model
+        What they go through.
+    pairs
+        One or more, of opposite noise.
+    followed
+        Gets what the two of a pair and their denoised results differ by, and says what
+        `noise_followed` does.
+    device
+        See `devices.resolve_device`.
+    """
     total: FloatArray | None = None
     shares = []
-    for pair in recorruptions(image, model.noise, count, seed):
+    for pair in pairs:
         results = []
         for noisy in pair:
             results.append((yield from model.iter_predict(noisy, axes=model.axes, device=device)))
@@ -121,20 +136,12 @@ def iter_spread(
         total += np.add(one, other, dtype=float)
         squares += np.subtract(one, other, dtype=float) ** 2
         denoised = [result.denoised for result in results]
-        deviation = np.sqrt(local_variance(image, model.noise))
-        shares.append(
-            noise_followed(
-                np.subtract(*pair) / deviation,
-                np.subtract(*denoised, dtype=float) / deviation,
-                model.psf,
-                model.upsampling,
-            )
-        )
+        shares.append(followed(np.subtract(*pair), np.subtract(*denoised, dtype=float)))
     assert total is not None
     lateral = (0.0,) * (total.ndim - 2) + (SMOOTHING, SMOOTHING)
-    variance = ndimage.gaussian_filter(squares / (4 * count), lateral)
+    variance = ndimage.gaussian_filter(squares / (4 * len(shares)), lateral)
     return Spread(
-        total / (2 * count),
+        total / (2 * len(shares)),
         np.sqrt(variance),
         first,
         second,
@@ -203,14 +210,22 @@ def background_level(denoised: ArrayLike) -> float:
 
 
 def iter_blank(
-    model: Model, level: float, device: str, seed: int = 0
+    model: Model, background: ArrayLike, level: float, noise: float, device: str
 ) -> Generator[TileProgress, None, Blank]:
-    """Show a model nothing but background; yields per tile, returns `Blank`."""
-    variance = float(model.noise.variance(model.noise.offset + level))
-    rng = np.random.default_rng(seed)
-    shape = BLANK_SHAPES[len(model.axes)]
-    image = model.noise.offset + level + rng.normal(scale=np.sqrt(variance), size=shape)
-    result = yield from model.iter_predict(image, axes=model.axes, device=device)
+    """Show a model nothing but background; yields per tile, returns `Blank`.
+
+    Parameters
+    ----------
+    model
+        What it is shown to.
+    background
+        An image of so much light and noise, and nothing else.
+    level, noise
+        Its light above the offset and its standard deviation, counts.
+    device
+        See `devices.resolve_device`.
+    """
+    result = yield from model.iter_predict(background, axes=model.axes, device=device)
     shown = result.deconvolved.astype(float)
     structure = float(np.percentile(shown, 99.9) - shown.mean())
-    return Blank(level, float(np.sqrt(variance)), structure)
+    return Blank(level, noise, structure)

@@ -16,23 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 from . import measures
 from .decorrelation import decorrelation_resolution
 from .errors import InputError
+from .evidence import Evidence, RecordedImage
 from .images import Image, as_frames
-from .inference import Result, TileProgress
+from .inference import Result, TileProgress, exhaust
 from .measures import Measure, not_judged
 from .model import Model
 from .psf import PSF
-from .quality import flux_ratio, fourier_ring_correlation
-from .residuals import local_variance, residual
-from .spectra import Sharpening, sharpening
-from .stability import (
-    Spread,
-    background_level,
-    iter_blank,
-    iter_spread,
-    recorruptions,
-    scaled,
-    with_psf,
-)
+from .quality import fourier_ring_correlation
+from .spectra import Sharpening
+from .stability import Spread, background_level, iter_blank, iter_spread, scaled, with_psf
 
 PSF_CHANGE = 0.1
 """Relative change of the PSF's width whose effect is measured."""
@@ -42,8 +34,6 @@ REGION = {2: (256, 256), 3: (32, 128, 128)}
 which would take minutes as a whole, that of other noise too."""
 
 T = TypeVar("T")
-
-_NO_GAIN = "the noise of this image is not known, since the model has no camera gain."
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +167,7 @@ def judge(
         repeats=repeats,
         device=device,
     )
-    while True:
-        try:
-            state = next(steps)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
-        if progress is not None:
-            progress(state)
+    return exhaust(steps, progress)
 
 
 def iter_judge(
@@ -204,6 +187,31 @@ def iter_judge(
     """
     raw = _one_frame(model, image, axes, frame)
     other = None if second is None else _one_frame(model, second, axes, frame)
+    evidence = RecordedImage(model, raw)
+    return (yield from iter_judge_by(model, evidence, frame, result, other, repeats, device))
+
+
+def iter_judge_by(
+    model: Model,
+    evidence: Evidence,
+    frame: int,
+    result: Result | None,
+    other: NDArray[np.float32] | None,
+    repeats: int,
+    device: str,
+) -> Generator[TileProgress, None, Verdict]:
+    """Judge by what a recording can say, whatever it is of; as `iter_judge` otherwise.
+
+    Parameters
+    ----------
+    model, frame, result, repeats, device
+        As for `judge`.
+    evidence
+        Of that frame.
+    other
+        Another exposure, as the model takes it.
+    """
+    raw = evidence.image
     if other is not None and other.shape != raw.shape:
         raise InputError(
             f"The second exposure has the shape {other.shape} and the image {raw.shape}: give two "
@@ -218,27 +226,21 @@ def iter_judge(
 
     found: list[Measure] = []
     maps: dict[str, NDArray[Any]] = {}
-    signal = raw - model.noise.offset
-    known = model.noise.gain is not None
     spectrum = None
-    if known:
-        left = residual(
-            raw, sharp, model.psf, model.noise, model.upsampling, model.network.stated_width
-        )
+    if not evidence.unknown:
+        left = evidence.residual(sharp)
         maps["z_map"] = left.z
-        brightness = float(signal.mean())
-        variance = local_variance(raw, model.noise)
-        spectrum = sharpening(signal, sharp, variance, model.psf, model.upsampling)
+        noise, brightness = evidence.camera, evidence.brightness
+        spectrum = evidence.sharpening(sharp)
         length, unit = _length(model.psf)
         found += [
-            measures.noise_level(left, model.noise, brightness),
+            measures.noise_level(left, noise, brightness),
             measures.noise_correlation(left),
-            measures.reblur(left, model.noise, brightness),
+            measures.reblur(left, noise, brightness),
             measures.sharper(spectrum, length, unit),
             measures.extrapolation(spectrum),
+            measures.flux(*evidence.flux(sharp), raw.ndim),
         ]
-        error = float(np.sqrt(variance.mean() / raw.size)) / max(brightness, 1e-12)
-        found.append(measures.flux(flux_ratio(sharp, raw, model.noise.offset), error, raw.ndim))
     else:
         names = (
             "noise level",
@@ -248,18 +250,20 @@ def iter_judge(
             "extrapolation",
             "flux",
         )
-        found += [not_judged(name, _NO_GAIN) for name in names]
+        found += [not_judged(name, evidence.unknown) for name in names]
 
-    found += yield from _stability(model, raw, other, sharp, repeats, device, maps)
+    found += yield from _stability(model, evidence, other, sharp, repeats, device, maps)
     found.append((yield from _sensitivity(model, raw, device)))
     if spectrum is not None:
+        level = background_level(fine)
+        background, deviation = evidence.background(level)
         shown = yield from _marked(
-            iter_blank(model, background_level(fine), device), "Showing background alone"
+            iter_blank(model, background, level, deviation, device), "Showing background alone"
         )
         found.append(measures.blank(shown, spectrum.raised, float(sharp.std())))
     else:
-        found.append(not_judged("blank", _NO_GAIN))
-    notes = [*_decorrelation(model, signal, sharp), *_measured_part(raw.shape, repeats)]
+        found.append(not_judged("blank", evidence.unknown))
+    notes = [*_decorrelation(model, evidence.signal, sharp), *_measured_part(raw.shape, repeats)]
     return Verdict(tuple(found), tuple(notes), maps, spectrum)
 
 
@@ -360,7 +364,7 @@ def _length(psf: PSF) -> tuple[float, str]:
 
 def _stability(
     model: Model,
-    raw: NDArray[np.float32],
+    evidence: Evidence,
     other: NDArray[np.float32] | None,
     sharp: NDArray[np.float32],
     repeats: int,
@@ -369,15 +373,17 @@ def _stability(
 ) -> Generator[TileProgress, None, list[Measure]]:
     """Measure resolution and spread; adds the spread to the maps."""
     spread: Spread | None = None
+    raw = evidence.image
     place = _brightest(raw) if raw.ndim == 3 else (slice(None),) * 2
-    part, fine = raw[place], _on_output_grid(place, model.upsampling)
-    if repeats and model.noise.gain is not None:
-        steps = iter_spread(model, part, repeats, device)
+    fine = _on_output_grid(place, model.upsampling)
+    if repeats and not evidence.unknown:
+        pairs = evidence.pairs(place, repeats // 2)
+        steps = iter_spread(model, pairs, evidence.followed(place), device)
         spread = yield from _marked(steps, "Repeating with other noise")
         for name, found_there in (("spread", spread.deviation), ("mean", spread.mean)):
             maps[name] = np.full(sharp.shape, np.nan, dtype=np.float32)
             maps[name][fine] = found_there
-    why = "no repeats were asked for." if model.noise.gain is not None else _NO_GAIN
+    why = evidence.unknown or "no repeats were asked for."
     pixel = model.psf.steps[-1]
     length, unit = _length(model.psf)
     cutoff = 1 / model.psf.otf_cutoff
@@ -389,10 +395,10 @@ def _stability(
     elif spread is not None:
         # Either half of a pair has twice the noise: a correlation c of the two stands for
         # 2 c / (1 + c) of two exposures, and 1/13 for 1/7. Results are compared as they are.
-        (pair,) = recorruptions(part, model.noise, 1)
+        (pair,) = evidence.pairs(place, 1)
         before = fourier_ring_correlation(*pair, model.upsampling * pixel, threshold=1 / 13)
         after = fourier_ring_correlation(spread.first, spread.second, pixel)
-        source = "two re-corruptions of the one image"
+        source = "two re-corruptions of the one recording"
     else:
         return [not_judged(name, why) for name in ("resolution", "spread", "noise followed")]
     found = [

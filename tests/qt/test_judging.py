@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from placed import borders
 from qtpy.QtWidgets import QWidget
 from turns import at_once
 
+import napari_zsdeconvnet as zs
 from napari_zsdeconvnet._qt import _judging
 from napari_zsdeconvnet._qt._judging import Asked, start_judging
 from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet._qt._results import show_result, shown_result
 from napari_zsdeconvnet._qt._state import Made, ViewerState
+from napari_zsdeconvnet.sim import Reconstruction, simulate_sim
+from napari_zsdeconvnet.sim_verdict import judge_sim
 from napari_zsdeconvnet.verdict import judge
 
 LONG = 120_000  # milliseconds; shared machines can be slow
@@ -155,3 +160,59 @@ def test_progress_of_several_predictions_adds_up():
         counted.add(TileProgress(done, total))
         shares.append(counted.share)
     assert shares == [0.25, 0.5, 0.625, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def sim_sample():
+    return simulate_sim("filaments", shape=(64, 64), photons=200, seed=2)
+
+
+@pytest.fixture(scope="module")
+def sim_model(sim_sample):
+    reconstruction = Reconstruction(sim_sample.patterns)
+    run = zs.train_sim(
+        sim_sample.raw, reconstruction, sim_sample.noise, steps=1, preview_every=0, device="cpu"
+    )
+    list(run)
+    return run.model
+
+
+class TestRawSIM:
+    def test_is_judged_by_its_frames_with_maps_over_them(
+        self, qtbot, viewer, sim_sample, sim_model, owner
+    ):
+        size = sim_sample.pixel_size
+        raw = viewer.add_image(sim_sample.raw, name="sim", scale=(1, size, size))
+        judged(qtbot, viewer, raw, sim_model, owner, repeats=2)
+        found = ViewerState.of(viewer).judged(raw)
+        expected = judge_sim(sim_model, sim_sample.raw, device="cpu", repeats=2)
+        assert found.verdict.to_dict() == expected.to_dict()
+        assert all(measure.passed is not None for measure in found.verdict.measures)
+        for name in ("sim z-map", "sim spread"):
+            assert viewer.layers[name].data.shape == (128, 128)
+            np.testing.assert_allclose(borders(viewer.layers[name]), borders(raw))
+
+    def test_of_a_series_the_image_that_is_shown_is(
+        self, qtbot, viewer, sim_sample, sim_model, owner
+    ):
+        series = np.concatenate([sim_sample.raw, sim_sample.raw + 3])
+        model = replace(sim_model, sources=())
+        raw = viewer.add_image(series, name="sim")
+        viewer.dims.set_current_step(0, 12)
+        judged(qtbot, viewer, raw, model, owner, repeats=0)
+        found = ViewerState.of(viewer).judged(raw)
+        assert found.frame == 1
+        expected = judge_sim(model, sim_sample.raw + 3, device="cpu", repeats=0)
+        assert found.verdict.to_dict() == expected.to_dict()
+        z_map = viewer.layers["sim z-map"]
+        assert z_map.data.shape == (1, 128, 128)
+        assert z_map.data_to_world((0, 0, 0))[0] == pytest.approx(9 + 4, abs=4)
+
+    def test_frames_whose_patterns_are_not_known_are_refused(
+        self, qtbot, viewer, sim_sample, sim_model, owner
+    ):
+        other = viewer.add_image(sim_sample.second_exposure, name="other")
+        failures = []
+        job = start_judging(viewer, other, sim_model, owner=owner, on_failure=failures.append)
+        qtbot.waitUntil(lambda: not job.running, timeout=LONG)
+        assert "deconvolve this one first" in str(failures[0])

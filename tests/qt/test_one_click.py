@@ -248,6 +248,9 @@ def test_raw_sim_is_recognised_asked_about_and_reconstructed(qtbot, viewer, one_
     assert ViewerState.of(viewer).model.reconstruction is not None
     assert ViewerState.of(viewer).judged(raw) is not None
     assert one_click.steps.states["verdict"] in (DONE, DOUBTFUL)
+    z_map = viewer.layers["sim z-map"]
+    np.testing.assert_allclose(borders(z_map), borders(raw))
+    assert not z_map.visible
 
 
 class TestFailures:

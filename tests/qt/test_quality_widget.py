@@ -194,10 +194,15 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
     assert "second exposure has the shape" in notifications[-1][1]
     assert "second exposure has the shape" in widget.status_label.text()
-    state.model = replace(model, reconstruction={"anything": 1})
+
+
+def test_of_a_reconstruction_it_is_said_what_cannot_be_judged(qtbot, viewer, widget, raw, model):
+    ViewerState.of(viewer).model = replace(model, reconstruction={"anything": 1})
+    widget.image.layer = raw
     widget.judge_button.click()
-    assert not widget.running
-    assert "SIM window" in notifications[-1][1]
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    assert "The one measure that applies passed" in widget.report.headline.text()
+    assert "can only be told from its raw frames" in widget.report.others.text()
 
 
 def test_a_methods_paragraph_is_copied_with_the_verdict_once_there_is_one(

@@ -1,8 +1,8 @@
 """Judging a result in a worker, for whichever widget has one: verdict, z-map and spread.
 
-`start_judging` needs a raw layer and a model. The result is taken from the layers that
-`_results.show_result` made of the two, or predicted where there are none. What was found is in
-`ViewerState.judged(layer)`, which `ViewerState.verdict_changed` tells of.
+`start_judging` needs a raw layer and a model. The result is taken from the layers that were made
+of the two, or predicted where there are none. What was found is in `ViewerState.judged(layer)`,
+which `ViewerState.verdict_changed` tells of.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import Colormap
 
-from ..errors import InputError
-from ._layers import layer_image
-from ._readings import Reading, read_as
-from ._records import keep_verdict
-from ._results import Frame, show_frame, shown_result
+from ._layers import add_or_update, layer_image, made_before
+from ._readings import Reading, layer_voxel_size, pixels_of, read_as
+from ._records import RECORD_KEY, keep_verdict
+from ._results import DECONVOLVED, DENOISED, Frame, result_name, show_frame, shown_result
+from ._sim_frames import RawFrames, raw_frames
 from ._state import Judged, Made, ViewerState, unwrapped
 from ._workers import Job, Turns
 
@@ -93,7 +93,8 @@ def start_judging(
     owner : QWidget
         The widget that asks; the work stops when it is destroyed.
     reading : Reading, optional
-        How to read the layer; by default what it says itself.
+        How to read the layer; by default what it says itself. Raw SIM frames tell how by their
+        number.
     asked : Asked, optional
         How to judge.
     on_progress : callable, optional
@@ -111,11 +112,11 @@ def start_judging(
     Raises
     ------
     InputError
-        If the layer cannot be read, or the model is one for raw SIM frames.
+        If the layer cannot be read.
     """
     reading = reading or read_as(layer)
     asked = asked or Asked()
-    judging = _Judging(unwrapped(viewer), layer, Made(model, reading), asked)
+    judging = _judging_of(unwrapped(viewer), layer, Made(model, reading), asked)
     counted = _Counted(judging.predictions)
 
     def on_values(values: list[TileProgress]) -> None:
@@ -143,20 +144,32 @@ def start_judging(
     return job
 
 
+def judged_as_raw_frames(layer: ImageLayer, model: Model, reading: Reading) -> bool:
+    """Whether a layer holds raw SIM frames of a model's kind, and not what was made of such."""
+    from ..sim_verdict import holds_raw_frames
+
+    size = layer_voxel_size(layer, reading.axes)
+    pixel_size = None if size is None else size[-1]
+    return holds_raw_frames(model, tuple(pixels_of(layer).shape), pixel_size)
+
+
+def _judging_of(
+    viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made, asked: Asked
+) -> _Judging:
+    kind = _SIMJudging if judged_as_raw_frames(layer, made.model, made.reading) else _Judging
+    return kind(viewer, layer, made, asked)
+
+
 class _Judging:
     """What is judged: all that the worker needs is collected when this is made."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made, asked: Asked
     ) -> None:
-        if made.model.reconstruction is not None:
-            raise InputError(
-                "The model is for reconstructions of raw SIM frames, whose noise is not known and "
-                "cannot be judged: look at the report of the patterns in the SIM window."
-            )
-        self._viewer, self._layer, self._made, self._asked = viewer, layer, made, asked
-        self._frame = Frame.shown(viewer, layer, made.reading)
-        self._shown = shown_result(viewer, layer, made)
+        self._viewer, self._layer, self._asked = viewer, layer, asked
+        self._made = self._as_made(made)
+        self._frame = Frame.shown(viewer, layer, self._made.reading)
+        self._shown = self._shown_result()
         self.predictions = (self._shown is None) + asked.repeats + (asked.second is not None) + 3
         """Of which each takes about the same time; the last three are for PSF and blank."""
 
@@ -177,7 +190,7 @@ class _Judging:
                 yield from iter_judge(
                     made.model,
                     image,
-                    frame=self._frame.index or 0,
+                    frame=self._index or 0,
                     result=None if pixels is None else Result(*map(np.asarray, pixels)),
                     second=second,
                     repeats=asked.repeats,
@@ -189,7 +202,7 @@ class _Judging:
 
     def show(self, verdict: Verdict) -> Turns[Judged]:
         """Keep the verdict and add its maps, each in a turn of its own."""
-        found = Judged(self._made.model, verdict, self._frame.index)
+        found = Judged(self._made.model, verdict, self._index)
         for layer in self._shown or ():
             layer.metadata = {**layer.metadata, "verdict": verdict.to_dict()}
             keep_verdict(layer, verdict)
@@ -201,27 +214,124 @@ class _Judging:
     def _show_maps(self, verdict: Verdict) -> Turns[None]:
         z_map, spread = verdict.maps.get("z_map"), verdict.maps.get("spread")
         if z_map is not None:
-            layer = self._show_map(Z_MAP, z_map, 1)
+            layer = self._show_map(Z_MAP, z_map)
             layer.colormap = _Z_COLOURS
             most = max(Z_LIMIT, float(np.abs(z_map).max()))
             layer.contrast_limits_range = (-most, most)
             layer.contrast_limits = (-Z_LIMIT, Z_LIMIT)
             yield
         if spread is not None:
-            layer = self._show_map(SPREAD, spread, self._made.model.upsampling)
+            layer = self._show_map(SPREAD, spread)
             layer.colormap = "inferno"
             layer.contrast_limits = (0.0, layer.contrast_limits[1])
             yield
 
-    def _show_map(self, what: str, pixels: Any, upsampling: int) -> ImageLayer:
+    # ------------------------------------------------------------------ of images and volumes
+
+    @property
+    def _index(self) -> int | None:
+        """Which time point is judged; None for a layer without time."""
+        return self._frame.index
+
+    def _as_made(self, made: Made) -> Made:
+        return made
+
+    def _shown_result(self) -> list[ImageLayer] | None:
+        return shown_result(self._viewer, self._layer, self._made)
+
+    def _show_map(self, what: str, pixels: Any) -> ImageLayer:
         return show_frame(
             self._viewer,
             self._frame,
             what,
             pixels,
-            upsampling=upsampling,
+            upsampling=self._made.model.upsampling if what == SPREAD else 1,
             visible=False,  # else it would lie over the result
         )
+
+
+class _SIMJudging(_Judging):
+    """Judging by raw SIM frames, with the camera and the patterns of the result."""
+
+    _frames: RawFrames
+
+    def _as_made(self, made: Made) -> Made:
+        self._frames = _frames_of(self._layer, made.model)
+        return Made(made.model, self._frames.reading)
+
+    def _shown_result(self) -> list[ImageLayer] | None:
+        names = [result_name(self._layer, what) for what in (DENOISED, DECONVOLVED)]
+        found = [made_before(self._viewer, name, self._layer) for name in names]
+        there = [one for one in found if one is not None and RECORD_KEY in one.metadata]
+        return there if len(there) == len(names) else None
+
+    def work(self) -> Generator[TileProgress, None, Verdict]:
+        """Return what the worker runs."""
+        model, asked = self._made.model, self._asked
+        raw = self._frames.image(self._layer, None)
+        second = None
+        if asked.second is not None:
+            second = _frames_of(asked.second, model).image(asked.second, None)
+        shown = self._shown
+        pixels = None if shown is None else [one.data for one in shown]
+        record = None if shown is None else shown[-1].metadata[RECORD_KEY]
+        options: dict[str, Any] = {
+            "frame": self._index or 0,
+            "repeats": asked.repeats,
+            "device": asked.device,
+        }
+
+        def judge() -> Generator[TileProgress, None, Verdict]:
+            from ..inference import Result
+            from ..record import RunRecord
+            from ..sim_verdict import check_trained_on, iter_judge_sim
+
+            known: dict[str, Any] = {}
+            if pixels is not None and record is not None:
+                made = RunRecord.from_dict(record)
+                if made.weights_sha256 == RunRecord.of(model).weights_sha256 and made.prediction:
+                    known = {
+                        "camera": made.prediction.camera,
+                        "reconstruction": made.prediction.reconstruction,
+                        "result": Result(*map(np.asarray, pixels)),
+                    }
+            if not known:
+                check_trained_on(model, raw)
+            return (yield from iter_judge_sim(model, raw, second=second, **known, **options))
+
+        return judge()
+
+    @property
+    def _index(self) -> int | None:
+        """Which image of the series the sliders stand at."""
+        index = self._frame.index
+        return None if index is None else index // self._frames.every
+
+    def _show_map(self, what: str, pixels: Any) -> ImageLayer:
+        frames = self._frames
+        origin: tuple[float, ...] = (0, 0)
+        if self._index is not None:
+            pixels, origin = pixels[np.newaxis], (self._index * frames.every, 0, 0)
+        return add_or_update(
+            self._viewer,
+            result_name(self._layer, what),
+            pixels,
+            like=self._layer,
+            axes=frames.axes,
+            upsampling=2,
+            origin=origin,
+            every=frames.every,
+            visible=False,
+        )
+
+
+def _frames_of(layer: ImageLayer, model: Model) -> RawFrames:
+    """Read a layer as raw frames with as many orientations and phases as the model's."""
+    from ..sim.patterns import Patterns
+
+    assert model.reconstruction is not None
+    patterns = Patterns.from_dict(model.reconstruction["patterns"])
+    return raw_frames(layer, len(patterns), patterns.phases)
 
 
 class _Counted:

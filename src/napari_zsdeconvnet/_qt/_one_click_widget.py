@@ -29,7 +29,7 @@ from ._one_click import NAME as NAME
 from ._one_click import bind_key
 from ._one_click_form import AskForm
 from ._one_click_known import Knowledge
-from ._one_click_tasks import SIM_STEPS, STEPS, ImageTask, Task
+from ._one_click_tasks import SIM_STEPS, STEPS, Task
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
 from ._readings import in_window_words
 from ._results import result_names
@@ -266,10 +266,10 @@ class OneClickWidget(ActionPanel):
         self.steps.say("image", DONE, task.words)
         self.steps.say("optics", DONE, self.form.words())
         make = recipe_maker(task, values, self._state)
-        # Judged by the worker that any widget asks, which adds its maps; raw SIM has none.
+        # Judged by the worker that any widget asks, which adds its maps.
         settings = {
             "device": preferences.device(),
-            "judged": sim,
+            "judged": False,
             "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
             "names": result_names(layer),
             "steps": task.steps,
@@ -324,7 +324,6 @@ class OneClickWidget(ActionPanel):
             kinds.ModelReady: self._on_model,
             kinds.Working: self._on_working,
             kinds.Predicted: self._on_predicted,
-            kinds.Judged: self._on_judged,
         }
         return handlers[type(step)](step)
 
@@ -395,13 +394,6 @@ class OneClickWidget(ActionPanel):
         self.steps.say("result", DONE, names)
         yield from self._remove_previews()
 
-    def _on_judged(self, step: pipeline.Judged) -> None:
-        task, model = self._task, self._state.model
-        self.steps.say("verdict", *_verdict_words(step.verdict))
-        if task is not None and model is not None:
-            task.keep_verdict(self._viewer, step.verdict)
-            self._state.set_judged(task.layer, Judged(model, step.verdict))
-
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
         if self.progress_bar.maximum() == 0:
@@ -425,7 +417,7 @@ class OneClickWidget(ActionPanel):
 
     def _judge(self) -> None:
         task, model = self._task, self._state.model
-        if not isinstance(task, ImageTask) or model is None:
+        if task is None or model is None:
             self._end("Cancelled; the result stays.")
             return
         self.steps.say("verdict", ACTIVE, "Asking whether it can be believed…")

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from ._choosers import DeviceChooser, alive, image_layers
 from ._forms import advance, note
-from ._judging import SPREAD, Z_MAP, Asked, start_judging
+from ._judging import SPREAD, Z_MAP, Asked, judged_as_raw_frames, start_judging
 from ._mismatch import show_mismatch
 from ._notify import show_error
 from ._results import result_name
@@ -47,7 +47,7 @@ class QualityWidget(WorkPanel):
             viewer,
             action="Judge",
             image="The raw image that the result was made from, in camera counts; of a series, the "
-            "time point that is shown is judged.",
+            "time point that is shown is judged. Of raw SIM the frames, not the reconstruction.",
             purpose="Measure how far the result can be believed.",
             parent=parent,
         )
@@ -171,6 +171,14 @@ class QualityWidget(WorkPanel):
         layer = self.image.layer
         return None if layer is None else self._state.judged(layer)
 
+    @property
+    def _raw_frames(self) -> bool:
+        """Whether model and layer are of raw SIM, however the layer is read."""
+        layer, model, reading = self.image.layer, self._state.model, self.image.reading
+        if layer is None or model is None or reading is None:
+            return False
+        return judged_as_raw_frames(layer, model, reading)
+
     def _second_exposures(self) -> list[ImageLayer]:
         return [layer for layer in image_layers(self._viewer) if layer is not self.image.layer]
 
@@ -187,7 +195,7 @@ class QualityWidget(WorkPanel):
         name = model.describe().splitlines()[0] if model is not None else "none yet; train one, or "
         name += "" if model is not None else "load it in Deconvolve."
         self.model_label.setText(f"<b>Model:</b> {name}")
-        show_mismatch(self.mismatch_label, model, self.image)
+        show_mismatch(self.mismatch_label, None if self._raw_frames else model, self.image)
         self._show_verdict()
         self._update_buttons()
 

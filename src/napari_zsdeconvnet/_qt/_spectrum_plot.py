@@ -82,8 +82,8 @@ class SpectrumPlot(QWidget):
     def _draw_power(self, spectrum: Sharpening) -> None:
         for values, colour in ((spectrum.image, MEASURED), (spectrum.result, FITTED)):
             _curve(self.power, spectrum.frequency, np.where(values > 0, values, np.nan), colour)
-        floor = np.full(2, spectrum.noise)
-        _curve(self.power, spectrum.frequency[[0, -1]], floor, NEUTRAL, _DASHED)
+        floor = np.where(spectrum.noise > 0, spectrum.noise, np.nan)
+        _curve(self.power, spectrum.frequency, floor, NEUTRAL, _DASHED)
         _mark_cutoff(self.power, spectrum.cutoff, "optical cutoff")
 
     def _draw_gain(self, spectrum: Sharpening) -> None:

@@ -6,16 +6,17 @@ import argparse
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..console import Console
 from ..errors import InputError
 from ..files import check_writable, make_folder
-from ..image_files import write_image
+from ..image_files import read_image, write_image
 from ..images import Image
 from ..record import RunRecord, check_same
 from .files import load
 from .records import check_record
+from .sim_recordings import open_recording
 
 if TYPE_CHECKING:
     from ..inference import TileProgress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..verdict import Verdict
 
 _GRIDS = {"z_map": "raw", "spread": "output", "mean": "output"}
+_Begun: TypeAlias = "tuple[Generator[TileProgress, None, Verdict], Image, RunRecord | None]"
 _OUTCOMES = {True: "passed", False: "FAILED", None: "not judged"}
 
 
@@ -34,20 +36,14 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
         check_record(Path(arguments.record))
 
     from ..model import Model
-    from ..verdict import iter_judge
+    from ..sim_verdict import holds_raw_frames
 
     model = Model.load(arguments.model)
-    image = load(arguments.image, arguments, console)
-    record = _record(arguments.record, model, image) if arguments.record else None
-    second = load(arguments.second, arguments, console) if arguments.second else None
-    steps = iter_judge(
-        model,
-        image,
-        frame=arguments.frame,
-        second=second,
-        repeats=arguments.repeats,
-        device=arguments.device,
-    )
+    there = read_image(arguments.image)
+    size = there.voxel_size
+    pixel_size = arguments.pixel_size or (None if size is None else size[-1])
+    sim = holds_raw_frames(model, tuple(there.data.shape), pixel_size)
+    steps, image, record = (_begin_sim if sim else _begin)(model, arguments, console)
     found = _follow(steps, image.name, console)
     for measure in found.measures:
         console.say(f"{_OUTCOMES[measure.passed]:<10}  {measure.name}: {measure.sentence}")
@@ -71,6 +67,43 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
     )
 
 
+def _begin(model: Model, arguments: argparse.Namespace, console: Console) -> _Begun:
+    """Begin with an image, a volume or a series, or with what was reconstructed elsewhere."""
+    from ..verdict import iter_judge
+
+    image = load(arguments.image, arguments, console)
+    record = _record(arguments.record, model, image) if arguments.record else None
+    second = load(arguments.second, arguments, console) if arguments.second else None
+    options = {name: getattr(arguments, name) for name in ("frame", "repeats", "device")}
+    return iter_judge(model, image, second=second, **options), image, record
+
+
+def _begin_sim(model: Model, arguments: argparse.Namespace, console: Console) -> _Begun:
+    """Begin with raw SIM frames, their camera and patterns as recorded, else the model's own."""
+    from ..sim.reconstruction import Reconstruction
+    from ..sim_verdict import iter_judge_sim
+
+    def opened(path: str) -> Image:
+        assert model.reconstruction is not None
+        patterns = Reconstruction.from_dict(model.reconstruction).patterns
+        frames = len(patterns) * patterns.phases
+        usual = patterns.pixel_size
+        return open_recording(path, arguments, frames, usual_pixel_size=usual).image
+
+    image = opened(arguments.image)
+    record = _record(arguments.record, model, image) if arguments.record else None
+    made = None if record is None else record.prediction
+    steps = iter_judge_sim(
+        model,
+        image,
+        None if made is None else made.camera,
+        reconstruction=None if made is None else made.reconstruction,
+        second=opened(arguments.second) if arguments.second else None,
+        **{name: getattr(arguments, name) for name in ("frame", "repeats", "device")},
+    )
+    return steps, replace(image, voxel_size=model.voxel_size), record
+
+
 def _record(path: str, model: Model, image: Image) -> RunRecord:
     """Read the record that the verdict goes into, if it is one of this model and image."""
     own = RunRecord.of(model)
@@ -80,7 +113,10 @@ def _record(path: str, model: Model, image: Image) -> RunRecord:
     if record.weights_sha256 != own.weights_sha256:
         raise InputError(f"{path} is the record of another model; name that of this result.")
     if record.prediction is not None:
-        check_same(record.prediction.source, image)
+        source = record.prediction.source
+        if source.axes == "CYX" and image.axes == "TCYX":  # one image of raw frames
+            image = replace(image, data=image.data[0], axes="CYX")
+        check_same(source, image)
     return record
 
 

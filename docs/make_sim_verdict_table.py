@@ -1,0 +1,77 @@
+"""Make the table of raw SIM for docs/believe.md: `python docs/make_sim_verdict_table.py`.
+
+One simulated recording, a good run, and the same broken on purpose; prints the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from make_verdict_pictures import NO_NOISE, show
+
+from napari_zsdeconvnet import train_sim
+from napari_zsdeconvnet.model import Model
+from napari_zsdeconvnet.presets import SIM_PRESETS, Preset
+from napari_zsdeconvnet.sim import Reconstruction, SIMSample, simulate_sim
+from napari_zsdeconvnet.sim_verdict import judge_sim
+from napari_zsdeconvnet.stability import scaled, with_psf
+
+DEFAULT = replace(SIM_PRESETS["fast"], patch=64, batch=2)
+OVER_FITTING = replace(
+    SIM_PRESETS["fast"],
+    patch=48,
+    batch=1,
+    learning_rate=6e-3,
+    shot_noise=NO_NOISE,
+    read_noise=NO_NOISE,
+)
+
+
+def main() -> None:
+    """Train, judge and print."""
+    sample = simulate_sim("filaments", shape=(96, 96), photons=30, seed=4)
+    good = trained(sample)
+    wide_psf = with_psf(good, scaled(good.psf, 1.5))
+    narrow_psf = with_psf(good, scaled(good.psf, 0.45))
+    assert wide_psf is not None
+    assert narrow_psf is not None
+    interpolated = (sample.raw + np.roll(sample.raw, 1, 1).astype(float)) / 2
+    dim = simulate_sim("filaments", shape=(96, 96), photons=3, seed=4)
+    cases = {
+        "Good": judge_sim(good, sample.raw),
+        "SIM PSF 1.5x too wide": judge_sim(wide_psf, sample.raw),
+        "SIM PSF less than half as wide": judge_sim(narrow_psf, sample.raw),
+        "Microscope's PSF 1.4x too wide": judge_sim(trained(sample, widen=1.4), sample.raw),
+        "3 steps of training": judge_sim(trained(sample, 3), sample.raw),
+        "Over-fitted": judge_sim(trained(sample, 400, OVER_FITTING), sample.raw),
+        "Gain 4x too low": judge_sim(good, sample.raw, replace(sample.noise, gain=0.25)),
+        "Gain 4x too high": judge_sim(good, sample.raw, replace(sample.noise, gain=4.0)),
+        "Interpolated columns": judge_sim(good, interpolated),
+        "A tenth of the light": judge_sim(good, dim.raw),
+    }
+    show(cases)
+
+
+def trained(
+    sample: SIMSample, steps: int = 250, preset: Preset = DEFAULT, *, widen: float | None = None
+) -> Model:
+    """Train on the sample, rightly or not."""
+    psf = None if widen is None else scaled(sample.psf, widen)
+    run = train_sim(
+        sample.raw,
+        Reconstruction(sample.patterns, psf=psf),
+        sample.noise,
+        preset=preset,
+        steps=steps,
+        seed=1,
+        device="cpu",
+        preview_every=0,
+    )
+    for _ in run:
+        pass
+    return run.model
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What a recording can say of a result: its noise, light and structure, whatever was recorded.
+
+`Evidence` is what a verdict asks for. Of images and volumes the pixels are as the camera recorded
+them; of raw structured illumination, whose images are computed, see `sim_evidence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .model import Model
+from .noise import NoiseModel
+from .quality import flux_ratio
+from .residuals import Residual, local_variance, residual
+from .spectra import FloatArray, Sharpening, sharpening
+from .stability import Followed, noise_followed, recorruptions
+
+BLANK_SHAPES = {2: (128, 128), 3: (16, 64, 64)}
+"""Of the background that a model is shown, by the number of axes."""
+
+Place = tuple[slice, ...]
+
+
+class Evidence(Protocol):
+    """What is known of an image besides its result.
+
+    Attributes
+    ----------
+    image
+        What the model takes, counts, ([Z,] Y, X).
+    signal
+        The same, counts above the offset.
+    camera
+        Whose noise it is.
+    brightness
+        Mean counts above the offset of what the camera recorded.
+    unknown
+        Why the noise is not known, as a clause; empty where it is, and only then what follows
+        can be asked.
+    """
+
+    image: NDArray[np.float32]
+    signal: NDArray[np.float32]
+    camera: NoiseModel
+    brightness: float
+    unknown: str
+
+    def residual(self, sharp: NDArray[np.float32]) -> Residual:
+        """Say what a result leaves unexplained."""
+        ...
+
+    def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
+        """Compare the spectrum of a result with that of the image."""
+        ...
+
+    def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
+        """Give the light of a result over that recorded, and the latter's relative error."""
+        ...
+
+    def pairs(self, place: Place, count: int) -> Iterator[tuple[ArrayLike, ArrayLike]]:
+        """Draw pairs of re-corruptions of a part of the image, of opposite noise."""
+        ...
+
+    def followed(self, place: Place) -> Followed:
+        """Return what says how much of the noise of such pairs a denoised image follows."""
+        ...
+
+    def background(self, level: float) -> tuple[ArrayLike, float]:
+        """Record background alone, of so much light; gives an image and its noise."""
+        ...
+
+
+class RecordedImage:
+    """An image or a volume as the camera recorded it.
+
+    Parameters
+    ----------
+    model
+        That is to be judged, with the camera's noise.
+    image
+        Counts, ([Z,] Y, X).
+    """
+
+    def __init__(self, model: Model, image: NDArray[np.float32]) -> None:
+        self._model = model
+        self.image = image
+        self.camera = model.noise
+        self.signal = image - np.float32(model.noise.offset)
+        self.brightness = float(self.signal.mean())
+        self.unknown = ""
+        if model.reconstruction is not None:
+            self.unknown = (
+                "the noise of a reconstruction can only be told from its raw frames; judge those."
+            )
+        elif model.noise.gain is None:
+            self.unknown = (
+                "the noise of this image is not known, since the model has no camera gain."
+            )
+
+    def residual(self, sharp: NDArray[np.float32]) -> Residual:
+        """Blur a result again and compare it with the image."""
+        model = self._model
+        return residual(
+            self.image,
+            sharp,
+            model.psf,
+            self.camera,
+            model.upsampling,
+            model.network.stated_width,
+        )
+
+    def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
+        """Compare the spectrum of a result with that of the image."""
+        model, variance = self._model, local_variance(self.image, self.camera)
+        return sharpening(self.signal, sharp, variance, model.psf, model.upsampling)
+
+    def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
+        """Give the light of a result over that of the image, and the latter's relative error."""
+        variance = local_variance(self.image, self.camera)
+        error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
+        return flux_ratio(sharp, self.image, self.camera.offset), error
+
+    def pairs(self, place: Place, count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Draw pairs of re-corruptions of a part of the image."""
+        return recorruptions(self.image[place], self.camera, count)
+
+    def followed(self, place: Place) -> Followed:
+        """Return what compares changes in standard deviations of the noise, beyond the cutoff."""
+        deviation = np.sqrt(local_variance(self.image[place], self.camera))
+        model = self._model
+
+        def share(drawn: FloatArray, response: FloatArray) -> tuple[float, bool]:
+            changes = drawn / deviation, response / deviation
+            return noise_followed(*changes, model.psf, model.upsampling)
+
+        return share
+
+    def background(self, level: float) -> tuple[FloatArray, float]:
+        """Record background alone, as large as a model needs to see it."""
+        offset = self.camera.offset
+        noise = float(np.sqrt(self.camera.variance(offset + level)))
+        drawn = np.random.default_rng(0).normal(scale=noise, size=BLANK_SHAPES[self.image.ndim])
+        return offset + level + drawn, noise
