@@ -1,4 +1,4 @@
-"""What holds for every test: one thread for torch, unless the caller asks; the command line."""
+"""What holds for every test: one thread for torch, who runs with whom, the command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ import pytest
 # other took nine times as long as one. Must be set before torch is imported; commands that a
 # test starts inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests among processes by files, and let one process open all windows.
+
+    Those of two would take the focus from each other.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndWindows(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "windows" if "/qt/" in file else file
+
+    return FilesAndWindows(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @dataclass
