@@ -162,7 +162,7 @@ def test_a_result_keeps_its_record_and_it_is_saved(
     path = tmp_path / "raw deconvolved.json"
     widget.save_record(path)
     qtbot.waitUntil(path.exists, timeout=LONG)
-    qtbot.waitUntil(lambda: "Record saved" in notifications[-1][1], timeout=LONG)
+    qtbot.waitUntil(lambda: any("Record saved" in said for _, said in notifications), timeout=LONG)
     record = RunRecord.read(path)
     assert record.prediction is not None
     assert record.prediction.source.name == "raw"
