@@ -304,7 +304,6 @@ class TestAsking:
 @pytest.mark.parametrize(
     ("kind", "photons", "options"),
     [
-        ("filaments", 1000, {}),
         ("mesh", 30, {}),
         ("rings", 100, {}),
         ("filaments", 100, {"bleaching": 0.3, "depth": 0.5}),
