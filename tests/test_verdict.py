@@ -423,7 +423,8 @@ def test_no_false_alarm_on_fresh_phantoms(seed: int):
         noise,
         voxel_size=sample.voxel_size,
         preset=replace(QUICK, batch=2),
-        steps=150,
+        # A few go on, each of another kind and brightness: learning more must not raise one.
+        steps=50 if seed % 6 else 150,
         seed=seed,
         device="cpu",
         preview_every=0,
