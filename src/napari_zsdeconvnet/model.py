@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import textwrap
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -423,7 +424,8 @@ class _NewerFormat(Exception):
 
 def _in_one_line(error: Exception) -> str:
     words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return " ".join(words.split()).rstrip(".")
+    # torch lists every weight that has another size.
+    return textwrap.shorten(words, 200, placeholder=" …").rstrip(".")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from napari_zsdeconvnet._qt._judging import Asked
 from napari_zsdeconvnet._qt._one_click import deconvolve_layer
 from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._step_list import DONE, DOUBTFUL, ENDED, FAILED
+from napari_zsdeconvnet._qt._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 from napari_zsdeconvnet.simulation import simulate, simulate_volume
@@ -94,8 +94,13 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     assert not one_click.start_button.isEnabled()
     fill(one_click, pixel_size=1000 * PIXEL, **OPTICS)
     assert one_click.start_button.text() == "Go on"
+    trains = []
+    viewer.layers.events.inserted.connect(
+        lambda _: trains.append(one_click.steps.states["model"] == ACTIVE)
+    )
     one_click.start_button.click()
     qtbot.waitUntil(lambda: "Preview deconvolved" in viewer.layers, timeout=LONG)
+    assert trains == [False, False]
     previews = [viewer.layers["Preview denoised"], viewer.layers["Preview deconvolved"]]
     wait_for_end(qtbot, one_click)
 

@@ -10,11 +10,12 @@ import pytest
 from napari.qt.threading import WorkerBase
 from turns import at_once
 
-from napari_zsdeconvnet import presets
+from napari_zsdeconvnet import presets, training
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED, PreviewLayers
 from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
+from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.record import RunRecord
@@ -92,6 +93,20 @@ def test_previews_lie_exactly_on_the_source_and_can_be_seen(qtbot, viewer, train
         visible = np.clip((layer.data - low) / (high - low), 0, 1)
         assert visible.std() > 0.05
         assert visible.max() == 1
+
+
+def test_layers_of_a_run_that_fails_at_once_are_gone_again(
+    qtbot, viewer, train, monkeypatch, notifications
+):
+    def refuse(*_, **__):
+        raise InputError("The images are not to be trained on.")
+
+    monkeypatch.setattr(training, "train", refuse)
+    train.start()
+    qtbot.waitUntil(lambda: not train.running, timeout=LONG)
+    assert notifications
+    assert DENOISED not in viewer.layers
+    assert DECONVOLVED not in viewer.layers
 
 
 def test_a_run_that_ends_by_itself_says_so_and_may_go_on(

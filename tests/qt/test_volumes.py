@@ -335,7 +335,8 @@ def test_previews_follow_the_plane_that_is_shown(qtbot, viewer, train, raw):
     train.steps_box.value = 5000
     viewer.dims.set_current_step(0, 0)
     train.start()
-    qtbot.waitUntil(lambda: DECONVOLVED in viewer.layers, timeout=LONG)
+    qtbot.waitUntil(lambda: train.progress_bar.value() > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: viewer.layers[DECONVOLVED].visible, timeout=LONG)
 
     def planes():
         low, high = world_box(viewer.layers[DENOISED])[:, 0] - world_box(raw)[0, 0]

@@ -282,6 +282,7 @@ class OneClickWidget(ActionPanel):
             on_values=self._on_steps,
             on_failure=self._on_failure,
             on_end=self._on_end,
+            before=self._previews.prepare(layer, task.reading) if model is None else None,
             title="ZS-DeconvNet one click",
             uses_torch=True,
         )
@@ -396,6 +397,7 @@ class OneClickWidget(ActionPanel):
 
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
+        self._previews.remove_empty()
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
         states = self.steps.states

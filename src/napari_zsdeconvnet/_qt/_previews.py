@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _results
-from ._layers import add_or_update, bulk, make_into
+from ._layers import add_or_update, bulk, fit_contrast, made_before, make_into
 from ._results import result_name
 from ._workers import Turns
 
@@ -48,6 +48,34 @@ class PreviewLayers:
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
         self._grid = 1
         self._limits: dict[str, tuple[float, float]] = {}
+        self._empty: list[ImageLayer] = []
+
+    def prepare(self, source: ImageLayer, reading: Reading) -> Turns[None]:
+        """Make the layers before the work begins, hidden until they have something to show.
+
+        napari takes long over a new layer; later it would hold up a window that is watched.
+        """
+        for name in (DENOISED, DECONVOLVED):
+            if made_before(self._viewer, name, source) is None:
+                pixels = np.zeros((1,) * len(reading.spatial), np.float32)
+                layer = add_or_update(
+                    self._viewer,
+                    name,
+                    pixels,
+                    like=source,
+                    axes=reading.axes,
+                    reset_contrast=False,
+                    visible=False,
+                )
+                self._empty.append(layer)
+                yield
+
+    def remove_empty(self) -> None:
+        """Remove the layers that never had anything to show."""
+        for layer in self._empty:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._empty.clear()
 
     def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
         """Prepare for a new run.
@@ -93,6 +121,10 @@ class PreviewLayers:
             origin=tuple(start / self._grid for start in preview.origin),
             reset_contrast=False,
         )
+        if layer in self._empty:
+            self._empty.remove(layer)
+            fit_contrast(layer)
+            layer.visible = True
         if np.ptp(pixels) > 0:
             self._keep_visible(name, layer, bulk(pixels))
 

@@ -237,6 +237,8 @@ class TrainingPanel(Panel):
             self._run = self._last = None
             self.curves.clear()
             self._previews.begin(self._trained, self._grid)
+        # Which of several layers the previews will be of is not known yet.
+        alone = self.interval_box.value and not continued and len(self._trained) == 1
         self._job = Job(
             _trained(make),
             owner=self,
@@ -244,6 +246,7 @@ class TrainingPanel(Panel):
             on_result=self._on_result,
             on_failure=self._on_failure,
             on_end=self._on_end,
+            before=self._previews.prepare(*self._trained[0]) if alone else None,
             title="ZS-DeconvNet training",
             uses_torch=True,
         )
@@ -323,6 +326,7 @@ class TrainingPanel(Panel):
         return isinstance(error, NonFiniteLossError)
 
     def _on_end(self) -> None:
+        self._previews.remove_empty()
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
         self._update_buttons()

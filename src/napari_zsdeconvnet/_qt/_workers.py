@@ -67,6 +67,8 @@ class Job(Generic[Value, Result]):
         Gets the exception that the generator raised.
     on_end : callable, optional
         Called last, however the work ended.
+    before : generator, optional
+        What is done on the main thread, turn by turn, before the work begins.
     title : str
         What napari calls the work when it asks whether to close the window on it.
     uses_torch : bool
@@ -83,9 +85,11 @@ class Job(Generic[Value, Result]):
         on_result: Callable[[Result], Turns[None] | None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        before: Turns[None] | None = None,
         title: str = "ZS-DeconvNet",
         uses_torch: bool = False,
     ) -> None:
+        self._before = before
         self._on_values = on_values
         self._on_result = on_result
         self._on_failure = on_failure
@@ -118,7 +122,7 @@ class Job(Generic[Value, Result]):
     def start(self) -> None:
         """Begin the work."""
         _under_way.add(self)
-        self._worker.start()
+        self._take(self._begin())
 
     def stop(self) -> None:
         """Ask the work to end after the value it is busy with; the generator is closed."""
@@ -132,6 +136,14 @@ class Job(Generic[Value, Result]):
         # napari asks its workers to quit when the viewer closes; what is still under way
         # must not reach widgets and layers that are being taken down.
         return not (self._owner_gone or self._worker.abort_requested)
+
+    def _begin(self) -> Turns[None]:
+        for _ in self._before or ():
+            yield
+            if self._owner_gone:
+                _under_way.discard(self)
+                return
+        self._worker.start()
 
     def _receive_values(self, values: list[Value]) -> None:
         self._take(self._hand_on_values(values))
