@@ -200,7 +200,7 @@ class SharpeningNetwork(TwoStageNetwork):
     """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
 
     def __init__(
-        self, psf: PSF, upsampling: int = 1, channels: tuple[int, ...] = (8, 24, 48)
+        self, psf: PSF, upsampling: int = 1, channels: tuple[int, ...] = (8, 16, 32)
     ) -> None:
         super().__init__()
         self.upsampling = upsampling
