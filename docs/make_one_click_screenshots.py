@@ -132,7 +132,7 @@ class OneClickTutorial(Tutorial):
         self.wait_for(
             lambda: (
                 one_click.steps.states.get("model") == ACTIVE
-                and self.viewer.layers[DECONVOLVED].visible
+                and self.viewer.layers[DECONVOLVED].opacity == 1
                 and one_click.progress_bar.value() >= WATCHED
             ),
             "the training",

@@ -74,9 +74,9 @@ def test_the_window_answers_while_it_trains_and_deconvolves(qtbot, viewer, raw):
     train.steps_box.value = 30
     train.interval_box.value = 5
     train.start()
-    # napari makes the layers of the previews before the training, and hides them.
+    # napari makes the layers of the previews before the training, with nothing to show.
     qtbot.waitUntil(lambda: DECONVOLVED in viewer.layers, timeout=LONG)
-    assert not viewer.layers[DECONVOLVED].visible
+    assert viewer.layers[DECONVOLVED].opacity == 0
     lateness = Lateness()
     qtbot.waitUntil(lambda: not train.running, timeout=LONG)
     check(lateness.stop(), "training")
@@ -100,7 +100,7 @@ def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
     widget.asked = Asked(repeats=2)
     ViewerState.of(viewer).noise = None  # it is to be measured, too
     widget.start(raw)
-    # napari makes the layers of the previews before the work, and hides them.
+    # napari makes the layers of the previews before the work, with nothing to show.
     qtbot.waitUntil(lambda: DECONVOLVED in viewer.layers, timeout=LONG)
     lateness = Lateness()
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)

@@ -336,7 +336,7 @@ def test_previews_follow_the_plane_that_is_shown(qtbot, viewer, train, raw):
     viewer.dims.set_current_step(0, 0)
     train.start()
     qtbot.waitUntil(lambda: train.progress_bar.value() > 0, timeout=LONG)
-    qtbot.waitUntil(lambda: viewer.layers[DECONVOLVED].visible, timeout=LONG)
+    qtbot.waitUntil(lambda: viewer.layers[DECONVOLVED].opacity == 1, timeout=LONG)
 
     def planes():
         low, high = world_box(viewer.layers[DENOISED])[:, 0] - world_box(raw)[0, 0]

@@ -51,9 +51,10 @@ class PreviewLayers:
         self._empty: list[ImageLayer] = []
 
     def prepare(self, source: ImageLayer, reading: Reading) -> Turns[None]:
-        """Make the layers before the work begins, hidden until they have something to show.
+        """Make the layers before the work begins, and leave them clear until there is a preview.
 
-        napari takes long over a new layer; later it would hold up a window that is watched.
+        napari takes long over a new layer and over the first time that it paints one, clear or
+        not; later that would hold up a window that is watched.
         """
         for name in (DENOISED, DECONVOLVED):
             if made_before(self._viewer, name, source) is None:
@@ -65,8 +66,8 @@ class PreviewLayers:
                     like=source,
                     axes=reading.axes,
                     reset_contrast=False,
-                    visible=False,
                 )
+                layer.opacity = 0.0
                 self._empty.append(layer)
                 yield
 
@@ -124,7 +125,7 @@ class PreviewLayers:
         if layer in self._empty:
             self._empty.remove(layer)
             fit_contrast(layer)
-            layer.visible = True
+            layer.opacity = 1.0
         if np.ptp(pixels) > 0:
             self._keep_visible(name, layer, bulk(pixels))
 
