@@ -315,7 +315,7 @@ class SequentialObjective:
 
     BLOCK = (48, 160, 160)
     """Raw voxels of a block."""
-    DRAWS = 25
+    DRAWS = 30
     """Steps for which a block serves."""
 
     network: SharpeningNetwork

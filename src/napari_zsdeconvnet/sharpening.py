@@ -133,7 +133,7 @@ class Sharpening(nn.Module):
 
     def _make_field(self, size: tuple[int, ...]) -> _Field:
         shape = tuple(
-            next_fast_len(max(length + 2 * margin, kernel), real=True)
+            next_fast_len(max(length + 2 * margin, kernel))
             for length, margin, kernel in zip(size, self.margin, self.kernel.shape, strict=True)
         )
         margins = [
