@@ -243,6 +243,8 @@ def test_raw_sim_is_recognised_asked_about_and_reconstructed(qtbot, viewer, one_
     assert one_click.form.sim_box.value
     fill(one_click, **OPTICS)
     one_click.start_button.click()
+    qtbot.waitUntil(lambda: "sim Wiener" in viewer.layers, timeout=LONG)
+    assert viewer.layers.selection.active.name == "Preview deconvolved"
     wait_for_end(qtbot, one_click)
     said = one_click.steps.said
     assert "3 of 3 orientations found" in said["patterns"]

@@ -159,7 +159,9 @@ class SIMTask(Task):
         return make
 
     def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
+        watched = viewer.layers.selection.active
         self._show(viewer, "Wiener", step.image, visible=False).visible = False
+        viewer.layers.selection.active = watched
 
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
         metadata = result_metadata(step.model, step.record.to_dict())
