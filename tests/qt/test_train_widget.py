@@ -95,7 +95,7 @@ def test_previews_lie_exactly_on_the_source_and_can_be_seen(qtbot, viewer, train
         assert visible.max() == 1
 
 
-def test_layers_of_a_run_that_fails_at_once_are_gone_again(
+def test_layers_of_a_run_that_fails_at_once_are_hidden_and_serve_the_next(
     qtbot, viewer, train, monkeypatch, notifications
 ):
     def refuse(*_, **__):
@@ -105,8 +105,12 @@ def test_layers_of_a_run_that_fails_at_once_are_gone_again(
     train.start()
     qtbot.waitUntil(lambda: not train.running, timeout=LONG)
     assert notifications
-    assert DENOISED not in viewer.layers
-    assert DECONVOLVED not in viewer.layers
+    layers = list(viewer.layers)
+    assert [layer.visible for layer in layers] == [True, False, False]
+    monkeypatch.undo()
+    run_to_end(qtbot, train)
+    assert list(viewer.layers) == layers
+    assert [layer.visible for layer in layers] == [True, True, True]
 
 
 def test_a_run_that_ends_by_itself_says_so_and_may_go_on(

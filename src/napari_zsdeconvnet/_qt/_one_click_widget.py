@@ -397,7 +397,7 @@ class OneClickWidget(ActionPanel):
 
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
-        self._previews.remove_empty()
+        self._previews.hide_empty()
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
         states = self.steps.states

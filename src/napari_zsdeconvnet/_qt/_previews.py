@@ -71,12 +71,13 @@ class PreviewLayers:
                 self._empty.append(layer)
                 yield
 
-    def remove_empty(self) -> None:
-        """Remove the layers that never had anything to show."""
+    def hide_empty(self) -> None:
+        """Hide the layers that have had nothing to show yet, for the next run to use.
+
+        Software OpenGL has crashed where layers went soon after they had come.
+        """
         for layer in self._empty:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self._empty.clear()
+            layer.visible = False
 
     def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
         """Prepare for a new run.
@@ -126,6 +127,7 @@ class PreviewLayers:
             self._empty.remove(layer)
             fit_contrast(layer)
             layer.opacity = 1.0
+            layer.visible = True
         if np.ptp(pixels) > 0:
             self._keep_visible(name, layer, bulk(pixels))
 

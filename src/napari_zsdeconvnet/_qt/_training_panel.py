@@ -326,7 +326,7 @@ class TrainingPanel(Panel):
         return isinstance(error, NonFiniteLossError)
 
     def _on_end(self) -> None:
-        self._previews.remove_empty()
+        self._previews.hide_empty()
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
         self._update_buttons()
