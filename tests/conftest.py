@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,3 +59,17 @@ def run(capsys: pytest.CaptureFixture[str]):
         return Answer(code, captured.out, captured.err)
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the recordings that stand for what users bring, and give their folder.
+
+    What must come of each file stands in the README beside the script that writes them.
+    """
+    script = Path(__file__).parents[1].parent / "shared" / "cases" / "make_cases.py"
+    if not script.is_file():
+        pytest.skip(f"{script} is not there: it writes the recordings that users bring")
+    folder = tmp_path_factory.mktemp("cases")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True)
+    return folder
