@@ -30,7 +30,10 @@ FLOORS = (
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags"},
     {"image_files", "provenance"},
-    {"stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"},
+    {
+        *("stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"),
+        "frame_pairs",
+    },
     {"photon_transfer", "psf_simulation"},
     {"psf"},
     {"noise"},

@@ -456,13 +456,8 @@ def _doubt_camera(values: FloatArray, variance: float, whole_numbers: bool) -> l
             f"{at_zero:.0%} of the background region is exactly 0: an offset was subtracted and "
             "the rest clipped, so offset and read variance come out wrong; use the original image."
         )
-    averaged = 1 if whole_numbers else _averaged_frames(values)
-    if averaged > 1:
-        warnings.append(
-            f"All values are multiples of 1/{averaged}: the image looks like a mean of {averaged} "
-            "frames (or of binned pixels), so gain and read variance are those of the mean, not of "
-            "the camera."
-        )
+    if not whole_numbers:
+        warnings += averaged(values, "the image")
     if whole_numbers and variance < 0.2:
         warnings.append(
             f"A read variance of {variance:.2g} counts squared is little more than rounding makes: "
@@ -471,9 +466,22 @@ def _doubt_camera(values: FloatArray, variance: float, whole_numbers: bool) -> l
     return warnings
 
 
-def _averaged_frames(values: FloatArray) -> int:
+def averaged(values: NDArray[Any], name: str) -> list[str]:
+    """Say that values are means over frames, where they are multiples of a fraction."""
+    parts = _averaged_frames(values)
+    if parts == 1:
+        return []
+    return [
+        f"All values are multiples of 1/{parts}: {name} looks like a mean of {parts} frames (or of "
+        "binned pixels), so gain and read variance are those of the mean, not of the camera."
+    ]
+
+
+def _averaged_frames(values: NDArray[Any]) -> int:
     """Return the smallest n for which all values are multiples of 1/n, or 1."""
-    some = values[:1000]
+    if values.dtype.kind in "ui":
+        return 1
+    some = values.ravel()[:1000].astype(np.float64)
     for parts in range(1, 65):
         multiples = some * parts
         if np.abs(multiples - np.round(multiples)).max() < 1e-3:

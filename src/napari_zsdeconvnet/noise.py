@@ -265,10 +265,12 @@ class NoiseModel:
         """Measure gain and read variance from the differences of consecutive frames.
 
         Two exposures of one field are enough; twenty frames give the gain within a few per
-        cent. What moves is masked, and bleaching is taken out. Offset and read variance cannot
-        be told apart by shot noise: a higher offset with more read noise lies on the same
-        line. So where the offset is not given, the darkest pixels stand for it, and the read
-        variance is that of the darkest pixels.
+        cent. Frames that repeat another one, flash, hold no light or show something else are left
+        out, which is said; what moves, flickers or is saturated is masked, and bleaching is taken
+        out. Of frames that alternate, as those of two colours, like ones are compared. Offset and
+        read variance cannot be told apart by shot noise: a higher offset with more read noise
+        lies on the same line. So where the offset is not given, the darkest pixels stand for it,
+        and the read variance is that of the darkest pixels.
 
         Parameters
         ----------
@@ -292,9 +294,11 @@ class NoiseModel:
         transfer = transfer_of_series(frames, offset)
         darkest = ", the offset from the darkest pixels" if offset is None else ""
         kind = "volumes" if frames.ndim == 4 else "frames"
+        left = transfer.frames < len(frames)
+        count = f"{transfer.frames} of {len(frames)}" if left else f"{len(frames)}"
         return cls._from_transfer(
             transfer,
-            source=f"photon transfer in a series of {len(frames)} {kind}{darkest}",
+            source=f"photon transfer in a series of {count} {kind}{darkest}",
             warnings=warnings,
             systematic=0.0,
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.optimize import least_squares
 from scipy.signal import fftconvolve
+from scipy.special import chdtri
 
 from .background import (
+    averaged,
     axial_correlation,
     correlated_noise,
     filled,
@@ -34,6 +36,7 @@ from .background import (
     neighbour_correlation,
 )
 from .errors import InputError
+from .frame_pairs import FramePairs, pair_frames
 from .lazy import PlaneInTime
 
 FloatArray = NDArray[np.float64]
@@ -62,6 +65,15 @@ _EDGE = 0.43  # cycles per pixel, from where on well sampled images hold noise a
 _LAST_EDGE = 0.495  # beyond which too little is left
 _SURELY_BEYOND = 1.05  # times the cutoff, from where on a spectrum is noise for certain
 _MOVED = 4.5  # standard deviations of the local mean difference
+_FAR_OFF = 8.0  # standard deviations of a pixel's difference, which no noise of a camera reaches
+_MOST_FAR_OFF = 0.05  # of the pixels
+_BRIGHTEST = 0.99  # quantile of the mean
+_LEVELS = 16  # of brightness, in each of which the first look at a series takes a median
+_PILED_UP = 10  # pixels of a frame at the highest value of a series, from where on it is saturated
+_CHANCE = 1e-7  # of a sound pixel to be taken for one off the line
+_GROWN = 1.15  # times the noise of neighbours, for frames further apart to share less of it
+_SETTLED = 1.03  # times the noise, which is less than that still shared
+_FURTHEST = 8  # frames apart, for a pair
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class PhotonTransfer:
     read_variance: float
     read_variance_error: float
     warnings: tuple[str, ...] = ()
+    frames: int = 1
+    """How many frames it rests on."""
 
 
 @dataclass(frozen=True)
@@ -335,12 +349,16 @@ def transfer_of_series(
 ) -> PhotonTransfer:
     """Measure gain and read variance from the differences of consecutive frames.
 
-    Half the squared difference of two exposures is their noise variance. Three things spoil
-    it. Bleaching and lamp drift: a line in the mean is taken out of each difference. Motion:
+    Half the squared difference of two exposures is their noise variance. Five things spoil
+    it. Repeated frames, flashes, jumps and closed shutters: `pair_frames` leaves them out.
+    Bleaching and lamp drift: a line in the mean is taken out of each difference. Motion:
     a pixel is left out of a pair where the mean difference over 5 x 5 pixels is more than
     4.5 standard deviations, and, unless neighbours share noise, the differences are filtered
-    to beyond 0.5 cycles per pixel, where moving structures leave no trace. Undersampled
-    images are safe as long as they stand still, for then they cancel.
+    to beyond 0.5 cycles per pixel, where moving structures leave no trace. Pixels that are
+    hot, flicker or are hit by cosmic rays: those off the line are left out, and so are the
+    surroundings of saturated ones. Averages over frames: frames are compared that lie so far
+    apart that they share no noise. Undersampled images are safe as long as they stand still,
+    for then they cancel.
 
     Parameters
     ----------
@@ -366,22 +384,33 @@ def transfer_of_series(
     fields: list[Any] = [frames]
     if frames.ndim == 4:
         fields = [PlaneInTime(frames, int(z)) for z in _spread(frames.shape[1], MOST_FRAMES)]
+    chosen = pair_frames(fields, name)
     affordable = _SERIES_PIXELS // (len(fields) * math.prod(frames.shape[-2:]))
-    firsts = _spread(len(frames) - 1, max(affordable, 1))
-    pairs = [(int(first), int(first) + 1) for first in firsts]
+    pairs = _some(chosen.pairs, max(affordable, 1))
     correlation = float(np.mean([_series_correlation(field, pairs) for field in fields]))
     white = abs(correlation) < _CORRELATED
     kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
 
-    warnings = [] if white else [correlated_noise(correlation)]
-    padding = float(np.mean([filled(field[0]).mean() for field in fields]))
+    warnings = [*chosen.said, *averaged(np.asarray(frames[chosen.frames[0]]), name)]
+    if not white:
+        warnings.append(correlated_noise(correlation))
+    level, level_error = min(_darkest_level_of_series(field, chosen.frames) for field in fields)
+    # A few pairs are enough to know how much change is noise.
+    few = _some(pairs, MOST_FRAMES // 2)
+    line = _first_line(fields, few, level)
+    apart = _apart(fields, chosen, kernel, level, line)
+    if apart > 1:
+        pairs = _some(chosen.apart(apart), max(affordable, 1))
+        few = _some(pairs, MOST_FRAMES // 2)
+        warnings.append(
+            f"Consecutive frames of {name} share noise, as a running average or a recursive filter "
+            f"leaves it; those {apart} apart were compared, and gain and read variance are those "
+            "of the averaged frames, not of the camera."
+        )
+    padding = float(np.mean([filled(field[pairs[0][0]]).mean() for field in fields]))
     if padding > 0:
         warnings.append(filled_warning(padding, name))
-    level, level_error = min(_darkest_level_of_series(field) for field in fields)
-    # A few pairs are enough to know how much change is noise.
-    few = [pairs[index] for index in _spread(len(pairs), MOST_FRAMES // 2)]
-    line = _fit_line(_series_blocks(fields, few, kernel, level, None))
-    for some in (few, pairs):
+    for some in (few, few, pairs):
         blocks = _series_blocks(fields, some, kernel, level, line)
         line = _fit_line(blocks)
     if offset is None:
@@ -391,11 +420,94 @@ def transfer_of_series(
             f"the noise would vanish at {zero:.1f} counts: the camera's offset lies between the "
             "two, and only a dark image or an empty region tells where."
         )
-        return _fitted(blocks, level, level_error, warnings, scale=1.0, name=name)
-    shifted = _Blocks(
-        blocks.signal + level - offset, blocks.variance, blocks.weight, blocks.dilution
-    )
-    return _fitted(shifted, offset, None, warnings, scale=1.0, name=name)
+        fitted = _fitted(blocks, level, level_error, warnings, scale=1.0, name=name)
+    else:
+        shifted = replace(blocks, signal=blocks.signal + level - offset)
+        fitted = _fitted(shifted, offset, None, warnings, scale=1.0, name=name)
+    return replace(fitted, frames=len(chosen.frames))
+
+
+def _some(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    return [pairs[index] for index in _spread(len(pairs), most)]
+
+
+def _apart(
+    fields: Sequence[Any], chosen: FramePairs, kernel: FloatArray, level: float, line: _Line
+) -> int:
+    """Return how far apart frames must be to share no noise, 1 where neighbours do not.
+
+    Only the darkest quarter of each field is compared, where hardly anything moves.
+    """
+    noise: list[float] = []
+    while len(noise) < _FURTHEST and (pairs := chosen.apart(len(noise) + 1)):
+        found = []
+        for pair in _some(pairs, MOST_FRAMES // 2):
+            for field in fields:
+                change = _Change.of(field, pair, level, line)
+                difference = np.where(change.far_off, 0.0, change.difference)
+                difference = fftconvolve(difference, kernel, mode="same")
+                dark, energy = (_block_means(v, _BLOCK) for v in (change.mean, difference**2))
+                found.append(np.median(energy[dark <= np.quantile(dark, 0.25)]))
+        noise.append(float(np.mean(found)))
+    if not noise or max(noise) < _GROWN * noise[0]:
+        return 1
+    return next(index for index, value in enumerate(noise, 1) if _SETTLED * value >= max(noise))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What two frames differ by, in counts of one frame, and their mean above a level."""
+
+    one: FloatArray
+    two: FloatArray
+    mean: FloatArray
+    difference: FloatArray
+    far_off: NDArray[np.bool_]
+    """Cosmic rays and pixels that flicker, further off than noise."""
+
+    @classmethod
+    def of(cls, frames: Any, pair: tuple[int, int], level: float, line: _Line) -> _Change:
+        """Compare two frames; bleaching, lamp and offset drift, a line in the mean, are taken out.
+
+        Few pixels far off would turn that line, so that it is fitted without them; where it lies
+        is told by the typical and by the brightest pixels.
+        """
+        one, two = (frames[index].astype(np.float64) for index in pair)
+        mean, difference = (one + two) / 2 - level, (two - one) / np.sqrt(2)
+        bright = mean >= np.quantile(mean, _BRIGHTEST)
+        contrast = np.median(mean[bright]) - np.median(mean)
+        slope = (np.median(difference[bright]) - np.median(difference)) / max(contrast, 1e-12)
+        rest = difference - np.median(difference) - slope * (mean - np.median(mean))
+        around = np.maximum(mean, uniform_filter(mean, 5))
+        far_off = np.abs(rest) > _FAR_OFF * np.sqrt(_expected(around, line))
+        if far_off.mean() > _MOST_FAR_OFF:  # it is motion, or this line is none
+            far_off = np.zeros_like(far_off)
+        x, y = mean[~far_off], difference[~far_off]
+        centred = x - x.mean()
+        slope = np.vdot(y, centred) / max(float(np.vdot(centred, centred)), 1e-12)
+        return cls(one, two, mean, difference - y.mean() - slope * (mean - x.mean()), far_off)
+
+    def full(self, highest: float) -> NDArray[np.bool_]:
+        """Mark pixels at the highest value, where it is a pile-up."""
+        full = (self.one == highest) | (self.two == highest)
+        return full if full.sum() >= _PILED_UP else np.zeros_like(full)
+
+
+def _first_line(fields: Sequence[Any], pairs: list[tuple[int, int]], level: float) -> _Line:
+    """Fit a line through medians at several brightnesses, which outliers and motion hardly move."""
+    signals, variances = [], []
+    for pair in pairs:
+        for field in fields:
+            one, two = (field[index].astype(np.float64).ravel() for index in pair)
+            mean, difference = (one + two) / 2 - level, (two - one) / np.sqrt(2)
+            for part in np.array_split(np.argsort(mean), _LEVELS):
+                signals.append(mean[part].mean())
+                # What bleaching does to pixels of one brightness is the same.
+                change = np.abs(difference[part] - np.median(difference[part]))
+                variances.append((1.4826 * np.median(change)) ** 2)
+    spread = np.maximum(variances, 1 / 12)  # rounding leaves so much
+    slope, intercept = np.polyfit(signals, spread, 1, w=1 / spread)
+    return _Line(max(float(intercept), 1 / 12), max(float(slope), 0.0), np.inf, np.inf, 0.0)
 
 
 def _series_blocks(
@@ -403,7 +515,7 @@ def _series_blocks(
     pairs: list[tuple[int, int]],
     kernel: FloatArray,
     level: float,
-    line: _Line | None,
+    line: _Line,
 ) -> _Blocks:
     """Gather the blocks of all fields, each a series (T, Y, X)."""
     parts = [_field_blocks(field, pairs, kernel, level, line) for field in fields]
@@ -425,27 +537,31 @@ def _field_blocks(
     pairs: list[tuple[int, int]],
     kernel: FloatArray,
     level: float,
-    line: _Line | None,
+    line: _Line,
 ) -> _Blocks:
-    """Sum noise and mean of all pairs over blocks; with a line known, without what moved."""
+    """Sum noise and mean of all pairs over blocks, without what moved or was not recorded."""
     trim = kernel.shape[0] // 2
-    recorded = _recorded(frames[0]) & _recorded(frames[-1])
+    recorded = _recorded(frames[pairs[0][0]]) & _recorded(frames[pairs[-1][1]])
     inner = (slice(trim, frames.shape[1] - trim), slice(trim, frames.shape[2] - trim))
-    signal, variance, seen = (np.zeros(frames[0][inner].shape) for _ in range(3))
-    for first, second in pairs:
-        one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
-        mean = (one + two) / 2 - level
-        difference = _without_drift((two - one) / np.sqrt(2), mean)
-        still = recorded
-        if line is not None:
-            still = recorded & _standing_still(difference, mean, line)
-        still = still[inner]
+    signal, variance, seen = (np.zeros(recorded[inner].shape) for _ in range(3))
+    highest = max(float(np.max(frames[index])) for pair in pairs for index in pair)
+    off = _off_the_line(frames, pairs, level, line)
+    for pair in pairs:
+        change = _Change.of(frames, pair, level, line)
+        still = recorded & _standing_still(change.difference, change.mean, line)
+        still &= ~maximum_filter(change.full(highest), _TAPS)
+        weight = still[inner].astype(np.float64)
+        # What is far off would reach as far as the filter does.
+        sound = ~(off | change.far_off)
+        difference, mean = change.difference * sound, change.mean * sound
         if kernel.size > 1:
             difference = fftconvolve(difference, kernel, mode="valid")
             mean = fftconvolve(mean, kernel**2, mode="valid")
-        signal += mean * still
-        variance += difference**2 * still
-        seen += still
+        if not sound.all():
+            weight *= np.clip(fftconvolve(sound, kernel**2, mode="valid"), 0, 1)
+        signal += mean * still[inner]
+        variance += difference**2 * still[inner]
+        seen += weight
     # Many exposures know the mean so well that small blocks, which keep bright spots apart
     # from their surroundings, are better.
     exposures = len({frame for pair in pairs for frame in pair})
@@ -460,18 +576,30 @@ def _field_blocks(
     )
 
 
-def _without_drift(difference: FloatArray, mean: FloatArray) -> FloatArray:
-    """Take out what bleaching, lamp and offset drift do: a line in the mean."""
-    centred = mean - mean.mean()
-    slope = np.vdot(difference, centred) / max(float(np.vdot(centred, centred)), 1e-12)
-    without: FloatArray = difference - difference.mean() - slope * centred
-    return without
+def _off_the_line(
+    frames: Any, pairs: list[tuple[int, int]], level: float, line: _Line
+) -> NDArray[np.bool_]:
+    """Mark pixels that are noisier or quieter over time than their brightness makes them.
+
+    Those flicker, or are hot without light. Over n pairs of consecutive frames the mean square
+    scatters as chi squared over 2 n / 3 numbers.
+    """
+    squares, mean = np.zeros(frames.shape[-2:]), np.zeros(frames.shape[-2:])
+    for pair in pairs:
+        change = _Change.of(frames, pair, level, line)
+        squares += change.difference**2 / len(pairs)
+        mean += change.mean / len(pairs)
+    degrees = max(2 * len(pairs) / 3, 1.0)
+    most, least = (chdtri(degrees, chance) / degrees for chance in (_CHANCE, 1 - _CHANCE))
+    around = np.maximum(mean, uniform_filter(mean, 5))
+    off: NDArray[np.bool_] = squares > most * _expected(around, line)
+    off |= squares < least * _expected(mean, line)
+    return off
 
 
 def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> NDArray[np.bool_]:
     """Mark pixels whose surroundings did not change beyond their noise."""
-    expected = np.maximum(line.intercept + line.slope * uniform_filter(mean, 5), 1e-12)
-    change = uniform_filter(difference / np.sqrt(expected), 5)
+    change = uniform_filter(difference / np.sqrt(_expected(uniform_filter(mean, 5), line)), 5)
     noise = 1.4826 * float(np.median(np.abs(change)))
     moved = np.abs(change) > _MOVED * max(noise, 1e-12)
     reach = 5 + _TAPS // 4
@@ -479,14 +607,19 @@ def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> ND
     return still
 
 
+def _expected(mean: FloatArray, line: _Line) -> FloatArray:
+    """Return the variance that a line expects."""
+    expected: FloatArray = np.maximum(line.intercept + line.slope * mean, 1e-12)
+    return expected
+
+
 def _series_correlation(frames: Any, pairs: list[tuple[int, int]]) -> float:
     """Return how neighbouring pixels share noise, in the blocks that change least.
 
     Zero where the correlation reaches two pixels on, for that is motion and no noise.
     """
-    few = [pairs[index] for index in _spread(len(pairs), MOST_FRAMES)]
     values = []
-    for first, second in few:
+    for first, second in _some(pairs, MOST_FRAMES):
         one, two = frames[first].astype(np.float64), frames[second].astype(np.float64)
         change = two - one - np.median(two - one)
         energy = _block_means(change**2, _DARK_BLOCK)
@@ -497,18 +630,18 @@ def _series_correlation(frames: Any, pairs: list[tuple[int, int]]) -> float:
     return 0.0 if is_structure(near, far) else float(near)
 
 
-def _darkest_level_of_series(frames: Any) -> tuple[float, float]:
+def _darkest_level_of_series(frames: Any, chosen: Sequence[int]) -> tuple[float, float]:
     """Return the mean of the darkest hundredth of the pixels, and its standard error.
 
-    As in one image, one half of the frames chooses the pixels and the other half measures.
+    As in one image, one half of the chosen frames chooses the pixels and the other half measures.
     """
     halves = []
     for start in (0, 1):
         total = np.zeros(frames.shape[1:])
-        for index in range(start, len(frames), 2):
+        for index in chosen[start::2]:
             total += frames[index]
-        halves.append(uniform_filter(total / len(range(start, len(frames), 2)), 3))
-    recorded = _recorded(frames[0]) & _recorded(frames[-1])
+        halves.append(uniform_filter(total / len(chosen[start::2]), 3))
+    recorded = _recorded(frames[chosen[0]]) & _recorded(frames[chosen[-1]])
     if not recorded.any():
         recorded = ~recorded
     levels = []
