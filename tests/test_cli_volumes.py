@@ -40,6 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sample = simulate_volume("vesicles", shape=SHAPE, photons=200, psf=psf, seed=3)
     write_image(folder / "raw.tif", sample.raw, axes="ZYX", voxel_size=VOXEL)
     tifffile.imwrite(folder / "pages.tif", sample.raw)
+    write_image(folder / "frames.tif", sample.raw, axes="TYX", voxel_size=VOXEL[1:])
     series = np.stack([sample.raw, sample.second_exposure])
     write_image(
         folder / "series.ome.tif", series, axes="TZYX", voxel_size=VOXEL, frame_interval=2.0
@@ -71,6 +72,10 @@ class TestLoad:
         assert loaded(files / "pages.tif", *TYPED).voxel_size == VOXEL
         bare = loaded(files / "pages.tif", "--axes", "ZYX", "--voxel-size", "0.3,0.1,0.1")
         assert bare.voxel_size == (0.3, 0.1, 0.1)
+        for options in (["--voxel-size", "0.3,0.1,0.1"], [*TYPED[2:4], "--axial-step", "0.3"]):
+            planes = loaded(files / "pages.tif", *options)
+            assert (planes.axes, planes.origin.axes) == ("ZYX", "ZYX")
+            assert planes.voxel_size[0] == 0.3
         step = loaded(files / "raw.tif", "--axial-step", "0.3")
         assert step.voxel_size == pytest.approx((0.3, 0.09, 0.09))
         frames = loaded(files / "raw.tif", "--axes", "TYX")
@@ -83,7 +88,9 @@ class TestLoad:
         [
             ("pages.tif", ["--axes", "ZYX", "--pixel-size", "0.1"], "--axial-step"),
             ("pages.tif", ["--axes", "ZYX", "--axial-step", "0.1"], "--pixel-size"),
-            ("pages.tif", ["--axial-step", "0.2"], "--axes ZYX"),
+            ("pages.tif", ["--axial-step", "0.2"], "--pixel-size"),
+            ("frames.tif", ["--axial-step", "0.2"], "--axes ZYX"),
+            ("frames.tif", ["--voxel-size", "0.2,0.1,0.1"], "--axes ZYX"),
             ("raw.tif", ["--voxel-size", "0.1"], "Z,Y,X"),
             ("raw.tif", ["--voxel-size", "0.1,0.1"], "2 lengths"),
             ("raw.tif", ["--voxel-size", "0.2,0.1,0.1", "--pixel-size", "0.1"], "leave one out"),

@@ -227,7 +227,8 @@ class TestFiles:
             resolution=(1 / 0.1, 1 / 0.1),
             metadata={"unit": "um", "Info": "dObjectiveNA = 1.49\n"},
         )
-        assert read_recorded(path) == Recorded((Optics(na=1.49),), (), (None, 0.1, 0.1))
+        said = Recorded((Optics(na=1.49),), (), (None, 0.1, 0.1), axes="YX")
+        assert read_recorded(path) == said
         assert read_image(path).optics == (Optics(na=1.49),)
 
     def test_training_in_the_shell_takes_what_is_not_typed(self, ome_tiff, capsys):

@@ -25,10 +25,10 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
-    {"errors", "bands", "overlapping", "stopping"},
+    {"errors", "bands", "overlapping", "stopping", "units"},
     {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling", "metadata"},
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
-    {"tiff_tags"},
+    {"tiff_tags", "tiff_sets"},
     {"image_files", "provenance"},
     {
         *("stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"),

@@ -20,13 +20,16 @@ from .lazy import LazyArray, Sliced, is_lazy
 from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
+from .tiff_sets import check_whole
 from .tiff_tags import (
     IMAGEJ_ORDER,
     options_for,
+    read_channel_names,
+    read_interval,
     read_letters,
-    read_names_and_interval,
-    read_voxel_size,
+    read_steps,
     recorded_in,
+    voxel_size_of,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated, of another kind, or an RGB picture.
+        If the file is missing, empty, truncated, of another kind, an RGB picture, or lacks
+        planes or files of the set that it belongs to.
     """
     path = Path(path)
     if path.is_dir():
@@ -95,6 +99,11 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
     -------
     Recorded
         Empty where the file is no TIFF, cannot be read or says nothing.
+
+    Raises
+    ------
+    InputError
+        If planes are missing, which other readers fill with zeros, or it is an RGB picture.
     """
     import tifffile
 
@@ -105,15 +114,24 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
         try:
             with tifffile.TiffFile(path) as tiff:
                 series = tiff.series[0]
-                axes, _ = read_letters(series.axes, series.shape, path.name)
-                size, _ = read_voxel_size(tiff, axes)
-                names, _ = read_names_and_interval(tiff, axes)
+                check_whole(tiff, series, path)
+                steps, _ = read_steps(tiff)
+                letters, guessed, _ = read_letters(series.axes, series.shape, path.name)
+                names = read_channel_names(tiff, "".join(letters))
+                interval, _ = read_interval(tiff)
                 found = recorded_in(tiff)
+        except InputError:
+            raise
         except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError):
             return Recorded()
-    # The first is what `read_image` takes: it knows what programs write that know no size.
-    step, y, x = (None, *(size or (None, None)))[-3:]
-    return replace(found, channel_names=names or found.channel_names, steps=(step, y, x))
+    deep = "Z" in letters or bool(guessed)
+    return replace(
+        found,
+        channel_names=names or found.channel_names,
+        steps=steps if deep else (None, *steps[1:]),
+        axes="" if guessed else "".join(letters),
+        frame_interval=interval,
+    )
 
 
 def write_image(
@@ -143,7 +161,7 @@ def write_image(
     voxel_size
         Micrometres along (Z,) Y, X; None writes no pixel size.
     channel_names
-        Names of the channels, as many as the C axis is long.
+        Names of the channels, as many as the C axis is long; one where there is no such axis.
     frame_interval
         Seconds between frames.
 
@@ -174,6 +192,7 @@ def written_image(
     axes: str,
     voxel_size: Sequence[float] | None = None,
     frame_interval: float | None = None,
+    channel_names: Sequence[str] = (),
 ) -> Iterator[PixelsInFile]:
     """Give float32 pixels to fill that lie in a file, for results larger than memory.
 
@@ -188,7 +207,7 @@ def written_image(
         Lengths of the axes.
     axes
         Their letters, out of "TZYX" in that order.
-    voxel_size, frame_interval
+    voxel_size, frame_interval, channel_names
         As for `write_image`.
 
     Yields
@@ -208,7 +227,7 @@ def written_image(
     if axes not in ("YX", "TYX", "ZYX", "TZYX"):
         raise InputError(f'The axes to be filled are "{axes}"; give "YX", "TYX", "ZYX" or "TZYX".')
     single = np.broadcast_to(np.float32(0), tuple(shape))
-    path, image = _to_be_written(path, single, axes, voxel_size, (), frame_interval)
+    path, image = _to_be_written(path, single, axes, voxel_size, channel_names, frame_interval)
     with written_whole(path) as temporary:
         place = tifffile.imwrite(
             temporary,
@@ -313,7 +332,7 @@ def _read_npy(path: Path) -> Image:
     axes = assumed_axes(pixels, path.name, "ZYX" if pixels.ndim > 3 else "YX")
     guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
     notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
-    return Image(pixels, axes, None, path.name, notes=notes)
+    return Image(pixels, axes, None, path.name, notes=notes, guessed=axes[:-2])
 
 
 def _read_mrc(path: Path) -> Image:
@@ -324,12 +343,12 @@ def _read_mrc(path: Path) -> Image:
     pixels = pixels.transpose(*(file.order.index(letter) for letter in "TCZ"), 3, 4)
     kept = [letter for letter in "TCZ" if file.sections[letter] > 1]
     pixels = pixels.reshape(*(file.sections[letter] for letter in kept), *pixels.shape[-2:])
-    voxel_size = file.voxel_size
-    if voxel_size is not None and "Z" not in kept:
-        voxel_size = voxel_size[1:]
-    if voxel_size is not None and voxel_size[0] <= 0:
-        voxel_size = None
-    return Image(pixels, "".join(kept) + "YX", voxel_size, path.name, notes=file.notes)
+    step, y, x = file.voxel_size or (None, None, None)
+    steps = (step if step and step > 0 else None, y, x)
+    axes = "".join(kept) + "YX"
+    voxel_size, missing = voxel_size_of(steps, axes)
+    notes = (*file.notes, *(f"{path.name}: {note}" for note in missing))
+    return Image(pixels, axes, voxel_size, path.name, notes=notes, steps=steps)
 
 
 def _read_tiff(path: Path) -> Image:
@@ -341,12 +360,20 @@ def _read_tiff(path: Path) -> Image:
                 if not tiff.series:
                     raise InputError(f"{path} holds no image; export it again.")
                 series = tiff.series[0]
+                notes = check_whole(tiff, series, path)
                 pixels = _pixels(tiff, series, path)
-                axes, notes = read_letters(series.axes, pixels.shape, path.name)
-                voxel_size, size_notes = read_voxel_size(tiff, axes)
-                names, interval = read_names_and_interval(tiff, axes)
+                steps, size_notes = read_steps(tiff)
+                axes, guessed, axis_notes = read_letters(
+                    series.axes, pixels.shape, path.name, unnamed="Z" if steps[0] else "T"
+                )
+                notes += axis_notes
+                order = "".join(letter for letter in ORDER if letter in axes)
+                voxel_size, missing = voxel_size_of(steps, order)
+                interval, interval_notes = read_interval(tiff)
+                names = read_channel_names(tiff, order)
                 optics = recorded_in(tiff).channels
-                notes += [f"{path.name}: {note}" for note in size_notes]
+                said = [*size_notes, *missing, *interval_notes]
+                notes += [f"{path.name}: {note}" for note in said]
                 if len(tiff.series) > 1:
                     notes.append(f"{path.name} holds {len(tiff.series)} images; the first is read.")
         except tifffile.TiffFileError as error:
@@ -360,9 +387,19 @@ def _read_tiff(path: Path) -> Image:
             raise InputError(_broken(path, error)) from error
     if complaints:
         raise InputError(_broken(path, complaints[0]))
-    order = "".join(letter for letter in ORDER if letter in axes)
     data = _in_order(pixels, axes, order)
-    return Image(data, order, voxel_size, path.name, names, interval, tuple(notes), optics)
+    return Image(
+        data,
+        order,
+        voxel_size,
+        path.name,
+        names,
+        interval,
+        tuple(notes),
+        optics,
+        steps=steps,
+        guessed=guessed,
+    )
 
 
 def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:

@@ -71,6 +71,11 @@ class Image:
         where it says nothing.
     origin
         The file; None where the pixels came from elsewhere.
+    steps
+        Micrometres along Z, Y, X as far as the file says them, each None where it does not: also
+        where `voxel_size` is None for want of one of them.
+    guessed
+        The letters in `axes` that the file does not name.
     """
 
     data: NDArray[Any]
@@ -82,6 +87,8 @@ class Image:
     notes: tuple[str, ...] = ()
     optics: tuple[Optics, ...] = ()
     origin: Origin | None = None
+    steps: tuple[float | None, float | None, float | None] = (None, None, None)
+    guessed: str = ""
 
     def __post_init__(self) -> None:
         _check_axes(self.axes, self.data.ndim, self.name or "image")
@@ -113,6 +120,28 @@ def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["Y
     return "ZYX" if deep else "YX"
 
 
+def planes_by_step(data: ArrayLike | Image, voxel_size: Any) -> str | None:
+    """Return the axes of a stack whose pages nobody names and whose step between planes is given.
+
+    Parameters
+    ----------
+    data
+        An array, or an `Image`, whose `guessed` says what its file does not name.
+    voxel_size
+        What the user has given; three lengths have a step between planes.
+
+    Returns
+    -------
+    str or None
+        Letters with Z where time was taken for lack of a word; None where nothing is to change.
+    """
+    if voxel_size is None or np.size(voxel_size) != len("ZYX"):
+        return None
+    if isinstance(data, Image):
+        return data.axes.replace("T", "Z") if data.guessed == "T" else None
+    return "ZYX" if np.ndim(data) == len("ZYX") else None
+
+
 def as_frames(
     data: ArrayLike | Image,
     axes: str | None = None,
@@ -129,7 +158,7 @@ def as_frames(
         array or anything else that is read by slicing it nothing is read here.
     axes
         Letters for the axes of `data`. None takes (Y, X) or (T, Y, X) for frames, and
-        (Z, Y, X) or (T, Z, Y, X) for volumes.
+        (Z, Y, X) or (T, Z, Y, X) for volumes; so it does for an `Image` whose file names none.
     name
         What messages call the image.
     spatial
@@ -150,6 +179,8 @@ def as_frames(
         frames are asked for (or none where volumes are), or an unfit number of axes.
     """
     if isinstance(data, Image):
+        if axes is None and spatial == "ZYX" and data.guessed == "T":
+            axes = data.axes.replace("T", "Z")
         axes = axes or data.axes
         name = data.name or name
         data = data.data

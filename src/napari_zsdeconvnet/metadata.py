@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from .units import micrometres_in, number_in
+
 Modality = Literal["widefield", "confocal", "light-sheet"]
 
 _DEEPEST = 14
@@ -81,11 +83,17 @@ class Recorded:
         Of all channels, or none.
     steps
         Micrometres along Z, Y, X, each None where it is not said.
+    axes
+        Letters of the axes as the file names them, in its order; empty where it does not.
+    frame_interval
+        Seconds between frames; None where it is not said.
     """
 
     channels: tuple[Optics, ...] = ()
     channel_names: tuple[str, ...] = ()
     steps: tuple[float | None, float | None, float | None] = (None, None, None)
+    axes: str = ""
+    frame_interval: float | None = None
 
     def optics(self, channel: int = 0) -> Optics:
         """Return what is known of a channel, counted from 0."""
@@ -147,11 +155,8 @@ def _first(
 
 
 def _number(value: Any, low: float, high: float) -> float | None:
-    try:
-        number = float(str(value).strip().split()[0])
-    except (ValueError, IndexError):
-        return None
-    return number if low <= number <= high else None
+    number = number_in((str(value).split() or [""])[0])
+    return number if number is not None and low <= number <= high else None
 
 
 def _wavelength(value: Any) -> float | None:
@@ -204,22 +209,6 @@ def _steps(values: Sequence[_Value]) -> tuple[float | None, float | None, float 
     if (found.get("y"), found.get("x")) == (1, 1):  # what stands where nothing is known
         return None, None, None
     return found.get("z"), found.get("y"), found.get("x")
-
-
-_MICROMETRES = {
-    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns"), 1.0),
-    **dict.fromkeys(("micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
-    "cm": 1e4,
-    **dict.fromkeys(("m", "meter", "metre"), 1e6),
-    **dict.fromkeys(("in", "inch"), 25400.0),
-}
-
-
-def micrometres_in(unit: str) -> float | None:
-    """Return how many micrometres a unit is, None for what is no length."""
-    return _MICROMETRES.get(unit.strip().strip("'\"").lower())
 
 
 # How it is found

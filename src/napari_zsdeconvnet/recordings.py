@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
 from .errors import InputError
-from .images import Image, as_frames, spatial_axes
+from .images import Image, as_frames, planes_by_step, spatial_axes
 from .lazy import is_lazy
 from .model import nanometres, same_pixel_size, voxel_of
 from .noise import NoiseModel
@@ -51,7 +51,8 @@ def lay_out(
 ) -> list[Image]:
     """Lay all that was given out as recordings of one kind, with one voxel size.
 
-    They are volumes (T, Z, Y, X) where the axes name planes, else frames (T, Y, X).
+    They are volumes (T, Z, Y, X) where the axes name planes, or where nobody names the pages and
+    a step between planes is given; else frames (T, Y, X).
     """
     listed = isinstance(images, list | tuple) and all(
         isinstance(entry, Image) or is_lazy(entry) or np.ndim(entry) >= 2 for entry in images
@@ -59,7 +60,8 @@ def lay_out(
     entries: list[Any] = list(images) if listed else [images]  # type: ignore[arg-type]
     if not entries:
         raise InputError("images is empty: give at least one image.")
-    kinds = {spatial_axes(entry, axes) for entry in entries}
+    letters = [axes or planes_by_step(entry, voxel_size) for entry in entries]
+    kinds = {spatial_axes(entry, own) for entry, own in zip(entries, letters, strict=True)}
     if len(kinds) > 1:
         raise InputError(
             "Some of the images are volumes and some are not: train one model for each kind, or "
@@ -67,13 +69,13 @@ def lay_out(
         )
     spatial = kinds.pop()
     recordings = []
-    for number, entry in enumerate(entries, 1):
+    for number, (entry, own) in enumerate(zip(entries, letters, strict=True), 1):
         name = f"image {number}" if len(entries) > 1 else "image"
         size = voxel_size
         if isinstance(entry, Image):
             name = entry.name or name
             size = entry.voxel_size if voxel_size is None else voxel_size
-        frames = as_frames(entry, axes, name=name, spatial=spatial)
+        frames = as_frames(entry, own, name=name, spatial=spatial)
         _check_size(frames.shape, name)
         voxel = None if size is None else voxel_of(size, spatial)
         origin = entry.origin if isinstance(entry, Image) else None

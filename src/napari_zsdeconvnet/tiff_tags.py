@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .images import ORDER, Image, rgb_error
-from .metadata import Recorded, micrometres_in, recorded
+from .metadata import Recorded, recorded
+from .units import (
+    LARGEST_PIXEL,
+    LARGEST_STEP,
+    SMALLEST_PIXEL,
+    is_no_unit,
+    micrometres_in,
+    number_in,
+    seconds_in,
+)
 
 if TYPE_CHECKING:
     import tifffile
@@ -15,7 +25,9 @@ if TYPE_CHECKING:
 IMAGEJ_ORDER = "TZCYX"
 """The order in which ImageJ stores the axes."""
 
-_LARGEST_PIXEL = 10.0  # micrometres; printing resolutions such as 72 dpi lie far above
+Steps = tuple[float | None, float | None, float | None]
+"""Micrometres along Z, Y, X, each None where it is not known."""
+
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # values of the TIFF tag ResolutionUnit
 
 
@@ -46,7 +58,7 @@ def _imagej_metadata(image: Image) -> dict[str, Any]:
         metadata["unit"] = "um"
         if "Z" in image.axes:
             metadata["spacing"] = image.voxel_size[0]
-    if image.channel_names and "C" in image.axes:
+    if image.channel_names:
         planes = [image.data.shape[image.axes.index(a)] for a in "TZ" if a in image.axes]
         metadata["Labels"] = list(image.channel_names) * math.prod(planes)
     if image.frame_interval is not None and "T" in image.axes:
@@ -62,7 +74,7 @@ def _ome_metadata(image: Image) -> dict[str, Any]:
         for letter, step in zip(spatial, image.voxel_size, strict=True):
             metadata[f"PhysicalSize{letter}"] = step
             metadata[f"PhysicalSize{letter}Unit"] = "µm"
-    if image.channel_names and "C" in image.axes:
+    if image.channel_names:
         metadata["Channel"] = {"Name": list(image.channel_names)}
     if image.frame_interval is not None and "T" in image.axes:
         metadata["TimeIncrement"] = image.frame_interval
@@ -70,10 +82,29 @@ def _ome_metadata(image: Image) -> dict[str, Any]:
     return metadata
 
 
-def read_letters(axes: str, shape: tuple[int, ...], name: str) -> tuple[list[str], list[str]]:
-    """Translate the letters of tifffile into ours; "" marks an axis of length one to drop."""
+def read_letters(
+    axes: str, shape: tuple[int, ...], name: str, *, unnamed: str = "T"
+) -> tuple[list[str], str, list[str]]:
+    """Translate the letters of tifffile into ours.
+
+    Parameters
+    ----------
+    axes, shape
+        As tifffile has them.
+    name
+        Of the file, for messages.
+    unnamed
+        The letter for pages of which nothing is said: "T", or "Z" where there is a step.
+
+    Returns
+    -------
+    letters, guessed, notes
+        "" marks an axis of length one to drop; `guessed` are the letters that the file does
+        not name.
+    """
     letters: list[str] = []
     notes: list[str] = []
+    guessed = ""
     for letter, length in zip(axes, shape, strict=True):
         if letter == "S" and length > 1:
             raise rgb_error(name)
@@ -81,74 +112,137 @@ def read_letters(axes: str, shape: tuple[int, ...], name: str) -> tuple[list[str
             letters.append(letter)
         elif length == 1:
             letters.append("")
-        elif "T" in axes or "T" in letters:
+        elif guessed or unnamed in axes:
             raise InputError(
                 f'{name} has axes "{axes}" of shape {shape}, of which "{letter}" is not known; '
                 "save it as an ImageJ hyperstack or OME-TIFF with T, C, Z, Y, X."
             )
         else:
-            letters.append("T")
+            letters.append(unnamed)
+            guessed += unnamed
+            taken = "time" if unnamed == "T" else "planes, as it says the step between them"
             notes.append(
-                f"{name} does not say what its {length} pages are; they are taken as time."
+                f"{name} does not say what its {length} pages are; they are taken as {taken}."
             )
-    return letters, notes
+    return letters, guessed, notes
 
 
-def read_voxel_size(
-    tiff: tifffile.TiffFile, axes: list[str]
-) -> tuple[tuple[float, ...] | None, list[str]]:
-    """Find the voxel size in micrometres, or say why what the file has is not used."""
+def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
+    """Find the sizes along Z, Y, X, each on its own, and say why what the file has is not used."""
     if tiff.is_ome:
-        sizes = _ome_sizes(tiff)
-    elif tiff.is_imagej:
-        metadata = tiff.imagej_metadata or {}
-        sizes = _tag_sizes(tiff, str(metadata.get("unit", "")), metadata.get("spacing"))
+        sizes, notes = _ome_sizes(tiff)
     else:
-        metadata = (tiff.shaped_metadata or ({},))[0]
-        sizes = _tag_sizes(tiff, str(metadata.get("unit", "")), metadata.get("spacing"))
-    lateral = [sizes.get("Y"), sizes.get("X")]
-    if any(step is None for step in lateral):
-        return None, []
-    stated = f"the pixel size in the file, {lateral[1]:g} um,"
-    if lateral == [1.0, 1.0]:
-        return None, [f"{stated} is what is written when none is known; it is not used."]
-    if any(not 0 < step <= _LARGEST_PIXEL for step in lateral if step is not None):
-        return None, [f"{stated} cannot be that of a microscope; it is not used."]
-    steps = [sizes.get(letter) for letter in axes if letter and letter in "ZYX"]
-    known = [step for step in steps if step is not None and step > 0]
-    if len(known) < len(steps):
-        return None, [f"{stated} comes without the step between planes; it is not used."]
-    if not math.isclose(known[-2], known[-1], rel_tol=1e-3):
-        return tuple(known), [f"pixels are not square, {known[-2]:g} x {known[-1]:g} um (Y, X)."]
-    return tuple(known), []
+        metadata = tiff.imagej_metadata if tiff.is_imagej else (tiff.shaped_metadata or ({},))[0]
+        sizes, notes = _tag_sizes(tiff, metadata or {})
+    if (sizes.get("Y"), sizes.get("X")) == (1.0, 1.0):
+        notes.append(
+            "the pixel size in the file, 1 um, is what is written when none is known; it is not "
+            "used."
+        )
+        sizes = {"Z": sizes["Z"]} if sizes.get("Z") not in (None, 1.0) else {}
+    for letter, largest in (("Z", LARGEST_STEP), ("Y", LARGEST_PIXEL), ("X", LARGEST_PIXEL)):
+        size = sizes.get(letter)
+        if size is not None and not SMALLEST_PIXEL <= size <= largest:
+            what = "step between planes" if letter == "Z" else f"pixel size along {letter}"
+            notes.append(
+                f"the {what} in the file, {size:g} um, cannot be that of a microscope; it is not "
+                "used."
+            )
+            sizes[letter] = None
+    y, x = sizes.get("Y"), sizes.get("X")
+    if y and x and not math.isclose(y, x, rel_tol=1e-3):
+        notes.append(f"pixels are not square, {y:g} x {x:g} um (Y, X).")
+    return (sizes.get("Z"), y, x), notes
 
 
-def _tag_sizes(tiff: tifffile.TiffFile, unit: str, spacing: Any) -> dict[str, float | None]:
-    """Voxel size from the resolution tags, in the unit that the metadata or a tag names."""
+def voxel_size_of(steps: Steps, axes: str) -> tuple[tuple[float, ...] | None, list[str]]:
+    """Return the voxel size for these axes, None where one step is missing, and say which."""
+    wanted = steps if "Z" in axes else steps[1:]
+    known = tuple(step for step in wanted if step is not None)
+    if len(known) == len(wanted):
+        return known, []
+    z, y, x = steps
+    pixel = y or x
+    if y and x:
+        return None, [
+            f"it says a pixel size of {x:g} um and not the step between planes; give that step."
+        ]
+    if pixel:
+        return None, [f"it says {pixel:g} um along {'Y' if y else 'X'} alone; give the pixel size."]
+    if z and "Z" in axes:
+        return None, [f"it says a step of {z:g} um between planes and no pixel size; give that."]
+    return None, []
+
+
+def _tag_sizes(
+    tiff: tifffile.TiffFile, metadata: Mapping[str, Any]
+) -> tuple[dict[str, float | None], list[str]]:
+    """Find sizes in the resolution tags, in the unit that the metadata or a tag names.
+
+    ImageJ names a unit of Y and of Z where they are not that of X.
+    """
     tags = tiff.pages.first.tags
+    unit = str(metadata.get("unit", ""))
     if not unit:
         tag = tags.get("ResolutionUnit")
-        unit = _RESOLUTION_UNITS.get(int(tag.value) if tag else 1, "")
-    scale = micrometres_in(unit)
+        unit = _RESOLUTION_UNITS.get(int(number_in(tag.value) or 1) if tag else 1, "")
     sizes: dict[str, float | None] = {}
-    for letter in "YX":
-        tag = tags.get(f"{letter}Resolution")
-        if tag and scale and tag.value[0] and tag.value[1]:
+    notes: list[str] = []
+    for letter in "XYZ":
+        own = str(metadata.get(f"{letter.lower()}unit", "")) or unit
+        if letter == "Z":
+            said = metadata.get("spacing")
+            size = None if said is None else number_in(said)
+            size = None if size is None else abs(size)
+        else:
+            tag = tags.get(f"{letter}Resolution")
+            said = None if tag is None else tag.value
+            size = _inverse(said)
+        scale = micrometres_in(own)
+        if said is None or is_no_unit(own):
+            continue
+        if scale is None or not size:
+            notes.append(_unreadable(letter, said, own))
+        else:
             # A ratio of two integers: 9090909 / 10**6 pixels per micrometre means 0.11 um.
-            sizes[letter] = float(f"{scale * tag.value[1] / tag.value[0]:.6g}")
-    if spacing and scale:
-        sizes["Z"] = scale * abs(float(spacing))
-    return sizes
+            sizes[letter] = float(f"{scale * size:.6g}")
+    return sizes, list(dict.fromkeys(notes))
 
 
-def _ome_sizes(tiff: tifffile.TiffFile) -> dict[str, float | None]:
+def _inverse(resolution: Any) -> float | None:
+    """Return the length of a pixel from pixels per length: a ratio, a number, or text of one."""
+    if isinstance(resolution, tuple | list):
+        if len(resolution) < 2:
+            resolution = resolution[0] if resolution else None
+        else:
+            over, under = number_in(resolution[0]), number_in(resolution[1])
+            return under / over if over and under and under / over > 0 else None
+    number = number_in(resolution)
+    return 1 / number if number and number > 0 else None
+
+
+def _unreadable(letter: str, said: Any, unit: str) -> str:
+    what = "step between planes" if letter == "Z" else f"pixel size along {letter}"
+    if micrometres_in(unit) is None:
+        return f"the {what} is in {unit!r}, which is no length that is known; it is not used."
+    return f"the {what} cannot be read from {said!r}; it is taken as not known."
+
+
+def _ome_sizes(tiff: tifffile.TiffFile) -> tuple[dict[str, float | None], list[str]]:
     attributes = _ome_pixels(tiff)
     sizes: dict[str, float | None] = {}
-    for letter in "ZYX":
-        scale = micrometres_in(str(attributes.get(f"PhysicalSize{letter}Unit", "um")))
-        if scale and f"PhysicalSize{letter}" in attributes:
-            sizes[letter] = scale * float(attributes[f"PhysicalSize{letter}"])
-    return sizes
+    notes: list[str] = []
+    for letter in "XYZ":
+        said = attributes.get(f"PhysicalSize{letter}")
+        unit = str(attributes.get(f"PhysicalSize{letter}Unit", "um"))
+        size, scale = number_in(said), micrometres_in(unit)
+        if said is None or is_no_unit(unit):
+            continue
+        if scale is None or not size or size < 0:
+            notes.append(_unreadable(letter, said, unit))
+        else:
+            sizes[letter] = float(f"{scale * size:.9g}")
+    return sizes, notes
 
 
 def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, Any]:
@@ -160,26 +254,40 @@ def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, Any]:
     return dict(pixels)
 
 
-def read_names_and_interval(
-    tiff: tifffile.TiffFile, axes: list[str]
-) -> tuple[tuple[str, ...], float | None]:
-    """Find the names of the channels and the seconds between frames, where the file has them."""
+def read_channel_names(tiff: tifffile.TiffFile, axes: str) -> tuple[str, ...]:
+    """Find the names of the channels: as many as there are, or none."""
     names: list[Any] = []
-    interval: Any = None
     if tiff.is_ome:
-        attributes = _ome_pixels(tiff)
-        channels = attributes.get("Channel", [])
+        channels = _ome_pixels(tiff).get("Channel", [])
         channels = channels if isinstance(channels, list | tuple) else [channels]
-        names = [channel.get("Name", "") for channel in channels]
-        if attributes.get("TimeIncrementUnit", "s") == "s":
-            interval = attributes.get("TimeIncrement")
+        names = [channel.get("Name", "") for channel in channels if isinstance(channel, dict)]
     elif tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
-        names = list(metadata.get("Labels", []))[: int(metadata.get("channels", 0))]
-        if metadata.get("tunit", "s") in ("s", "sec"):
-            interval = metadata.get("finterval")
-    channel_names = tuple(str(name) for name in names) if "C" in axes and all(names) else ()
-    return channel_names, float(interval) if interval else None
+        labels = metadata.get("Labels", [])
+        labels = [labels] if isinstance(labels, str) else list(labels)
+        if "C" in axes:
+            names = labels[: int(metadata.get("channels", 0))]
+        elif len(set(labels)) == 1 and not set("./:") & set(str(labels[0])):
+            names = labels[:1]  # one for all planes that is no name of a file
+    if "C" not in axes and len(names) > 1:
+        return ()
+    return tuple(str(name) for name in names) if all(names) else ()
+
+
+def read_interval(tiff: tifffile.TiffFile) -> tuple[float | None, list[str]]:
+    """Find the seconds between frames, and say where what the file has is not used."""
+    if tiff.is_ome:
+        metadata: Mapping[str, Any] = _ome_pixels(tiff)
+        said, unit = metadata.get("TimeIncrement"), metadata.get("TimeIncrementUnit", "s")
+    else:
+        metadata = (tiff.imagej_metadata if tiff.is_imagej else None) or {}
+        said, unit = metadata.get("finterval"), metadata.get("tunit", "s")
+    interval, seconds = number_in(said), seconds_in(str(unit))
+    if said is None or interval == 0:
+        return None, []
+    if interval is None or interval < 0 or seconds is None:
+        return None, [f"the frame interval cannot be read from {said!r} {unit}; it is not used."]
+    return float(f"{interval * seconds:.9g}"), []
 
 
 def recorded_in(tiff: tifffile.TiffFile) -> Recorded:

@@ -17,7 +17,7 @@ from ..console import Console
 from ..errors import InputError
 from ..files import make_folder, written_whole
 from ..image_files import read_image
-from ..images import Image, as_frames, spatial_axes
+from ..images import Image, as_frames, planes_by_step, spatial_axes
 from ..lazy import LazyArray, Sliced, whole_index
 
 
@@ -77,17 +77,13 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
         size is known only in part.
     """
     image = read_image(path)
-    from_file: tuple[float | None, ...] | None = image.voxel_size
-    if from_file is not None and "Z" not in image.axes:
-        from_file = (None, *from_file)
+    for note in _still_of_use(image, arguments):
+        console.warn(note)
+    axes = (arguments.axes or _axes_by_step(image, arguments) or image.axes).upper()
     origin = image.origin
-    if arguments.axes is not None and origin is not None:
-        origin = replace(origin, axes=arguments.axes.upper())
-    axes = (arguments.axes or image.axes).upper()
+    if origin is not None and axes != image.axes:
+        origin = replace(origin, axes=axes)
     image = replace(image, axes=axes, voxel_size=None, origin=origin)
-    if arguments.axes is None:
-        for note in image.notes:
-            console.warn(note)
     image = one_of(one_of(image, "C", arguments.channel), "Z", arguments.plane)
     spatial = spatial_axes(image)
     frames = as_frames(image, spatial=spatial)
@@ -97,12 +93,45 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
         # What is not in memory must not be read for the sake of an axis of length one.
         mapped = isinstance(frames, np.ndarray)
         data = frames[0] if mapped else LazyArray(image.data, image.axes, order)
-    size = _voxel_size(from_file, spatial, image.name, arguments)
+    size = _voxel_size(image.steps, spatial, image.name, arguments)
     return replace(image, data=data, axes=order, voxel_size=size)
 
 
+def _axes_by_step(image: Image, arguments: argparse.Namespace) -> str | None:
+    """Make planes of pages that the file does not explain where a step between them is typed.
+
+    Raises
+    ------
+    InputError
+        If the file has no planes, but frames in time.
+    """
+    if arguments.axial_step is not None:
+        step, typed = "--axial-step", (1.0,) * 3
+    else:
+        step, typed = "--voxel-size has a step between planes", arguments.voxel_size
+        if np.size(typed) != len("ZYX"):
+            return None
+    times = image.data.shape[image.axes.index("T")] if "T" in image.axes else 1
+    if times > 1 and "Z" not in image.axes and not image.guessed:
+        raise InputError(
+            f"{step} is given and {image.name} has {times} frames in time and no planes; leave "
+            "the step out, or say --axes ZYX if its frames are planes."
+        )
+    return planes_by_step(image, typed)
+
+
+def _still_of_use(image: Image, arguments: argparse.Namespace) -> list[str]:
+    """List what the reader says and the command line does not answer, nor asks for itself."""
+    if arguments.axes is not None:
+        return []
+    answered = ["give that step"]
+    if _axes_by_step(image, arguments) is not None:
+        answered.append("taken as time")
+    return [note for note in image.notes if not any(words in note for words in answered)]
+
+
 def _voxel_size(
-    from_file: Sequence[float | None] | None,
+    from_file: Sequence[float | None],
     spatial: str,
     name: str,
     arguments: argparse.Namespace,
@@ -116,7 +145,7 @@ def _voxel_size(
         )
     if arguments.voxel_size is not None:
         return _typed_voxel_size(arguments, volume)
-    step, *lateral = from_file or (None, None, None)
+    step, *lateral = from_file
     if arguments.pixel_size is not None:
         lateral = [arguments.pixel_size] * 2
     if arguments.axial_step is not None:

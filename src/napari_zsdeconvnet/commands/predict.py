@@ -168,6 +168,7 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
                     axes=image.axes,
                     voxel_size=voxel_size,
                     frame_interval=image.frame_interval,
+                    channel_names=image.channel_names,
                 )
             )
         yield Result(rooms[DENOISED], rooms[DECONVOLVED])

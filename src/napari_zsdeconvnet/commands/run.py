@@ -69,7 +69,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         if size is not None:
             size = (*size[:-2], *(step / finer for step in size[-2:]))
         axes = source.axes.replace("C", "")[-pixels.ndim :]
-        write_image(files[what], pixels, axes=axes, voxel_size=size)
+        write_image(
+            files[what],
+            pixels,
+            axes=axes,
+            voxel_size=size,
+            channel_names=() if arguments.sim else source.channel_names,
+            frame_interval=source.frame_interval,
+        )
         console.say(f"{arguments.image} -> {files[what]}")
     replace(predicted.record, verdict=verdict).write(record_beside(output))
     console.result(

@@ -106,7 +106,14 @@ class Recording:
     def image(self) -> Image:
         """All of it as one image, axes TCYX, with the frames of each image as channels."""
         size = (self.pixel_size,) * 2
-        return Image(cast("Any", self.sets), "TCYX", size, self.name, origin=self.origin)
+        return Image(
+            cast("Any", self.sets),
+            "TCYX",
+            size,
+            self.name,
+            frame_interval=self.frame_interval,
+            origin=self.origin,
+        )
 
     def mean(self) -> NDArray[np.float32]:
         """Average over time, reading one image at a time."""
