@@ -1,13 +1,11 @@
-"""Draw the scenes that the prior is trained on, one file each; goes on where it was."""
+"""Draw scenes ahead of a training, which else draws each of them when it is first needed."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-import numpy as np
-from scenes import make_scene
+from pool import Pool
 
 
 def main() -> None:
@@ -17,21 +15,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--step", type=int, default=1)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.first, options.number, options.step):
-        path = options.folder / f"{seed:05d}.npz"
-        if path.exists():
-            continue
-        scene = make_scene(np.random.default_rng([7, seed]))
-        part = path.with_suffix(".part.npz")
-        np.savez(
-            part,
-            truth=scene.truth.astype(np.float32),
-            blurred=scene.blurred.astype(np.float32),
-            psf=scene.psf.array,
-            fine=scene.psf.steps[-1],
-        )
-        os.replace(part, path)
+    pool = Pool(options.folder)
+    for number in range(options.first, options.number, options.step):
+        _ = pool[number]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What the prior is trained on: scenes of many kinds, seen through many microscopes.
 
-The kinds are general on purpose: curves, points, discs, level lines and level sets of random
-fields, textures, edges, haze, and nothing at all. Rings and meshes as the phantoms of the
-benchmarks have them are left out, so that those stay structures that the prior never saw.
+Two families: drawings, general on purpose (curves, points, discs, level lines and level sets of
+random fields, textures, edges, haze, and nothing at all), and `cells`. Rings and meshes as the
+phantoms of the benchmarks have them are left out, so that those stay structures that the prior
+never saw.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from cells import CELL_KINDS, autofluorescence, field, other_planes, slope
+from cells import log_uniform as _log
 from scipy import ndimage, signal, special
 
 from napari_zsdeconvnet.drawing import blob, draw_lines, draw_spheres, smooth_curve
@@ -24,6 +27,9 @@ MARGIN = 64
 WAVELENGTH = 0.525
 EMITTER = 0.2
 """Width of every PSF in micrometres: structures are drawn in micrometres, pixels vary."""
+
+CELLS = 0.6
+"""Share of scenes that look like cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,26 +49,52 @@ def make_scene(rng: np.random.Generator) -> Scene:
     pixel = psf.steps[-1]
     full = SIZE + 2 * MARGIN
     shape = (full, full)
-    light = np.zeros(shape)
-    kinds = rng.choice(list(KINDS), size=rng.choice([1, 1, 1, 2, 2, 3]), replace=False)
-    for kind in kinds:
-        part = np.clip(KINDS[kind](shape, pixel, rng), 0, None)
-        seen = ndimage.gaussian_filter(part, psf.fwhm[-1] / pixel / 2.355)
-        top = np.percentile(seen, 99.9)
-        if top > 0:
-            light += part / top * 10 ** rng.uniform(-0.8, 0)
-    if rng.random() < 0.3:
-        light *= window_of_cell(shape, rng)
-    if rng.random() < 0.4:
-        light += haze(shape, pixel, rng) * rng.uniform(0.02, 0.4)
+    light = draw_cells(shape, pixel, rng) if rng.random() < CELLS else drawing(shape, pixel, rng)
     if rng.random() < 0.5:
-        light += 10 ** rng.uniform(-2.5, -0.5)
+        light += 10 ** rng.uniform(-2.5, -0.5) * (slope(shape, rng) if rng.random() < 0.5 else 1)
     blurred = signal.fftconvolve(light, psf.array, "same")
     inside = slice(MARGIN, MARGIN + SIZE)
     truth, blurred = light[inside, inside], blurred[inside, inside]
     blurred = blurred.reshape(SIZE // 2, 2, SIZE // 2, 2).mean(axis=(1, 3))
     top = max(np.percentile(blurred, 99.9), 1e-3)
     return Scene((truth / top).astype(np.float32), (blurred / top).astype(np.float32), psf)
+
+
+def drawing(shape, pixel, rng):
+    """Draw one to three of the general kinds over one another."""
+    kinds = rng.choice(list(KINDS), size=rng.choice([1, 1, 1, 2, 2, 3]), replace=False)
+    light = sum(
+        alike(KINDS[kind](shape, pixel, rng), pixel) * 10 ** rng.uniform(-0.8, 0) for kind in kinds
+    )
+    if rng.random() < 0.3:
+        light *= window_of_cell(shape, rng)
+    if rng.random() < 0.4:
+        light += haze(shape, pixel, rng) * rng.uniform(0.02, 0.4)
+    return light
+
+
+def draw_cells(shape, pixel, rng):
+    """Draw one or two kinds of cells, their other planes, and what glows around them."""
+    # Through an objective of low aperture cells are smaller, measured in widths of the PSF.
+    size = pixel * _log(rng, 1, 4)
+    kinds = rng.choice(list(CELL_KINDS), size=rng.choice([1, 1, 2]), replace=False)
+    light = sum(
+        alike(CELL_KINDS[kind](shape, size, rng), pixel) * 10 ** rng.uniform(-0.8, 0)
+        for kind in kinds
+    )
+    if rng.random() < 0.5:
+        planes = other_planes(light, size, rng)
+        light += planes / max(planes.max(), 1e-9) * _log(rng, 0.05, 1.0)
+    if rng.random() < 0.3:
+        light += autofluorescence(shape, size, rng) * _log(rng, 0.02, 0.3)
+    return light * slope(shape, rng) if rng.random() < 0.4 else light
+
+
+def alike(part, pixel):
+    """Make the brightest of a structure 1 once it is blurred."""
+    part = np.clip(part, 0, None)
+    top = np.percentile(ndimage.gaussian_filter(part, EMITTER / pixel / 2.355), 99.9)
+    return part / top if top > 0 else np.zeros_like(part)
 
 
 def draw_psf(rng: np.random.Generator) -> PSF:
@@ -111,17 +143,6 @@ def aberrated(shape: tuple[int, ...], cutoff: float, rng: np.random.Generator) -
 
 
 # Kinds of structure; each takes the shape of the fine grid and the pixel in micrometres.
-
-
-def _log(rng: np.random.Generator, least: float, most: float) -> float:
-    return float(np.exp(rng.uniform(np.log(least), np.log(most))))
-
-
-def field(shape, scale, rng):
-    """Gaussian random field of this correlation length in pixels, variance 1."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    smooth = ndimage.gaussian_filter(noise, scale, mode="wrap")
-    return smooth / smooth.std()
 
 
 def curves(shape, pixel, rng):

@@ -1,156 +1,181 @@
-"""Train the starting weights that the package brings along, on simulation alone.
+"""Train the starting weights for images that the package brings along, on simulation alone.
 
-python benchmarks/prior/make_scenes.py SCENES
-python benchmarks/prior/train_prior.py SCENES prior_2d.safetensors
+python benchmarks/prior/train_prior.py SCENES STATE --start prior_2d.safetensors
+
+SCENES is a folder for drawn scenes, STATE one for all that it takes to go on: run the same
+command again and it does, to the bit. STATE/images_2.safetensors holds the averaged weights in
+half precision, STATE/images_2.csv the history.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import math
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from cameras import record
+from long_training import LongTraining, add_row
+from pool import HELD_OUT, Pool
+from safetensors.torch import load_file
+from scenes import Scene
 from torch import Tensor
 
 from napari_zsdeconvnet.forward import BlurAndBin
 from napari_zsdeconvnet.informed_network import InformedNetwork
 from napari_zsdeconvnet.psf import PSF
 
+NAME = "images_2"
 CROP = 96
 MARGIN = 8
+CROPS = 2
+FIRST_SCENES = 600
+"""Scenes that the first step chooses from; each later one adds one of its own."""
+HELD_OUT_SCENES = 32
 
 
-def load(path: Path) -> tuple[Tensor, Tensor, PSF]:
-    with np.load(path) as file:
-        fine = float(file["fine"])
-        psf = PSF.from_array(file["psf"].astype(float), (fine, fine))
-        return torch.from_numpy(file["truth"]), torch.from_numpy(file["blurred"]), psf
+def draw(scene: Scene, count: int, rng: np.random.Generator, *, perfect: bool = False):
+    """Cut crops and record each with a light and a camera of its own.
 
-
-def draw(truth: Tensor, blurred: Tensor, count: int, rng: np.random.Generator):
-    """Cut crops and record each with a light and a camera of its own."""
-    fines, cleans, images, shots, reads, excesses = [], [], [], [], [], []
+    Gives the structure, the image without noise, the recording, what is told of its noise (shot,
+    read, excess) and the noise variance as it is.
+    """
+    fines, cleans, images, numbers = [], [], [], []
     for _ in range(count):
-        row, column = rng.integers(0, blurred.shape[0] - CROP + 1, size=2)
-        clean = blurred[row : row + CROP, column : column + CROP]
-        fine = truth[2 * row : 2 * (row + CROP), 2 * column : 2 * (column + CROP)]
-        photons = math.exp(rng.uniform(math.log(1.5), math.log(1500)))
-        read = math.exp(rng.uniform(math.log(0.5), math.log(40)))
-        electrons = torch.poisson(clean.clamp(min=0) * photons)
-        electrons = electrons + math.sqrt(read) * torch.randn(clean.shape)
-        excess = 1.0
-        if rng.random() < 0.5:
-            magnitude = rng.uniform(1, 2)
-            variance = clean * photons + read
-            electrons = electrons + magnitude * variance.sqrt() * torch.randn(clean.shape)
-            excess = 1 + magnitude**2
-        scale = photons * math.exp(rng.normal() * 0.3)
-        images.append(electrons / scale)
-        cleans.append(clean * photons / scale)
-        fines.append(fine * photons / scale)
-        shots.append(1 / scale)
-        reads.append(read / scale**2)
-        excesses.append(excess)
-    column = [
-        torch.tensor(values).float().reshape(-1, 1, 1, 1) for values in (shots, reads, excesses)
-    ]
-    return *(torch.stack(stack)[:, None] for stack in (fines, cleans, images)), *column
+        row, column = rng.integers(0, scene.blurred.shape[0] - CROP + 1, size=2)
+        clean = scene.blurred[row : row + CROP, column : column + CROP]
+        fine = scene.truth[2 * row : 2 * (row + CROP), 2 * column : 2 * (column + CROP)]
+        seen = record(np.clip(clean, 0, None), rng, perfect=perfect)
+        images.append(seen.image)
+        cleans.append(seen.expected)
+        # No structure is negative, whatever the offset.
+        fines.append(np.clip(fine * seen.light + seen.background, 0, None))
+        numbers.append((seen.shot, seen.read, seen.excess, seen.noise))
+    stacks = (torch.from_numpy(np.stack(s)[:, None]).float() for s in (fines, cleans, images))
+    return *stacks, *torch.tensor(numbers).float().T.reshape(4, count, 1, 1, 1)
+
+
+def turned(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Mirror and turn a scene and its PSF by right angles."""
+    quarters, mirror = rng.integers(4), rng.random() < 0.5
+
+    def turn(array: np.ndarray) -> np.ndarray:
+        array = np.rot90(array, quarters)
+        return np.ascontiguousarray(array.T if mirror else array)
+
+    psf = PSF.from_array(turn(scene.psf.array), scene.psf.steps)
+    return Scene(turn(scene.truth), turn(scene.blurred), psf)
 
 
 def gaussian(widths: tuple[float, ...]) -> np.ndarray:
     """Sample a Gaussian of these FWHM in pixels, odd along each axis, sum 1."""
     kernel = np.ones(())
     for width in widths:
-        sigma = max(width, 1e-3) / math.sqrt(8 * math.log(2))
-        radius = max(math.ceil(3.5 * sigma), 1)
+        sigma = max(width, 1e-3) / np.sqrt(8 * np.log(2))
+        radius = max(int(np.ceil(3.5 * sigma)), 1)
         line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         kernel = np.multiply.outer(kernel, line / line.sum())
     return kernel.astype(np.float32)
 
 
-def losses(network: InformedNetwork, scene, count: int, rng) -> tuple[Tensor, Tensor]:
-    truth, blurred, psf = scene
-    fine, clean, image, shot, read, excess = draw(truth, blurred, count, rng)
-    network.see_through(psf)
+def errors(
+    network: InformedNetwork, scene: Scene, count: int, rng, *, perfect: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Mean squared errors of both results of each crop, over what was to be taken away."""
+    fine, clean, image, shot, read, excess, noise = draw(scene, count, rng, perfect=perfect)
+    network.see_through(scene.psf)
     network.shot, network.read = shot, read
     denoised, deconvolved = network(image, excess)
     with torch.no_grad():
         wanted = BlurAndBin(gaussian(network.stated_width), 1)(fine)
-        noise = (excess * (shot * clean + read)).mean(dim=(1, 2, 3), keepdim=True)
         seen = torch.nn.functional.interpolate(clean, scale_factor=2.0, mode="bilinear")
         hidden = (wanted - seen).square().mean(dim=(1, 2, 3), keepdim=True) + 0.3 * noise
     inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     outer = (..., slice(2 * MARGIN, -2 * MARGIN), slice(2 * MARGIN, -2 * MARGIN))
-    # The logarithm lets a decibel weigh the same under every light.
     return (
-        ((denoised - clean).square() / noise)[inner].mean(dim=(1, 2, 3)).add(0.003).log().mean(),
-        ((deconvolved - wanted).square() / hidden)[outer]
-        .mean(dim=(1, 2, 3))
-        .add(0.01)
-        .log()
-        .mean(),
+        ((denoised - clean).square() / noise)[inner].mean(dim=(1, 2, 3)),
+        ((deconvolved - wanted).square() / hidden)[outer].mean(dim=(1, 2, 3)),
     )
+
+
+def losses(pool: Pool, training: LongTraining, network, rng) -> tuple[Tensor, Tensor]:
+    scene = turned(pool[int(rng.integers(FIRST_SCENES + training.done))], rng)
+    denoising, deconvolution = errors(network, scene, CROPS, rng)
+    # The logarithm lets a decibel weigh the same under every light.
+    return denoising.add(0.003).log().mean(), deconvolution.add(0.01).log().mean()
+
+
+@torch.no_grad()
+def held_out(network: InformedNetwork, pool: Pool) -> dict[str, float]:
+    """Decibels by which errors are below what was to be taken away, by camera and result."""
+    scores: dict[str, float] = {}
+    for camera in ("perfect", "any"):
+        found = []
+        for number in range(HELD_OUT_SCENES):
+            rng = np.random.default_rng([HELD_OUT, number, 1])
+            both = errors(network, pool[number], 1, rng, perfect=camera == "perfect")
+            found.append([-10 * error.add(1e-3).log10().item() for error in both])
+        for result, value in zip(("denoised", "deconvolved"), np.mean(found, axis=0), strict=True):
+            scores[f"{result}_{camera}_camera_dB"] = float(value)
+    return scores
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=6500)
-    parser.add_argument("--scenes-a-step", type=int, default=3)
-    parser.add_argument("--crops", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=1.2e-3)
-    parser.add_argument("--start", type=Path)
-    parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--channels", type=int, nargs="+", default=[32, 48, 64])
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--start", type=Path, required=True, help="weights to begin with")
+    parser.add_argument("--steps", type=int, default=10**9, help="at which step to end")
+    parser.add_argument("--draws", type=int, default=3, help="scenes a step, two crops of each")
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--slower-after", type=int, default=4000)
+    parser.add_argument("--keep-every", type=int, default=25)
+    parser.add_argument("--score-every", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    paths = sorted(options.scenes.glob("?????.npz"))
-    pool = {}
-    _, _, psf = load(paths[0])
-    network = InformedNetwork(psf, 2, tuple(options.channels))
-    if options.start:
-        network.load_state_dict(load_file(options.start))
+    options.state.mkdir(parents=True, exist_ok=True)
+    pool, others = Pool(options.scenes), Pool(options.scenes, HELD_OUT)
+    network = InformedNetwork(pool[0].psf)
+    network.load_state_dict(load_file(options.start))
     network.to(memory_format=torch.channels_last)
-    print(sum(p.numel() for p in network.parameters()), "parameters", flush=True)
-    average = copy.deepcopy(network)
-    optimiser = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
-    started, running = time.perf_counter(), np.zeros(2)
-    for step in range(1, options.steps + 1):
-        done = step / options.steps
-        warm = min(step / 200, 1.0)
-        rate = options.rate * warm * max(0.5 + 0.5 * math.cos(math.pi * done), 0.005)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        if step % 200 == 0:
-            paths = sorted(options.scenes.glob("?????.npz"))
-        values = np.zeros(2)
-        for _ in range(options.scenes_a_step):
-            path = paths[rng.integers(len(paths))]
-            if path not in pool:
-                pool[path] = load(path)
-            denoising, deconvolution = losses(network, pool[path], options.crops, rng)
-            (denoising + deconvolution).div(options.scenes_a_step).backward()
-            values += [denoising.item(), deconvolution.item()]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(weight, 1 - decay)
-        running = 0.99 * running + 0.01 * values / options.scenes_a_step if step > 1 else values
-        if step % 50 == 0:
-            seconds = time.perf_counter() - started
-            print(f"{step} {seconds:.0f} s  {running.round(4)}  pool {len(paths)}", flush=True)
-        if step % 250 == 0 or step == options.steps:
-            save_file({k: v.contiguous() for k, v in average.state_dict().items()}, options.output)
+    first = held_out(network, others)
+    print("at first", {name: round(value, 2) for name, value in first.items()}, flush=True)
+    training = LongTraining(
+        network,
+        lambda network, rng: losses(pool, training, network, rng),
+        draws=options.draws,
+        rate=options.rate,
+        slower_after=options.slower_after,
+        seed=options.seed,
+    )
+    full = options.state / f"{NAME}.pt"
+    if full.exists():
+        training.load(full)
+    running, began = None, (time.perf_counter(), time.process_time())
+    ending: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
+    while training.done < options.steps and not ending:
+        values = training.step()
+        running = values if running is None else 0.99 * running + 0.01 * values
+        if training.done % options.keep_every == 0 or training.done == options.steps or ending:
+            training.save(full)
+            wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
+            print(f"{training.done} {wall:.0f} s, CPU {cpu:.0f} s {running.round(4)}", flush=True)
+        if training.done % options.score_every == 0:
+            row = {
+                "step": training.done,
+                "denoising_loss": running[0],
+                "deconvolution_loss": running[1],
+                **{
+                    f"gain_{name}": value - first[name]
+                    for name, value in held_out(training.average, others).items()
+                },
+            }
+            add_row(options.state / f"{NAME}.csv", row)
+            print({name: round(float(value), 3) for name, value in row.items()}, flush=True)
+            training.save_weights(options.state / f"{NAME}.safetensors")
 
 
 if __name__ == "__main__":
