@@ -54,7 +54,7 @@ def record(clean: Array, rng: np.random.Generator, *, perfect: bool = False) -> 
     if rng.random() < 0.5:
         # Re-corrupted as the training does it (equation 2), by the noise that it is told of.
         magnitude = rng.uniform(1, 2)
-        mean = ndimage.uniform_filter(electrons, 5)
+        mean = ndimage.uniform_filter(electrons, (3, 5, 5)[-clean.ndim :])
         added = magnitude**2 * np.clip(told_shot * mean + told_read, 0, None)
         electrons = electrons + np.sqrt(added) * rng.standard_normal(clean.shape)
         excess = 1 + magnitude**2
@@ -102,13 +102,13 @@ def multiplying(light, read, rng):
 
 def by_pixel(light, read, rng):
     """sCMOS: each pixel has its gain, its read noise and what is left of its offset."""
-    shape = light.shape
+    shape = light.shape[-2:]  # the same ones in every plane
     gain = 1 + rng.uniform(0, 0.05) * rng.standard_normal(shape)
     reads = np.exp(rng.uniform(0.2, 0.8) * rng.standard_normal(shape))
     reads *= np.where(rng.random(shape) < rng.uniform(0, 0.01), 15, 1)
     reads *= read / reads.mean()
     columns = rng.uniform(0, 0.25) * np.sqrt(read) * rng.standard_normal((1, shape[1]))
-    electrons = rng.poisson(light) + np.sqrt(reads) * rng.standard_normal(shape) + columns
+    electrons = rng.poisson(light) + np.sqrt(reads) * rng.standard_normal(light.shape) + columns
     return gain * electrons, 1.0, read + columns.var()
 
 
@@ -117,10 +117,10 @@ def correlated(light, read, rng):
     share = rng.uniform(0.03, 0.25)
     kernel = np.array([share, 1.0, share])
     kernel /= kernel.sum()
-    axis = rng.choice([None, 0, 1])
+    axis = rng.choice([None, -2, -1])
     noise = plain(light, read, rng)[0] - light
     left = 1.0
-    for each in (0, 1) if axis is None else (axis,):
+    for each in (-2, -1) if axis is None else (axis,):
         noise = ndimage.convolve1d(noise, kernel, axis=each, mode="wrap")
         left *= float((kernel**2).sum())
     return light + noise, left, read * left
@@ -142,16 +142,16 @@ def clipped(light, read, rng):
 def mended(light, read, rng):
     """Hot and dead pixels, rows or columns, filled in from those around them."""
     electrons, shot, read = plain(light, read, rng)
-    bad = rng.random(light.shape) < log_uniform(rng, 1e-3, 0.02)
+    bad = rng.random(light.shape[-2:]) < log_uniform(rng, 1e-3, 0.02)
     if rng.random() < 0.3:
-        bad[:, rng.integers(light.shape[1])] = True
+        bad[:, rng.integers(light.shape[-1])] = True
     if rng.random() < 0.5:
-        filled = ndimage.median_filter(electrons, 3)
+        filled = ndimage.median_filter(electrons, size=(1, 3, 3)[-light.ndim :])
     else:
+        width = (0, 0.8, 0.8)[-light.ndim :]
         weight = ndimage.gaussian_filter((~bad).astype(float), 0.8)
-        filled = ndimage.gaussian_filter(np.where(bad, 0, electrons), 0.8) / np.maximum(
-            weight, 1e-6
-        )
+        filled = ndimage.gaussian_filter(np.where(bad, 0, electrons), width)
+        filled = filled / np.maximum(weight, 1e-6)
     return np.where(bad, filled, electrons), shot, read
 
 

@@ -6,30 +6,36 @@ its random streams: what is kept is enough to go on as if nothing had happened.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import csv
 import math
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-WARM_UP = 200
+WARM_UP = 100
+
+Losses = Callable[[Any, int, np.random.Generator], tuple[Tensor, ...]]
 
 
 class LongTraining:
-    """Adam at a rate that falls slowly, and the average of the last eighth of all weights.
+    """Adam at a rate that falls slowly, and the average of the weights of about the last quarter.
 
     Parameters
     ----------
     network : nn.Module
         With the weights to begin with.
     losses : callable
-        ``losses(network, rng)`` gives the terms of the loss of one draw.
+        ``losses(network, step, rng)`` gives the terms of the loss of one draw.
     draws : int
         Draws in a step, whose gradients are added.
     rate : float
@@ -43,7 +49,7 @@ class LongTraining:
     def __init__(
         self,
         network: nn.Module,
-        losses: Callable[[nn.Module, np.random.Generator], tuple[Tensor, ...]],
+        losses: Losses,
         *,
         draws: int,
         rate: float,
@@ -64,7 +70,7 @@ class LongTraining:
             group["lr"] = self._rate()
         values: np.ndarray = np.zeros(1)
         for _ in range(self.draws):
-            terms = self.losses(self.network, rng)
+            terms = self.losses(self.network, self.done, rng)
             torch.stack(terms).sum().div(self.draws).backward()
             values = values + np.array([term.item() for term in terms]) / self.draws
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -73,7 +79,7 @@ class LongTraining:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         # The share of the newest weights falls with the steps: the average grows with the run.
-        newest = max(8 / (self.done + 800), 2e-4)
+        newest = max(4 / (self.done + 400), 2e-4)
         with torch.no_grad():
             for mean, weight in zip(
                 self.average.parameters(), self.network.parameters(), strict=True
@@ -107,6 +113,74 @@ class LongTraining:
         """Keep the averaged weights alone, in half precision."""
         weights = {name: w.half().contiguous() for name, w in self.average.state_dict().items()}
         _whole(path, lambda part: save_file(weights, part, {"step": str(self.done)}))
+
+
+def options_of(description: str, *, rate: float, draws: int, seed: int) -> argparse.Namespace:
+    """Read the command line of a training, with these defaults."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scenes", type=Path)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--start", type=Path, help="weights to begin with")
+    parser.add_argument("--steps", type=int, default=10**9, help="at which step to end")
+    parser.add_argument("--draws", type=int, default=draws, help="scenes in a step")
+    parser.add_argument("--rate", type=float, default=rate)
+    parser.add_argument("--slower-after", type=int, default=4000)
+    parser.add_argument("--keep-every", type=int, default=25)
+    parser.add_argument("--score-every", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=seed)
+    return parser.parse_args()
+
+
+def train(
+    name: str,
+    network: nn.Module,
+    losses: Losses,
+    held_out: Callable[[Any], dict[str, float]],
+    options: argparse.Namespace,
+) -> None:
+    """Train until asked to end; keep the state, the averaged weights and the history.
+
+    The history has the gains of the averaged weights over those at first, as ``held_out`` finds
+    them.
+    """
+    options.state.mkdir(parents=True, exist_ok=True)
+    if options.start:
+        network.load_state_dict(load_file(options.start))
+    first = held_out(network)
+    print("at first", {key: round(value, 2) for key, value in first.items()}, flush=True)
+    training = LongTraining(
+        network,
+        losses,
+        draws=options.draws,
+        rate=options.rate,
+        slower_after=options.slower_after,
+        seed=options.seed,
+    )
+    full = options.state / f"{name}.pt"
+    if full.exists():
+        training.load(full)
+    ending: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
+    running, began = None, (time.perf_counter(), time.process_time())
+    while training.done < options.steps and not ending:
+        values = training.step()
+        running = values if running is None else 0.99 * running + 0.01 * values
+        if training.done % options.keep_every == 0 or training.done == options.steps or ending:
+            training.save(full)
+            wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
+            print(f"{training.done} {wall:.0f} s, CPU {cpu:.0f} s {running.round(4)}", flush=True)
+        if training.done % options.score_every == 0:
+            now = held_out(training.average)
+            row = {
+                "step": training.done,
+                "loss": float(running.sum()),
+                **{f"gain_{key}": value - first[key] for key, value in now.items()},
+            }
+            add_row(options.state / f"{name}.csv", row)
+            print({key: round(value, 3) for key, value in row.items()}, flush=True)
+            training.save_weights(options.state / f"{name}.safetensors")
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:

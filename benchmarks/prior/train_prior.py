@@ -9,17 +9,11 @@ half precision, STATE/images_2.csv the history.
 
 from __future__ import annotations
 
-import argparse
-import signal
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
 from cameras import record
-from long_training import LongTraining, add_row
+from long_training import options_of, train
 from pool import HELD_OUT, Pool
-from safetensors.torch import load_file
 from scenes import Scene
 from torch import Tensor
 
@@ -31,8 +25,10 @@ NAME = "images_2"
 CROP = 96
 MARGIN = 8
 CROPS = 2
-FIRST_SCENES = 600
-"""Scenes that the first step chooses from; each later one adds one of its own."""
+FIRST_SCENES = 400
+"""Scenes that the first step chooses from."""
+NEW_SCENE_EVERY = 3
+"""Steps after which there is one more: drawing one takes as long as a fourth of a step."""
 HELD_OUT_SCENES = 32
 
 
@@ -100,8 +96,9 @@ def errors(
     )
 
 
-def losses(pool: Pool, training: LongTraining, network, rng) -> tuple[Tensor, Tensor]:
-    scene = turned(pool[int(rng.integers(FIRST_SCENES + training.done))], rng)
+def losses(pool: Pool, network, step: int, rng) -> tuple[Tensor, Tensor]:
+    number = FIRST_SCENES + step // NEW_SCENE_EVERY
+    scene = turned(pool[int(rng.integers(number))], rng)
     denoising, deconvolution = errors(network, scene, CROPS, rng)
     # The logarithm lets a decibel weigh the same under every light.
     return denoising.add(0.003).log().mean(), deconvolution.add(0.01).log().mean()
@@ -123,59 +120,17 @@ def held_out(network: InformedNetwork, pool: Pool) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenes", type=Path)
-    parser.add_argument("state", type=Path)
-    parser.add_argument("--start", type=Path, required=True, help="weights to begin with")
-    parser.add_argument("--steps", type=int, default=10**9, help="at which step to end")
-    parser.add_argument("--draws", type=int, default=3, help="scenes a step, two crops of each")
-    parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--slower-after", type=int, default=4000)
-    parser.add_argument("--keep-every", type=int, default=25)
-    parser.add_argument("--score-every", type=int, default=250)
-    parser.add_argument("--seed", type=int, default=5)
-    options = parser.parse_args()
-    options.state.mkdir(parents=True, exist_ok=True)
+    options = options_of(__doc__, rate=2e-4, draws=3, seed=5)
     pool, others = Pool(options.scenes), Pool(options.scenes, HELD_OUT)
-    network = InformedNetwork(pool[0].psf)
-    network.load_state_dict(load_file(options.start))
-    network.to(memory_format=torch.channels_last)
-    first = held_out(network, others)
-    print("at first", {name: round(value, 2) for name, value in first.items()}, flush=True)
-    training = LongTraining(
+    torch.manual_seed(options.seed)
+    network = InformedNetwork(pool[0].psf).to(memory_format=torch.channels_last)
+    train(
+        NAME,
         network,
-        lambda network, rng: losses(pool, training, network, rng),
-        draws=options.draws,
-        rate=options.rate,
-        slower_after=options.slower_after,
-        seed=options.seed,
+        lambda network, step, rng: losses(pool, network, step, rng),
+        lambda network: held_out(network, others),
+        options,
     )
-    full = options.state / f"{NAME}.pt"
-    if full.exists():
-        training.load(full)
-    running, began = None, (time.perf_counter(), time.process_time())
-    ending: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
-    while training.done < options.steps and not ending:
-        values = training.step()
-        running = values if running is None else 0.99 * running + 0.01 * values
-        if training.done % options.keep_every == 0 or training.done == options.steps or ending:
-            training.save(full)
-            wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
-            print(f"{training.done} {wall:.0f} s, CPU {cpu:.0f} s {running.round(4)}", flush=True)
-        if training.done % options.score_every == 0:
-            row = {
-                "step": training.done,
-                "denoising_loss": running[0],
-                "deconvolution_loss": running[1],
-                **{
-                    f"gain_{name}": value - first[name]
-                    for name, value in held_out(training.average, others).items()
-                },
-            }
-            add_row(options.state / f"{NAME}.csv", row)
-            print({name: round(float(value), 3) for name, value in row.items()}, flush=True)
-            training.save_weights(options.state / f"{NAME}.safetensors")
 
 
 if __name__ == "__main__":
