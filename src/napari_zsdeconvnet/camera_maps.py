@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .image_files import read_image
-from .noise import NoiseModel
+from .images import Image
+from .lazy import Sliced, is_lazy, whole_index
+from .noise import NoiseModel, dark_pixels
+
+MapLike: TypeAlias = "float | ArrayLike | str | os.PathLike[str]"
+"""A number for all pixels, an array (Y, X), or the file of one (.tif, .mrc, .npy)."""
+
+NAMES = ("offset", "gain", "read_variance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +34,9 @@ class CameraMaps:
         Counts per photoelectron, shape (Y, X).
     read_variance
         Variance without light, counts squared, shape (Y, X).
+    typical
+        The camera that recordings are brought to: one noise model for all pixels, its excess
+        noise included. None takes the medians.
 
     Raises
     ------
@@ -38,9 +48,10 @@ class CameraMaps:
     offset: NDArray[np.float32]
     gain: NDArray[np.float32]
     read_variance: NDArray[np.float32]
+    typical: NoiseModel = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for name in ("offset", "gain", "read_variance"):
+        for name in NAMES:
             values = np.asarray(getattr(self, name), np.float32)
             if values.ndim != 2:
                 raise InputError(f"The map {name} has the shape {values.shape}: give (Y, X).")
@@ -57,6 +68,53 @@ class CameraMaps:
                 f"The map read_variance has {self.read_variance.min():g} in it: give variances, "
                 "which are never negative."
             )
+        if self.typical is None:
+            medians = {name: float(np.median(getattr(self, name))) for name in NAMES}
+            object.__setattr__(self, "typical", NoiseModel(**medians, source="the medians of maps"))
+        elif self.typical.gain is None:
+            raise InputError("The camera has no typical gain: measure it or type it.")
+
+    # Where they come from ------------------------------------------------------------------
+
+    @classmethod
+    def of(
+        cls,
+        offset: MapLike,
+        gain: MapLike,
+        read_variance: MapLike,
+        *,
+        shape: Sequence[int] | None = None,
+        excess_noise: float = 1.0,
+    ) -> Self:
+        """Put maps together of numbers, arrays and files.
+
+        Parameters
+        ----------
+        offset, gain, read_variance
+            Each a number for all pixels, an array (Y, X), or the file of one.
+        shape
+            Of the maps, (Y, X); needed where all three are numbers.
+        excess_noise
+            As of `NoiseModel`.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read, or the maps cannot be of one camera.
+        """
+        maps = {
+            name: _pixels(value, name)
+            for name, value in zip(NAMES, (offset, gain, read_variance), strict=True)
+        }
+        shapes = [values.shape for values in maps.values() if values.ndim]
+        if not shapes and shape is None:
+            raise InputError("Three numbers are no maps: give the shape, or a noise model.")
+        full = {
+            name: np.broadcast_to(values, tuple(shape or shapes[0])) if values.ndim == 0 else values
+            for name, values in maps.items()
+        }
+        made = cls(full["offset"], full["gain"], full["read_variance"])
+        return replace(made, typical=replace(made.typical, excess_noise=excess_noise))
 
     @classmethod
     def read(
@@ -72,18 +130,193 @@ class CameraMaps:
         InputError
             If a file cannot be read, or the maps cannot be of one camera.
         """
-        files = (offset, gain, read_variance)
-        return cls(*(np.asarray(read_image(file).data, np.float32).squeeze() for file in files))
+        return cls.of(offset, gain, read_variance)
+
+    @classmethod
+    def from_dark(
+        cls,
+        frames: ArrayLike | Image,
+        gain: MapLike,
+        *,
+        excess_noise: float = 1.0,
+        axes: str | None = None,
+    ) -> Self:
+        """Measure offset and read variance of every pixel with the shutter closed.
+
+        So few frames as are usual tell the offset of a pixel to a part of its noise, and its
+        variance roughly: both are drawn towards what rows and columns, and all pixels, have in
+        common, as far as the frames leave it open (`noise.dark_pixels`).
+
+        Parameters
+        ----------
+        frames
+            Camera counts, as for `NoiseModel.from_dark`; a hundred frames are good.
+        gain
+            Counts per photoelectron: a number, an array (Y, X), or the file of one.
+        excess_noise
+            As of `NoiseModel`.
+        axes
+            As for `NoiseModel.from_dark`.
+
+        Raises
+        ------
+        InputError
+            As `NoiseModel.from_dark` does.
+        """
+        typical = NoiseModel.from_dark(frames, axes=axes)
+        offset, variance = dark_pixels(frames, axes=axes)
+        gains = np.broadcast_to(_pixels(gain, "gain"), offset.shape)
+        typical = replace(typical, gain=float(np.median(gains)), excess_noise=excess_noise)
+        return cls(offset, gains, variance, typical)
+
+    @classmethod
+    def of_noise(cls, noise: NoiseModel, offset: NDArray[Any]) -> Self:
+        """Give every pixel an offset of its own and what else a noise model says.
+
+        Parameters
+        ----------
+        noise
+            The typical camera, its gain known.
+        offset
+            Counts without light, (Y, X).
+        """
+        flat = np.ones(offset.shape, np.float32)
+        gain = noise.gain
+        if gain is None:
+            raise InputError("The noise model has no gain: measure it or type it.")
+        return cls(offset, gain * flat, noise.read_variance * flat, noise)
+
+    # Use -----------------------------------------------------------------------------------
 
     @property
-    def typical(self) -> NoiseModel:
-        """One noise model for all pixels: the medians."""
-        return NoiseModel(
-            float(np.median(self.offset)),
-            float(np.median(self.gain)),
-            float(np.median(self.read_variance)),
-            source="the medians of maps",
-        )
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.offset.shape
+
+    def part(self, start: Sequence[int], shape: Sequence[int]) -> Self:
+        """Cut out the part of the chip that was read out.
+
+        Parameters
+        ----------
+        start
+            Its first row and column, counted from 0.
+        shape
+            Of the part; what stands before the last two axes does not count.
+
+        Raises
+        ------
+        InputError
+            If the part does not lie on the chip.
+        """
+        size = tuple(int(length) for length in shape)[-2:]
+        if len(start) != 2 or any(
+            first < 0 or first + length > full
+            for first, length, full in zip(start, size, self.shape, strict=True)
+        ):
+            raise InputError(
+                f"A part of {size} pixels from row and column {tuple(start)} on does not lie in "
+                f"maps of {self.shape}: give the first row and column of the region that was read "
+                "out, as the camera's software names them."
+            )
+        place = tuple(slice(first, first + n) for first, n in zip(start, size, strict=True))
+        return self._cut(place)
+
+    def _cut(self, place: tuple[slice, ...]) -> Self:
+        maps = (self.offset[place], self.gain[place], self.read_variance[place])
+        return type(self)(*maps, self.typical)
+
+    @property
+    def evened_read_variance(self) -> NDArray[np.float32]:
+        """Read variance of the pixels of an evened recording, counts squared, (Y, X)."""
+        return self.read_variance * self._share**2
+
+    @property
+    def _share(self) -> NDArray[np.float32]:
+        return np.float32(self.typical.gain) / self.gain
+
+    def evened(self, frames: Any) -> Any:
+        r"""Bring a recording to the typical camera: its offset and gain in every pixel.
+
+        :math:`(c - b) \, \bar g / g + \bar b` in float32, of the same shape. What is read lazily
+        stays so.
+
+        Parameters
+        ----------
+        frames
+            Counts, (..., Y, X).
+
+        Raises
+        ------
+        InputError
+            If the maps have another shape than the frames.
+        """
+        check_fits(self, frames.shape)
+        return Evened(frames, self) if is_lazy(frames) else self._even(np.asarray(frames))
+
+    def _even(self, counts: NDArray[Any]) -> NDArray[np.float32]:
+        return signal_of(counts, self).values + np.float32(self.typical.offset)
+
+    def describe(self) -> str:
+        """Return one sentence with the typical numbers."""
+        rows, columns = self.shape
+        return f"maps of {rows} x {columns} pixels, typically {self.typical.describe()}"
+
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the three maps by their names."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    @classmethod
+    def from_arrays(
+        cls, maps: Mapping[str, NDArray[Any]], typical: Mapping[str, Any] | None
+    ) -> Self:
+        """Rebuild maps of what `to_arrays` and the typical camera's `to_dict` returned."""
+        return cls(**maps, typical=NoiseModel.from_dict(typical) if typical else None)  # type: ignore[arg-type]
+
+
+Camera: TypeAlias = "NoiseModel | CameraMaps"
+"""A camera whose pixels are all alike, or one whose pixels differ."""
+
+
+class Evened(Sliced):
+    """A recording that is evened where it is read."""
+
+    def __init__(self, source: Any, maps: CameraMaps) -> None:
+        self._source, self._maps = source, maps
+        self.shape = tuple(source.shape)
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        *outer, row, column = whole_index(index, self.shape)
+        place = (_kept(row), _kept(column))
+        counts = np.asarray(self._source[(*outer, *place)])
+        evened = self._maps._cut(place)._even(counts)
+        # A row or column that was asked for by its number is gone, as in numpy.
+        return evened[(..., *(0 if isinstance(n, int) else slice(None) for n in (row, column)))]
+
+
+def _kept(place: int | slice) -> slice:
+    return place if isinstance(place, slice) else slice(place, place + 1)
+
+
+def _pixels(value: MapLike, name: str) -> NDArray[np.float32]:
+    """Read a map, or a number for all pixels as an array without axes."""
+    if isinstance(value, str | os.PathLike):
+        pixels = np.asarray(read_image(value).data, np.float32).squeeze()
+        if pixels.ndim != 2:
+            raise InputError(
+                f"{value} has the shape {pixels.shape}: give a map of the {name} of each pixel, "
+                "(Y, X)."
+            )
+        return pixels
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"The {name} is {value!r}: give a number, a map or a file.") from None
+
+
+def typical_of(camera: Camera) -> NoiseModel:
+    """One noise model for all pixels of a camera."""
+    return camera.typical if isinstance(camera, CameraMaps) else camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +327,18 @@ class Signal:
     ----------
     values
         Counts above the offset at the camera's typical gain, (..., Y, X), float32.
-    gain
-        Counts per photoelectron, of all pixels alike; None where it is not known.
+    slope
+        Variance over counts of light, of all pixels alike; None where it is not known.
     read_variance
         Counts squared, one number or (Y, X).
     """
 
     values: NDArray[np.float32]
-    gain: float | None
+    slope: float | None
     read_variance: float | NDArray[np.float32]
 
 
-def signal_of(frames: ArrayLike, camera: NoiseModel | CameraMaps) -> Signal:
+def signal_of(frames: ArrayLike, camera: Camera) -> Signal:
     r"""Take a camera out of its frames as far as that can be done.
 
     With maps, :math:`y = (c - b) \, \bar g / g` with the typical gain :math:`\bar g`, so that
@@ -125,18 +358,17 @@ def signal_of(frames: ArrayLike, camera: NoiseModel | CameraMaps) -> Signal:
     """
     counts = np.asarray(frames, np.float32)
     if isinstance(camera, NoiseModel):
-        return Signal(counts - np.float32(camera.offset), camera.gain, float(camera.read_variance))
+        return Signal(counts - np.float32(camera.offset), camera.slope, float(camera.read_variance))
     check_fits(camera, counts.shape)
-    typical = camera.typical.gain
-    assert typical is not None  # maps have one for every pixel
-    share = np.float32(typical) / camera.gain
-    return Signal((counts - camera.offset) * share, typical, camera.read_variance * share**2)
+    values = (counts - camera.offset) * camera._share
+    return Signal(values, camera.typical.slope, camera.evened_read_variance)
 
 
-def check_fits(camera: NoiseModel | CameraMaps, shape: Sequence[int] | tuple[Any, ...]) -> None:
+def check_fits(camera: Camera, shape: Sequence[int] | tuple[Any, ...]) -> None:
     """Refuse maps of another size than the frames."""
-    if isinstance(camera, CameraMaps) and tuple(shape[-2:]) != camera.offset.shape:
+    if isinstance(camera, CameraMaps) and tuple(shape[-2:]) != camera.shape:
         raise InputError(
-            f"The camera's maps are {camera.offset.shape} and the frames {tuple(shape[-2:])} "
-            "pixels: crop the maps to the part of the camera that was read out."
+            f"The camera's maps are {camera.shape} and the frames {tuple(shape[-2:])} pixels: crop "
+            "the maps to the part of the camera that was read out (maps.part, or --map-start with "
+            "its first row and column)."
         )

@@ -102,7 +102,7 @@ def iterate_richardson_lucy(
     signal, projector = _prepare(image, psf, noise, upsampling)
     shift = 0.0
     if noise.read_variance > 0:
-        shift = noise.read_variance / _known_gain(noise)
+        shift = noise.read_variance / _known_slope(noise)
     padded = projector.pad(signal)
     measured = np.maximum(padded + np.float32(shift), 0)
     tiny = np.float32(1e-6 * max(float(measured.mean()), 1e-6))
@@ -187,7 +187,7 @@ def richardson_lucy(
     if iterations is not None and iterations < 1:
         raise InputError(f"iterations is {iterations}; ask for at least 1.")
     if iterations is None:
-        _known_gain(noise)
+        _known_slope(noise)
     steps = iterate_richardson_lucy(image, psf, noise, upsampling=upsampling)
     wanted = until_explained(steps) if iterations is None else islice(steps, iterations)
     return deque(wanted, maxlen=1)[0].estimate
@@ -244,7 +244,7 @@ def wiener(
 
     spectrum = fft.rfftn(padded, workers=WORKERS)
     if regularisation is None:
-        noise_variance = max(float(mean) * _known_gain(noise), 0.0) + noise.read_variance
+        noise_variance = max(float(mean) * _known_slope(noise), 0.0) + noise.read_variance
         regularisation = _discrepancy(spectrum, response, noise_variance, padded.size)
     spectrum /= response + np.float32(regularisation)
     filtered = fft.irfftn(spectrum, s=point.shape, workers=WORKERS)
@@ -341,10 +341,10 @@ def _prepare(
     return signal, _Projector(psf.array, counts.shape, upsampling)
 
 
-def _known_gain(noise: NoiseModel) -> float:
-    if noise.gain is None:
+def _known_slope(noise: NoiseModel) -> float:
+    if noise.slope is None:
         raise InputError("The noise model has no gain; give one in counts per electron.")
-    return noise.gain
+    return noise.slope
 
 
 def _discrepancy(
@@ -372,7 +372,7 @@ def _discrepancy(
 
 
 def _chi_square(signal: FloatImage, expected: FloatImage, noise: NoiseModel) -> float:
-    if noise.gain is None:
+    if noise.slope is None:
         return float("nan")
-    variance = noise.gain * np.maximum(expected, 0) + max(noise.read_variance, 1e-6)
+    variance = noise.slope * np.maximum(expected, 0) + max(noise.read_variance, 1e-6)
     return float(((signal - expected) ** 2 / variance).mean())

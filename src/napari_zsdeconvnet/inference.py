@@ -296,9 +296,9 @@ def _run(
     if averaging is None or averaging.repeats == 0:
         fine, sharp = network(inner)
     else:
-        assert noise.gain is not None
+        assert noise.slope is not None
         variance = noise_variance(
-            local_mean(image), noise.gain / scale, noise.read_variance / scale**2
+            local_mean(image), noise.slope / scale, noise.read_variance / scale**2
         )
         magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
         fine, sharp = torch.zeros(()), torch.zeros(())

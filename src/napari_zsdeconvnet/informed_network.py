@@ -174,7 +174,7 @@ class InformedNetwork(TwoStageNetwork):
 
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Take over the camera's noise, in normalised units."""
-        self.shot = (noise.gain or 1.0) / scale
+        self.shot = (noise.slope or 1.0) / scale
         self.read = noise.read_variance / scale**2
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:

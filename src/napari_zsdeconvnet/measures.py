@@ -170,10 +170,11 @@ def noise_level(residual: Residual, noise: NoiseModel, brightness: float) -> Mea
 
 def calibration_error(noise: NoiseModel, brightness: float) -> float:
     """Give the standard error of the variance of a pixel, over that variance."""
-    assert noise.gain is not None
+    assert noise.slope is not None
     signal = max(brightness, 0.0)
-    variance = noise.gain * signal + noise.read_variance
-    error = math.hypot((noise.gain_error or 0.0) * signal, noise.read_variance_error or 0.0)
+    variance = noise.slope * signal + noise.read_variance
+    slope_error = (noise.gain_error or 0.0) * noise.excess_noise
+    error = math.hypot(slope_error * signal, noise.read_variance_error or 0.0)
     return error / variance if variance > 0 else 0.0
 
 

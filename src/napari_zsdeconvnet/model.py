@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .camera_maps import CameraMaps
+from .camera_maps import CameraMaps, typical_of
 from .damping import Damping
 from .devices import resolve_device
 from .errors import InputError
@@ -353,7 +353,7 @@ def save_with_training(
         "versions": dict(model.versions),
         "training": dict(state),
         "reconstruction": model.reconstruction,
-        "camera": model.camera.to_dict() if isinstance(model.camera, NoiseModel) else None,
+        "camera": None if model.camera is None else typical_of(model.camera).to_dict(),
         "sources": [source.to_dict() for source in model.sources],
         "stretches": [stretch.to_dict() for stretch in model.stretches],
         "beginning": model.beginning and asdict(model.beginning),
@@ -361,7 +361,7 @@ def save_with_training(
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     if isinstance(model.camera, CameraMaps):
-        maps = asdict(model.camera)
+        maps = model.camera.to_arrays()
         contents |= {_CAMERA + name: torch.tensor(pixels) for name, pixels in maps.items()}
     contents |= {_NETWORK + name: value for name, value in model.network.state_dict().items()}
     contents |= {_TRAINING + name: value for name, value in tensors.items()}
@@ -538,7 +538,9 @@ def _camera(
     numbers: Mapping[str, Any] | None, maps: Mapping[str, Tensor]
 ) -> NoiseModel | CameraMaps | None:
     if maps:
-        return CameraMaps(**{name: pixels.numpy() for name, pixels in maps.items()})
+        return CameraMaps.from_arrays(
+            {name: pixels.numpy() for name, pixels in maps.items()}, numbers
+        )
     return None if numbers is None else NoiseModel.from_dict(numbers)
 
 

@@ -1,9 +1,11 @@
 """The camera's noise: how its counts follow from light, and five ways to find out.
 
 ``counts = offset + gain * electrons + reading``, with electrons Poisson distributed and the
-reading error of zero mean, so that ``variance = gain * (mean - offset) + read_variance``. In
-order of trust the three numbers come from a dark stack, a series of frames, one image, or a
-data sheet; an empty region gives offset and read variance, and never the gain.
+reading error of zero mean, so that ``variance = gain * (mean - offset) + read_variance``. A
+camera that multiplies electrons (EMCCD) does so with noise of its own, by which the first term
+grows (`NoiseModel.excess_noise`). In order of trust the three numbers come from a dark stack, a
+series of frames, one image, or a data sheet; an empty region gives offset and read variance, and
+never the gain.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri
+from scipy.special import chdtri, polygamma
 
 from .background import BackgroundFit, fit_background
 from .errors import InputError
@@ -38,6 +40,7 @@ SINGLE_IMAGE_ERROR = 0.25
 _NO_GAIN = "The gain was not measured"
 _GAIN_FROM = ", the gain from "
 _BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
+_HOT_OFFSET = 8.0  # standard errors of a mean over frames
 _CHANCE = 1e-6  # of a sound pixel to be taken for a hot one
 
 
@@ -63,12 +66,16 @@ class NoiseModel:
     correlation
         How neighbouring pixels share noise along ([z,] y, x), from -0.5 to 0.5, as resampling
         and filters leave it; None where that is not known or they do not.
+    excess_noise
+        Square of the excess noise factor: by how much multiplying electrons raises the variance
+        of shot noise. 1 of a camera that does not, 2 of an EMCCD at high multiplication. See
+        `with_excess_noise` where the gain is measured.
 
     Raises
     ------
     InputError
-        If a number is NaN or infinite, the gain is not positive, or a variance or an error
-        is negative.
+        If a number is NaN or infinite, the gain is not positive, a variance or an error is
+        negative, or the excess noise is below 1.
     """
 
     offset: float
@@ -80,6 +87,7 @@ class NoiseModel:
     source: str = "typed by hand"
     warnings: tuple[str, ...] = ()
     correlation: tuple[float, ...] | None = None
+    excess_noise: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", _number(self.offset, "offset", "counts"))
@@ -97,6 +105,13 @@ class NoiseModel:
             raise InputError(
                 f"The read variance is {self.read_variance:g} counts squared; it cannot be "
                 "negative (it is the square of the read noise in counts)."
+            )
+        excess = _number(self.excess_noise, "excess noise", "the range from 1 on")
+        object.__setattr__(self, "excess_noise", excess)
+        if excess < 1:
+            raise InputError(
+                f"The excess noise is {excess:g}; give the square of the excess noise factor, 1 of "
+                "a camera that does not multiply electrons and 2 of an EMCCD that does."
             )
         for field in ("offset_error", "gain_error", "read_variance_error"):
             error = getattr(self, field)
@@ -380,10 +395,12 @@ class NoiseModel:
         single = type(self).from_image(image, self.offset, cutoff=cutoff, axes=axes)
         kept = tuple(text for text in self.warnings if not text.startswith(_NO_GAIN))
         new = tuple(text for text in single.warnings if text not in kept)
+        assert single.gain is not None
+        assert single.gain_error is not None
         return replace(
             self,
-            gain=single.gain,
-            gain_error=single.gain_error,
+            gain=single.gain / self.excess_noise,
+            gain_error=single.gain_error / self.excess_noise,
             source=f"{self.source.split(_GAIN_FROM)[0]}{_GAIN_FROM}{single.source}",
             warnings=kept + new,
         )
@@ -402,6 +419,31 @@ class NoiseModel:
         """
         shared = shared_noise(_laid_out(image, axes), cutoff)
         return replace(self, correlation=shared) if shared else self
+
+    def with_excess_noise(self, excess_noise: float) -> Self:
+        """Return this noise model for a camera that multiplies electrons, its noise kept.
+
+        What photon transfer measures is the slope of variance over mean, the gain times the
+        excess noise. It stays, and the gain becomes the slope over the excess noise. A gain that
+        is known from elsewhere is to be given with `NoiseModel` itself.
+
+        Parameters
+        ----------
+        excess_noise
+            Square of the excess noise factor; 2 of an EMCCD at high multiplication.
+
+        Raises
+        ------
+        InputError
+            If it is below 1.
+        """
+        share = self.excess_noise / replace(self, excess_noise=excess_noise).excess_noise
+        return replace(
+            self,
+            gain=None if self.gain is None else self.gain * share,
+            gain_error=None if self.gain_error is None else self.gain_error * share,
+            excess_noise=excess_noise,
+        )
 
     @classmethod
     def _from_transfer(
@@ -425,8 +467,13 @@ class NoiseModel:
 
     # Use -----------------------------------------------------------------------------------
 
+    @property
+    def slope(self) -> float | None:
+        """Variance over counts of light, the gain times the excess noise; None as the gain is."""
+        return None if self.gain is None else self.gain * self.excess_noise
+
     def variance(self, mean: ArrayLike) -> NDArray[np.float64]:
-        """Return ``read_variance + gain * max(mean - offset, 0)``, in counts squared.
+        """Return ``read_variance + slope * max(mean - offset, 0)``, in counts squared.
 
         Parameters
         ----------
@@ -438,13 +485,13 @@ class NoiseModel:
         InputError
             If the gain is not known.
         """
-        if self.gain is None:
+        if self.slope is None:
             raise InputError(
                 "The gain is not known (None), so neither is the noise of bright pixels; measure "
                 "it with with_gain_from(image) or type it in."
             )
         signal = np.maximum(np.asarray(mean, dtype=np.float64) - self.offset, 0.0)
-        return np.asarray(self.read_variance + self.gain * signal)
+        return np.asarray(self.read_variance + self.slope * signal)
 
     def describe(self) -> str:
         """Return one sentence with all numbers, units, errors and the source."""
@@ -454,6 +501,8 @@ class NoiseModel:
             gain = "gain not measured"
         else:
             gain = f"gain {_with_error(self.gain, self.gain_error, 'counts per electron')}"
+            if self.excess_noise > 1:
+                gain += f" and an excess noise of {self.excess_noise:.3g}"
             read_noise = math.sqrt(self.read_variance) / self.gain
             variance += f" (read noise {read_noise:.2g} electrons)"
         shared = ""
@@ -513,6 +562,59 @@ def _with_error(value: float, error: float | None, unit: str) -> str:
         return f"{value:.4g} {unit}"
     digits = max(1 - math.floor(math.log10(error)), 0)
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}"
+
+
+def dark_pixels(
+    frames: ArrayLike | Image, *, axes: str | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    r"""Measure offset and read variance of every pixel without light, (Y, X) each.
+
+    What n frames leave open is taken from what pixels have in common. The offset: means of rows
+    and columns, and of what is left of a pixel's own mean the part :math:`1 - s^2 / (n v)`, with
+    :math:`s^2 / n` the variance of a mean and v that of what is left. The variance: a typical
+    one with the weight of as many frames as the spread of the variances allows (Smyth, Stat. Appl.
+    Genet. Mol. Biol. 3, 3, 2004).
+
+    Parameters
+    ----------
+    frames, axes
+        As for `NoiseModel.from_dark`.
+    """
+    frames = _laid_out(frames, axes, name="dark frames")
+    means, levels = _means(frames)
+    variances = _variance_over_time(frames, means, levels)
+    count = len(levels)
+    typical = float(np.median(variances)) * (count - 1) / chdtri(count - 1, 0.5)
+    lines = _of_rows_and_columns(means)
+    rest = means - lines
+    spread = float((np.subtract(*np.percentile(rest, [84.13, 15.87])) / 2) ** 2)
+    share = np.clip(1 - typical / count / max(spread, 1e-12), 0, 1)
+    # A hot pixel's offset is its own.
+    own = np.where(np.abs(rest) > _HOT_OFFSET * math.sqrt(max(typical / count, 1e-12)), 1.0, share)
+    freedom = _frames_in_common(variances, count - 1)
+    variance = (freedom * typical + (count - 1) * variances) / (freedom + count - 1)
+    return (lines + own * rest).astype(np.float32), variance.astype(np.float32)
+
+
+def _of_rows_and_columns(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what rows and columns have in common, by medians."""
+    columns = np.median(image, axis=0, keepdims=True)
+    return np.asarray(columns + np.median(image - columns, axis=1, keepdims=True))
+
+
+def _frames_in_common(variances: NDArray[np.float64], degrees: int) -> float:
+    """Return how many frames' worth pixels' variances tell of each other.
+
+    The logarithm of a variance over d degrees scatters by trigamma(d / 2); what pixels scatter
+    beyond that is their own.
+    """
+    logs = np.log(np.maximum(variances, 1e-3))
+    low, high = (float(value) for value in np.percentile(logs, [15.87, 84.13]))
+    beyond = ((high - low) / 2) ** 2 - float(polygamma(1, degrees / 2))
+    # trigamma(x) is about 1 / x + 1 / (2 x^2), solved for x.
+    if beyond <= 1e-3:
+        return 2000.0
+    return (1 + math.sqrt(1 + 2 * beyond)) / beyond
 
 
 def _laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:

@@ -118,8 +118,8 @@ def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float)
     smoothed : Tensor
         :math:`H(y - b)`, see `local_mean`.
     shot, read : Tensor or float
-        :math:`\beta_1` (the gain times a number near 1) and :math:`\beta_2` (the read variance
-        times a number near 1), in the image's units.
+        :math:`\beta_1` (the slope of variance over mean, times a number near 1) and
+        :math:`\beta_2` (the read variance times a number near 1), in the image's units.
     """
     return (shot * smoothed + read).clamp(min=0)
 
@@ -379,8 +379,8 @@ class RecorruptedPatches(Patches):
         **options: Any,
     ) -> None:
         super().__init__(recordings, noise, scale, **options)
-        assert noise.gain is not None
-        self.shot = noise.gain / scale
+        assert noise.slope is not None
+        self.shot = noise.slope / scale
         self.read = noise.read_variance / scale**2
         self.preset = preset
         self.rim = mean_reach(len(self.patch))

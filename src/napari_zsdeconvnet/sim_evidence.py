@@ -97,10 +97,10 @@ class RecordedSIM:
         pixels are too coarse.
         """
         patterns, signal = self._raw.reconstruction.patterns, self._recorded
-        assert signal.gain is not None
+        assert signal.slope is not None
         frames = signal.values.astype(float)
         variance = np.stack(
-            [_variance(frame, signal.gain, signal.read_variance) for frame in frames]
+            [_variance(frame, signal.slope, signal.read_variance) for frame in frames]
         )
         # The window keeps the edges of bright structure from passing for noise.
         window = faded(frames.shape[-2:], 0.5)
@@ -168,9 +168,9 @@ class RecordedSIM:
     def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
         """Give the light of a result over that of the frames, and the latter's relative error."""
         signal = self._recorded
-        assert signal.gain is not None
+        assert signal.slope is not None
         light = self._raw.reconstruction.widefield(signal.values)
-        variance = max(signal.gain * self.brightness, 0.0) + float(np.mean(signal.read_variance))
+        variance = max(signal.slope * self.brightness, 0.0) + float(np.mean(signal.read_variance))
         error = float(np.sqrt(variance / signal.values.size)) / max(self.brightness, 1e-12)
         return float(sharp.mean(dtype=float) / light.mean(dtype=float)), error
 
@@ -203,17 +203,17 @@ class RecordedSIM:
 
     def background(self, level: float) -> tuple[FloatArray, float]:
         """Record and reconstruct background alone, without fringes as light out of focus is."""
-        assert self.camera.gain is not None
+        assert self.camera.slope is not None
         count = len(self._recorded.values)
-        noise = np.sqrt(self.camera.gain * level + self.camera.read_variance)
+        noise = np.sqrt(self.camera.slope * level + self.camera.read_variance)
         drawn = np.random.default_rng(0).normal(scale=noise, size=(count, *BLANK_SHAPE))
         image = self._raw.reconstruction((level + drawn).astype(np.float32)).astype(float)
         return image, float(image.std())
 
 
 def _variance(
-    frame: FloatArray, gain: float, read_variance: float | NDArray[np.float32]
+    frame: FloatArray, slope: float, read_variance: float | NDArray[np.float32]
 ) -> FloatArray:
     """Variance of the noise in each pixel, from the mean around it (equation 3)."""
-    variance = local_variance(frame, NoiseModel(0.0, gain, 0.0))
+    variance = local_variance(frame, NoiseModel(0.0, slope, 0.0))
     return np.asarray(np.maximum(variance + read_variance, 1 / 12))

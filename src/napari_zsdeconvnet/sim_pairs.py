@@ -97,12 +97,12 @@ def recorrupted_reconstructions(
         If the camera's gain is not known.
     """
     signal = signal_of(raw.recordings[index][frame], raw.camera)
-    if signal.gain is None:
+    if signal.slope is None:
         raise InputError("The noise model has no gain: measure it or type it.")
     frames = torch.from_numpy(signal.values).to(device)
     read_variance = torch.as_tensor(signal.read_variance, device=device)
     around = F.pad(frames[:, None], (MEAN_RADIUS,) * 4, mode="reflect")
-    variance = noise_variance(local_mean(around)[:, 0], shot * signal.gain, read * read_variance)
+    variance = noise_variance(local_mean(around)[:, 0], shot * signal.slope, read * read_variance)
     alpha = torch.tensor(magnitude, device=device)
     pair = torch.stack(recorrupt(frames, variance, alpha, generator))
     with torch.no_grad():

@@ -397,7 +397,14 @@ def camera(
         raise InputError("The noise model has no gain; give one in counts per electron.")
     if not np.all(np.isfinite(electrons)) or np.any(electrons < 0):
         raise InputError("Expected electrons must be finite and not negative.")
-    counts = noise.offset + noise.gain * rng.poisson(electrons)
+    counts = noise.offset + noise.gain * _multiplied(rng.poisson(electrons), noise, rng)
     before_rounding = max(noise.read_variance - ROUNDING_VARIANCE, 0.0)
     counts += rng.normal(scale=np.sqrt(before_rounding), size=counts.shape)
     return np.asarray(np.clip(np.rint(counts), 0, 65535), dtype=np.uint16)
+
+
+def _multiplied(electrons: NDArray[np.int64], noise: NoiseModel, rng: np.random.Generator) -> Any:
+    """Multiply electrons with the camera's excess noise, to as many on average."""
+    spread = noise.excess_noise - 1
+    # A gamma distribution, exponential for one electron and an excess of 2 (Basden et al., 2003).
+    return electrons if spread == 0 else rng.gamma(electrons / spread, spread)

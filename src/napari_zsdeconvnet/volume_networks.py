@@ -250,12 +250,12 @@ class SharpeningNetwork(TwoStageNetwork):
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Choose the damping of both kinds of steps, so that a dark stack stays dark.
 
-        On the noisy stack it is the read variance over the gain, which makes the sum of shot
-        noise and read noise nearly Poisson; on the denoised one a twentieth of the read noise,
-        about what is left of it.
+        On the noisy stack it is the read variance over the slope of the noise, which makes the
+        sum of shot noise and read noise nearly Poisson; on the denoised one a twentieth of the
+        read noise, about what is left of it.
         """
         self.damping = max(self.least_damping, 0.05 * noise.read_variance**0.5 / scale)
-        self.noisy_damping = max(noise.read_variance / ((noise.gain or 1.0) * scale), 1e-3)
+        self.noisy_damping = max(noise.read_variance / ((noise.slope or 1.0) * scale), 1e-3)
 
     def denoise(self, image: Tensor) -> Tensor:
         """Apply the first stage."""

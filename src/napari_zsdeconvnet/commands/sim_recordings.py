@@ -278,9 +278,8 @@ def camera_of(
     from ..camera_maps import CameraMaps
 
     shape = recording.frames.shape[1:]
-    return CameraMaps(
-        **{name: np.broadcast_to(typed.get(name, getattr(noise, name)), shape) for name in names}
-    )
+    offset, gain, read_variance = (typed.get(name, getattr(noise, name)) for name in names)
+    return CameraMaps.of(offset, gain, read_variance, shape=shape, excess_noise=noise.excess_noise)
 
 
 def _number_or_map(value: float | str, recording: Recording) -> float | NDArray[np.float32]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera_maps import CameraMaps
+from ..camera_maps import NAMES, CameraMaps
 from ..noise import NoiseModel
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ def unpacked(values: Mapping[str, Any]) -> NDArray[np.float32]:
 def packed_camera(camera: NoiseModel | CameraMaps | None) -> dict[str, Any] | None:
     """Write a camera: its numbers, or its maps by the same names."""
     if isinstance(camera, CameraMaps):
-        return {name: packed(pixels) for name, pixels in asdict(camera).items()}
+        maps = {name: packed(pixels) for name, pixels in camera.to_arrays().items()}
+        return {**maps, "typical": camera.typical.to_dict()}
     return None if camera is None else camera.to_dict()
 
 
@@ -56,5 +56,6 @@ def unpacked_camera(values: Mapping[str, Any] | None) -> NoiseModel | CameraMaps
     if values is None:
         return None
     if isinstance(values["offset"], Mapping):
-        return CameraMaps(**{name: unpacked(pixels) for name, pixels in values.items()})
+        maps = {name: unpacked(values[name]) for name in NAMES}
+        return CameraMaps.from_arrays(maps, values.get("typical"))
     return NoiseModel.from_dict(values)
