@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -124,6 +125,30 @@ class TestFile:
         torch.save(Trap(), tmp_path / "model.pt")
         refusal(tmp_path / "model.pt")
         assert not (tmp_path / "sprung").exists()
+
+    @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+    def test_a_flipped_bit_anywhere_is_refused(self, saved: Path, part: float):
+        content = bytearray(saved.read_bytes())
+        content[int(part * len(content))] ^= 1 << 6
+        saved.write_bytes(content)
+        message = refusal(saved)
+        assert "damaged" in message or "truncated" in message or "fit together" in message
+
+    def test_three_flipped_bits_in_the_weights_are_noticed(self, saved: Path):
+        content = bytearray(saved.read_bytes())
+        for place in (-3, -1003, -2003):  # the highest bits of numbers
+            content[place // 4 * 4 - 1] ^= 1 << 6
+        saved.write_bytes(content)
+        assert "another checksum" in refusal(saved)
+
+    def test_a_file_of_before_checksums_is_read(self, saved: Path, model: Model):
+        loaded = Model.load(rewritten(saved))  # which writes none
+        assert loaded.scale == model.scale
+
+    @pytest.mark.parametrize("name", ["steps", "batch", "patch"])
+    def test_absurd_settings_are_refused(self, saved: Path, model: Model, name: str):
+        path = rewritten(saved, settings={**model.settings, name: 10**15})
+        assert f"{name} is 1000000000000000" in refusal(path)
 
     @pytest.mark.parametrize("kept", [0, 4, 100, 3000, -1])
     def test_a_truncated_file_is_refused(self, saved: Path, kept: int):
@@ -286,6 +311,13 @@ class TestPredict:
     def test_a_flat_image_is_accepted(self, model: Model):
         result = model.predict(np.full((30, 30), 100, np.uint16))
         assert np.isfinite(result.deconvolved).all()
+
+    def test_a_result_that_is_not_finite_is_refused(self, model: Model):
+        broken = replace(model, network=copy.deepcopy(model.network))
+        with torch.no_grad():
+            next(broken.network.parameters()).fill_(3e38)
+        with pytest.raises(InputError, match="NaN or infinity for this image"):
+            broken.predict(IMAGE)
 
     @pytest.mark.parametrize("size", [0.0626, (0.0626, 0.0626), (0.3, 0.062, 0.064), None])
     def test_the_right_pixel_size_is_accepted(self, model: Model, size):

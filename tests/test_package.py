@@ -26,7 +26,19 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {"errors", "bands", "overlapping", "stopping", "units"},
-    {"files", "lazy", "damping", "devices", "optics", "drawing", "forward", "tiling", "metadata"},
+    {"memory", "json_values"},
+    {
+        "tiff_sizes",
+        "files",
+        "lazy",
+        "damping",
+        "devices",
+        "optics",
+        "drawing",
+        "forward",
+        "tiling",
+        "metadata",
+    },
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags", "tiff_sets"},
     {"image_files", "provenance"},

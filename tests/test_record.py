@@ -21,6 +21,7 @@ from napari_zsdeconvnet.model import Model, installed_versions
 from napari_zsdeconvnet.presets import PRESETS, SIM_PRESETS, Preset
 from napari_zsdeconvnet.provenance import Source, with_step
 from napari_zsdeconvnet.record import Output, Prediction, RunRecord, methods_paragraph
+from napari_zsdeconvnet.record.packing import packed
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 from napari_zsdeconvnet.simulation import simulate
@@ -221,6 +222,9 @@ class TestFile:
             ({"format": 99}, "update"),
             ({"psf": ...}, "psf"),
             ({"sources": 3}, "damaged"),
+            ({"steps": 10**15 * 10**15}, "steps is 1000000000"),
+            ({"losses": {"total": "small"}}, "losses.total is 'small'"),
+            ({"settings": {"batch": 10**15}}, "damaged"),
         ],
     )
     def test_what_cannot_be_read_is_refused(self, change, words, model: Model, tmp_path: Path):
@@ -231,6 +235,16 @@ class TestFile:
         with pytest.raises(InputError, match=words) as caught:
             RunRecord.read(path)
         assert "r.json" in str(caught.value)
+
+    def test_a_psf_with_a_changed_number_is_noticed(self, model: Model, tmp_path: Path):
+        values = RunRecord.of(model).to_dict()
+        changed = np.array(model.psf.array)
+        changed[0, 0] = np.nextafter(changed[0, 0], 1)
+        values["psf"]["array"] = {**packed(changed), "sha256": values["psf"]["array"]["sha256"]}
+        with pytest.raises(InputError, match="another checksum"):
+            RunRecord.from_dict(values)
+        values["psf"]["array"].pop("sha256")  # as in records of before there were any
+        np.testing.assert_array_equal(RunRecord.from_dict(values).psf.array, changed)
 
     def test_a_missing_file_and_one_that_is_no_json(self, tmp_path: Path):
         with pytest.raises(InputError, match=r"none\.json"):

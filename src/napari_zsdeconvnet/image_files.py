@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,10 +17,12 @@ from .errors import InputError
 from .files import reserve, written_whole
 from .images import ORDER, Image, Origin, assumed_axes, check_kind
 from .lazy import LazyArray, Sliced, is_lazy
+from .memory import check_room, in_bytes
 from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
 from .tiff_sets import check_whole
+from .tiff_sizes import check_expansion, check_ome_sizes, check_series
 from .tiff_tags import (
     IMAGEJ_ORDER,
     options_for,
@@ -113,6 +115,7 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
     with _complaints():
         try:
             with tifffile.TiffFile(path) as tiff:
+                check_ome_sizes(tiff.ome_metadata)
                 series = tiff.series[0]
                 check_whole(tiff, series, path)
                 steps, _ = read_steps(tiff)
@@ -122,7 +125,7 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
                 found = recorded_in(tiff)
         except InputError:
             raise
-        except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError):
+        except Exception:  # `read_image` says what is wrong with it
             return Recorded()
     deep = "Z" in letters or bool(guessed)
     return replace(
@@ -322,8 +325,11 @@ def _stored_type(pixels: Any) -> np.dtype[Any]:
 def _read_npy(path: Path) -> Image:
     try:
         mapped = path.stat().st_size >= _MAPPED_FROM
+        _check_npy_size(path)
         pixels = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # its header is a Python expression, which fails in every way
         raise InputError(
             f"{path} is not a complete .npy array ({_first_line(error)}); save it again with "
             "numpy.save."
@@ -333,6 +339,19 @@ def _read_npy(path: Path) -> Image:
     guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
     notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
     return Image(pixels, axes, None, path.name, notes=notes, guessed=axes[:-2])
+
+
+def _check_npy_size(path: Path) -> None:
+    """Refuse a header that declares more than its file holds; numpy allocates what it declares."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version > (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        declared, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+    if declared > there or min(shape, default=0) < 0:
+        raise ValueError(f"it declares {in_bytes(declared)} and holds {in_bytes(there)}")
 
 
 def _read_mrc(path: Path) -> Image:
@@ -357,6 +376,7 @@ def _read_tiff(path: Path) -> Image:
     with _complaints() as complaints:
         try:
             with tifffile.TiffFile(path) as tiff:
+                check_ome_sizes(tiff.ome_metadata)
                 if not tiff.series:
                     raise InputError(f"{path} holds no image; export it again.")
                 series = tiff.series[0]
@@ -381,9 +401,9 @@ def _read_tiff(path: Path) -> Image:
                 f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "
                 "again as TIFF."
             ) from error
-        except (ValueError, IndexError, KeyError, EOFError, zlib.error) as error:
-            if isinstance(error, InputError):
-                raise
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # a damaged file has its parser fail in every way
             raise InputError(_broken(path, error)) from error
     if complaints:
         raise InputError(_broken(path, complaints[0]))
@@ -413,26 +433,24 @@ def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:
 
 
 def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
-    size = path.stat().st_size
-    for page in series.pages:
-        if page is None:
-            continue
-        ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
-        if max(ends, default=0) > size:
-            raise InputError(_broken(path, "the file is shorter than its header says"))
+    check_series(series)
     if series.nbytes >= _MAPPED_FROM:
         if series.dataoffset is not None:
             kind = tiff.byteorder + series.dtype.char
             return np.memmap(path, kind, "r", series.dataoffset, series.shape)
         if TiffPages.fits(series):
-            pages = TiffPages(series, lambda error: InputError(_broken(path, error)))
+            pages = TiffPages(series, path.name, lambda error: InputError(_broken(path, error)))
             pages[(0,) * (len(pages.shape) - 2)]  # says now if it cannot be decoded at all
             return pages
+    check_room(series.nbytes, path.name)
+    for page in series.pages:
+        if page is not None:
+            check_expansion(page)
     return series.asarray()
 
 
 def _broken(path: Path, error: object) -> str:
-    reason = _first_line(error)
+    reason = _first_line(error) or type(error).__name__
     if "imagecodecs" in reason:
         return (
             f"{path} is compressed in a way that needs one more package; save it uncompressed "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -331,6 +332,13 @@ def _paste(
     ):
         there.append(slice(step * start, step * (start + length)))
         here.append(slice(step * (start - begin), step * (start - begin + length)))
-    inner = values[tuple(here)].cpu().numpy() * np.float32(scale)
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, in words
+        inner = values[tuple(here)].cpu().numpy() * np.float32(scale)
+        light = float(inner.sum(dtype=np.float64))
+    if not math.isfinite(light):
+        raise InputError(
+            "The model gives NaN or infinity for this image: its weights are damaged, or the image "
+            "has counts far beyond those it was trained on; train a model on this image."
+        )
     target[tuple(there)] = inner
-    return float(inner.sum(dtype=np.float64))
+    return light

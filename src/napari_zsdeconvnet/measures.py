@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from .json_values import built
 from .noise import NoiseModel
 from .residuals import Residual
 from .spectra import Sharpening
@@ -101,8 +102,7 @@ class Measure:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` returned."""
-        low, high = values["limit"]
-        return cls(**{**values, "limit": (low, high)})
+        return built(cls, values)
 
 
 def not_judged(name: str, why: str) -> Measure:

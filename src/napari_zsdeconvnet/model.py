@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -29,11 +30,14 @@ from .errors import InputError
 from .files import written_whole
 from .images import Image, as_frames, check_finite
 from .inference import Averaging, Result, TileProgress, exhaust, infer, output_shape
+from .json_values import built, fitting, parse_json
 from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
-from .provenance import Beginning, Source, Stretch
+from .presets import read_settings
+from .provenance import Beginning, Source, Stretch, weights_fingerprint
 from .psf import PSF
+from .sim.patterns import check_reconstruction
 
 FORMAT = 1
 """Layout of the file; raised when a reader of today would misread a file of tomorrow."""
@@ -42,6 +46,7 @@ PIXEL_SIZE_TOLERANCE = 0.05
 """Relative difference of pixel size from which an image is refused."""
 
 _HEADER = "zsdeconvnet"
+_CHECKSUM = "sha256"
 _NETWORK = "network."
 _TRAINING = "training."
 _PSF = "psf"
@@ -367,7 +372,9 @@ def save_with_training(
     contents |= {_TRAINING + name: value for name, value in tensors.items()}
     contents = {name: value.detach().cpu().contiguous() for name, value in contents.items()}
     # Not `save_file`: its errors are no OSError, and it puts a file of its own beside ours.
-    packed = safetensors.torch.save(contents, {_HEADER: json.dumps(header)})
+    described = json.dumps(header)
+    checksum = _checksum(described, contents)
+    packed = safetensors.torch.save(contents, {_HEADER: described, _CHECKSUM: checksum})
     with written_whole(path) as temporary:
         temporary.write_bytes(packed)
 
@@ -378,7 +385,7 @@ def load_with_training(
     """Read what `save_with_training` wrote; the last two are empty for a plain model."""
     described, tensors = _read(path)
     with _understood(path):
-        return _assemble(json.loads(described), tensors)
+        return _assemble(parse_json(described), tensors)
 
 
 def _read(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str, Tensor]]:
@@ -388,7 +395,8 @@ def _read(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str, Ten
         raise InputError(f"{path} does not exist: check the name and the folder.")
     try:
         with safe_open(path, framework="pt") as file:
-            described = (file.metadata() or {}).get(_HEADER)
+            metadata = file.metadata() or {}
+            described = metadata.get(_HEADER)
             wanted = [name for name in file.keys() if not names or name in names]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in wanted}
     except (SafetensorError, OSError) as error:
@@ -399,7 +407,20 @@ def _read(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str, Ten
         raise InputError(
             f"{path} holds weights of another program: choose a model saved by zsdeconvnet."
         )
+    # Files of before it was kept have no checksum.
+    if not names and metadata.get(_CHECKSUM) not in (None, _checksum(described, tensors)):
+        raise InputError(
+            f"{path} is damaged (it has another checksum than it was written with): copy it again "
+            "or train anew."
+        )
     return described, tensors
+
+
+def _checksum(described: str, tensors: Mapping[str, Tensor]) -> str:
+    """Checksum of all that a model's file holds."""
+    digest = hashlib.sha256(described.encode())
+    digest.update(weights_fingerprint(tensors).encode())
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -412,7 +433,14 @@ def _understood(path: str | os.PathLike[str]) -> Iterator[None]:
             f"{path} has format {error} and this version reads up to {FORMAT}: update "
             "napari-zsdeconvnet."
         ) from error
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise InputError(
             f"{path} does not fit together ({_in_one_line(error)}): copy it again or train anew."
         ) from error
@@ -460,7 +488,7 @@ class ModelFacts:
         """
         described, tensors = _read(path, _PSF)
         with _understood(path):
-            header = json.loads(described)
+            header = parse_json(described)
             if header["format"] > FORMAT:
                 raise _NewerFormat(header["format"])
             size, history = header["voxel_size"], header["history"]
@@ -500,35 +528,35 @@ def _assemble(
     if header["upsampling"] not in (1, 2):
         raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
     beginning = header.get("beginning")
+    if header.get("reconstruction") is not None:
+        check_reconstruction(header["reconstruction"])
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
     noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
     network.expect_noise(noise, scale)
     network.load_state_dict(below(_NETWORK, tensors), strict=True)
     if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
         raise InputError("its weights are not finite")
-    voxel_size = header["voxel_size"]
+    voxel_size = fitting(header["voxel_size"], tuple[float, ...] | None, "voxel_size")
+    if voxel_size is not None:
+        voxel_size = voxel_of(voxel_size, header["axes"])
     model = Model(
         network=network.eval(),
-        preset=header["preset"],
-        # JSON knows no tuples.
-        settings={
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in header["settings"].items()
-        },
+        preset=fitting(header["preset"], str, "preset"),
+        settings=read_settings(header["settings"]),
         psf=psf,
         noise=noise,
         scale=scale,
         axes=header["axes"],
-        voxel_size=None if voxel_size is None else tuple(voxel_size),
-        seed=header["seed"],
-        data_hash=header["data_hash"],
-        history=tuple(header["history"]),
-        warnings=tuple(header["warnings"]),
-        versions=header["versions"],
+        voxel_size=voxel_size,
+        seed=fitting(header["seed"], int, "seed"),
+        data_hash=fitting(header["data_hash"], str, "data_hash"),
+        history=fitting(header["history"], tuple[Mapping[str, float], ...], "history"),
+        warnings=fitting(header["warnings"], tuple[str, ...], "warnings"),
+        versions=fitting(header["versions"], Mapping[str, str], "versions"),
         reconstruction=header.get("reconstruction"),
         camera=_camera(header.get("camera"), below(_CAMERA, tensors)),
         **_kept(header),
-        beginning=None if beginning is None else Beginning(**beginning),
+        beginning=None if beginning is None else built(Beginning, beginning),
         ending=header.get("ending", ""),
     )
     return model, below(_TRAINING, tensors), header["training"]

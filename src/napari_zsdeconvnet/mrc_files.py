@@ -14,6 +14,9 @@ from .errors import InputError
 
 MRC_SUFFIXES = (".mrc", ".dv")
 _DELTAVISION_MARK = -16224  # in a DeltaVision header, at byte 96
+_MODE, _EXTENDED, _STAMP = 12, 92, 212  # bytes of kind of pixels, extra length, byte order
+_BIG_ENDIAN = 0x11  # in the stamp
+_LARGEST_MODE = 101
 _TIMES, _SEQUENCE, _CHANNELS = 180, 182, 196  # bytes of numbers in a DeltaVision header
 _ORDERS = ("CTZ", "TZC", "TCZ")  # of its sections, the last letter running fastest
 _ANGSTROM = 1e-4  # micrometres
@@ -67,6 +70,7 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
 
     damaged = f"{path} is not a complete MRC file; copy or export it again"
     try:
+        _check_header(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # files of other programs lack a few marks
             with mrcfile.mmap(path, permissive=True) as mrc:
@@ -76,16 +80,32 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
                 cell = mrc.header.cella
                 spacing = (float(cell.z), float(cell.y), float(cell.x))
                 intervals = (int(mrc.header.mz), int(mrc.header.my), int(mrc.header.mx))
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{damaged} ({str(error).splitlines()[0].rstrip('.')}).") from error
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file has its parser fail in every way
+        words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(f"{damaged} ({words}).") from error
     with path.open("rb") as file:
         header = file.read(1024)
     byte_order = _deltavision_byte_order(header)
     voxel_size, notes = _voxel_size(spacing, intervals, byte_order is not None, path)
     sections, order = _sections(header, byte_order, 1 if data.ndim == 2 else len(data))
     return MRCFile(data, spacing, voxel_size, sections, order, notes)
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header that declares more than its file holds, before anything is allocated."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(1024)
+    if len(header) < 1024:
+        raise ValueError("it is shorter than a header")
+    big = header[_STAMP] == _BIG_ENDIAN
+    if int.from_bytes(header[_MODE : _MODE + 4], "big" if big else "little") > _LARGEST_MODE:
+        big = not big  # the stamp is wrong
+    extended = header[_EXTENDED : _EXTENDED + 4]
+    if int.from_bytes(extended, "big" if big else "little") > size - 1024:
+        raise ValueError("its extended header is longer than the file")
 
 
 def _pixels(mrc: Any, path: Path, mapped_from: int | None) -> NDArray[Any]:

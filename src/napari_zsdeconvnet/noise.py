@@ -550,8 +550,8 @@ class NoiseModel:
 def _number(value: Any, what: str, unit: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"The {what} is {value!r}; give a number in {unit}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"The {what} is {value!r:.60}; give a number in {unit}.") from None
     if not math.isfinite(number):
         raise InputError(f"The {what} is {number}; give a finite number in {unit}.")
     return number

@@ -7,14 +7,23 @@ that make up a mode stand side by side in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
 from .errors import InputError
+from .json_values import built
 
-if TYPE_CHECKING:  # so that a window can list the presets without waiting for torch
-    from .losses import Norm
-
+_LARGEST = {
+    "steps": 10**8,
+    "batch": 2**12,
+    "patch": 2**13,
+    "margin": 2**12,
+    "planes": 2**10,
+    "axial_margin": 2**9,
+    "patience": 10**8,
+}
+"""What no run comes near; beyond it a file is damaged."""
 
 WARM_UP = 20
 """Steps over which a steady learning rate rises, until Adam knows its gradients."""
@@ -64,7 +73,7 @@ class Preset:
     """Range of beta1 in equation 3, as a multiple of the gain."""
     read_noise: tuple[float, float] = (0.8, 1.2)
     """Range of beta2 in equation 3, as a multiple of the read variance."""
-    norm: Norm = "squared"
+    norm: Literal["squared", "absolute"] = "squared"
     """Norm of both fidelity terms."""
     denoising_weight: float = 0.5
     """mu of equations 4 and 7."""
@@ -271,6 +280,31 @@ _OF_THE_START = (
     "hessian_weight",
 )
 """Settings that what a run begins with decides; all others are kept."""
+
+
+def read_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings of a preset from JSON, which a newer version may have added to.
+
+    Raises
+    ------
+    ValueError
+        If one is not what it should be, or so large that no run had it.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError("settings are no JSON object")
+    known = {field.name for field in fields(Preset)}
+    ours = {name: value for name, value in values.items() if name in known}
+    settings = asdict(built(Preset, ours))
+    for name, most in _LARGEST.items():
+        if settings[name] is not None and not 0 <= settings[name] <= most:
+            raise ValueError(f"{name} is {settings[name]} and can be {most} at most")
+    # JSON knows no tuples.
+    others = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name not in known
+    }
+    return {**settings, **others}
 
 
 def presets_for(kind: str) -> dict[str, Preset]:

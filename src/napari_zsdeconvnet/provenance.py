@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .images import Image, Origin, as_frames, spatial_axes
+from .json_values import built
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,8 @@ class Source:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild what `to_dict` returned."""
-        size, origin = values["voxel_size"], values["origin"]
-        return cls(
-            **{
-                **values,
-                "shape": tuple(values["shape"]),
-                "voxel_size": None if size is None else tuple(size),
-                "origin": None if origin is None else Origin(**origin),
-            }
-        )
+        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
+        return built(cls, values)
 
 
 @dataclass(frozen=True)
@@ -152,8 +145,8 @@ class Stretch:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild what `to_dict` returned."""
-        return cls(**{**values, "patch": tuple(values["patch"])})
+        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
+        return built(cls, values)
 
 
 def with_step(

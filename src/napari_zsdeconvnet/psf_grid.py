@@ -507,6 +507,8 @@ def _series_at(
 
 
 def _line_width(line: FloatArray) -> float:
+    if len(line) < 2:
+        return float("nan")
     middle = len(line) // 2
     spline = interpolate.CubicSpline(np.arange(len(line)), line)
     half = line[middle] / 2

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .lazy import Sliced, whole_index
+from .memory import check_room
+from .tiff_sizes import check_expansion
 
 if TYPE_CHECKING:
     import tifffile
@@ -26,14 +29,21 @@ class TiffPages(Sliced):
     Parameters
     ----------
     series
-        One page for each index of its leading axes (see `fits`); its file may be closed.
+        One page for each index of its leading axes (see `fits`), whose sizes are sound; its file
+        may be closed.
+    name
+        Of the file, for messages.
     on_error
         Turns the failure to decode a page into the exception to be raised.
     """
 
     def __init__(
-        self, series: tifffile.TiffPageSeries, on_error: Callable[[Exception], Exception]
+        self,
+        series: tifffile.TiffPageSeries,
+        name: str,
+        on_error: Callable[[Exception], Exception],
     ) -> None:
+        self._name = name
         self.shape = tuple(series.shape)
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
         self._inside = len(series.keyframe.shape)
@@ -89,8 +99,12 @@ class TiffPages(Sliced):
         try:
             if closed:
                 file.open()
+            check_room(math.prod(page.keyframe.shape) * self.dtype.itemsize, self._name)
+            check_expansion(page)
             pixels: NDArray[Any] = page.asarray()
             return pixels
+        except InputError:
+            raise
         except Exception as error:
             raise self._on_error(error) from error
         finally:

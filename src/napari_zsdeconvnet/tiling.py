@@ -9,10 +9,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from .memory import available_memory
 
 LARGEST_TILE = 2304
 """Beyond this a tile gains nothing: its overlap is small already. A camera's 2048 x 2048 pixels fit
@@ -130,7 +131,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     # Apple's GPUs share the memory of the host.
-    return int(psutil.virtual_memory().available)
+    return available_memory()
 
 
 def fitting_tile(

@@ -108,7 +108,7 @@ class Verdict:
         """Rebuild what `to_dict` returned."""
         return cls(
             tuple(Measure.from_dict(entry) for entry in values["measures"]),
-            tuple(values.get("notes", ())),
+            tuple(map(str, values.get("notes", ()))),
         )
 
 

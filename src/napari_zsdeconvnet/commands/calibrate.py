@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..console import Console
 from ..errors import InputError
 from ..files import check_writable
 from ..images import Image
+from ..json_values import read_json
 from ..noise import NoiseModel
 from .files import given, load, write_json
 from .words import show_noise
@@ -124,7 +124,7 @@ def with_typed(noise: NoiseModel, typed: dict[str, float]) -> NoiseModel:
 def read_noise(path: str) -> NoiseModel:
     """Read a noise model that `calibrate -o` has written."""
     try:
-        return NoiseModel.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return NoiseModel.from_dict(read_json(Path(path)))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the name.") from error
     except InputError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import check_writable
+from ..json_values import read_json
 from ..record import KIND, Prediction, RunRecord
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def check_record(path: Path) -> None:
 def is_record(path: Path) -> bool:
     """Tell whether a file is a run record, of any version."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(values, dict) and values.get("kind") == KIND

@@ -113,6 +113,7 @@ def _train(
     console: Console,
 ) -> Model:
     from ..record import iter_training
+    from ..training import NonFiniteLossError
 
     images = [entry.image if isinstance(entry, Recording) else entry for entry in recordings]
     steps = iter_training(record, images, first)
@@ -123,6 +124,8 @@ def _train(
             except StopIteration as end:
                 model: Model = end.value
                 return model
+            except NonFiniteLossError as error:
+                raise InputError(f"The run of the record comes to no model. {error}") from error
 
 
 def _predict(

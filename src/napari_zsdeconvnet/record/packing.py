@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import math
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera_maps import NAMES, CameraMaps
+from ..json_values import fitting
 from ..noise import NoiseModel
 
 if TYPE_CHECKING:
     from ..verdict import Verdict
 
+_MOST_EXPANDED = 1032  # bytes that come of a compressed one at most
 _QUICK = 1  # a level of zlib; higher ones are many times slower and gain next to nothing
 
 
@@ -25,17 +29,33 @@ def packed(array: NDArray[Any]) -> dict[str, Any]:
     content = zlib.compress(numbers.tobytes(), _QUICK)
     return {
         "shape": list(numbers.shape),
+        "sha256": _checksum(numbers),
         "float32_zlib_base64": base64.b64encode(content).decode("ascii"),
     }
 
 
 def unpacked(values: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read what `packed` wrote; ValueError if it is damaged."""
+    """Read what `packed` wrote; ValueError if it is damaged.
+
+    Records of before they were kept have no checksums.
+    """
+    shape = fitting(values["shape"], tuple[int, ...], "shape")
+    content = base64.b64decode(fitting(values["float32_zlib_base64"], str, "an array"))
+    size = math.prod(shape) * 4
+    if min(shape, default=1) < 1 or size > _MOST_EXPANDED * len(content):
+        raise ValueError(f"an array declares the shape {shape} and holds {len(content)} bytes")
     try:
-        numbers = zlib.decompress(base64.b64decode(values["float32_zlib_base64"]))
+        numbers = zlib.decompressobj().decompress(content, size)
     except zlib.error as error:
         raise ValueError(f"an array is damaged: {error}") from error
-    return np.frombuffer(numbers, "<f4").reshape(values["shape"]).astype(np.float32)
+    array = np.frombuffer(numbers, "<f4").reshape(shape)
+    if values.get("sha256", checksum := _checksum(array)) != checksum:
+        raise ValueError("an array has another checksum than it was written with")
+    return array.astype(np.float32)
+
+
+def _checksum(numbers: NDArray[Any]) -> str:
+    return hashlib.sha256(numbers.tobytes()).hexdigest()
 
 
 def packed_camera(camera: NoiseModel | CameraMaps | None) -> dict[str, Any] | None:

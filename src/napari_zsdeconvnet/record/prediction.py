@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..camera_maps import CameraMaps
 from ..damping import Damping
 from ..images import Image
+from ..json_values import built
 from ..noise import NoiseModel
 from ..provenance import Source, now
 from .packing import packed_camera, unpacked_camera
@@ -139,17 +140,7 @@ class Prediction:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` returned."""
-        tile, damping = values["tile"], values["damping"]
-        return cls(
-            **{
-                **values,
-                "source": Source.from_dict(values["source"]),
-                "outputs": {what: Output(**entry) for what, entry in values["outputs"].items()},
-                "tile": None if tile is None else tuple(tile),
-                "damping": None if damping is None else Damping(**damping),
-                "camera": unpacked_camera(values["camera"]),
-            }
-        )
+        return built(cls, values, camera=unpacked_camera(values["camera"]))
 
 
 def iter_recorded(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..camera_maps import CameraMaps
 from ..errors import InputError
 from ..files import written_whole
+from ..json_values import built, read_json
 from ..noise import NoiseModel
+from ..presets import read_settings
 from ..provenance import Beginning, Source, Stretch, weights_fingerprint
 from ..psf import PSF
+from ..sim.patterns import check_reconstruction
 from .packing import packed, packed_camera, packed_verdict, unpacked, unpacked_camera
 from .prediction import Prediction
 
@@ -261,14 +264,15 @@ class RunRecord:
         """
         if not isinstance(values, Mapping) or values.get("kind") != KIND:
             raise InputError("This is no run record: give a JSON that was written beside a result.")
-        if values.get("format", 0) > FORMAT:
+        form = values.get("format", 0)
+        if not isinstance(form, int) or form > FORMAT:
             raise InputError(
-                f"The run record has format {values['format']} and this version reads up to "
+                f"The run record has format {form!r:.60} and this version reads up to "
                 f"{FORMAT}: update napari-zsdeconvnet."
             )
         try:
             return cls._assembled(values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(
                 f"The run record is incomplete or damaged ({words.rstrip('.')}): copy it again."
@@ -276,43 +280,23 @@ class RunRecord:
 
     @classmethod
     def _assembled(cls, values: Mapping[str, Any]) -> Self:
-        size = values["voxel_size"]
-        prediction, verdict = values["prediction"], values["verdict"]
-        beginning = values.get("beginning")
+        if values["reconstruction"] is not None:
+            check_reconstruction(values["reconstruction"])
+        verdict = values["verdict"]
         if verdict is not None:
             from ..verdict import Verdict
 
             verdict = Verdict.from_dict(verdict)
-        kept = (
-            *("axes", "upsampling", "preset", "reconstruction", "seed", "scale", "steps"),
-            *(
-                "planned",
-                "ending",
-                "losses",
-                "parameters",
-                "richardson_lucy",
-                "weights_sha256",
-                "versions",
-            ),
-        )
-        return cls(
-            sources=tuple(map(Source.from_dict, values["sources"])),
-            voxel_size=None if size is None else tuple(size),
-            # JSON knows no tuples.
-            settings={
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in values["settings"].items()
-            },
-            noise=NoiseModel.from_dict(values["noise"]),
-            camera=unpacked_camera(values["camera"]),
-            psf=PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
-            stretches=tuple(map(Stretch.from_dict, values["stretches"])),
-            warnings=tuple(values["warnings"]),
-            beginning=None if beginning is None else Beginning(**beginning),
-            prediction=None if prediction is None else Prediction.from_dict(prediction),
-            verdict=verdict,
-            **{name: values[name] for name in kept},
-        )
+        made = {
+            "noise": NoiseModel.from_dict(values["noise"]),
+            "camera": unpacked_camera(values["camera"]),
+            "psf": PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
+            "prediction": values["prediction"] and Prediction.from_dict(values["prediction"]),
+            "verdict": verdict,
+            "settings": read_settings(values["settings"]),
+        }
+        known = {field.name for field in fields(cls)} & set(values)
+        return built(cls, {name: values[name] for name in known}, **made)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all.
@@ -341,7 +325,7 @@ class RunRecord:
 
             return cls.of(Model.load(path))
         try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_dict(read_json(path))
         except OSError as error:
             raise InputError(
                 f"{path} cannot be read ({error.strerror}): check the name and the folder."

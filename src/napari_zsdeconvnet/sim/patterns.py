@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..files import written_whole
+from ..json_values import fitting, read_json
 
 Order = Literal["orientation", "phase"]
 
@@ -275,9 +276,10 @@ class Patterns(Sequence[Pattern]):
             raise InputError(
                 "This holds no SIM patterns; give what Patterns.save or to_dict has written."
             )
-        if values.get("version", 0) > _VERSION:
+        version = values.get("version", 0)
+        if not isinstance(version, int) or version > _VERSION:
             raise InputError(
-                f"The patterns are of version {values['version']} and this package reads up to "
+                f"The patterns are of version {version!r:.60} and this package reads up to "
                 f"{_VERSION}; update the package."
             )
         try:
@@ -294,7 +296,7 @@ class Patterns(Sequence[Pattern]):
                 warnings=tuple(map(str, values["warnings"])),
                 attenuation=float(values["attenuation"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -322,7 +324,7 @@ class Patterns(Sequence[Pattern]):
             If the file cannot be read or holds something else.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = read_json(Path(path))
         except OSError as error:
             raise InputError(
                 f"{path} cannot be read ({error.strerror or error}); check its name and folder."
@@ -336,6 +338,24 @@ class Patterns(Sequence[Pattern]):
             return cls.from_dict(values)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+
+def check_reconstruction(values: Mapping[str, Any]) -> None:
+    """Check what `sim.Reconstruction.to_dict` gave, without making one.
+
+    Raises
+    ------
+    InputError
+        If patterns or a number are missing or damaged.
+    """
+    try:
+        Patterns.from_dict(values["patterns"])
+        for name in ("wiener", "notch", "notch_width", "apodisation"):
+            fitting(values[name], float, name)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"The reconstruction is incomplete ({error}); estimate it again."
+        ) from None
 
 
 def _pattern(values: Mapping[str, Any]) -> Pattern:

@@ -1,0 +1,123 @@
+"""JSON from files: read within limits, and held against the types that it must have."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_MOST_BYTES = 2**28  # of a file; records of large PSFs have a few million
+_LARGEST_WHOLE = 2**63
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no JSON, too large or too deep.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("it is too large for a file of this kind")
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; ValueError if it is none, or deeper than can be followed."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def built(cls: Callable[..., T], values: Any, **made: Any) -> T:
+    """Build a dataclass of what JSON holds, each entry of the type that its field declares.
+
+    Lists become tuples, and mappings the dataclasses in their place.
+
+    Parameters
+    ----------
+    cls
+        The dataclass.
+    values
+        By the names of its fields.
+    **made
+        Fields that are ready.
+
+    Raises
+    ------
+    ValueError
+        If an entry is missing, unknown or of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{cls.__name__} is {_shown(values)} and no JSON object")
+    hints = _hints(cls, frozenset(made))
+    unknown = sorted(str(name) for name in set(values) - set(hints) - set(made))
+    if unknown:
+        raise ValueError(f"{cls.__name__} has the unknown entry {unknown[0]}")
+    for field in fields(cls):  # type: ignore[arg-type]
+        name = field.name
+        if name in made:
+            continue
+        if name in values:
+            made[name] = fitting(values[name], hints[name], name)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{name} is missing")
+    return cls(**made)
+
+
+@cache
+def _hints(cls: Any, made: frozenset[str]) -> dict[str, Any]:
+    """Resolve the types of the fields that are not made yet; those of others may be unknown."""
+    written = {field.name: field.type for field in fields(cls) if field.name not in made}
+    annotated = types.SimpleNamespace(__annotations__=written)
+    return get_type_hints(annotated, vars(sys.modules[cls.__module__]))
+
+
+def fitting(value: Any, hint: Any, name: str) -> Any:
+    """Give a value as the type that is asked for; ValueError, naming it, if it is another."""
+    if hint is Any:
+        return value
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        return fitting(value, next(kind for kind in inner if kind is not type(None)), name)
+    if origin is Literal:
+        if value in inner:
+            return value
+    elif origin is tuple and isinstance(value, list | tuple):
+        if inner[-1] is Ellipsis:
+            return tuple(fitting(entry, inner[0], name) for entry in value)
+        if len(value) == len(inner):
+            return tuple(map(fitting, value, inner, [name] * len(inner)))
+    elif origin is not None and issubclass(origin, Mapping):
+        if isinstance(value, Mapping):
+            return {str(key): fitting(value[key], inner[1], f"{name}.{key}") for key in value}
+    elif is_dataclass(hint):
+        return built(hint, value)  # type: ignore[arg-type]
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if abs(value) < 1e300 or not math.isfinite(value):
+            return value
+    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) < _LARGEST_WHOLE:
+            return value
+    elif hint in (str, bool) and isinstance(value, hint) and "\0" not in str(value):
+        return value
+    raise ValueError(f"{name} is {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    words = repr(value) if not isinstance(value, int) or abs(value) < 1e30 else "out of range"
+    return words if len(words) <= 60 else f"{words[:60]}…"
