@@ -92,6 +92,37 @@ class TestRecordings:
         with pytest.raises(InputError, match=r"2 channels.*--channel"):
             open_recording(path, asked(), 9)
 
+    def test_planes_beside_the_frames_stay_planes(self, run, files: Path, sample, tmp_path: Path):
+        size = {"voxel_size": (0.2, PIXEL, PIXEL)}
+        both = np.stack([sample.raw, sample.second_exposure])
+        for axes, data in (("ZCYX", both), ("CZYX", both.swapaxes(0, 1))):
+            write_image(tmp_path / "raw.tif", data, axes=axes, **size)
+            recording = open_recording(str(tmp_path / "raw.tif"), asked(), 9)
+            assert (recording.axes, recording.lengths, recording.axial_step) == ("Z", (2,), 0.2)
+            np.testing.assert_array_equal(recording.sets[:], both)
+            np.testing.assert_array_equal(recording.image.data[1, 3], both[1, 3])
+        patterns = ["--patterns", files / "patterns.json", "--offset", "100"]
+        raw, out = tmp_path / "raw.tif", tmp_path / "out.tif"
+        answer = run("sim", "reconstruct", raw, *patterns, "-o", out)
+        assert answer.code == 0, answer.err
+        result = read_image(out)
+        assert (result.axes, result.data.shape) == ("ZYX", (2, 256, 256))
+        assert result.voxel_size == pytest.approx((0.2, PIXEL / 2, PIXEL / 2))
+
+    def test_planes_in_a_row_are_taken_as_the_user_says(self, files: Path, sample, tmp_path: Path):
+        path, size = tmp_path / "raw.tif", {"voxel_size": (0.2, PIXEL, PIXEL)}
+        both = np.stack([sample.raw, sample.second_exposure])
+        write_image(path, both.reshape(18, *SHAPE), axes="ZYX", **size)
+        with pytest.raises(InputError, match=r"18 planes, 2 times .* --sets consecutive"):
+            open_recording(str(path), asked(), 9)
+        recording = open_recording(str(path), asked(sets="consecutive"), 9)
+        np.testing.assert_array_equal(recording.sets[:], both)
+        write_image(path, both.swapaxes(0, 1).reshape(18, *SHAPE), axes="ZYX", **size)
+        recording = open_recording(str(path), asked(sets="interleaved"), 9)
+        assert recording.axes == "Z"
+        np.testing.assert_array_equal(recording.sets[:], both)
+        np.testing.assert_array_equal(recording.mean(), both.mean(axis=0, dtype=np.float32))
+
     def test_nothing_is_read_before_it_is_cut(self):
         class Pages:
             shape, dtype, ndim, read = (4, 9, 6, 5), np.dtype(np.uint16), 4, []

@@ -17,6 +17,8 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, read_recorded, write_image, written_image
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.recordings import lay_out
+from napari_zsdeconvnet.sim.estimation import estimate
+from napari_zsdeconvnet.sim.frames import as_raw
 
 STACK = np.arange(9 * 64 * 70, dtype=np.uint16).reshape(9, 64, 70)
 
@@ -253,3 +255,18 @@ class TestCases:
         answer = run("info", cases / "planes_missing.ome.tif")
         assert answer.code == 2
         assert "5 of the 14 planes" in answer.err
+
+    def test_sim_frames_as_channels_of_planes(self, cases: Path, run: Any):
+        path = cases / "sim_zcyx.tif"
+        optics = {"na": 1.41, "wavelength": 0.525}
+        patterns = estimate(read_image(path), pixel_size=0.0626, offset=100, **optics)
+        assert sorted(pattern.angle for pattern in patterns) == pytest.approx([18, 78, 138], abs=1)
+        assert [pattern.period for pattern in patterns] == pytest.approx([0.2] * 3, rel=0.01)
+        answer = run("sim", "estimate", path, "--na", 1.41, "--wavelength", 0.525, "--json")
+        found = answer.json["recordings"][0]["patterns"]["orientations"]
+        assert sorted(one["angle"] for one in found) == pytest.approx([18, 78, 138], abs=1)
+        # The planes apart have the same angles, and a plane of each frame is refused.
+        raw = as_raw(read_image(path))
+        assert raw.shape == (3, 9, 160, 160)
+        with pytest.raises(InputError, match="the same angle"):
+            estimate(raw.swapaxes(0, 1).reshape(27, 160, 160)[:9], pixel_size=0.0626, **optics)

@@ -15,6 +15,7 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.sim.agreement import coinciding, in_agreement
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
 from napari_zsdeconvnet.simulation import camera
@@ -67,6 +68,27 @@ def pattern_in(frame, pixel_size):
 
 
 # On simulation, where the truth is known
+
+
+def test_orientations_that_coincide_are_refused_with_what_else_to_try():
+    raw = sample().raw
+    three_planes_of_one = np.repeat(raw[:3], 3, axis=0)  # frame 1 of all planes, then frame 2
+    with pytest.raises(InputError, match=r"the same angle \(.*which axis of the file"):
+        estimate(three_planes_of_one, offset=100, **MICROSCOPE)
+    with pytest.raises(InputError, match=r'the same angle \(.*give order="orientation"'):
+        estimate(three_planes_of_one, offset=100, order="phase", **MICROSCOPE)
+
+
+def test_what_does_not_fit_the_others_is_less_sure():
+    patterns = tuple(estimate(sample().raw, offset=100, **MICROSCOPE))
+    turned = replace(patterns[2], angle=(patterns[1].angle + 20) % 180)
+    assert min(pattern.confidence for pattern in in_agreement(patterns)) > 0.9
+    doubtful = in_agreement((*patterns[:2], turned))
+    assert doubtful[0].confidence > 0.9
+    assert max(doubtful[1].confidence, doubtful[2].confidence) < 0.7
+    longer = in_agreement((*patterns[:2], replace(patterns[2], period=1.4 * patterns[2].period)))
+    assert longer[2].confidence < 0.3 < 0.9 < longer[0].confidence
+    assert coinciding([2.0, 60.0, 179.0]) == [(0, 2)]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,38 @@ def test_what_is_no_raw_sim_is_refused_with_a_remedy(shape, words):
         frames.as_raw(np.ones(shape))
 
 
+@pytest.mark.parametrize(
+    ("shape", "frames_at"),
+    [
+        ((9, 48, 48), (0,)),
+        ((4, 9, 48, 48), (1,)),
+        ((9, 4, 48, 48), (0,)),
+        ((3, 3, 48, 48), (0, 1)),
+        ((3, 3, 4, 48, 48), (0, 1)),
+        ((3, 4, 3, 48, 48), (0, 2)),
+        ((2, 9, 3, 48, 48), (1,)),
+    ],
+)
+def test_the_axis_that_fits_is_that_of_the_frames(shape, frames_at):
+    raw = np.arange(np.prod(shape[:-2])).reshape(*shape[:-2], 1, 1) * np.ones(shape[-2:])
+    others = tuple(axis for axis in range(len(shape) - 2) if axis not in frames_at)
+    moved = frames.as_raw(raw)
+    assert moved.shape == (*(shape[axis] for axis in others), 9, 48, 48)
+    # Of the first image, the frames in the order of their own axes.
+    first = raw[tuple(0 if axis in others else slice(None) for axis in range(len(shape) - 2))]
+    np.testing.assert_array_equal(
+        moved.reshape(-1, 9, 48, 48)[0, :, 0, 0], first.reshape(9, 48, 48)[:, 0, 0]
+    )
+
+
+def test_names_of_axes_tell_which_of_two_holds_the_frames():
+    raw = Image(np.ones((9, 9, 48, 48)), "TCYX", name="cell.tif")
+    assert frames.frame_axes((9, 9), 3, 3, letters="TC").frames == (1,)
+    assert frames.as_raw(raw).shape == (9, 9, 48, 48)
+    with pytest.raises(InputError, match=r"cell\.tif has axes TZ of 9 x 9 .* as its channels"):
+        frames.as_raw(Image(np.ones((9, 9, 48, 48)), "TZYX", name="cell.tif"))
+
+
 def test_nine_frames_are_told_from_fifteen_and_named():
     image = Image(stack(), axes="TYX", voxel_size=None, name="cell.tif")
     with pytest.raises(InputError, match=r"cell\.tif has 9 frames .* 2D-SIM"):

@@ -102,6 +102,7 @@ def _add_run(commands: _Commands) -> None:
     parser.add_argument(
         "--sim", action="store_true", help="the frames are raw 2D-SIM, 3 orientations x 3 phases"
     )
+    _add_sets(parser)
     parser.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
     parser.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
     _add_axes(parser)
@@ -423,6 +424,16 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
         help="of the raw frames, if the file has it wrong or not at all",
     )
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
+    _add_sets(parser)
+
+
+def _add_sets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sets",
+        choices=("consecutive", "interleaved"),
+        help="how raw SIM frames of several planes follow each other along one axis: all frames of "
+        "a plane together, or all planes of a frame",
+    )
 
 
 def _add_numbers_of_frames(parser: argparse.ArgumentParser) -> None:

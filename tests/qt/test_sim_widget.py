@@ -267,6 +267,8 @@ def test_raw_frames_are_recognised_by_the_other_widgets(qtbot, viewer, sample, m
         ((3, 3, 64, 64), 1, "CCYX", 1),
         ((4, 9, 64, 64), 4, "TCYX", 1),
         ((2, 3, 3, 64, 64), 2, "TCCYX", 1),
+        ((9, 4, 64, 64), 4, "CTYX", 1),
+        ((3, 3, 4, 64, 64), 4, "CCTYX", 1),
         ((27, 64, 64), 3, "TYX", 9),
     ],
 )
@@ -276,6 +278,10 @@ def test_how_frames_make_images(shape, images, axes, every):
     assert (frames.images, frames.axes, frames.every) == (images, axes, every)
     stack = frames.of(layer)
     assert stack.shape == ((9, 64, 64) if images == 1 else (images, 9, 64, 64))
+    number = np.arange(np.prod(shape[:-2])).reshape(*shape[:-2], 1, 1)
+    layer = Image(number * np.ones(shape[-2:]), rgb=False)
+    if axes == "CTYX":
+        np.testing.assert_array_equal(frames.of(layer)[1, :, 0, 0], np.arange(1, 36, 4))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ..stack_checks import (
 )
 from . import _preferences as preferences
 from ._forms import note, number
+from ._layer_files import LayerFiles
 from ._layers import METADATA_KEY, layer_image, same_plane
 from ._notify import show_error
 from ._readings import (
@@ -127,6 +128,7 @@ class ImageChooser:
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
             self.layer_box.value = active
+        self._files = LayerFiles(self._viewer, owner=owner)
         self._refresh()
 
     @property
@@ -160,8 +162,8 @@ class ImageChooser:
 
     @property
     def looking(self) -> bool:
-        """Whether it is still asked if the pixels agree with the reading."""
-        return self._job is not None and self._job.running
+        """Whether it is still asked what the file says, or if the pixels agree with the reading."""
+        return self._files.looking or (self._job is not None and self._job.running)
 
     @property
     def doubt(self) -> str:
@@ -208,6 +210,7 @@ class ImageChooser:
         """Offer the layers that the viewer holds now."""
         before = self.layer
         self.layer_box.reset_choices()
+        self._files.look()
         if self.layer is before:
             self._refresh()
 
@@ -248,6 +251,8 @@ class ImageChooser:
                 self._reading = self._read(layer)
             except InputError as error:
                 self._problem = str(error)
+            if layer in self._state.unfit:
+                self._reading, self._problem = None, self._state.unfit[layer]
         self._show(layer)
         self._ask_for_doubts()
         if before != self._reading:

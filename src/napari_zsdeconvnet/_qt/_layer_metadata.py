@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..image_files import read_recorded
@@ -21,10 +21,11 @@ def recorded_of(layer: layers.Image) -> Recorded:
     path = layer.source.path
     from_file = Recorded() if path is None else read_recorded(str(path))
     z, y, x = (a or b for a, b in zip(left.steps, from_file.steps, strict=True))
-    return Recorded(
-        left.channels or from_file.channels,
-        left.channel_names or from_file.channel_names,
-        (z, y, x),
+    return replace(
+        from_file,
+        channels=left.channels or from_file.channels,
+        channel_names=left.channel_names or from_file.channel_names,
+        steps=(z, y, x),
     )
 
 

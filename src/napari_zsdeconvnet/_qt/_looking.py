@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..images import Image
 from ..metadata import Recorded
+from ..sim.frame_axes import frame_axes
 from ..sim.recognition import raw_sim_taken_for_frames
 from . import _preferences as preferences
 from ._facts import LASTING, Facts, gather
@@ -60,10 +63,13 @@ def look_at(layer: ImageLayer) -> Look:
     sim: bool | None = None
     pixels = pixels_of(layer)
     leading = pixels.shape[:-2]
-    if leading and leading[-1] % _SIM_FRAMES == 0:
+    found = frame_axes(leading, 3, 3)
+    if found is not None:
+        first = tuple(0 if axis in found.images else slice(None) for axis in range(len(leading)))
+        frames = np.asarray(pixels[first]).reshape(_SIM_FRAMES, *pixels.shape[-2:])
+        sim = raw_sim_taken_for_frames(Image(frames, "TYX", name=layer.name)) is not None
+    elif leading and leading[-1] % _SIM_FRAMES == 0:
         sim = False
-        if leading == (_SIM_FRAMES,):
-            sim = raw_sim_taken_for_frames(Image(pixels, "TYX", name=layer.name)) is not None
     return Look(recorded_of(layer), sim)
 
 
@@ -81,6 +87,11 @@ def facts_of(layer: ImageLayer, look: Look, reading: Reading | None, state: View
     step = None
     if reading is not None and "Z" in reading.axes:
         step = state.said(layer).axial_step or said_step(layer, reading.axes)
+    from_file = state.files.get(layer, Recorded()).steps
+    if lateral is not None and lateral[-1] == from_file[-1]:
+        lateral = None  # it was written into the layer, and stands in `said` as well
+    if step is not None and step == from_file[0]:
+        step = None
     return gather(
         None if lateral is None else lateral[-1],
         step,

@@ -12,13 +12,15 @@ from psygnal import Signal
 
 from ..errors import InputError
 from ..images import Image
+from ..sim.frame_axes import frame_axes
 from ..sim.frames import RAW_COUNTS
 from ._choosers import alive, image_layers
 from ._forms import note, number
+from ._layer_files import LayerFiles
 from ._layers import origin_of
 from ._psf_pages import NANOMETRES
 from ._readings import Reading, layer_voxel_size, pixels_of
-from ._state import unwrapped
+from ._state import ViewerState, unwrapped
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -49,12 +51,15 @@ class RawFrames:
         Frames that make one: orientations times phases.
     every : int
         Frames along the layer's first axis for one image, where images follow each other there.
+    order : tuple of int
+        Axes before Y and X in the order of images and frames; empty where they have it already.
     """
 
     axes: str
     images: int
     per_image: int
     every: int = 1
+    order: tuple[int, ...] = ()
 
     @property
     def reading(self) -> Reading:
@@ -65,6 +70,8 @@ class RawFrames:
         """Read the frames: (N, Y, X), or (T, N, Y, X) where they make several images."""
         pixels = np.asarray(pixels_of(layer))
         field = pixels.shape[-2:]
+        if self.order:
+            pixels = pixels.transpose(*self.order, -2, -1)
         if self.images == 1:
             return pixels.reshape(self.per_image, *field)
         return pixels.reshape(self.images, self.per_image, *field)
@@ -80,8 +87,8 @@ class RawFrames:
 def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:
     """Read a layer as raw SIM.
 
-    Frames may lie along one axis or along two, and images along an axis before it or one after
-    the other along the same axis.
+    Frames lie along the one axis or the pair of axes whose length fits, and images along another
+    or one after the other along the same axis.
 
     Raises
     ------
@@ -99,10 +106,13 @@ def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:
             "was reconstructed already, work on it with Train and Deconvolve, else open the raw "
             "recording."
         )
-    if total == wanted:
-        return RawFrames("C" * len(leading) + "YX", 1, wanted)
-    if math.prod(leading[1:]) == wanted:
-        return RawFrames("T" + "C" * (len(leading) - 1) + "YX", leading[0], wanted)
+    labels = [str(label).upper() for label in layer.axis_labels[:-2]]
+    letters = "".join(labels) if all(label in ("T", "C", "Z") for label in labels) else ""
+    found = frame_axes(leading, orientations, phases, letters=letters, name=f"Layer {layer.name!r}")
+    if found is not None and sum(leading[axis] > 1 for axis in found.images) < 2:
+        axes = "".join("T" if axis in found.images else "C" for axis in range(len(leading)))
+        images = math.prod(leading[axis] for axis in found.images)
+        return RawFrames(f"{axes}YX", images, wanted, order=found.order)
     if len(leading) == 1 and total % wanted == 0:
         return RawFrames("TYX", total // wanted, wanted, every=wanted)
     usual = RAW_COUNTS.get(leading[-1])
@@ -181,6 +191,9 @@ class SIMChooser:
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
             self.layer_box.value = active
+        self._state = ViewerState.of(viewer)
+        self._files = LayerFiles(viewer, owner=owner)
+        self._state.said_changed.connect(self._on_said)
         self.refresh()
 
     @property
@@ -219,7 +232,14 @@ class SIMChooser:
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now."""
         self.layer_box.reset_choices()
+        self._files.look()
         self.refresh()
+
+    def _on_said(self, layer: ImageLayer) -> None:
+        """Take in what its file says, which a worker has read."""
+        if alive(self._owner) and layer is self.layer:
+            self._shown = None if self.pixel_size is None else self._shown
+            self.refresh()
 
     def refresh(self, _: Any = None) -> None:
         """Take in what the layer says now."""
@@ -234,6 +254,8 @@ class SIMChooser:
                 size = layer_voxel_size(layer, self.frames.axes)
             except InputError as error:
                 size, self.problem = None, str(error)
+            if layer in self._state.unfit:
+                self.frames, self.problem = None, self._state.unfit[layer]
             if layer is not self._shown:
                 self._shown = layer
                 with self.pixel_box.changed.blocked():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
+    from ..metadata import Recorded
     from ..model import Model
     from ..noise import NoiseModel
     from ..psf import PSF
@@ -121,6 +122,10 @@ class ViewerState:
         self.optics = Optics()
         self.doubts: WeakKeyDictionary[ImageLayer, dict[str, str]] = WeakKeyDictionary()
         """What speaks against a reading of a layer, by its axes; "" where nothing does."""
+        self.files: WeakKeyDictionary[ImageLayer, Recorded] = WeakKeyDictionary()
+        """What the files of layers say that was written into them; all that were looked at."""
+        self.unfit: WeakKeyDictionary[ImageLayer, str] = WeakKeyDictionary()
+        """Why the files of layers cannot be trusted, such as planes that are missing."""
         self.made: WeakKeyDictionary[ImageLayer, Made] = WeakKeyDictionary()
         """What the result layers come from."""
         self.answers: WeakKeyDictionary[ImageLayer, dict[str, Any]] = WeakKeyDictionary()

@@ -16,11 +16,12 @@ from ..images import Image
 from .files import beside, given, load, output_names, refuse_overwriting
 from .predict import DECONVOLVED, DENOISED
 from .records import check_record, record_beside
-from .sim_recordings import open_recording, typed_cutoff
+from .sim_recordings import Recording, open_recording, typed_cutoff
 from .train import first_ctrl_c_calls
 from .training_psf import with_recorded
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from tqdm import tqdm
 
     from ..pipeline import Pipeline, Predicted, Recipe
@@ -41,8 +42,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         refuse_overwriting(path, [arguments.image])
         check_writable(path)
     check_record(record_beside(output))
-    kind = _raw_frames if arguments.sim else _image
-    recipe, source = kind(arguments, console)
+    source: Image | Recording
+    recipe, source = (_raw_frames if arguments.sim else _image)(arguments, console)
 
     from ..model import Model
     from ..pipeline import Pipeline
@@ -65,18 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     predicted.model.save(files["model"])
     for what in (DECONVOLVED, DENOISED):
         pixels = getattr(predicted.result, what)
-        finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
-        if size is not None:
-            size = (*size[:-2], *(step / finer for step in size[-2:]))
-        axes = source.axes.replace("C", "")[-pixels.ndim :]
-        write_image(
-            files[what],
-            pixels,
-            axes=axes,
-            voxel_size=size,
-            channel_names=() if arguments.sim else source.channel_names,
-            frame_interval=source.frame_interval,
-        )
+        _write(files[what], pixels, source)
         console.say(f"{arguments.image} -> {files[what]}")
     replace(predicted.record, verdict=verdict).write(record_beside(output))
     console.result(
@@ -86,6 +76,30 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             "record": record_beside(output),
             "verdict": None if verdict is None else verdict.to_dict(),
         }
+    )
+
+
+def _write(path: Path, pixels: NDArray[Any], source: Image | Recording) -> None:
+    """Write a result with what its source says of axes, sizes, time and channel."""
+    if isinstance(source, Recording):
+        write_image(
+            path,
+            pixels.reshape(source.result_shape),
+            axes=source.result_axes,
+            voxel_size=source.result_voxel_size,
+            frame_interval=source.frame_interval,
+        )
+        return
+    finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
+    if size is not None:
+        size = (*size[:-2], *(step / finer for step in size[-2:]))
+    write_image(
+        path,
+        pixels,
+        axes=source.axes[-pixels.ndim :],
+        voxel_size=size,
+        channel_names=source.channel_names,
+        frame_interval=source.frame_interval,
     )
 
 
@@ -107,7 +121,7 @@ def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Ima
     return Images(image, scope, psf=psf, offset=arguments.offset), image
 
 
-def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Image]:
+def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Recording]:
     """Do the same for raw SIM, whose frames are the channels of the image."""
     recording = open_recording(arguments.image, arguments, _SIM_FRAMES)
     typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
@@ -123,7 +137,7 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
         name=recording.name,
         origin=recording.origin,
     )
-    return recipe, recording.image
+    return recipe, recording
 
 
 def _follow(

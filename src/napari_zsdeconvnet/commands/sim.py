@@ -344,16 +344,15 @@ def _write(
 
     Gives their pixels, and the axes of these.
     """
-    sets = recording.sets
-    count, _, height, width = sets.shape
-    series = count > 1
+    sets, axes = recording.sets, recording.result_axes
     options: dict[str, Any] = {
-        "shape": (*([count] if series else []), 2 * height, 2 * width),
-        "axes": "TYX" if series else "YX",
-        "voxel_size": (recording.pixel_size / 2,) * 2,
+        "shape": recording.result_shape,
+        "axes": axes,
+        "voxel_size": recording.result_voxel_size,
         "frame_interval": recording.frame_interval,
     }
-    with ExitStack() as stack, console.bar(count, recording.name, "image") as bar:
+    several = recording.result_shape[:-2]
+    with ExitStack() as stack, console.bar(len(sets), recording.name, "image") as bar:
         files = {
             what: stack.enter_context(written_image(name, **options))
             for what, name in names.items()
@@ -361,6 +360,6 @@ def _write(
         for index, frames in enumerate(sets):
             images = made(frames.astype(np.float32))
             for file, image in zip(files.values(), images, strict=True):
-                file[(index, ...) if series else ...] = image
+                file[(*np.unravel_index(index, several), ...) if several else ...] = image
             bar.update()
-    return files, options["axes"]
+    return files, axes

@@ -13,9 +13,10 @@ from ..console import Console
 from ..errors import InputError
 from ..image_files import read_image
 from ..images import Image, Origin, check_kind
-from ..lazy import Sliced, whole_index
+from ..lazy import LazyArray, Sliced, whole_index
 from ..noise import NoiseModel
 from ..psf import PSF
+from ..sim.frame_axes import frame_axes
 from ..sim.patterns import Patterns
 from .calibrate import measured_noise, read_noise, with_typed
 from .files import given, one_of
@@ -23,6 +24,8 @@ from .words import show_noise
 
 if TYPE_CHECKING:
     from ..camera_maps import CameraMaps
+
+_PHASES = 3
 
 
 class Frames(Sliced):
@@ -52,10 +55,21 @@ class Frames(Sliced):
 
 
 class Sets(Sliced):
-    """The frames of a recording, image by image: (images, frames, Y, X), read where cut."""
+    """The frames of a recording, image by image: (images, frames, Y, X), read where cut.
 
-    def __init__(self, frames: Frames, per_image: int) -> None:
+    Parameters
+    ----------
+    frames
+        In the order of the file.
+    per_image
+        How many make an image.
+    interleaved
+        Whether they come one for each image, instead of all of an image together.
+    """
+
+    def __init__(self, frames: Frames, per_image: int, *, interleaved: bool = False) -> None:
         self._frames = frames
+        self._interleaved = interleaved
         self.shape = (len(frames) // per_image, per_image, *frames.shape[1:])
         self.dtype = frames.dtype
 
@@ -65,8 +79,9 @@ class Sets(Sliced):
             numbers = range(*image.indices(len(self)))
             parts = [self[(number, frames, *within)] for number in numbers]
             return np.stack(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
-        first = image * self.shape[1]
-        own = self._frames[first : first + self.shape[1]]
+        count, per_image = self.shape[:2]
+        together = slice(image * per_image, (image + 1) * per_image)
+        own = self._frames[slice(image, None, count) if self._interleaved else together]
         return np.asarray(own[(frames, *within)])
 
 
@@ -77,7 +92,7 @@ class Recording:
     Attributes
     ----------
     frames
-        (N, Y, X) in the order of the file.
+        (N, Y, X), image by image.
     per_image
         Frames that make one image: orientations times phases.
     pixel_size
@@ -88,6 +103,14 @@ class Recording:
         Of the file.
     origin
         The file itself, and which channel of it.
+    axes
+        Letters of what there are images of, out of "TZ"; empty for a single one.
+    lengths
+        How many of each.
+    axial_step
+        Micrometres between planes, if there are any and it is known.
+    interleaved
+        As for `Sets`.
     """
 
     frames: Frames
@@ -96,11 +119,15 @@ class Recording:
     frame_interval: float | None
     name: str
     origin: Origin | None = None
+    axes: str = ""
+    lengths: tuple[int, ...] = ()
+    axial_step: float | None = None
+    interleaved: bool = False
 
     @property
     def sets(self) -> Sets:
         """The frames of each image together, (images, frames, Y, X)."""
-        return Sets(self.frames, self.per_image)
+        return Sets(self.frames, self.per_image, interleaved=self.interleaved)
 
     @property
     def image(self) -> Image:
@@ -114,6 +141,25 @@ class Recording:
             frame_interval=self.frame_interval,
             origin=self.origin,
         )
+
+    @property
+    def result_axes(self) -> str:
+        """Letters of the axes of what is made of all images."""
+        return f"{self.axes if len(self.sets) > 1 else ''}YX"
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Its shape, on the grid of half the pixel."""
+        height, width = self.frames.shape[1:]
+        return (*(self.lengths if len(self.sets) > 1 else ()), 2 * height, 2 * width)
+
+    @property
+    def result_voxel_size(self) -> tuple[float, ...] | None:
+        """Its voxel size in micrometres, None where planes lie at unknown steps."""
+        pixel = (self.pixel_size / 2,) * 2
+        if "Z" not in self.result_axes:
+            return pixel
+        return None if self.axial_step is None else (self.axial_step, *pixel)
 
     def mean(self) -> NDArray[np.float32]:
         """Average over time, reading one image at a time."""
@@ -131,14 +177,19 @@ def open_recording(
     *,
     usual_pixel_size: float | None = None,
 ) -> Recording:
-    """Open a raw recording, whatever its file calls the axis of its frames.
+    """Open a raw recording, whichever axis of its file holds the frames.
+
+    The one axis, or the pair of axes, whose length fits is that of the frames; time and planes
+    beside it stay what they are. Where images follow each other along one axis, they are taken
+    frame by frame; planes only where it is said how they follow.
 
     Parameters
     ----------
     path
         The file.
     arguments
-        With `pixel_size` and `channel`, each None where the file decides.
+        With `pixel_size` and `channel`, each None where the file decides, and perhaps
+        `orientations`, `phases` and `sets`.
     per_image
         Frames that make one image.
     usual_pixel_size
@@ -150,35 +201,80 @@ def open_recording(
         If the file cannot be read, its frames make no whole number of images, it has several
         channels and none is chosen, or no pixel size.
     """
-    image = _one_channel(read_image(path), arguments.channel, per_image)
+    image = read_image(path)
+    if arguments.channel is not None:
+        image = one_of(image, "C", arguments.channel)
     check_kind(image.data, image.name)
-    frames = Frames(image.data)
-    _check_number(len(frames), per_image, image.name)
-    pixel_size = arguments.pixel_size
-    if pixel_size is None and image.voxel_size is not None:
-        pixel_size = image.voxel_size[-1]
-    pixel_size = pixel_size or usual_pixel_size
+    phases = getattr(arguments, "phases", None) or _PHASES
+    found = frame_axes(
+        image.data.shape[:-2],
+        per_image // phases,
+        phases,
+        letters=image.axes[:-2],
+        name=image.name,
+    )
+    if found is None:
+        axes, lengths, frames = _in_a_row(image, per_image, getattr(arguments, "sets", None))
+    else:
+        axes = "".join(image.axes[axis] for axis in found.images if image.data.shape[axis] > 1)
+        lengths = tuple(image.data.shape[image.axes.index(letter)] for letter in axes)
+        _refuse_channels(image, axes, per_image)
+        order = "".join(image.axes[axis] for axis in found.order)
+        frames = Frames(LazyArray(image.data, image.axes, f"{order}YX"))
+    pixel_size = arguments.pixel_size or image.steps[-1] or usual_pixel_size
     if pixel_size is None:
         raise InputError(
             f"{image.name} has no pixel size, without which no pattern can be found; give it with "
             "--pixel-size, in micrometres."
         )
     return Recording(
-        frames, per_image, float(pixel_size), image.frame_interval, image.name, image.origin
+        frames,
+        per_image,
+        float(pixel_size),
+        image.frame_interval,
+        image.name,
+        image.origin,
+        axes,
+        lengths,
+        image.steps[0] if "Z" in axes else None,
+        found is None and getattr(arguments, "sets", None) == "interleaved",
     )
 
 
-def _one_channel(image: Image, channel: int | None, per_image: int) -> Image:
-    """Take a channel, unless it is the frames that the file calls channels."""
-    if channel is not None:
-        return one_of(image, "C", channel)
+def _in_a_row(
+    image: Image, per_image: int, sets: str | None
+) -> tuple[str, tuple[int, ...], Frames]:
+    """Take images that follow each other along one axis, or along several in the file's order."""
+    several = [
+        letter for letter in image.axes[:-2] if image.data.shape[image.axes.index(letter)] > 1
+    ]
+    _refuse_channels(image, "".join(several), per_image)
+    frames = Frames(image.data)
+    _check_number(len(frames), per_image, image.name)
+    if several == ["Z"] and sets is None:
+        raise InputError(
+            f"{image.name} has {len(frames)} planes, {len(frames) // per_image} times the "
+            f"{per_image} frames of an image; say how they follow each other: --sets consecutive "
+            "where the frames of a plane stand together, --sets interleaved where all planes of a "
+            "frame do."
+        )
+    if len(several) > 1:
+        raise InputError(
+            f"{image.name} has axes {image.axes} of shape {image.data.shape}, none of which has "
+            f"the {per_image} frames of an image; set --orientations and --phases, or save the "
+            "frames as channels."
+        )
+    return "Z" if several == ["Z"] else "T", (len(frames) // per_image,), frames
+
+
+def _refuse_channels(image: Image, axes: str, per_image: int) -> None:
+    """Refuse channels beside the frames, unless they are frames that follow each other."""
     count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if count > 1 and count % per_image:
+    if "C" in axes and count > 1 and (len(axes) > 1 or count % per_image):
         raise InputError(
             f"{image.name} has {count} channels, which are not the {per_image} frames of an image; "
             "choose one with --channel, from 0, or set --orientations and --phases."
         )
-    return image
 
 
 def _check_number(frames: int, per_image: int, name: str) -> None:

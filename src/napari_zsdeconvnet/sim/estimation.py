@@ -16,16 +16,18 @@ from ..noise import NoiseModel
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
+from .agreement import coinciding, in_agreement, refuse_coinciding
 from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted, together
 from .orders import FloatArray, Grid, even_phases
 from .otf import OTF
 from .patterns import SHALLOW, Order, Pattern, Patterns
-from .peaks import Peak, Search, correlation_map, highest, relative_to_noise
+from .peaks import SURE, Peak, Search, correlation_map, highest, relative_to_noise
 
 _COARSEST = 0.35  # lowest frequency searched, in units of the OTF's cutoff
 _STOKES = 0.8  # excitation wavelength over emission wavelength, at least
 _NEAR = 0.05  # relative difference to a period that is given
 _BEYOND = 1.02  # times what the optics allow; apertures and wavelengths are known that well
+_CLEAR = 0.5  # of what a peak explains, by which others must explain less to be no rivals
 _OTHER_ORDER = 1.5  # times higher peaks, from which on the other order of frames is right
 
 
@@ -57,8 +59,9 @@ def estimate(
     Parameters
     ----------
     raw
-        Counts, (orientations * phases, Y, X), or (T, orientations * phases, Y, X), which is
-        averaged over time.
+        Counts, (orientations * phases, Y, X), or with axes of time and planes, over which is
+        averaged. The frames may lie along any one axis, or along one of orientations and one of
+        phases.
     pixel_size
         Of the raw frames, micrometres.
     na, wavelength
@@ -96,8 +99,8 @@ def estimate(
     Raises
     ------
     InputError
-        If frames or numbers cannot be what they are said to be, or no pattern is found in any
-        orientation.
+        If frames or numbers cannot be what they are said to be, no pattern is found in any
+        orientation, or orientations have the same angle.
     """
     pixel_size = voxel_sizes(pixel_size, 1, "pixel_size")[0]
     na, wavelength = checked_na(na), checked_wavelength(wavelength)
@@ -132,6 +135,8 @@ def estimate(
         for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
     ]
     patterns = tuple(map(_pattern, together(fits, seen)))
+    refuse_coinciding(patterns, name, chosen, order)
+    patterns = in_agreement(patterns)
     patterns = tuple(
         _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
     )
@@ -273,6 +278,14 @@ def _in_order(
     }
     best = max(height, key=lambda candidate: height[candidate])
     if order is None:
+        # The same fringes three times are high as well, where the order is the wrong one.
+        sure = [
+            candidate
+            for candidate, (_, _, peaks) in found.items()
+            if all(several[0].chance <= SURE for several in peaks)
+            and not coinciding([_angle(several[0].frequency) for several in peaks])
+        ]
+        best = best if best in sure or not sure else sure[0]
         return best, found[best]
     if order != best and height[best] > _OTHER_ORDER * height.get(order, 0.0):
         raise InputError(
@@ -280,6 +293,10 @@ def _in_order(
             f"the peaks are {height[best] / height[order]:.1f} times as high; give that."
         )
     return order, found[order]
+
+
+def _angle(frequency: tuple[float, float]) -> float:
+    return math.degrees(math.atan2(*frequency)) % 180
 
 
 # What is said of it
@@ -314,7 +331,8 @@ def _pattern(fit: Fit) -> Pattern:
             f"The depth is {depth:.2f}, below {SHALLOW:g}, so that the order is weak and its "
             "detail mostly noise; check the polarisation, the focus and light out of focus."
         )
-    confidence = (1 - peak.chance) * min(1.0, depth / SHALLOW)
+    unrivalled = min(1.0, (1 - fit.rival) / _CLEAR)
+    confidence = (1 - peak.chance) * min(1.0, depth / SHALLOW) * unrivalled
     turned = tuple(math.remainder(float(phase), 2 * math.pi) for phase in phases)
     return Pattern(
         period=1 / math.hypot(ky, kx),

@@ -89,12 +89,15 @@ class Fit:
         Radians by which each frame is ahead of the first one, about.
     fringes
         What the orders tell with the frames moved so.
+    rival
+        How much of the order is explained about another peak elsewhere, over what is here.
     """
 
     prepared: Prepared
     peak: Peak
     moved: FloatArray
     fringes: Fringes
+    rival: float = 0.0
 
     @property
     def seen(self) -> bool:
@@ -142,7 +145,17 @@ def fitted(prepared: Prepared, peaks: Sequence[Peak], seen: Seen) -> Fit:
         reach = _REACH if peak.chance <= SURE or not peak.given else 0
         fringes = overlap.fringes(*orders, (prepared.noise,) * 2, reach)
         fits.append(Fit(prepared, peak, moved, fringes))
-    return max(fits, key=lambda fit: fit.fringes.explained).again(seen)
+    best = max(fits, key=lambda fit: fit.fringes.explained)
+    rivals = [fit.fringes.explained for fit in fits if _elsewhere(fit, best, seen.grid)]
+    rival = max(rivals, default=0.0) / max(best.fringes.explained, 1e-30)
+    return replace(best, rival=rival).again(seen)
+
+
+def _elsewhere(one: Fit, other: Fit, grid: Grid) -> bool:
+    """Tell whether two fits are of different fringes, and not of one peak between its steps."""
+    here, there = np.array(one.fringes.frequency), np.array(other.fringes.frequency)
+    apart = min(np.hypot(*(here - there)), np.hypot(*(here + there)))
+    return bool(apart > 2 * _REACH * max(grid.step))
 
 
 def attenuated(fits: Sequence[Fit], seen: Seen) -> OTF:

@@ -12,6 +12,7 @@ from scipy import fft, ndimage
 from ..errors import InputError
 from ..images import Image, check_finite, check_pixels
 from ..noise import NoiseModel
+from .frame_axes import frame_axes
 from .patterns import Order
 
 FloatArray = NDArray[np.float64]
@@ -38,12 +39,13 @@ def layout(orientations: int, phases: int, order: Order) -> NDArray[np.int64]:
 def as_raw(
     raw: ArrayLike | Image, orientations: int = 3, phases: int = 3, *, name: str = "raw"
 ) -> NDArray[Any]:
-    """Check that an array is raw SIM: (..., orientations * phases, Y, X).
+    """Check that an array is raw SIM and lay it out as (..., orientations * phases, Y, X).
 
     Parameters
     ----------
     raw
-        Counts, of any real type.
+        Counts, of any real type. The frames may lie along any one axis, or along one of
+        orientations and one of phases; the others keep their order.
     orientations, phases
         How many there should be.
     name
@@ -52,7 +54,7 @@ def as_raw(
     Returns
     -------
     numpy.ndarray
-        The same pixels.
+        The same pixels, the frames before Y and X.
 
     Raises
     ------
@@ -60,7 +62,9 @@ def as_raw(
         If the frames do not divide into orientations and phases, are too small, or are no
         camera counts.
     """
+    letters = ""
     if isinstance(raw, Image):
+        letters = raw.axes[:-2]
         name, raw = raw.name or name, raw.data
     pixels = np.asarray(raw)
     wanted = orientations * phases
@@ -77,6 +81,8 @@ def as_raw(
             "it is a reconstruction already, deconvolve it as an image, otherwise give the raw "
             "recording."
         )
+    found = frame_axes(pixels.shape[:-2], orientations, phases, letters=letters, name=name)
+    pixels = pixels if found is None else found.sets(pixels)
     if pixels.ndim < 3 or pixels.shape[-3] != wanted:
         raise InputError(_miscounted(name, pixels.shape, orientations, phases))
     if min(pixels.shape[-2:]) < SMALLEST:

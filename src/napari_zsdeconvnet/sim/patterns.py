@@ -52,8 +52,9 @@ class Pattern:
     depth
         Modulation depth, 0 to 1.
     confidence
-        0 to 1: how sure it is that the frequency is that of the fringes and the depth is not
-        of noise.
+        0 to 1: how sure it is that the frequency is that of the fringes. Less where noise may
+        have such a peak, another peak explains the order nearly as well, the depth is small, or
+        angle and period do not fit the other orientations.
     peak_snr
         Height of the correlation peak over the noise around it.
     found

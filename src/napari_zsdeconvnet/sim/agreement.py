@@ -1,0 +1,92 @@
+"""Whether the orientations of a recording belong together: apart in angle, alike in period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from ..errors import InputError
+from .patterns import Order, Pattern
+
+_COINCIDE = 0.25  # of the angle between orientations that are evenly spread
+_APART = 0.6  # of that angle, from which on two orientations do not lessen each other's confidence
+_ALIKE = 0.1  # relative difference between periods that apertures and mirrors explain
+
+
+def coinciding(angles: Sequence[float], share: float = _COINCIDE) -> list[tuple[int, int]]:
+    """List the pairs of orientations whose angles are nearly the same.
+
+    Parameters
+    ----------
+    angles
+        Degrees, of which 0 and 180 are the same.
+    share
+        Of the angle between orientations that are evenly spread, below which two coincide.
+    """
+    least = share * 180 / max(len(angles), 1)
+    return [
+        (one, other)
+        for (one, angle), (other, beside) in combinations(enumerate(angles), 2)
+        if abs((angle - beside + 90) % 180 - 90) < least
+    ]
+
+
+def refuse_coinciding(
+    patterns: Sequence[Pattern], name: str, chosen: Order, asked: Order | None
+) -> None:
+    """Refuse patterns of which two that were found have the same angle.
+
+    Raises
+    ------
+    InputError
+        With the angles, and what else to try.
+    """
+    found = [pattern.angle for pattern in patterns if pattern.found]
+    if not coinciding(found):
+        return
+    angles = ", ".join(f"{angle:.1f}" for angle in found)
+    other = "phase" if chosen == "orientation" else "orientation"
+    remedy = (
+        "both orders of the frames were tried, so check which axis of the file holds the frames, "
+        "and the numbers of orientations and phases"
+        if asked is None
+        else f'give order="{other}", or check which axis of the file holds the frames, and the '
+        "numbers of orientations and phases"
+    )
+    raise InputError(
+        f"Orientations of {name} have the same angle ({angles} degrees, taken {chosen} by "
+        f"{chosen}), so that these frames cannot be {len(patterns)} orientations of "
+        f"{len(patterns[0].phases)} phases: {remedy}."
+    )
+
+
+def in_agreement(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+    """Lessen the confidence of what does not fit the other orientations.
+
+    One mechanism makes all of them, so that they lie apart and have about the same period. A
+    peak of the sample's own structure may be as high, but seldom agrees with the others.
+    """
+    found = [pattern for pattern in patterns if pattern.found]
+    if len(found) < 2:
+        return patterns
+    usual = float(np.median([pattern.period for pattern in found]))
+    even = 180 / len(patterns)
+
+    def agreement(pattern: Pattern) -> float:
+        off = abs(pattern.period / usual - 1)
+        nearest = min(
+            abs((pattern.angle - other.angle + 90) % 180 - 90)
+            for other in found
+            if other is not pattern
+        )
+        return min(1.0, _ALIKE / max(off, 1e-9)) * min(1.0, nearest / (_APART * even))
+
+    return tuple(
+        replace(pattern, confidence=pattern.confidence * agreement(pattern))
+        if pattern.found
+        else pattern
+        for pattern in patterns
+    )

@@ -1,0 +1,100 @@
+"""Files dropped into napari, whose reader keeps nothing but the pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt._psf_widget import PSFWidget
+from napari_zsdeconvnet.image_files import write_image
+
+LONG = 20_000  # milliseconds; shared machines can be slow
+STACK = np.arange(10 * 64 * 70, dtype=np.uint16).reshape(10, 64, 70)
+
+
+def opened(qtbot, viewer, path: Path, kind=DeconvolveWidget):
+    """A widget, and the layer of a file that was opened while it was there."""
+    widget = kind(viewer)
+    viewer.window.add_dock_widget(widget)
+    (layer,) = viewer.open(str(path), plugin="napari")
+    widget.image.layer = layer
+    qtbot.waitUntil(lambda: not widget.image.looking, timeout=LONG)
+    return widget, layer
+
+
+def test_a_volume_gets_its_axes_and_steps(qtbot, viewer, tmp_path):
+    path = tmp_path / "cell.tif"
+    write_image(path, STACK, axes="ZYX", voxel_size=(0.3, 0.12, 0.1))
+    widget, layer = opened(qtbot, viewer, path)
+    qtbot.waitUntil(lambda: layer.axis_labels == ("z", "y", "x"), timeout=LONG)
+    np.testing.assert_allclose(layer.scale, (0.3, 0.12, 0.1))
+    assert {str(unit) for unit in layer.units} == {"micrometer"}
+    assert widget.image.reading.axes == "ZYX"
+    assert widget.image.reading.voxel_size == pytest.approx((0.3, 0.12, 0.1))
+    # What the user writes then stays, whichever widget looks next.
+    layer.scale = (0.5, 0.1, 0.1)
+    viewer.window.add_dock_widget(other := PSFWidget(viewer))
+    qtbot.waitUntil(lambda: not other.image.looking, timeout=LONG)
+    assert other.image.reading.voxel_size == (0.5, 0.1, 0.1)
+
+
+def test_frames_get_their_interval(qtbot, viewer, tmp_path):
+    path = tmp_path / "cell.tif"
+    write_image(path, STACK, axes="TYX", voxel_size=(0.1, 0.1), frame_interval=0.05)
+    widget, layer = opened(qtbot, viewer, path)
+    qtbot.waitUntil(lambda: layer.scale[0] == 0.05, timeout=LONG)
+    assert [str(unit) for unit in layer.units] == ["second", "micrometer", "micrometer"]
+    assert widget.image.reading.kind == "time series"
+
+
+def test_a_size_that_cannot_be_read_is_asked_for(qtbot, viewer, tmp_path):
+    path = tmp_path / "cell.tif"
+    tifffile.imwrite(
+        path,
+        STACK,
+        imagej=True,
+        resolution=(10, 10),
+        metadata={"axes": "ZYX", "unit": "um", "spacing": "three"},
+    )
+    widget, layer = opened(qtbot, viewer, path)
+    qtbot.waitUntil(lambda: layer.axis_labels == ("z", "y", "x"), timeout=LONG)
+    assert "step between planes is not known" in widget.image.note.text()
+    widget.image.step_box.value = 0.3
+    assert widget.image.reading.voxel_size == pytest.approx((0.3, 0.1, 0.1))
+
+
+def test_planes_that_are_missing_are_said_and_refused(qtbot, viewer, tmp_path, notifications):
+    whole, path = tmp_path / "whole.ome.tif", tmp_path / "part.ome.tif"
+    tifffile.imwrite(whole, STACK, ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(whole) as tiff:
+        xml = tiff.ome_metadata
+    with tifffile.TiffWriter(path) as writer:
+        for index, page in enumerate(STACK[:6]):
+            said = xml.encode() if index == 0 else None
+            writer.write(page, description=said, metadata=None, contiguous=False)
+    widget, layer = opened(qtbot, viewer, path, OneClickWidget)
+    qtbot.waitUntil(lambda: "4 of the 10 planes" in widget.image.note.text(), timeout=LONG)
+    assert widget.image.reading is None
+    widget.start(layer)
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    assert not widget.asking
+    assert any("4 of the 10 planes" in said for _, said in notifications)
+
+
+def test_one_click_says_where_the_sizes_come_from(qtbot, viewer, tmp_path):
+    path = tmp_path / "cell.tif"
+    write_image(path, STACK, axes="ZYX", voxel_size=(0.3, 0.1, 0.1))
+    widget, layer = opened(qtbot, viewer, path, OneClickWidget)
+    widget.start(layer)
+    qtbot.waitUntil(lambda: widget.asking, timeout=LONG)
+    assert widget.form.values()["axial_step"] == pytest.approx(0.3)
+    assert widget.form.values()["pixel_size"] == pytest.approx(0.1)
+    assert "axial_step" in widget.form.asked
+    facts = widget.known.facts()
+    assert facts["pixel_size"].origin == facts["axial_step"].origin == "from the file"
+    widget.cancel()
