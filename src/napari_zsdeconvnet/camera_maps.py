@@ -219,11 +219,21 @@ class CameraMaps:
                 "out, as the camera's software names them."
             )
         place = tuple(slice(first, first + n) for first, n in zip(start, size, strict=True))
-        return self._cut(place)
+        return self.cut(place)
 
-    def _cut(self, place: tuple[slice, ...]) -> Self:
+    def cut(self, place: tuple[slice, ...]) -> Self:
+        """Cut out rows and columns, given as slices along (..., Y, X)."""
+        place = place[-2:]
         maps = (self.offset[place], self.gain[place], self.read_variance[place])
         return type(self)(*maps, self.typical)
+
+    def of_evened(self) -> Self:
+        """Return the maps of an evened recording, whose pixels differ in read variance alone."""
+        offset, gain = (
+            np.full(self.shape, value, np.float32)
+            for value in (self.typical.offset, self.typical.gain)
+        )
+        return type(self)(offset, gain, self.evened_read_variance, self.typical)
 
     @property
     def evened_read_variance(self) -> NDArray[np.float32]:
@@ -234,7 +244,7 @@ class CameraMaps:
     def _share(self) -> NDArray[np.float32]:
         return np.float32(self.typical.gain) / self.gain
 
-    def evened(self, frames: Any) -> Any:
+    def evened(self, frames: Any, name: str = "the frames") -> Any:
         r"""Bring a recording to the typical camera: its offset and gain in every pixel.
 
         :math:`(c - b) \, \bar g / g + \bar b` in float32, of the same shape. What is read lazily
@@ -244,13 +254,15 @@ class CameraMaps:
         ----------
         frames
             Counts, (..., Y, X).
+        name
+            What messages call them.
 
         Raises
         ------
         InputError
             If the maps have another shape than the frames.
         """
-        check_fits(self, frames.shape)
+        check_fits(self, frames.shape, name)
         return Evened(frames, self) if is_lazy(frames) else self._even(np.asarray(frames))
 
     def _even(self, counts: NDArray[Any]) -> NDArray[np.float32]:
@@ -289,7 +301,7 @@ class Evened(Sliced):
         *outer, row, column = whole_index(index, self.shape)
         place = (_kept(row), _kept(column))
         counts = np.asarray(self._source[(*outer, *place)])
-        evened = self._maps._cut(place)._even(counts)
+        evened = self._maps.cut(place)._even(counts)
         # A row or column that was asked for by its number is gone, as in numpy.
         return evened[(..., *(0 if isinstance(n, int) else slice(None) for n in (row, column)))]
 
@@ -364,11 +376,13 @@ def signal_of(frames: ArrayLike, camera: Camera) -> Signal:
     return Signal(values, camera.typical.slope, camera.evened_read_variance)
 
 
-def check_fits(camera: Camera, shape: Sequence[int] | tuple[Any, ...]) -> None:
+def check_fits(
+    camera: Camera, shape: Sequence[int] | tuple[Any, ...], name: str = "the frames"
+) -> None:
     """Refuse maps of another size than the frames."""
     if isinstance(camera, CameraMaps) and tuple(shape[-2:]) != camera.shape:
         raise InputError(
-            f"The camera's maps are {camera.shape} and the frames {tuple(shape[-2:])} pixels: crop "
-            "the maps to the part of the camera that was read out (maps.part, or --map-start with "
-            "its first row and column)."
+            f"The camera's maps are {camera.shape} and {name} {tuple(shape[-2:])} pixels: crop the "
+            "maps to the part of the camera that was read out, by its first row and column "
+            "(maps.part, --map-start, or the boxes below the maps)."
         )

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .camera_maps import CameraMaps
 from .model import Model
 from .noise import NoiseModel
 from .quality import flux_ratio
@@ -41,6 +42,9 @@ class Evidence(Protocol):
     unknown
         Why the noise is not known, as a clause; empty where it is, and only then what follows
         can be asked.
+    maps
+        Of the camera, by which the model is told how noisy each pixel of the image is; None
+        where all are alike.
     """
 
     image: NDArray[np.float32]
@@ -48,6 +52,7 @@ class Evidence(Protocol):
     camera: NoiseModel
     brightness: float
     unknown: str
+    maps: CameraMaps | None
 
     def residual(self, sharp: NDArray[np.float32]) -> Residual:
         """Say what a result leaves unexplained."""
@@ -83,10 +88,19 @@ class RecordedImage:
         That is to be judged, with the camera's noise.
     image
         Counts, ([Z,] Y, X).
+    maps
+        Of the camera, as `Model.maps_for` gives them.
     """
 
-    def __init__(self, model: Model, image: NDArray[np.float32]) -> None:
+    def __init__(
+        self, model: Model, image: NDArray[np.float32], maps: CameraMaps | None = None
+    ) -> None:
         self._model = model
+        self._read: NDArray[np.float32] | None = None
+        self.maps = None
+        if maps is not None:
+            image = maps.evened(image)
+            self.maps, self._read = maps.of_evened(), maps.evened_read_variance
         self.image = image
         self.camera = model.noise
         self.signal = image - np.float32(model.noise.offset)
@@ -111,26 +125,29 @@ class RecordedImage:
             self.camera,
             model.upsampling,
             model.network.stated_width,
+            self._read,
         )
 
     def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
         """Compare the spectrum of a result with that of the image."""
-        model, variance = self._model, local_variance(self.image, self.camera)
+        model, variance = self._model, local_variance(self.image, self.camera, self._read)
         return sharpening(self.signal, sharp, variance, model.psf, model.upsampling)
 
     def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
         """Give the light of a result over that of the image, and the latter's relative error."""
-        variance = local_variance(self.image, self.camera)
+        variance = local_variance(self.image, self.camera, self._read)
         error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
         return flux_ratio(sharp, self.image, self.camera.offset), error
 
     def pairs(self, place: Place, count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Draw pairs of re-corruptions of a part of the image."""
-        return recorruptions(self.image[place], self.camera, count)
+        read = self._read_at(place)
+        return recorruptions(self.image[place], self.camera, count, read_variance=read)
 
     def followed(self, place: Place) -> Followed:
         """Return what compares changes in standard deviations of the noise, beyond the cutoff."""
-        deviation = np.sqrt(local_variance(self.image[place], self.camera))
+        read = self._read_at(place)
+        deviation = np.sqrt(local_variance(self.image[place], self.camera, read))
         model = self._model
 
         def share(drawn: FloatArray, response: FloatArray) -> tuple[float, bool]:
@@ -138,6 +155,9 @@ class RecordedImage:
             return noise_followed(*changes, model.psf, model.upsampling)
 
         return share
+
+    def _read_at(self, place: Place) -> NDArray[np.float32] | None:
+        return None if self._read is None else self._read[place[-2:]]
 
     def background(self, level: float) -> tuple[FloatArray, float]:
         """Record background alone, as large as a model needs to see it."""

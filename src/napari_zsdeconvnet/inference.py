@@ -21,8 +21,8 @@ from .errors import InputError
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .overlapping import WriteBehind, read_ahead
-from .pairs import local_mean, mean_reach, noise_variance, recorrupt
-from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window
+from .pairs import local_mean, mean_reach, noise_variance, recorrupt, unevenness
+from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window, window_of_map
 
 T = TypeVar("T")
 
@@ -78,12 +78,13 @@ def infer(
     averaging: Averaging | None = None,
     damping: Damping | None = None,
     into: Result | None = None,
+    read_variance: NDArray[np.float32] | None = None,
 ) -> Generator[TileProgress, None, Result]:
     """Denoise and deconvolve frames (T, [Z,] Y, X) given in counts.
 
     Tiles overlap by the network's receptive field, so that the result does not depend on
     them. Where memory runs out, smaller tiles are tried and said. Only the window of a tile
-    is read at a time.
+    is read at a time. Pixels may each have a read variance of their own, (Y, X).
 
     Yields
     ------
@@ -114,10 +115,11 @@ def infer(
     size = tuple(map(max, size, smallest_tile(overlap, multiples)))
     result = into or empty_result(network, tuple(frames.shape))
     message = ""
+    windows = _Windows(frames, damping, read_variance)
     while True:
         try:
             yield from _infer_tiles(
-                network, frames, noise, scale, device, size, averaging, damping, result, message
+                network, windows, noise, scale, device, size, averaging, result, message
             )
             return result
         except (RuntimeError, MemoryError) as error:
@@ -182,28 +184,30 @@ def exhaust(
 
 def _infer_tiles(
     network: TwoStageNetwork,
-    frames: NDArray[np.generic],
+    source: _Windows,
     noise: NoiseModel,
     scale: float,
     device: torch.device,
     size: tuple[int, ...],
     averaging: Averaging | None,
-    damping: Damping | None,
     result: Result,
     message: str,
 ) -> Generator[TileProgress, None, None]:
-    length, *shape = frames.shape
+    length, *shape = source.frames.shape
     cover = list(tiles(shape, size, network.reach, network.multiples, network.border))
     generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
     number = thread_count(device)
-    windows = read_ahead(_Windows(frames, damping), product(range(length), cover))
+    windows = read_ahead(source, product(range(length), cover))
     with closing(windows), WriteBehind() as behind:
         for index in range(length):
             room = _Frame(network, result, index, scale)
             for done, place in enumerate(cover, index * len(cover) + 1):
-                image = (next(windows).to(device)[None, None] - noise.offset) / scale
+                layers = next(windows).to(device)[None]
+                image = (layers[:, :1] - noise.offset) / scale
                 with threads(number):
-                    fine, sharp = _run(network, image, noise, scale, averaging, generator)
+                    fine, sharp = _run(
+                        network, image, layers[:, 1:], noise, scale, averaging, generator
+                    )
                     room.see(place, image[_without_rim(len(shape))], fine, sharp)
                 behind(room.put, place, fine, sharp)
                 if done == (index + 1) * len(cover):
@@ -213,11 +217,21 @@ def _infer_tiles(
 
 
 class _Windows:
-    """What tiles are computed from, cut out of a series one after the other."""
+    """What tiles are computed from, cut out of a series one after the other.
 
-    def __init__(self, frames: NDArray[np.generic], damping: Damping | None) -> None:
+    Windows are (1, [Z,] Y, X), or with each pixel's read variance behind the image
+    (2, [Z,] Y, X).
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.generic],
+        damping: Damping | None,
+        read_variance: NDArray[np.float32] | None,
+    ) -> None:
         self.frames = frames
         self.damping = damping
+        self.maps = () if read_variance is None else (read_variance,)
         self._damped: tuple[int, NDArray[Any]] | None = None
 
     def __call__(self, wanted: tuple[int, Tile]) -> Tensor:
@@ -226,11 +240,13 @@ class _Windows:
         rims = mean_reach(len(place.shape))
         start = [first - rim for first, rim in zip(place.window_start, rims, strict=True)]
         shape = [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)]
-        if self.damping is None:
-            return window(self.frames, index, start, shape)
-        if self._damped is None or self._damped[0] != index:
-            self._damped = index, self.damping.apply(self.frames[index])[None]
-        return window(self._damped[1], 0, start, shape)
+        frames = self.frames
+        if self.damping is not None:
+            if self._damped is None or self._damped[0] != index:
+                self._damped = index, self.damping.apply(self.frames[index])[None]
+            frames, index = self._damped[1], 0
+        maps = [window_of_map(pixels, start, shape) for pixels in self.maps]
+        return torch.stack([window(frames, index, start, shape), *maps])
 
 
 class _Frame:
@@ -287,25 +303,34 @@ def _balance_light(
 def _run(
     network: TwoStageNetwork,
     image: Tensor,
+    maps: Tensor,
     noise: NoiseModel,
     scale: float,
     averaging: Averaging | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Apply the network to a normalised window that still has the rim H needs."""
-    inner = image[_without_rim(image.ndim - 2)]
+    """Apply the network to a normalised window that still has the rim H needs.
+
+    ``maps`` holds each pixel's read variance in counts squared, or no channel.
+    """
+    without_rim = _without_rim(image.ndim - 2)
+    inner = image[without_rim]
+    read: Tensor | float = noise.read_variance / scale**2
+    excess: Tensor | float = 1.0
+    if maps.shape[1] and noise.slope is not None:
+        own, typical = maps[without_rim] / scale**2, noise.read_variance / scale**2
+        excess = unevenness(local_mean(image), noise.slope / scale, own, typical)
+        read = own
     if averaging is None or averaging.repeats == 0:
-        fine, sharp = network(inner)
+        fine, sharp = network(inner, excess)
     else:
         assert noise.slope is not None
-        variance = noise_variance(
-            local_mean(image), noise.slope / scale, noise.read_variance / scale**2
-        )
+        variance = noise_variance(local_mean(image), noise.slope / scale, read)
         magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
         fine, sharp = torch.zeros(()), torch.zeros(())
         for _ in range(averaging.repeats):
             noisier = recorrupt(inner, variance, magnitude, generator, noise.correlation)[0]
-            once, sharper = network(noisier, 1 + averaging.magnitude**2)
+            once, sharper = network(noisier, excess * (1 + averaging.magnitude**2))
             fine = fine.to(once) + once / averaging.repeats
             sharp = sharp.to(sharper) + sharper / averaging.repeats
     return fine, sharp

@@ -186,9 +186,10 @@ class InformedNetwork(TwoStageNetwork):
             Normalised, (N, 1, Y, X).
         excess : Tensor or float
             Variance of the image's noise over that of a recording: 1 of a recording,
-            1 + alpha squared of a re-corrupted one; broadcast against the image.
+            1 + alpha squared of a re-corrupted one; of each image or of each pixel.
         """
         image = image.float()
+        own = _of_each_pixel(excess, image)
         denoised, features = self._denoise(image, excess)
         clean = denoised.detach()
         with torch.no_grad():
@@ -200,13 +201,15 @@ class InformedNetwork(TwoStageNetwork):
         def seen(
             clean: Tensor, light: Tensor, expected: Tensor, missed: Tensor, *finer: Tensor
         ) -> Tensor:
-            sharpened, features = finer
-            raw = (clean, clean - expected, missed, self._sigma(light, excess))
+            sharpened, features, *own = finer
+            sigma = self._sigma(light, own[0] if own else excess)
+            raw = (clean, clean - expected, missed, sigma)
             channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
             channels.append(F.pixel_unshuffle(sharpened.sqrt(), 2 * self.upsampling))
             return torch.cat([features, *channels, self._width_like(channels[0])], dim=1)
 
-        features = self.corrector(seen, clean, light, expected, missed, sharpened, features)
+        seen_from = (clean, light, expected, missed, sharpened, features, *own)
+        features = self.corrector(seen, *seen_from)
         deconvolved = by_bands(self._corrected, light, sharpened, features, reach=2, multiple=2)
         return denoised, deconvolved
 
@@ -225,8 +228,10 @@ class InformedNetwork(TwoStageNetwork):
         # Averaged a second time, as where the noise is high the first average still has some.
         smoother = self.smooth(smooth)
 
-        def seen(image: Tensor, smooth: Tensor, smoother: Tensor) -> Tensor:
-            sigma = self._sigma(smooth, excess)
+        own = _of_each_pixel(excess, image)
+
+        def seen(image: Tensor, smooth: Tensor, smoother: Tensor, *own: Tensor) -> Tensor:
+            sigma = self._sigma(smooth, own[0] if own else excess)
             raw = (image, smooth, smoother, sigma, (image - smooth) / sigma)
             channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
             return torch.cat([*channels, self._width_like(channels[0])], dim=1)
@@ -234,7 +239,7 @@ class InformedNetwork(TwoStageNetwork):
         def denoised(smooth: Tensor, features: Tensor) -> Tensor:
             return smooth + F.pixel_shuffle(self.denoised(features), 2).float()
 
-        features = self.denoiser(seen, image, smooth, smoother)
+        features = self.denoiser(seen, image, smooth, smoother, *own)
         return by_bands(denoised, smooth, features, reach=2, multiple=2), features
 
     def _sigma(self, smooth: Tensor, excess: Tensor | float) -> Tensor:
@@ -243,6 +248,12 @@ class InformedNetwork(TwoStageNetwork):
 
     def _width_like(self, seen: Tensor) -> Tensor:
         return torch.full_like(seen[:, :1], self.psf_width / 4)
+
+
+def _of_each_pixel(excess: Tensor | float, image: Tensor) -> tuple[Tensor, ...]:
+    """Give what has to be cut into bands along with the image: the excess, where pixels differ."""
+    alike = not isinstance(excess, Tensor) or excess.shape[-2:] != image.shape[-2:]
+    return () if alike else (excess,)  # type: ignore[return-value]
 
 
 def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:

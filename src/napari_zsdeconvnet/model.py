@@ -10,7 +10,7 @@ import platform
 import textwrap
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .camera_maps import CameraMaps, typical_of
+from .camera_maps import CameraMaps, check_fits, typical_of
 from .damping import Damping
 from .devices import resolve_device
 from .errors import InputError
@@ -85,7 +85,8 @@ class Model:
     reconstruction: Mapping[str, Any] | None = None
     """What made the images out of raw SIM frames, as `sim.Reconstruction.to_dict` gives it."""
     camera: NoiseModel | CameraMaps | None = None
-    """Of those frames, whose noise is not that of the images; None where there were none."""
+    """Of those frames, whose noise is not that of the images, or the maps of the camera that
+    recorded the images; None where there were neither."""
     sources: tuple[Source, ...] = ()
     """The training images, or raw SIM frames; empty in files of before they were kept."""
     stretches: tuple[Stretch, ...] = ()
@@ -99,6 +100,44 @@ class Model:
     def upsampling(self) -> int:
         """How many output pixels stand side by side in a raw pixel."""
         return self.network.upsampling
+
+    @property
+    def maps(self) -> CameraMaps | None:
+        """Of the camera that recorded the training images; None where its pixels are alike."""
+        of_images = self.reconstruction is None and isinstance(self.camera, CameraMaps)
+        return self.camera if of_images else None  # type: ignore[return-value]
+
+    def maps_for(
+        self, camera: CameraMaps | None, shape: Sequence[int], name: str = "the image"
+    ) -> CameraMaps | None:
+        """Give the maps by which an image is brought to the offset that the network expects.
+
+        Parameters
+        ----------
+        camera : CameraMaps, optional
+            Of the camera that recorded the image; by default that of the training images.
+        shape : sequence of int
+            Of the image, (..., Y, X).
+        name : str
+            What messages call it.
+
+        Raises
+        ------
+        InputError
+            If the maps have another shape than the image.
+        """
+        maps = self.maps if camera is None else camera
+        if maps is None:
+            return None
+        if camera is None and tuple(shape[-2:]) != maps.shape:
+            raise InputError(
+                f"The model was trained with maps of {maps.shape[0]} x {maps.shape[1]} camera "
+                f"pixels and {name} has {shape[-2]} x {shape[-1]}: give the maps of the part of "
+                "the camera that recorded it (camera=maps.part(start, shape), or --offset-map and "
+                "its like)."
+            )
+        check_fits(maps, shape, name)
+        return replace(maps, typical=replace(maps.typical, offset=self.noise.offset))
 
     @property
     def steps_trained(self) -> int:
@@ -153,6 +192,7 @@ class Model:
         seed: int = 0,
         damping: Damping | None = None,
         into: Result | None = None,
+        camera: CameraMaps | None = None,
         progress: Callable[[TileProgress], None] | None = None,
     ) -> Result:
         """Denoise and deconvolve an image.
@@ -185,6 +225,9 @@ class Model:
         into : Result, optional
             Where to put the results, such as files mapped into memory, of `output_shapes`;
             by default new arrays.
+        camera : CameraMaps, optional
+            Maps of the camera that recorded the image, or of the part of it that was read out;
+            by default those of the training images, where there were any.
         progress : callable, optional
             Called after every tile; what it raises ends the inference.
 
@@ -209,6 +252,7 @@ class Model:
             seed=seed,
             damping=damping,
             into=into,
+            camera=camera,
         )
         return exhaust(tiles, progress)
 
@@ -224,6 +268,7 @@ class Model:
         seed: int = 0,
         damping: Damping | None = None,
         into: Result | None = None,
+        camera: CameraMaps | None = None,
     ) -> Generator[TileProgress, None, Result]:
         """Predict tile by tile: yields `TileProgress`, returns the `Result`.
 
@@ -241,9 +286,10 @@ class Model:
         room = None
         if into is not None:
             room = self._room(into, tuple(frames.shape[1:] if alone else frames.shape), alone)
+        maps = self.maps_for(camera, frames.shape, name)
         result = yield from infer(
             self.network,
-            frames,
+            frames if maps is None else maps.evened(frames, name),
             self.noise,
             self.scale,
             resolve_device(device),
@@ -251,6 +297,7 @@ class Model:
             averaging=Averaging(repeats, sum(alphas) / 2, seed),
             damping=damping,
             into=room,
+            read_variance=None if maps is None else maps.evened_read_variance,
         )
         if into is not None:
             return into

@@ -71,8 +71,9 @@ class TwoStageNetwork(nn.Module):
         image : Tensor
             Normalised, (N, 1, [Z,] Y, X).
         excess : Tensor or float
-            Variance of the image's noise over that of a recording, broadcast against the image:
-            1 of a recording, more of a re-corrupted one. Most networks do not ask.
+            Variance of the image's noise over that of a recording by the typical camera,
+            broadcast against the image: 1 of a recording, more of a re-corrupted one or of a
+            noisier pixel. Most networks do not ask.
         """
         raise NotImplementedError
 

@@ -472,13 +472,17 @@ class NoiseModel:
         """Variance over counts of light, the gain times the excess noise; None as the gain is."""
         return None if self.gain is None else self.gain * self.excess_noise
 
-    def variance(self, mean: ArrayLike) -> NDArray[np.float64]:
+    def variance(
+        self, mean: ArrayLike, read_variance: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
         """Return ``read_variance + slope * max(mean - offset, 0)``, in counts squared.
 
         Parameters
         ----------
         mean
             Expected counts, any shape.
+        read_variance
+            Of pixels that differ, broadcast against the mean; by default the camera's.
 
         Raises
         ------
@@ -491,7 +495,8 @@ class NoiseModel:
                 "it with with_gain_from(image) or type it in."
             )
         signal = np.maximum(np.asarray(mean, dtype=np.float64) - self.offset, 0.0)
-        return np.asarray(self.read_variance + self.slope * signal)
+        read = self.read_variance if read_variance is None else np.asarray(read_variance)
+        return np.asarray(read + self.slope * signal)
 
     def describe(self) -> str:
         """Return one sentence with all numbers, units, errors and the source."""

@@ -57,6 +57,8 @@ class Setting:
     """Half-width type that the device computes networks in, or None."""
     raw: RawSIM | None = None
     """What the recordings were reconstructed from, for 2D-SIM."""
+    read_variance: NDArray[np.float32] | None = None
+    """Each pixel's own, (Y, X); None where all are alike."""
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -123,6 +125,7 @@ class RecorruptedObjective:
             setting.noise,
             setting.scale,
             setting.preset,
+            setting.read_variance,
             **setting.patches(self.network) | {"seed": seed},
         )
 
@@ -324,7 +327,10 @@ class SequentialObjective:
         self.setting = setting
         self.network = network
         options = setting.patches(network)
-        recordings = (setting.recordings, setting.noise, setting.scale, setting.preset)
+        recordings = (
+            *(setting.recordings, setting.noise, setting.scale, setting.preset),
+            setting.read_variance,
+        )
         self.pairs = RecorruptedPatches(*recordings, **options)
         self.blocks = RecorruptedPatches(
             *recordings, **options | {"patch": self.BLOCK, "batch": 1, "seed": setting.seed + 1}

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .noise import NoiseModel
 from .presets import Preset
-from .tiling import window
+from .tiling import window, window_of_map
 
 CELL = 16
 """Patches are drawn around cells of this many pixels a side, weighted by their signal."""
@@ -124,6 +124,22 @@ def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float)
     return (shot * smoothed + read).clamp(min=0)
 
 
+def unevenness(smoothed: Tensor, shot: float, own: Tensor, typical: float) -> Tensor:
+    """Variance of the noise of pixels that differ over that of a typical one in the same light.
+
+    Parameters
+    ----------
+    smoothed : Tensor
+        As for `noise_variance`.
+    shot, typical : float
+        Slope and read variance of the typical camera, in the image's units.
+    own : Tensor
+        Each pixel's own read variance.
+    """
+    light = shot * smoothed.clamp(min=0)
+    return (light + own) / (light + typical).clamp(min=1e-9)
+
+
 def drawn_between(
     limits: tuple[float, float], generator: torch.Generator, count: int = 1
 ) -> Tensor:
@@ -216,6 +232,8 @@ class Patches:
 
     rim: tuple[int, ...]
     """Voxels cut around a patch on each side, continued by reflection at the borders."""
+    maps: tuple[NDArray[np.float32], ...] = ()
+    """What is known of each pixel of the camera, (Y, X), and cut along with patches."""
 
     def __init__(
         self,
@@ -304,8 +322,14 @@ class Patches:
 
         Right angles only: any other would average pixels and correlate their noise.
         """
-        cut = torch.stack([self._cut(*self._place()) for _ in range(count)])
-        return (cut[:, None].to(self.device) - self.offset) / self.scale
+        return self._normalised(self._cut_with_maps(count))
+
+    def _cut_with_maps(self, count: int) -> Tensor:
+        """Cut patches in counts and, behind them, the maps there, (N, 1 + maps, [Z,] Y, X)."""
+        return torch.stack([self._cut(*self._place()) for _ in range(count)]).to(self.device)
+
+    def _normalised(self, cut: Tensor) -> Tensor:
+        return (cut[:, :1] - self.offset) / self.scale
 
     def _place(self, within: tuple[int, int] | None = None) -> tuple[int, int, tuple[int, ...]]:
         """Draw a cell: the recording, the frame and the cell's first voxel.
@@ -342,13 +366,13 @@ class Patches:
 
     def _cut(self, index: int, frame: int, cell: tuple[int, ...]) -> Tensor:
         start = self._start(index, cell)
-        cut = window(
-            self.recordings[index],
-            frame,
+        place = (
             [first - rim for first, rim in zip(start, self.rim, strict=True)],
             [length + 2 * rim for length, rim in zip(self.patch, self.rim, strict=True)],
         )
-        return self._turned(cut)
+        cut = window(self.recordings[index], frame, *place)
+        maps = [window_of_map(pixels, *place) for pixels in self.maps]
+        return self._turned(torch.stack([cut, *maps]))
 
     def _turned(self, cut: Tensor) -> Tensor:
         """Turn and flip a patch, or several alike, by a draw of what the PSF allows."""
@@ -368,7 +392,17 @@ class Patches:
 
 
 class RecorruptedPatches(Patches):
-    """Pairs by re-corruption, of images or volumes; the camera's gain must be known."""
+    """Pairs by re-corruption, of images or volumes; the camera's gain must be known.
+
+    Parameters
+    ----------
+    recordings, noise, scale, **options
+        As for `Patches`.
+    preset : Preset
+        Its ranges of alpha, beta1 and beta2 are used.
+    read_variance : ndarray, optional
+        Each pixel's own, counts squared, (Y, X), in place of the camera's.
+    """
 
     def __init__(
         self,
@@ -376,12 +410,14 @@ class RecorruptedPatches(Patches):
         noise: NoiseModel,
         scale: float,
         preset: Preset,
+        read_variance: NDArray[np.float32] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(recordings, noise, scale, **options)
         assert noise.slope is not None
         self.shot = noise.slope / scale
         self.read = noise.read_variance / scale**2
+        self.maps = () if read_variance is None else (read_variance,)
         self.preset = preset
         self.rim = mean_reach(len(self.patch))
         self.correlation = noise.correlation
@@ -391,15 +427,20 @@ class RecorruptedPatches(Patches):
 
     def draw(self) -> Pair:
         """Make the next batch of pairs."""
-        cut = self.cut(self.batch)
+        layers = self._cut_with_maps(self.batch)
+        cut = self._normalised(layers)
         inner: tuple[Any, ...] = (..., *(slice(rim, -rim) for rim in self.rim))
-        image = cut[inner]
+        image, smooth = cut[inner], local_mean(cut)
+        own = layers[:, 1:][inner] / self.scale**2 if self.maps else self.read
         shot = self._between(self.preset.shot_noise)
         read = self._between(self.preset.read_noise)
-        variance = noise_variance(local_mean(cut), self.shot * shot, self.read * read)
+        variance = noise_variance(smooth, self.shot * shot, own * read)
         magnitude = self._between(self.preset.magnitude)
         pair = recorrupt(image, variance, magnitude, self.noise, self.correlation)
-        return Pair(*pair, excess=1 + shot * magnitude**2)
+        excess = 1 + shot * magnitude**2
+        if isinstance(own, Tensor):
+            excess = excess * unevenness(smooth, self.shot, own, self.read)
+        return Pair(*pair, excess=excess)
 
     def _between(self, limits: tuple[float, float]) -> Tensor:
         """Draw a number for each patch."""

@@ -95,6 +95,7 @@ def residual(
     noise: NoiseModel,
     upsampling: int,
     stated_width: tuple[float, ...] | None = None,
+    read_variance: NDArray[np.float32] | None = None,
 ) -> Residual:
     r"""Blur a result again and compare it with its image.
 
@@ -116,12 +117,14 @@ def residual(
     stated_width
         Where the result shows the structure through a Gaussian, its FWHM in output pixels along
         each axis: h is then what blur is left to do.
+    read_variance
+        Each pixel's own, (Y, X).
     """
     expected = reblurred(deconvolved, psf, upsampling, stated_width)
     recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
     # Not from the image: where a pixel's own noise enters its variance, or a mean around it takes
     # the edge off structure, chi-square comes out up to a tenth too low.
-    variance = _at_least_rounding(noise.variance(expected + noise.offset))
+    variance = _at_least_rounding(noise.variance(expected + noise.offset, read_variance))
     z = (recorded - expected) / np.sqrt(variance)
     part = inside(z.shape, psf, upsampling)
     inner = z[part]
@@ -152,11 +155,16 @@ def residual(
     )
 
 
-def local_variance(image: ArrayLike, noise: NoiseModel) -> FloatArray:
-    """Variance of the noise in each pixel of an image, from the mean around it (equation 3)."""
+def local_variance(
+    image: ArrayLike, noise: NoiseModel, read_variance: ArrayLike | None = None
+) -> FloatArray:
+    """Variance of the noise in each pixel of an image, from the mean around it (equation 3).
+
+    Pixels may each have a read variance of their own, (Y, X).
+    """
     values = np.asarray(image, dtype=float)
     size = tuple(2 * reach + 1 for reach in mean_reach(values.ndim))
-    return _at_least_rounding(noise.variance(ndimage.uniform_filter(values, size)))
+    return _at_least_rounding(noise.variance(ndimage.uniform_filter(values, size), read_variance))
 
 
 def _at_least_rounding(variance: FloatArray) -> FloatArray:

@@ -74,6 +74,7 @@ class RecordedSIM:
         self.brightness = float(self._recorded.values.mean())
         self.image = self.signal = reconstruction(self._recorded.values)
         self.unknown = ""
+        self.maps: CameraMaps | None = None  # a reconstruction has no pixels of a camera
         if self.camera.gain is None:
             self.unknown = "the noise of these frames is not known, since the camera has no gain."
             return

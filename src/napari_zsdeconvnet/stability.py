@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
+from .camera_maps import CameraMaps
 from .inference import TileProgress
 from .model import Model
 from .modes import build_network
@@ -78,7 +79,11 @@ class Blank:
 
 
 def recorruptions(
-    image: ArrayLike, noise: NoiseModel, pairs: int, seed: int = 0
+    image: ArrayLike,
+    noise: NoiseModel,
+    pairs: int,
+    seed: int = 0,
+    read_variance: ArrayLike | None = None,
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Give pairs of re-corruptions of an image with opposite noise (equations 2 and 3).
 
@@ -92,9 +97,11 @@ def recorruptions(
         How many.
     seed
         Of the noise.
+    read_variance
+        Each pixel's own, (Y, X).
     """
     values = np.asarray(image, dtype=float)
-    deviation = np.sqrt(local_variance(values, noise))
+    deviation = np.sqrt(local_variance(values, noise, read_variance))
     rng = np.random.default_rng(seed)
     for _ in range(pairs):
         drawn = shared(torch.from_numpy(rng.normal(size=values.shape)), noise.correlation).numpy()
@@ -107,6 +114,7 @@ def iter_spread(
     pairs: Iterable[tuple[ArrayLike, ArrayLike]],
     followed: Followed,
     device: str,
+    camera: CameraMaps | None = None,
 ) -> Generator[TileProgress, None, Spread]:
     """Send pairs of re-corruptions through a model; yields per tile, returns `Spread`.
 
@@ -121,13 +129,16 @@ def iter_spread(
         `noise_followed` does.
     device
         See `devices.resolve_device`.
+    camera
+        Maps of the camera that recorded them.
     """
     total: FloatArray | None = None
     shares = []
     for pair in pairs:
         results = []
         for noisy in pair:
-            results.append((yield from model.iter_predict(noisy, axes=model.axes, device=device)))
+            steps = model.iter_predict(noisy, axes=model.axes, device=device, camera=camera)
+            results.append((yield from steps))
         one, other = (result.deconvolved for result in results)
         if total is None:
             first, second = one, other

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .beginning import First, Start, beginning, load_first
+from .camera_maps import CameraMaps
 from .devices import (
     describe_device,
     is_out_of_memory,
@@ -103,7 +104,7 @@ class Progress:
 def train(
     images: ArrayLike | Image | Sequence[ArrayLike | Image],
     psf: PSF | ArrayLike | None = None,
-    noise: NoiseModel | None = None,
+    noise: NoiseModel | CameraMaps | None = None,
     *,
     axes: str | None = None,
     voxel_size: tuple[float, ...] | None = None,
@@ -128,9 +129,11 @@ def train(
     psf : PSF or array_like
         The PSF, 3D for volumes. With its own voxel size and that of the images known it is
         resampled to the output grid; otherwise it is taken to be on that grid.
-    noise : NoiseModel
+    noise : NoiseModel or CameraMaps
         The camera. Where its gain is None, the gain is measured from the first image. Presets
         that learn from every second plane do without; they take offset 0 where none is given.
+        With maps every image is brought to the typical camera first (`CameraMaps.evened`), and
+        re-corrupted with each pixel's own read variance.
     axes : str, optional
         Letters for the axes of arrays. Three axes without letters are frames in time: say
         ``"ZYX"`` for a stack and ``"TZYX"`` for a series of them.
@@ -181,6 +184,10 @@ def train(
     ]
     if resume is not None:
         return resumed(recordings, resume, steps, processor, preview_every)
+    maps, sources = None, None
+    if isinstance(noise, CameraMaps):
+        maps, noise, sources = noise, noise.typical, [Source.of(one) for one in recordings]
+        recordings = _evened(recordings, maps)
     chosen = preset if isinstance(preset, Preset) else find_preset(preset, spatial)
     if noise is None and chosen.objective not in NEEDS_CAMERA:
         noise = NoiseModel(0.0, None, 0.0, source="not needed: pairs are of planes")
@@ -215,8 +222,15 @@ def train(
         device=processor,
         preview_every=preview_every,
         warnings=(*warnings, *notes),
+        sources=sources,
         first=first,
+        maps=maps,
     )
+
+
+def _evened(recordings: Sequence[Image], maps: CameraMaps) -> list[Image]:
+    """Bring recordings to the typical camera of maps."""
+    return [replace(one, data=maps.evened(one.data, one.name)) for one in recordings]
 
 
 def begin(
@@ -234,6 +248,7 @@ def begin(
     raw: RawSIM | None = None,
     sources: Sequence[Source] | None = None,
     first: First | None = None,
+    maps: CameraMaps | None = None,
 ) -> TrainingRun:
     """Make a run of what has been checked and laid out.
 
@@ -253,6 +268,8 @@ def begin(
         What is trained on, where that is not the recordings.
     first : First, optional
         The model to begin with.
+    maps : CameraMaps, optional
+        Of the camera, whose recordings are evened already.
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
@@ -275,7 +292,7 @@ def begin(
         data_hash=fingerprint(recordings),
         warnings=warnings,
         reconstruction=None if raw is None else raw.reconstruction.to_dict(),
-        camera=None if raw is None else raw.camera,
+        camera=maps if raw is None else raw.camera,
         sources=tuple(sources or map(Source.of, recordings)),
         beginning=None if first is None else first.described,
     )
@@ -338,6 +355,7 @@ class TrainingRun(Iterator[Progress]):
                 device=device,
                 precision=reduced_precision(device),
                 raw=raw,
+                read_variance=None if model.maps is None else model.maps.evened_read_variance,
             ),
             self._network,
         )
@@ -630,8 +648,12 @@ class TrainingRun(Iterator[Progress]):
         where: tuple[Any, ...] = (frame, *region)
         raw = np.asarray(data[where])
         network = self._average or self._network
+        own = self._objective.setting.read_variance
         result = exhaust(
-            infer(network, raw[None], self._start.noise, self._start.scale, self.device)
+            infer(
+                *(network, raw[None], self._start.noise, self._start.scale, self.device),
+                read_variance=None if own is None else own[region[-2:]],
+            )
         )
         return Preview(
             raw=raw.astype(np.float32) - np.float32(self._start.noise.offset),
@@ -666,6 +688,8 @@ def resumed(
     model, tensors, state = load_with_training(path)
     if not tensors:
         raise InputError(f"{path} holds a finished model without its training: train a new one.")
+    if model.maps is not None:
+        recordings = _evened(recordings, model.maps)
     if fingerprint(recordings) != model.data_hash:
         raise InputError(
             f"{path} was trained on other images: resume with the same images, in the same order."

@@ -7,13 +7,14 @@ wrong: the noise, the PSF, the training, the light.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import measures
+from .camera_maps import CameraMaps
 from .decorrelation import decorrelation_resolution
 from .errors import InputError
 from .evidence import Evidence, RecordedImage
@@ -122,6 +123,7 @@ def judge(
     second: ArrayLike | Image | None = None,
     repeats: int = 4,
     device: str = "auto",
+    camera: CameraMaps | None = None,
     progress: Callable[[TileProgress], None] | None = None,
 ) -> Verdict:
     """Measure how far the result of a model on an image can be believed.
@@ -145,6 +147,8 @@ def judge(
         Re-corruptions for the spread, an even number; 0 leaves spread and resolution out.
     device : str
         See `devices.resolve_device`.
+    camera : CameraMaps, optional
+        As for `Model.predict`.
     progress : callable, optional
         Called after every tile; what it raises ends the judging.
 
@@ -166,6 +170,7 @@ def judge(
         second=second,
         repeats=repeats,
         device=device,
+        camera=camera,
     )
     return exhaust(steps, progress)
 
@@ -180,6 +185,7 @@ def iter_judge(
     second: ArrayLike | Image | None = None,
     repeats: int = 4,
     device: str = "auto",
+    camera: CameraMaps | None = None,
 ) -> Generator[TileProgress, None, Verdict]:
     """Judge step by step: yields `TileProgress`, returns the `Verdict`.
 
@@ -187,7 +193,10 @@ def iter_judge(
     """
     raw = _one_frame(model, image, axes, frame)
     other = None if second is None else _one_frame(model, second, axes, frame)
-    evidence = RecordedImage(model, raw)
+    maps = model.maps_for(camera, raw.shape)
+    if maps is not None and other is not None:
+        other = maps.evened(other, "the second exposure")
+    evidence = RecordedImage(model, raw, maps)
     return (yield from iter_judge_by(model, evidence, frame, result, other, repeats, device))
 
 
@@ -211,7 +220,9 @@ def iter_judge_by(
     other
         Another exposure, as the model takes it.
     """
-    raw = evidence.image
+    raw, pixels = evidence.image, evidence.maps
+    if pixels is not None:  # the image is evened, and needs no maps of another recording
+        model = replace(model, camera=None)
     if other is not None and other.shape != raw.shape:
         raise InputError(
             f"The second exposure has the shape {other.shape} and the image {raw.shape}: give two "
@@ -220,7 +231,7 @@ def iter_judge_by(
     if repeats < 0 or repeats % 2:
         raise InputError(f"repeats is {repeats}: give an even number, or 0 for none.")
     if result is None:
-        sharp, fine = yield from _predicted(model, raw, device, "the result")
+        sharp, fine = yield from _predicted(model, raw, device, "the result", pixels)
     else:
         sharp, fine = _given(model, raw.shape, result, frame)
 
@@ -253,7 +264,7 @@ def iter_judge_by(
         found += [not_judged(name, evidence.unknown) for name in names]
 
     found += yield from _stability(model, evidence, other, sharp, repeats, device, maps)
-    found.append((yield from _sensitivity(model, raw, device)))
+    found.append((yield from _sensitivity(model, raw, device, pixels)))
     if spectrum is not None:
         level = background_level(fine)
         background, deviation = evidence.background(level)
@@ -297,10 +308,14 @@ def _one_frame(
 
 
 def _predicted(
-    model: Model, raw: NDArray[np.float32], device: str, what: str
+    model: Model,
+    raw: NDArray[np.float32],
+    device: str,
+    what: str,
+    camera: CameraMaps | None = None,
 ) -> Generator[TileProgress, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Make the deconvolved and the denoised image."""
-    steps = model.iter_predict(raw, axes=model.axes, device=device)
+    steps = model.iter_predict(raw, axes=model.axes, device=device, camera=camera)
     result = yield from _marked(steps, f"Predicting {what}")
     return result.deconvolved, result.denoised
 
@@ -378,7 +393,9 @@ def _stability(
     fine = _on_output_grid(place, model.upsampling)
     if repeats and not evidence.unknown:
         pairs = evidence.pairs(place, repeats // 2)
-        steps = iter_spread(model, pairs, evidence.followed(place), device)
+        steps = iter_spread(
+            model, pairs, evidence.followed(place), device, _at(evidence.maps, place)
+        )
         spread = yield from _marked(steps, "Repeating with other noise")
         for name, found_there in (("spread", spread.deviation), ("mean", spread.mean)):
             maps[name] = np.full(sharp.shape, np.nan, dtype=np.float32)
@@ -388,7 +405,9 @@ def _stability(
     length, unit = _length(model.psf)
     cutoff = 1 / model.psf.otf_cutoff
     if other is not None:
-        sharp_other, _ = yield from _predicted(model, other, device, "the second exposure")
+        sharp_other, _ = yield from _predicted(
+            model, other, device, "the second exposure", evidence.maps
+        )
         before = fourier_ring_correlation(raw, other, model.upsampling * pixel)
         after = fourier_ring_correlation(sharp, sharp_other, pixel)
         source = "two exposures"
@@ -417,11 +436,16 @@ def _stability(
     ]
 
 
+def _at(camera: CameraMaps | None, place: tuple[slice, ...]) -> CameraMaps | None:
+    return None if camera is None else camera.cut(place)
+
+
 def _sensitivity(
-    model: Model, raw: NDArray[np.float32], device: str
+    model: Model, raw: NDArray[np.float32], device: str, camera: CameraMaps | None
 ) -> Generator[TileProgress, None, Measure]:
     """Measure what a wider and a narrower PSF in the same network change."""
-    part = raw[_brightest(raw)]
+    place = _brightest(raw)
+    part, there = raw[place], _at(camera, place)
     results = []
     for factor in (1 - PSF_CHANGE, 1 + PSF_CHANGE):
         changed = with_psf(model, scaled(model.psf, factor))
@@ -430,7 +454,7 @@ def _sensitivity(
                 "PSF sensitivity",
                 "the PSF is in the weights of this network; train it again with another PSF.",
             )
-        sharp, _ = yield from _predicted(changed, part, device, "with another PSF")
+        sharp, _ = yield from _predicted(changed, part, device, "with another PSF", there)
         results.append(sharp)
     change = float(np.sqrt(np.mean(np.subtract(*results) ** 2))) / 2
     contrast = max(float(np.add(*results).std()) / 2, 1e-12)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..camera_maps import CameraMaps
 from ..console import Console
 from ..errors import InputError
 from ..files import check_writable, make_folder
@@ -75,7 +76,9 @@ def _begin(model: Model, arguments: argparse.Namespace, console: Console) -> _Be
     record = _record(arguments.record, model, image) if arguments.record else None
     second = load(arguments.second, arguments, console) if arguments.second else None
     options = {name: getattr(arguments, name) for name in ("frame", "repeats", "device")}
-    return iter_judge(model, image, second=second, **options), image, record
+    made = None if record is None else record.prediction
+    camera = made.camera if made is not None and isinstance(made.camera, CameraMaps) else None
+    return iter_judge(model, image, second=second, camera=camera, **options), image, record
 
 
 def _begin_sim(model: Model, arguments: argparse.Namespace, console: Console) -> _Begun:

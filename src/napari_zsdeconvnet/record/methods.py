@@ -132,12 +132,12 @@ def _camera(record: RunRecord) -> str:
         return (
             "The camera was described by maps of its offset, gain and read variance, with medians "
             f"of {typical.offset:.4g} counts, {typical.gain:.4g} counts per photoelectron and "
-            f"{typical.read_variance:.4g} counts squared."
+            f"{typical.read_variance:.4g} counts squared{_excess(typical)}."
         )
     return (
         f"The camera was described by {_stated(camera, 'offset', 'counts')}, "
         f"{_stated(camera, 'gain', 'counts per photoelectron')} and "
-        f"{_stated(camera, 'read_variance', 'counts squared')} "
+        f"{_stated(camera, 'read_variance', 'counts squared')}{_excess(camera)} "
         f"({_with_errors(camera)}{camera.source})."
     )
 
@@ -150,6 +150,14 @@ def _stated(noise: NoiseModel, name: str, unit: str) -> str:
         return f"{article} {words} that was not measured"
     spread = "" if error is None else f" ± {error:.2g}"
     return f"{article} {words} of {value:.4g}{spread} {unit}"
+
+
+def _excess(noise: NoiseModel) -> str:
+    if noise.excess_noise == 1:
+        return ""
+    return (
+        f", with an excess noise of {noise.excess_noise:.3g} from the multiplication of electrons"
+    )
 
 
 def _with_errors(noise: NoiseModel) -> str:

@@ -69,7 +69,8 @@ class Prediction:
     damping
         Of stripes; None for none.
     camera
-        Of raw SIM frames; None where there were none.
+        Of raw SIM frames, or the maps of an image where they are not those of the training; None
+        where there was none.
     reconstruction
         What made an image out of such frames where it is not the model's own, as
         `sim.Reconstruction.to_dict` gives it.
@@ -152,12 +153,13 @@ def iter_recorded(
     repeats: int = 0,
     damping: Damping | None = None,
     into: Result | None = None,
+    camera: CameraMaps | None = None,
 ) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     """Predict as `Model.iter_predict`, and keep what a record needs.
 
     Parameters
     ----------
-    model, device, tile, repeats, damping, into
+    model, device, tile, repeats, damping, into, camera
         As for `Model.predict`.
     image : Image
         Read once more, for its fingerprint.
@@ -167,7 +169,7 @@ def iter_recorded(
     Result, Prediction
         The latter without its outputs, whose names are the caller's.
     """
-    settings: dict[str, Any] = {"repeats": repeats, "damping": damping}
+    settings: dict[str, Any] = {"repeats": repeats, "damping": damping, "camera": camera}
     tiles = model.iter_predict(image, device=device, tile=tile, into=into, **settings)
     return (yield from _recorded(tiles, image, device, settings))
 

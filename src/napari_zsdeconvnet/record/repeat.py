@@ -154,7 +154,8 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
         operator = Reconstruction.from_dict(record.reconstruction)
         options.pop("start", None)
         return train_sim(list(images), operator, record.camera, **options)
-    return train(list(images), record.psf, record.noise, upsample=record.upsampling == 2, **options)
+    camera = record.noise if record.camera is None else record.camera
+    return train(list(images), record.psf, camera, upsample=record.upsampling == 2, **options)
 
 
 def _resumed(
@@ -183,4 +184,5 @@ def settings_of(prediction: Prediction) -> dict[str, Any]:
         "tile": prediction.tile,
         "repeats": prediction.repeats,
         "damping": prediction.damping,
+        "camera": prediction.camera,
     }
