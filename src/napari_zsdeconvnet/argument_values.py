@@ -25,6 +25,14 @@ def positive(text: str) -> float:
     return value
 
 
+def from_one_on(text: str) -> float:
+    """Read a number that is one or above."""
+    value = number(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below one")
+    return value
+
+
 def not_negative(text: str) -> float:
     """Read a number that is zero or above."""
     value = number(text)
@@ -65,6 +73,17 @@ def number_or_file(text: str) -> float | str:
     except ValueError:
         return text
     return number(text)
+
+
+def place(text: str) -> tuple[int, int]:
+    """Read a row and a column, counted from 0."""
+    try:
+        row, column = (count(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a row and a column; write them as Y,X, for instance 512,0"
+        ) from None
+    return row, column
 
 
 def tile(text: str) -> int | tuple[int, ...]:

@@ -116,6 +116,8 @@ def _add_run(commands: _Commands) -> None:
     parser.add_argument(
         "--offset", type=values.number, metavar="COUNTS", help="counts without light, if known"
     )
+    _add_excess_noise(parser)
+    _add_camera_maps(parser)
     _add_training(parser)
 
 
@@ -141,6 +143,14 @@ def _add_calibrate(commands: _Commands) -> None:
         "--offset", type=values.number, metavar="COUNTS", help="offset, if it is known"
     )
     parser.add_argument("--gain", type=values.positive, metavar="G", help="gain, if it is known")
+    _add_excess_noise(parser)
+    _add_camera_maps(parser)
+    parser.add_argument(
+        "--write-maps",
+        metavar="FOLDER",
+        help="of --dark: write offset and variance of each pixel, offset_map.tif and "
+        "variance_map.tif",
+    )
     parser.add_argument(
         "--na",
         type=values.positive,
@@ -250,6 +260,8 @@ def _add_train(commands: _Commands) -> None:
         "--read-variance", type=values.not_negative, metavar="V", help="counts squared"
     )
     _add_background(noise)
+    _add_excess_noise(noise)
+    _add_camera_maps(noise)
     parser.add_argument(
         "--upsample",
         action=argparse.BooleanOptionalAction,
@@ -302,6 +314,7 @@ def _add_predict(commands: _Commands) -> None:
         help="average over N re-corruptions of the input: smoother and slower",
     )
     _add_damping(parser)
+    _add_camera_maps(parser.add_argument_group("camera: by default that of the model"))
     _add_device(parser)
 
 
@@ -627,6 +640,32 @@ def _add_axes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
     parser.add_argument(
         "--plane", type=values.count, metavar="N", help="plane (Z) to take, from 0, as an image"
+    )
+
+
+def _add_excess_noise(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--excess-noise",
+        type=values.from_one_on,
+        metavar="F2",
+        help="square of the excess noise factor: 2 of an EMCCD that multiplies electrons",
+    )
+
+
+def _add_camera_maps(parser: argparse._ActionsContainer) -> None:
+    for name, what in (
+        ("offset", "counts without light"),
+        ("gain", "counts per electron"),
+        ("variance", "variance without light, counts squared"),
+    ):
+        parser.add_argument(
+            f"--{name}-map", metavar="FILE", help=f"{what} of each pixel (TIFF, MRC or .npy)"
+        )
+    parser.add_argument(
+        "--map-start",
+        type=values.place,
+        metavar="Y,X",
+        help="first row and column of the maps that was read out, if they are of the whole camera",
     )
 
 

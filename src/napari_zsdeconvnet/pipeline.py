@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from .camera_maps import Camera, CameraMaps, typical_of
 from .errors import InputError
 from .images import Image, Origin, spatial_axes
 from .inference import Result, TileProgress
@@ -350,10 +351,12 @@ class Images:
         For the PSF; not needed where one is given.
     psf : PSF, optional
         Goes before the microscope.
-    noise : NoiseModel, optional
+    noise : NoiseModel or CameraMaps, optional
         The camera; by default it is measured.
     offset : float, optional
         Counts without light, where only they are known.
+    excess_noise : float
+        Of the camera that is measured, as of `NoiseModel`.
     upsample : bool, optional
         As for `train`.
     frame : int
@@ -366,8 +369,9 @@ class Images:
         microscope: Microscope | None = None,
         *,
         psf: PSF | None = None,
-        noise: NoiseModel | None = None,
+        noise: NoiseModel | CameraMaps | None = None,
         offset: float | None = None,
+        excess_noise: float = 1.0,
         upsample: bool | None = None,
         frame: int = 0,
     ) -> None:
@@ -376,6 +380,7 @@ class Images:
         self._given_psf = psf
         self._given_noise = noise
         self._offset = offset
+        self._excess_noise = excess_noise
         self._spatial = spatial_axes(image)
         usual = usual_upsampling(len(self._spatial))
         self._upsampling = usual if upsample is None else 1 + bool(upsample)
@@ -413,7 +418,7 @@ class Images:
             return "The model at hand is for another pixel size."
         if not _same_width(model.psf, self._psf):
             return "The model at hand is for another PSF."
-        if self._given_noise is not None and not _same_camera(model.noise, self._given_noise):
+        if self._given_noise is not None and not _same_camera(model, self._given_noise):
             return "The model at hand was trained with another calibration of the noise."
         return ""
 
@@ -426,8 +431,9 @@ class Images:
             if self.image.voxel_size is not None and self._psf.voxel_size is not None:
                 cutoff = min(self._psf.otf_cutoff * max(self.image.voxel_size[-2:]), 0.5)
             noise = NoiseModel.measured(self.image, self._offset, cutoff=cutoff)
-        self._noise = noise
-        yield Calibrated(noise, _sentence(noise.describe()))
+            noise = noise.with_excess_noise(self._excess_noise)
+        self._noise: Camera = noise
+        yield Calibrated(typical_of(noise), _sentence(noise.describe()))
 
     def train(self, **settings: Any) -> TrainingRun:
         """Begin to train."""
@@ -460,6 +466,8 @@ class RawFrames:
         The camera; by default it is measured.
     offset : float, optional
         Counts without light, where only they are known.
+    excess_noise : float
+        Of the camera that is measured, as of `NoiseModel`.
     order : str, optional
         As for `sim.estimate`.
     frame : int
@@ -478,6 +486,7 @@ class RawFrames:
         *,
         noise: NoiseModel | None = None,
         offset: float | None = None,
+        excess_noise: float = 1.0,
         order: Order | None = None,
         frame: int = 0,
         name: str = "raw",
@@ -489,6 +498,7 @@ class RawFrames:
         self._pixel_size = pixel_size
         self._given_noise = noise
         self._offset = offset
+        self._excess_noise = excess_noise
         self._order = order
         self._frame = frame
         self._name = name
@@ -503,7 +513,7 @@ class RawFrames:
             cutoff = min(2 * scope.na / scope.wavelength * self._pixel_size, 0.5)
             noise = NoiseModel.from_image(
                 Image(first, "TYX", name=self._name), self._offset, cutoff=cutoff
-            )
+            ).with_excess_noise(self._excess_noise)
         self._noise = noise
         yield Calibrated(noise, _sentence(noise.describe()))
 
@@ -578,9 +588,22 @@ def _same_width(one: PSF, other: PSF) -> bool:
     )
 
 
-def _same_camera(one: NoiseModel, other: NoiseModel) -> bool:
+def _same_camera(model: Model, camera: Camera) -> bool:
     """Compare what both know; a gain that is measured while training is of neither."""
-    names = ("offset", "read_variance", *(["gain"] if one.gain and other.gain else []))
+    one, other = model.noise, typical_of(camera)
+    maps = camera if isinstance(camera, CameraMaps) else None
+    if (maps is None) != (model.maps is None):
+        return False
+    if maps is not None and model.maps is not None:
+        there = model.maps.to_arrays()
+        if not all(np.array_equal(there[n], pixels) for n, pixels in maps.to_arrays().items()):
+            return False
+    names = (
+        "excess_noise",
+        "offset",
+        "read_variance",
+        *(["gain"] if one.gain and other.gain else []),
+    )
     return all(
         math.isclose(getattr(one, name), getattr(other, name), rel_tol=1e-6) for name in names
     )

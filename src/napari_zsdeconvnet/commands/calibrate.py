@@ -11,10 +11,11 @@ import numpy as np
 
 from ..console import Console
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, make_folder
+from ..image_files import write_image
 from ..images import Image
 from ..json_values import read_json
-from ..noise import NoiseModel
+from ..noise import NoiseModel, dark_pixels
 from .files import given, load, write_json
 from .words import show_noise
 
@@ -23,7 +24,14 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
     """Measure the noise model and print it with its errors."""
     if arguments.output:
         check_writable(arguments.output)
+    if arguments.write_maps:
+        if not arguments.dark:
+            raise InputError("--write-maps needs a stack without light; add --dark.")
+        make_folder(arguments.write_maps)
     image = load(arguments.image, arguments, console)
+    known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
+    if known:
+        image, arguments = _evened(image, arguments)
     if arguments.dark:
         noise = NoiseModel.from_dark(image)
     elif arguments.series:
@@ -36,12 +44,36 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
             gain=arguments.gain,
             cutoff=optical_cutoff(arguments, image.voxel_size),
         )
+    if arguments.excess_noise is not None:
+        noise = noise.with_excess_noise(arguments.excess_noise)
     noise = with_typed(noise, given(arguments, "offset", "gain"))
     show_noise(noise, console)
+    maps = _write_maps(image, arguments.write_maps, console) if arguments.write_maps else {}
     if arguments.output:
         write_json(arguments.output, noise.to_dict())
         console.say(f"Written to {arguments.output}.")
-    console.result({"noise": noise.to_dict(), "file": arguments.output})
+    console.result({"noise": noise.to_dict(), "file": arguments.output, "maps": maps})
+
+
+def _evened(image: Image, arguments: argparse.Namespace) -> tuple[Image, argparse.Namespace]:
+    """Bring an image to the typical camera of its maps, whose offset is known then."""
+    from .camera import rough_maps
+
+    maps = rough_maps(arguments, image)
+    known = vars(arguments) | {"offset": maps.typical.offset}
+    return replace(image, data=maps.evened(image.data, image.name)), argparse.Namespace(**known)
+
+
+def _write_maps(image: Image, folder: str, console: Console) -> dict[str, str]:
+    """Write offset and variance of each pixel of a dark stack; gives their files."""
+    written = {}
+    for name, pixels in zip(("offset", "variance"), dark_pixels(image), strict=True):
+        path = Path(folder) / f"{name}_map.tif"
+        check_writable(path)
+        write_image(path, pixels, axes="YX")
+        written[name] = str(path)
+        console.say(f"Written to {path}.")
+    return written
 
 
 def measured_noise(
@@ -108,8 +140,10 @@ def optical_cutoff(
     return float(2 * arguments.na / arguments.wavelength * max(voxel_size[-2:]))
 
 
-def with_typed(noise: NoiseModel, typed: dict[str, float]) -> NoiseModel:
-    """Let numbers that were typed in prevail over measured ones."""
+def with_typed(
+    noise: NoiseModel, typed: dict[str, float], how: str = "typed by hand"
+) -> NoiseModel:
+    """Let numbers that were typed in, or come from elsewhere, prevail over measured ones."""
     changed: dict[str, Any] = {
         name: value for name, value in typed.items() if getattr(noise, name) != value
     }
@@ -117,7 +151,7 @@ def with_typed(noise: NoiseModel, typed: dict[str, float]) -> NoiseModel:
         return noise
     forgotten: dict[str, Any] = {f"{name}_error": None for name in changed}
     names = ", ".join(name.replace("_", " ") for name in changed)
-    source = f"{noise.source}; {names} typed by hand"
+    source = f"{noise.source}; {names} {how}"
     return replace(noise, **changed, **forgotten, source=source)
 
 

@@ -16,6 +16,7 @@ from ..image_files import written_image
 from ..images import Image
 from ..pictures import grey_picture
 from ..record import Prediction, iter_recorded
+from .camera import maps_for
 from .files import beside, expand, given, load, output_names, refuse_overwriting
 from .records import check_record, record_beside, write_record
 
@@ -47,9 +48,8 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
                 grey_picture(damping.mask(image.data.shape[-2:]), arguments.damp_mask)
                 console.say(f"What is kept (white) and damped (black): {arguments.damp_mask}")
             settings = given(arguments, "device", "tile", "repeats")
-            prediction = predict_into_files(
-                model, image, names, console, damping=damping, **settings
-            )
+            settings |= {"damping": damping, "camera": maps_for(arguments, model.noise, image)}
+            prediction = predict_into_files(model, image, names, console, **settings)
             record = write_record(model, prediction, names)
             written = {what: str(name) for what, name in names.items()}
             done.append({**written, "record": record, "input": path, "seconds": prediction.seconds})

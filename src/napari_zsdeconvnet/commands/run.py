@@ -13,6 +13,7 @@ from ..console import Console, Interrupted
 from ..files import check_writable
 from ..image_files import write_image
 from ..images import Image
+from .camera import camera_for
 from .files import beside, given, load, output_names, refuse_overwriting
 from .predict import DECONVOLVED, DENOISED
 from .records import check_record, record_beside
@@ -118,7 +119,17 @@ def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Ima
             arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
         )
     psf = PSF.read(arguments.psf) if arguments.psf else None
-    return Images(image, scope, psf=psf, offset=arguments.offset), image
+    known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
+    camera = camera_for(arguments, image) if known else None
+    recipe = Images(
+        image,
+        scope,
+        psf=psf,
+        noise=camera,
+        offset=arguments.offset,
+        excess_noise=arguments.excess_noise or 1.0,
+    )
+    return recipe, image
 
 
 def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Recording]:
@@ -134,6 +145,7 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
         Microscope(arguments.na, arguments.wavelength),
         recording.pixel_size,
         offset=arguments.offset,
+        excess_noise=arguments.excess_noise or 1.0,
         name=recording.name,
         origin=recording.origin,
     )

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..camera_maps import typical_of
 from ..console import Console, Interrupted
 from ..errors import InputError
 from ..files import check_writable
 from ..images import Image
-from ..noise import NoiseModel
-from .calibrate import measured_noise, optical_cutoff, read_noise, with_typed
-from .files import expand, given, load, refuse_overwriting
+from .camera import camera_for
+from .files import expand, load, refuse_overwriting
 from .training_psf import psf_for_training, with_recorded
 from .words import psf_facts, show_noise, show_psf, stated_voxel_size
 
@@ -32,7 +32,7 @@ _FIXED_BY_RESUME = (
     *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
     *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
     *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
-    *("upsample", "start"),
+    *("upsample", "start", "offset_map", "gain_map", "variance_map", "map_start", "excess_noise"),
 )
 
 
@@ -54,9 +54,9 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         arguments = with_recorded(arguments, images[0], console)
         psf = psf_for_training(arguments, images[0], console)
         show_psf(psf, console)
-        noise = _noise_for_training(arguments, images[0])
+        noise = camera_for(arguments, images[0])
         console.say("Noise:")
-        show_noise(noise, console)
+        show_noise(typical_of(noise), console)
     run = start(
         images,
         psf,
@@ -212,24 +212,6 @@ def first_ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-def _noise_for_training(arguments: argparse.Namespace, image: Image) -> NoiseModel:
-    """Take what is given and measure the rest on the first image."""
-    typed = given(arguments, "offset", "gain", "read_variance")
-    if arguments.noise:
-        noise = read_noise(arguments.noise)
-    elif len(typed) == 3:
-        return NoiseModel(**typed)
-    else:
-        noise = measured_noise(
-            image,
-            background=arguments.background,
-            offset=arguments.offset,
-            gain=arguments.gain,
-            cutoff=optical_cutoff(arguments, image.voxel_size),
-        )
-    return with_typed(noise, typed)
 
 
 def _check_common_voxel_size(images: Sequence[Image]) -> None:
