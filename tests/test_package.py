@@ -41,7 +41,7 @@ FLOORS = (
     },
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
     {"tiff_tags", "tiff_sets"},
-    {"image_files", "provenance"},
+    {"image_files", "provenance", "bead_fit"},
     {
         *("stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"),
         "frame_pairs",

@@ -108,6 +108,8 @@ def _add_run(commands: _Commands) -> None:
     _add_axes(parser)
     optics = parser.add_argument_group("optics: by default what the file says")
     optics.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy, in place of the rest")
+    _add_voxel_size(optics, "--psf-voxel-size", "of the PSF file, if it does not say")
+    _add_psf_axes(optics, "--psf-axes")
     optics.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
     optics.add_argument(
         "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
@@ -201,6 +203,7 @@ def _add_psf(commands: _Commands) -> None:
     )
     read.add_argument("file", metavar="FILE")
     _add_voxel_size(read, "--voxel-size", "of the file, as in 0.3,0.1,0.1 (Z,Y,X)")
+    _add_psf_axes(read, "--axes")
     plane = read.add_mutually_exclusive_group()
     plane.add_argument("--plane", type=values.count, metavar="N", help="plane of a 3D PSF, from 0")
     plane.add_argument("--focus", action="store_true", help="plane in focus of a 3D PSF")
@@ -211,6 +214,12 @@ def _add_psf(commands: _Commands) -> None:
     beads.add_argument("file", metavar="IMAGE")
     _add_voxel_size(beads, "--voxel-size", "of the image, as in 0.3,0.1,0.1 (Z,Y,X)")
     beads.add_argument("--axes", metavar="LETTERS", help='as in "ZYX"')
+    beads.add_argument(
+        "--size",
+        type=values.whole,
+        metavar="PIXELS",
+        help="odd width of the crops; by default eight widths of a bead",
+    )
     beads.add_argument(
         "--diameter",
         type=values.positive,
@@ -241,6 +250,7 @@ def _add_train(commands: _Commands) -> None:
     psf = parser.add_argument_group("point spread function: a file, or the objective")
     psf.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy")
     _add_voxel_size(psf, "--psf-voxel-size", "of the PSF file, if it does not say")
+    _add_psf_axes(psf, "--psf-axes")
     psf.add_argument(
         "--psf-plane", type=values.count, metavar="N", help="plane of a 3D PSF, from 0"
     )
@@ -739,6 +749,12 @@ def _add_damping(parser: argparse.ArgumentParser) -> None:
 
 def _add_voxel_size(parser: argparse._ActionsContainer, name: str, what: str) -> None:
     parser.add_argument(name, type=values.lengths, metavar="UM", help=f"voxel size {what}")
+
+
+def _add_psf_axes(parser: argparse._ActionsContainer, name: str) -> None:
+    parser.add_argument(
+        name, metavar="LETTERS", help='of the PSF file, if their order is another, as in "YXZ"'
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:

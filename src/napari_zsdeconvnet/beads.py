@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .bead_fit import fitted_together
 from .errors import InputError
 from .psf_grid import core_centre, fourier_shift, widths
 
@@ -21,6 +22,7 @@ _NEIGHBOUR = 0.15  # a neighbour below this share of a bead's height is put up w
 _BRIGHTNESS = 2.5  # times the median, either way: doublets and dirt
 _WIDTH = 0.25  # share of the median width
 _SIZE_IN_WIDTHS = 8  # holds 95 % of an Airy pattern
+_LEAST_IN_WIDTHS = 1.8  # to either side, where the border cuts all beads
 _SMALLEST_SIZE, _LARGEST_SIZE = 15, 65
 
 
@@ -36,11 +38,14 @@ class BeadAverage:
         Sub-pixel positions of the beads in it, (N, axes), in pixels.
     rejected
         How many were left out, by reason.
+    fitted
+        Whether beads near one another or the border were fitted together, as none stood alone.
     """
 
     array: FloatArray
     used: FloatArray
     rejected: dict[str, int]
+    fitted: bool = False
 
 
 def average_beads(
@@ -52,7 +57,8 @@ def average_beads(
     bead stands in it, and its brightness and width are near the median of all. From each
     crop the median of its border is subtracted; the Fourier shift to the middle pixel keeps
     the noise and the shape as they are. The mean of raw counts weighs each bead by its
-    brightness, as its noise asks.
+    brightness, as its noise asks. Where no bead counts, those near one another or the border are
+    fitted together (`bead_fit`).
 
     Parameters
     ----------
@@ -98,16 +104,61 @@ def average_beads(
 
     kept = _alike(crops, rejected)[:largest_count]
     if not kept:
-        raise InputError(
-            f"None of the {len(peaks)} beads found can be used ({in_words(rejected)}); record "
-            "fewer beads to the field, well apart and not saturated, or give a smaller size."
-        )
+        return _together(image, counts, peaks, heights, half, width, rejected)
     aligned, positions = [], []
     for index in kept:
         offset = _offset(crops[index], width)
         aligned.append(fourier_shift(crops[index], -offset))
         positions.append(places[index] + offset)
     return BeadAverage(np.mean(aligned, axis=0), np.array(positions), rejected)
+
+
+def _together(
+    image: NDArray[np.generic],
+    counts: FloatArray,
+    peaks: NDArray[np.intp],
+    heights: FloatArray,
+    half: tuple[int, ...],
+    width: float,
+    rejected: dict[str, int],
+) -> BeadAverage:
+    """Fit the beads that stand near one another or the border together, as none stands alone.
+
+    Raises
+    ------
+    InputError
+        If none is left, or all lack the same part of their window.
+    """
+    bright = np.argsort(-heights)
+    cores = [_window_within(peaks[index], half, image.shape, width) for index in bright]
+    usable = [
+        index
+        for index, core in zip(bright, cores, strict=True)
+        if core is not None and not _saturated(image[core], image)
+    ]
+    usable = [index for index in usable if heights[index] > heights[usable[0]] / _BRIGHTNESS**2]
+    fitted = None
+    least = min(half[-1], math.ceil(_LEAST_IN_WIDTHS * width))
+    lateral = half[-1]
+    while usable and fitted is None and lateral >= least:
+        # Smaller windows leave less of the shape to others where the border cuts them.
+        sides = (*half[:-2], lateral, lateral)
+        fitted = fitted_together(counts, peaks[usable], sides, width)
+        lateral -= max(lateral // 8, 1)
+    if fitted is None:
+        raise InputError(
+            f"None of the {len(peaks)} beads found can be used ({in_words(rejected)}), and "
+            "together they do not show the whole of a PSF; record fewer beads to the field, well "
+            "apart and not saturated, or give a smaller size of the crops."
+        )
+    shape, places = fitted
+    left_out = len(peaks) - len(places)
+    return BeadAverage(
+        shape * float(counts[tuple(peaks[usable[0]])]),
+        places,
+        {"saturated, faint or cut by the border": left_out} if left_out else {},
+        fitted=True,
+    )
 
 
 def in_words(rejected: dict[str, int]) -> str:
@@ -174,6 +225,7 @@ def _half_sizes(
     shape = counts.shape
     if size is None:
         size = min(max(int(_SIZE_IN_WIDTHS * width) | 1, _SMALLEST_SIZE), _LARGEST_SIZE)
+        size = min(size, (min(shape[-2:]) - 1) | 1)
     half = size // 2
     if 2 * half + 1 > min(shape[-2:]):
         raise InputError(
@@ -280,6 +332,20 @@ def _frame(crop: FloatArray) -> FloatArray:
     """Pixels along the lateral borders of a crop."""
     edges = (crop[..., :2, :], crop[..., -2:, :], crop[..., :2], crop[..., -2:])
     return np.concatenate([edge.ravel() for edge in edges])
+
+
+def _window_within(
+    peak: NDArray[np.intp], half: tuple[int, ...], shape: tuple[int, ...], width: float
+) -> tuple[slice, ...] | None:
+    """Return the core of a bead, None where the border cuts it."""
+    core = math.ceil(width)
+    reach = [*half[:-2], core, core]
+    lateral = zip(peak[-2:], shape[-2:], strict=True)
+    if any(not core <= place < length - core for place, length in lateral):
+        return None
+    return tuple(
+        slice(max(int(p) - r, 0), int(p) + r + 1) for p, r in zip(peak, reach, strict=True)
+    )
 
 
 def _window(peak: NDArray[np.intp], half: tuple[int, ...]) -> tuple[slice, ...]:

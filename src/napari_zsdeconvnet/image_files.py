@@ -21,7 +21,7 @@ from .memory import check_room, in_bytes
 from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
-from .tiff_sets import check_whole
+from .tiff_sets import check_whole, first_series
 from .tiff_sizes import check_expansion, check_ome_sizes, check_series
 from .tiff_tags import (
     IMAGEJ_ORDER,
@@ -116,7 +116,7 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
         try:
             with tifffile.TiffFile(path) as tiff:
                 check_ome_sizes(tiff.ome_metadata)
-                series = tiff.series[0]
+                series, _ = first_series(tiff)
                 check_whole(tiff, series, path)
                 steps, _ = read_steps(tiff)
                 letters, guessed, _ = read_letters(series.axes, series.shape, path.name)
@@ -379,7 +379,7 @@ def _read_tiff(path: Path) -> Image:
                 check_ome_sizes(tiff.ome_metadata)
                 if not tiff.series:
                     raise InputError(f"{path} holds no image; export it again.")
-                series = tiff.series[0]
+                series, others = first_series(tiff)
                 notes = check_whole(tiff, series, path)
                 pixels = _pixels(tiff, series, path)
                 steps, size_notes = read_steps(tiff)
@@ -394,8 +394,8 @@ def _read_tiff(path: Path) -> Image:
                 optics = recorded_in(tiff).channels
                 said = [*size_notes, *missing, *interval_notes]
                 notes += [f"{path.name}: {note}" for note in said]
-                if len(tiff.series) > 1:
-                    notes.append(f"{path.name} holds {len(tiff.series)} images; the first is read.")
+                if others:
+                    notes.append(f"{path.name} holds {others + 1} images; the first is read.")
         except tifffile.TiffFileError as error:
             raise InputError(
                 f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "

@@ -24,11 +24,14 @@ from .psf_checks import (
     check_light,
     checked_pixels,
     finite,
+    in_order,
     odd,
     plane_words,
     shape_words,
     times,
+    top_words,
     voxel_sizes,
+    width_words,
 )
 from .psf_simulation import Modality, checked_microscope, simulated
 
@@ -95,6 +98,7 @@ class PSF:
         *,
         background: float | Literal["auto"] = "auto",
         source: str = "array",
+        axes: str | None = None,
     ) -> PSF:
         """Take any image of a point: subtract its background, centre it, normalise it.
 
@@ -114,6 +118,8 @@ class PSF:
             computed PSF, whose faint tails are real, as it is. 0 changes nothing.
         source
             What it is, in words.
+        axes
+            Letters of the axes of `array` where their order is another, such as "YXZ".
 
         Returns
         -------
@@ -125,7 +131,7 @@ class PSF:
             If the array is not 2D or 3D, complex, not finite, constant, negative beyond
             noise, or holds no light.
         """
-        pixels = checked_pixels(array)
+        pixels = checked_pixels(in_order(array, axes))
         steps = None if voxel_size is None else voxel_sizes(voxel_size, pixels.ndim)
         level = None if background == "auto" else finite(background, "background")
         if level == 0.0:
@@ -139,11 +145,14 @@ class PSF:
         cls, cleaned: psf_grid.Cleaned, steps: tuple[float, ...] | None, source: str
     ) -> PSF:
         check_light(cleaned)
+        flat = top_words(cleaned.array)
         moved, shift = psf_grid.centred(cleaned.array)
         warnings = [
             *background_words(cleaned),
             *centre_words(cleaned.array.shape, moved.shape, shift),
             *shape_words(moved),
+            *width_words(moved, steps),
+            *flat,
         ]
         if moved.ndim == 3 and steps is not None:
             warnings += plane_words(moved, steps[0])
@@ -157,6 +166,7 @@ class PSF:
         *,
         plane: int | Literal["focus"] | None = None,
         background: float | Literal["auto"] = "auto",
+        axes: str | None = None,
     ) -> PSF:
         """Read a PSF from TIFF, .npy or MRC, or compute it from a radial OTF in an MRC.
 
@@ -176,7 +186,7 @@ class PSF:
             Micrometres: one value for all axes, or one for each, (Z,) Y, X.
         plane
             Take one plane of a volume: "focus", or its index in the centred volume.
-        background
+        background, axes
             As in `from_array`.
 
         Returns
@@ -213,7 +223,9 @@ class PSF:
             else:
                 given = voxel_sizes(voxel_size, pixels.ndim)
             try:
-                psf = cls.from_array(pixels, given, background=background, source=path.name)
+                psf = cls.from_array(
+                    pixels, given, background=background, source=path.name, axes=axes
+                )
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             if lateral is not None:
@@ -325,7 +337,8 @@ class PSF:
         """Average the beads in an image: found, cropped, aligned below the pixel, cleaned.
 
         Left out are beads near the border, saturated, too close to another, and those whose
-        brightness or width is far from the median; `source` says how many.
+        brightness or width is far from the median; `source` says how many. Where none is left,
+        beads near one another or the border are fitted together, each where it is whole.
 
         Parameters
         ----------
@@ -370,14 +383,20 @@ class PSF:
             pixels.reshape(values.shape), size=None if size is None else odd(size, "size")
         )
         count = len(average.used)
-        source = f"mean of {count} beads (left out: {beads.in_words(average.rejected)})"
+        how = "fit to" if average.fitted else "mean of"
+        source = f"{how} {count} beads (left out: {beads.in_words(average.rejected)})"
         cleaned = psf_grid.without_background(average.array, None, recorded=True)
         psf = cls._finished(cleaned, steps, source)
         warnings = list(psf.warnings)
+        if average.fitted:
+            warnings.append(
+                f"No bead stands alone: {count} near one another or the border were fitted "
+                "together, each where it is whole; look at the PSF before it is used."
+            )
         if count < 5:
             warnings.append(
-                f"The PSF is the mean of only {count} bead(s); ten or more average out their "
-                "noise and differences."
+                f"The PSF is the {how} only {count} bead(s); ten or more average out their noise "
+                "and differences."
             )
         if diameter is None:
             return replace(psf, warnings=tuple(warnings))

@@ -21,6 +21,9 @@ _NEGATIVE_SHARE_RECORDED = 0.05  # beside six standard deviations of the noise
 _CUT_OFF = 0.05  # of the maximum, left standing at the border
 _FEWEST_PIXELS_ACROSS = 1.8
 _FEWEST_PLANES_ACROSS = 1.75  # what an ideal widefield PSF has at its axial Nyquist step
+_UNEQUAL = 1.2  # ratio of the widths along Y and X that is worth a word
+_FLAT = 0.005  # below the maximum; so much of the top of a PSF is
+_FLAT_SHARE = 0.03  # of the pixels above half of the maximum; a smooth top has less than 1 %
 _THICKEST_SHEET = 100.0  # micrometres
 _WIDEST_PINHOLE = 10.0  # Airy units; a wider one holds nothing back
 
@@ -62,6 +65,22 @@ def checked_pixels(array: ArrayLike) -> NDArray[np.float64]:
             "was chosen."
         )
     return pixels
+
+
+def in_order(array: ArrayLike, axes: str | None) -> ArrayLike:
+    """Give an array with its axes in the order (Z,) Y, X."""
+    if axes is None:
+        return array
+    pixels = np.asarray(array)
+    pixels = pixels.squeeze() if pixels.ndim > len(axes) else pixels
+    letters = axes.upper()
+    if sorted(letters) not in (["X", "Y"], ["X", "Y", "Z"]) or len(letters) != pixels.ndim:
+        raise InputError(
+            f'axes is "{axes}" for a PSF of shape {pixels.shape}; give each of its axes one of the '
+            'letters Z, Y, X, as in "YXZ".'
+        )
+    wanted = [letter for letter in "ZYX" if letter in letters]
+    return pixels.transpose([letters.index(letter) for letter in wanted])
 
 
 def check_light(cleaned: psf_grid.Cleaned) -> None:
@@ -246,6 +265,42 @@ def shape_words(array: NDArray[np.float64]) -> list[str]:
             "that it is a PSF and not a hot pixel, or record it on a finer grid."
         )
     return words
+
+
+def width_words(array: NDArray[np.float64], steps: Sequence[float] | None) -> list[str]:
+    """Say that the PSF is wider along Y than along X, or the other way round, and what may be."""
+    width = psf_grid.widths(array, tuple(steps or (1.0,) * array.ndim))
+    y, x = width[-2:]
+    if not (y > _UNEQUAL * x or x > _UNEQUAL * y):
+        return []
+    unit = "pixels" if steps is None else "um"
+    words = f"The PSF is {y:.3g} {unit} wide along Y and {x:.3g} along X (FWHM), which differ"
+    if array.ndim == 2:
+        return [f"{words}; look at it, as that of a microscope is about as wide along both."]
+    z = width[0]
+    # The two that are alike are lateral.
+    long = "YXZ" if abs(z - y) < abs(z - x) else "YZX"
+    if min(abs(z / y - 1), abs(z / x - 1)) > _UNEQUAL - 1:
+        return [f"{words}; look at it, as that of a microscope is about as wide along both."]
+    lateral = "first two" if long == "YXZ" else "first and last"
+    return [
+        f"{words}, and {z:.3g} along Z: its axes seem to be in another order, the {lateral} being "
+        f"the lateral ones; if so, give its axes as {long}."
+    ]
+
+
+def top_words(array: NDArray[np.float64]) -> list[str]:
+    """Say that the top of a PSF is flat, as that of a saturated bead."""
+    peak = float(array.max())
+    flat = int(np.count_nonzero(array >= (1 - _FLAT) * peak))
+    above = int(np.count_nonzero(array >= peak / 2))
+    # As many pixels as share a corner may be alike, where the centre lies between them.
+    if flat <= 2**array.ndim or flat < _FLAT_SHARE * above:
+        return []
+    return [
+        f"The top of the PSF is flat: {flat} pixels are within {100 * _FLAT:g} % of its maximum, "
+        "as in a saturated bead. It is wider than the true PSF, so record it with less light."
+    ]
 
 
 def plane_words(array: NDArray[Any], step: float) -> tuple[str, ...]:

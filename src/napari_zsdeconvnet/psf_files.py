@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
         return _read_mrc(path)
 
     image = read_image(path)
-    array = image.data.squeeze()
+    array = np.asarray(image.data).squeeze()
     if array.ndim not in (2, 3) or ("C" in image.axes and array.ndim == 3):
         raise InputError(
             f'{path} has axes "{image.axes}" of shape {image.data.shape}; a PSF is one image '
@@ -84,7 +85,8 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
     voxel_size = image.voxel_size and image.voxel_size[-array.ndim :]
     if "T" in image.axes and array.ndim == 3:
         notes.append(f"The {len(array)} pages of {path.name} are taken as planes along z.")
-        voxel_size = None  # the file has no step between them
+        # None where the file has no step between them.
+        voxel_size = None if None in image.steps else cast("tuple[float, ...]", image.steps)
     return PSFFile(array, voxel_size, notes=tuple(notes))
 
 

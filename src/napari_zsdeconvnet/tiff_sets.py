@@ -59,6 +59,27 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
     return []
 
 
+def first_series(tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, int]:
+    """Return the series to be read, and how many other images there are.
+
+    Pages that were written one by one each count as a series of their own; alike in shape and
+    type they are the pages of one.
+    """
+    import tifffile
+
+    several = list(tiff.series)
+    first = several[0]
+    alike = all(
+        one.kind == "shaped" and (one.shape, one.dtype) == (first.shape, first.dtype)
+        for one in several
+    )
+    if len(several) < 2 or not alike or len(first.shape) != 2:
+        return first, len(several) - 1
+    pages = [page for one in several for page in one.pages]
+    shape, axes = (len(pages), *first.shape), f"I{first.axes}"
+    return tifffile.TiffPageSeries(pages, shape, first.dtype, axes, kind="generic"), 0
+
+
 def _absent_partners(tiff: tifffile.TiffFile, path: Path) -> list[str]:
     """Name the files of an OME set that are not there."""
     names = [str(node.get("FileName", "")) for node in _nodes(_ome(tiff), "UUID")]

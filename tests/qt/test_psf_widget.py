@@ -233,3 +233,33 @@ def test_the_psf_is_saved(open_widget, viewer, qtbot, tmp_path, notifications):
     kept = PSF.read(tmp_path / "kept.tif")
     np.testing.assert_allclose(kept.array, ViewerState.of(viewer).psf.array, atol=1e-6)
     assert kept.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
+
+
+def test_a_psf_with_its_axes_in_another_order(qtbot, viewer, open_widget, tmp_path):
+    right = PSF.simulate(1.2, 0.525, PIXEL, axial_step=0.1, planes=31, size=21)
+    write_image(tmp_path / "psf.tif", right.array.transpose(1, 2, 0), axes="ZYX")
+    widget = open_widget()
+    widget.file_page.path.value = tmp_path / "psf.tif"
+    make(qtbot, widget, widget.file_page)
+    assert "give its axes as YXZ" in widget.description.text()
+    assert "YXZ" in widget.file_page.axes.choices
+    widget.file_page.axes.value = "YXZ"
+    make(qtbot, widget, widget.file_page)
+    assert "give its axes" not in widget.description.text()
+    np.testing.assert_allclose(ViewerState.of(viewer).psf.array, right.array, atol=1e-6)
+
+
+def test_beads_that_are_cut_by_the_border_ask_for_a_smaller_crop(
+    qtbot, viewer, open_widget, notifications
+):
+    y, x = np.mgrid[:90, :90]
+    scene = sum(2e3 * np.exp(-((y - 9) ** 2 + (x - column) ** 2) / 18) for column in (30, 62))
+    counts = np.random.default_rng(1).poisson(scene + 105).astype(np.uint16)
+    widget = open_widget()
+    viewer.add_image(counts, name="beads", scale=(PIXEL, PIXEL), units=("um", "um"))
+    widget.beads_page.layer.value = viewer.layers["beads"]
+    make(qtbot, widget, widget.beads_page)
+    assert any("smaller size of the crops" in said for _, said in notifications)
+    widget.beads_page.size.value = 17
+    make(qtbot, widget, widget.beads_page)
+    assert "2 beads" in ViewerState.of(viewer).psf.source

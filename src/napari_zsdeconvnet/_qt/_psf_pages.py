@@ -153,8 +153,9 @@ class FilePage:
         )
         self.voxel_size = _pixel("Its pixel", "as the file says")
         self.step = _step("as the file says")
+        self.axes = _axes_box()
         self.in_focus = _plane_box()
-        self.form = Form(self.path, self.voxel_size, self.step, self.in_focus)
+        self.form = Form(self.path, self.voxel_size, self.step, self.axes, self.in_focus)
 
     def maker(self, grid: Grid | None = None) -> Maker:
         """Return what reads the file."""
@@ -162,7 +163,7 @@ class FilePage:
         if not isinstance(path, Path) or str(path) in ("", "."):
             raise InputError("No file is chosen; choose a TIFF, MRC or .npy file with a PSF.")
         pixel, step = _micrometres(self.voxel_size), _micrometres(self.step)
-        in_focus = bool(self.in_focus.value)
+        in_focus, axes = bool(self.in_focus.value), self.axes.value
         if step is not None and pixel is None:
             raise InputError(
                 "The PSF's plane step is typed and its pixel is not; type both, or neither where "
@@ -172,10 +173,11 @@ class FilePage:
         def read() -> PSF:
             plane: Literal["focus"] | None = "focus" if in_focus else None
             if pixel is None:
-                return PSF.read(path, plane=plane)
+                return PSF.read(path, plane=plane, axes=axes)
             # The lateral pixel must not be taken for the step along z.
             lateral = (pixel, pixel)
-            return PSF.read(path, lateral if step is None else (step, *lateral), plane=plane)
+            size = lateral if step is None else (step, *lateral)
+            return PSF.read(path, size, plane=plane, axes=axes)
 
         return read
 
@@ -196,20 +198,25 @@ class LayerPage:
             tooltip="An image of a single point; its scale says its pixel size.",
             choices=lambda _: [one for one in viewer.layers if isinstance(one, ImageLayer)],
         )
+        self.axes = _axes_box()
         self.in_focus = _plane_box()
-        self.form = Form(self.layer, self.in_focus)
+        self.form = Form(self.layer, self.axes, self.in_focus)
         self._prefer_a_psf()
 
     def maker(self, grid: Grid | None) -> Maker:
         """Return what turns the layer into a PSF."""
         layer, in_focus = self.layer.value, bool(self.in_focus.value)
+        axes = self.axes.value
         if layer is None:
             raise InputError("There is no layer to take; open an image of a single point.")
 
         def take() -> PSF:
             image = layer_image(layer, _deep_reading(layer))
             psf = PSF.from_array(
-                np.asarray(image.data), image.voxel_size, source=f"layer {layer.name!r}"
+                np.asarray(image.data),
+                image.voxel_size,
+                source=f"layer {layer.name!r}",
+                axes=axes,
             )
             return psf.plane() if in_focus else psf
 
@@ -253,7 +260,14 @@ class BeadsPage:
             absent="not corrected for",
             tooltip="Of the beads, in nanometres; given, their own width is taken out.",
         )
-        self.form = Form(self.layer, self.voxel_size, self.step, self.diameter)
+        self.size = SpinBox(
+            label="Crop size",
+            max=999,
+            tooltip="Pixels across the crop of each bead, an odd number; smaller ones fit between "
+            "beads that are near one another. 0 takes eight widths of a bead.",
+        )
+        self.size.native.setSpecialValueText("as needed")
+        self.form = Form(self.layer, self.voxel_size, self.step, self.diameter, self.size)
 
     def maker(self, grid: Grid | None) -> Maker:
         """Return what averages the beads."""
@@ -261,7 +275,7 @@ class BeadsPage:
         if layer is None:
             raise InputError("There is no bead image; open one.")
         diameter, pixel = _micrometres(self.diameter), _micrometres(self.voxel_size)
-        step = _micrometres(self.step)
+        step, size = _micrometres(self.step), int(self.size.value) or None
         reading = _deep_reading(layer)
 
         def average() -> PSF:
@@ -276,13 +290,25 @@ class BeadsPage:
                             "nanometres, too."
                         )
                     voxel_size = (step, *voxel_size)
-            return PSF.from_beads(image, voxel_size, diameter=diameter)
+            return PSF.from_beads(image, voxel_size, diameter=diameter, size=size)
 
         return average
 
     def reset_choices(self) -> None:
         """Offer the layers that the viewer holds now."""
         self.layer.reset_choices()
+
+
+def _axes_box() -> ComboBox:
+    return ComboBox(
+        label="Its axes",
+        choices=[
+            ("as it says", None),
+            *(("Y, X, Z", "YXZ"), ("Y, Z, X", "YZX"), ("X, Y, Z", "XYZ"), ("Z, X, Y", "ZXY")),
+        ],
+        tooltip="The order of its axes where it is not Z, Y, X. A PSF is about as wide along Y as "
+        "along X.",
+    )
 
 
 def _plane_box() -> CheckBox:

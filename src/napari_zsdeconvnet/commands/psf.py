@@ -10,6 +10,7 @@ from ..console import Console
 from ..files import check_writable
 from ..image_files import read_image
 from ..psf import PSF
+from ..tiff_tags import voxel_size_of
 from .files import given
 from .words import psf_facts, show_psf
 
@@ -34,7 +35,7 @@ def simulate(arguments: argparse.Namespace, console: Console) -> None:
 def read(arguments: argparse.Namespace, console: Console) -> None:
     """Read a PSF from a file."""
     plane = plane_of(arguments.focus, arguments.plane)
-    psf = PSF.read(arguments.file, arguments.voxel_size, plane=plane)
+    psf = PSF.read(arguments.file, arguments.voxel_size, plane=plane, axes=arguments.axes)
     _finish(psf, arguments, console)
 
 
@@ -43,11 +44,15 @@ def beads(arguments: argparse.Namespace, console: Console) -> None:
     image = read_image(arguments.file)
     if arguments.axes or image.axes == "TYX":
         # A stack whose pages are not explained is one of planes here, not of frames.
-        image = replace(image, axes=(arguments.axes or "ZYX").upper(), voxel_size=None)
+        axes = (arguments.axes or "ZYX").upper()
+        size, _ = voxel_size_of(image.steps, axes)
+        image = replace(image, axes=axes, voxel_size=size)
     else:
         for note in image.notes:
             console.warn(note)
-    psf = PSF.from_beads(image, arguments.voxel_size, diameter=arguments.diameter)
+    psf = PSF.from_beads(
+        image, arguments.voxel_size, diameter=arguments.diameter, size=arguments.size
+    )
     _finish(psf, arguments, console)
 
 

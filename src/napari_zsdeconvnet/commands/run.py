@@ -118,7 +118,9 @@ def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Ima
         scope = Microscope(
             arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
         )
-    psf = PSF.read(arguments.psf) if arguments.psf else None
+    psf = None
+    if arguments.psf:
+        psf = PSF.read(arguments.psf, arguments.psf_voxel_size, axes=arguments.psf_axes)
     known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
     camera = camera_for(arguments, image) if known else None
     recipe = Images(

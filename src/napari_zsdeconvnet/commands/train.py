@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..training import Progress, TrainingRun
 
 _FIXED_BY_RESUME = (
-    *("psf", "psf_voxel_size", "psf_plane", "psf_focus", "na", "wavelength"),
+    *("psf", "psf_voxel_size", "psf_axes", "psf_plane", "psf_focus", "na", "wavelength"),
     *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
     *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
     *("upsample", "start", "offset_map", "gain_map", "variance_map", "map_start", "excess_noise"),

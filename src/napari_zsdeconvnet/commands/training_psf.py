@@ -126,7 +126,7 @@ def _from_file(
             "and --wavelength."
         )
     plane = plane_of(arguments.psf_focus, arguments.psf_plane)
-    psf = PSF.read(arguments.psf, arguments.psf_voxel_size, plane=plane)
+    psf = PSF.read(arguments.psf, arguments.psf_voxel_size, plane=plane, axes=arguments.psf_axes)
     volume = "Z" in image.axes
     if psf.array.ndim == 3 and not volume:
         raise InputError(
