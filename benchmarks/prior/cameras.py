@@ -73,16 +73,21 @@ def record(clean: Array, rng: np.random.Generator, *, perfect: bool = False) -> 
 
 
 def calibrated(shot: float, read: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Give what a calibration finds of either, and what it leaves of the offset."""
-    told_shot, told_read = shot * np.exp(0.05 * rng.normal()), read * np.exp(0.1 * rng.normal())
+    """Give what a calibration finds of either, and what it leaves of the offset.
+
+    Errors are rarer than in use. With an offset wrong by 0.3 read noises and a gain wrong by a
+    quarter in every other recording, weights became 0.4 dB worse on dim filaments: a network that
+    cannot trust the dark keeps its noise.
+    """
     offset = 0.0
-    if rng.random() < 0.5:
-        told_shot *= np.exp(0.25 * rng.normal())
-        told_read *= np.exp(0.35 * rng.normal())
-        offset = 0.3 * rng.normal() * np.sqrt(read)
-    if rng.random() < 0.08:
-        told_shot *= rng.choice([0.5, 2.0])
-    return told_shot, told_read, offset
+    if rng.random() < 0.4:
+        shot *= np.exp(0.25 * rng.normal())
+        read *= np.exp(0.35 * rng.normal())
+    elif rng.random() < 0.06:
+        shot *= rng.choice([0.5, 2.0])
+    if rng.random() < 0.2:
+        offset = 0.1 * rng.normal() * np.sqrt(read)
+    return shot, read, offset
 
 
 # Each camera takes expected electrons and a read variance, and gives what it records, and the
@@ -156,12 +161,12 @@ def mended(light, read, rng):
 
 
 CAMERAS = {
-    "plain": (plain, 0.44),
-    "multiplying": (multiplying, 0.12),
-    "by pixel": (by_pixel, 0.14),
-    "correlated": (correlated, 0.06),
-    "rounded": (rounded, 0.09),
-    "clipped": (clipped, 0.06),
-    "mended": (mended, 0.09),
+    "plain": (plain, 0.58),
+    "multiplying": (multiplying, 0.10),
+    "by pixel": (by_pixel, 0.12),
+    "correlated": (correlated, 0.03),
+    "rounded": (rounded, 0.07),
+    "clipped": (clipped, 0.04),
+    "mended": (mended, 0.06),
 }
 """The kinds and their shares."""

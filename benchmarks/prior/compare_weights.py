@@ -94,22 +94,23 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--gains", nargs="+", choices=GAINS, default=list(GAINS))
     parser.add_argument("--take", type=Path)
     options = parser.parse_args()
     package = Path(prior.__file__).parent / "weights" / prior.FILES["informed"]
     against = options.against or package
     print(f"{'phantom':24}{'gain told':10}" + "".join(f"{name:>20}" for name in MEASURES))
-    changes: dict[str, list[np.ndarray]] = {name: [] for name in GAINS}
+    changes: dict[str, list[np.ndarray]] = {name: [] for name in options.gains}
     for name, sample in samples(options.size, options.seed):
-        for told, factor in GAINS.items():
-            new, old = (scores(path, sample, factor) for path in (options.weights, against))
+        for told in options.gains:
+            new, old = (scores(path, sample, GAINS[told]) for path in (options.weights, against))
             changes[told].append(new - old)
             cells = "".join(f"{b:11.3f} {a - b:+8.3f}" for a, b in zip(new, old, strict=True))
             print(f"{name:24}{told:10}{cells}", flush=True)
     for told, rows in changes.items():
         mean = "".join(f"{value:+20.3f}" for value in np.mean(rows, axis=0))
         print(f"{'all, on average':24}{told:10}{mean}")
-    gains = np.array(changes["right"])[:, 2]
+    gains = np.array(changes[options.gains[0]])[:, 2]
     left, before = (left_of_blank(path, options.size) for path in (options.weights, against))
     better = gains.mean() >= LEAST_GAIN and gains.min() >= -MOST_LOSS and left < MOST_LEFT
     print(

@@ -28,7 +28,7 @@ WAVELENGTH = 0.525
 EMITTER = 0.2
 """Width of every PSF in micrometres: structures are drawn in micrometres, pixels vary."""
 
-CELLS = 0.6
+CELLS = 0.45
 """Share of scenes that look like cells."""
 
 
