@@ -123,7 +123,7 @@ class InformedVolumeNetwork(SharpeningNetwork):
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Take over the camera's noise, in normalised units."""
         super().expect_noise(noise, scale)
-        self.denoiser.shot = (noise.gain or 1.0) / scale
+        self.denoiser.shot = (noise.slope or 1.0) / scale
         self.denoiser.read = noise.read_variance / scale**2
 
     def denoise(self, image: Tensor) -> Tensor:
