@@ -447,7 +447,7 @@ class TestTrain:
         save = training.TrainingRun.save
 
         def failing_at_first(self: training.TrainingRun, path: str | Path) -> None:
-            if Path(path).parent != refuge:
+            if refuge not in Path(path).parents:
                 raise InputError("The disk is full.")
             save(self, path)
 
@@ -455,8 +455,9 @@ class TestTrain:
         model = tmp_path / "m.safetensors"
         answer = run("train", files / "raw.tif", *OPTICS, *CAMERA, *QUICK, "-o", model)
         assert answer.code == 2
-        assert f"saved as {refuge / 'm.safetensors'}" in answer.err
-        assert Model.load(refuge / "m.safetensors").steps_trained == 3
+        (rescued,) = refuge.glob("*/m.safetensors")  # in a folder of its own, however many fail
+        assert f"saved as {rescued}" in answer.err
+        assert Model.load(rescued).steps_trained == 3
 
     def test_non_finite_loss_keeps_the_last_good_weights(
         self, run, files: Path, tmp_path: Path, monkeypatch

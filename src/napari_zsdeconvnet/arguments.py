@@ -104,6 +104,9 @@ def _add_run(commands: _Commands) -> None:
     )
     _add_sets(parser)
     parser.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
+    parser.add_argument(
+        "--resume", metavar="CHECKPOINT", help="go on with a training that broke off or was stopped"
+    )
     parser.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
     _add_axes(parser)
     optics = parser.add_argument_group("optics: by default what the file says")

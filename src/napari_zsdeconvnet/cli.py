@@ -6,14 +6,17 @@ there is some.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from .arguments import parser
+from .commands.interruption import came, ending_signals_interrupt
 from .console import Console, Interrupted, as_options
 from .errors import InputError
+from .streams import lasting_streams
 
 _OK, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -37,7 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         For arguments that cannot be understood (code 2), and after `--help` (code 0).
     """
-    arguments = parser().parse_args(argv)
+    with lasting_streams() as out, ending_signals_interrupt():
+        code = _run(parser().parse_args(argv))
+        out.flush()
+        if out.failure:
+            return _end(_BAD_INPUT, f"What was to be said could not be: {out.failure}.", False)
+        return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         module, _, function = arguments.command.rpartition(".")
         command = getattr(import_module(f".{module}", __package__), function)
@@ -46,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(_BAD_INPUT, as_options(str(error)), arguments.debug)
     except KeyboardInterrupt as interruption:
         kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
-        return _end(_INTERRUPTED, f"Stopped by Ctrl-C; {kept}", False)
+        return _end(_INTERRUPTED, f"Stopped by {came[0] if came else 'Ctrl-C'}; {kept}", False)
     except MemoryError:
         return _end(_FAILED, "Memory ran out; try a smaller --tile or image.", arguments.debug)
     except Exception as error:

@@ -6,10 +6,11 @@ import os
 import re
 import statistics
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -91,7 +92,11 @@ def thread_count(device: torch.device) -> int:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with so many threads in this block; torch goes back to its own number after it."""
+    """Compute with so many threads in this block; torch goes back to its own number after it.
+
+    In a process that was forked after the first block like this it is one thread, and said.
+    """
+    number = _after_fork(number)
     usual = torch.get_num_threads()
     if number != usual:
         torch.set_num_threads(number)
@@ -121,6 +126,38 @@ def steady_threads(device: torch.device) -> Iterator[None]:
     """Take the number of threads that is fastest now for all that is computed in this block."""
     with fixed_threads(thread_count(device)):
         yield
+
+
+def _after_fork(number: int) -> int:
+    """Note that threads are about to be made; give one where those of the parent are lost."""
+    state = _threads_made
+    if state["here"] != os.getpid():
+        if state["here"] is not None and not state["said"]:
+            state["said"] = True
+            warnings.warn(
+                "This process was forked from one that had computed, and torch's threads do not "
+                "survive that: it computes with one thread. Start processes with the method "
+                "'spawn' for more.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        if state["here"] is not None:
+            return 1
+        state["here"] = os.getpid()
+    return number
+
+
+_threads_made: dict[str, Any] = {"here": None, "said": False}
+
+
+def _in_child() -> None:
+    """Compute with one thread after a fork, since waiting for those of the parent never ends."""
+    if _threads_made["here"] is not None:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 _fixed: ContextVar[int | None] = ContextVar("fixed threads", default=None)

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 
 from .errors import InputError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
+_MARK = ".zsdeconvnet-part-"  # begins the name of what is being written
+_LONGEST_SUFFIX = 16
+_A_DAY = 86_400  # seconds
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP}  # to the file system
@@ -32,8 +47,9 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name beside `path` that takes its place once the block has succeeded.
 
-    A reader therefore sees the old file or the new one and never half of it, and a failure
-    leaves nothing behind.
+    A reader therefore sees the old file or the new one and never half of it, also after a crash
+    of the machine, and a failure leaves nothing behind. Inside `replaced_together` it takes its
+    place at the end of that.
 
     Parameters
     ----------
@@ -48,23 +64,165 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder is missing or cannot be written, or if the disk is full.
+        If `path` is no ordinary file, if the folder is missing or cannot be written, or if the
+        disk is full.
     """
     target = Path(path).resolve()
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    part = together = None
     try:
-        # Made here, the file has the permissions the user wants new files to have; some
-        # writers would let nobody else read it.
-        temporary.touch()
-        permissions = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(permissions)
-        os.replace(temporary, target)
+        _check_kind(target)
+        part = _Part(target)
+        yield part.path
+        part.finish()
+        together = _set.get()
+        if together is None:
+            part.replace()
+        else:
+            together.append(part)
     except OSError as error:
         raise InputError(_reason(error, target)) from error
     finally:
+        if part is not None and (together is None or part not in together):
+            part.discard()
+
+
+_set: ContextVar[list[_Part] | None] = ContextVar("files that are replaced together", default=None)
+
+
+@contextmanager
+def replaced_together() -> Iterator[None]:
+    """Let all files that are written whole in this block take their places at its end.
+
+    The last of them describes the others: its old version goes before they come, so that
+    whenever it is there it belongs to them. After a failure all old files are as they were.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be replaced.
+    """
+    parts: list[_Part] = []
+    outer = _set.set(parts)
+    try:
+        yield
+        try:
+            if len(parts) > 1:
+                parts[-1].target.unlink(missing_ok=True)
+            for part in parts:
+                part.replace()
+        except OSError as error:
+            raise InputError(_reason(error, part.target)) from error
+    finally:
+        _set.reset(outer)
+        for part in parts:
+            part.discard()
+
+
+class _Part:
+    """A file that is being written, under a name that nobody can foresee.
+
+    Its writer holds a lock on it for as long as it lives, on systems that have such locks. So
+    another process, in another container even, can tell what a dead one has left.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        _remove_stale(target.parent)
+        suffix = target.suffix if len(target.suffix) < _LONGEST_SUFFIX else ""
+        self._held: int | None = None
+        while self._held is None:
+            self.path = target.with_name(f"{_MARK}{secrets.token_hex(8)}{suffix}")
+            # Made here, the file has the permissions the user wants new files to have; some
+            # writers would let nobody else read it.
+            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            if _locked(descriptor) and _is_at(descriptor, self.path):
+                self._held = descriptor
+            else:  # taken for stale before it was locked
+                os.close(descriptor)
+        self._permissions = self.path.stat().st_mode
+
+    def finish(self) -> None:
+        """Bring all that was written to the disk."""
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
+        self.path.chmod(self._permissions)
+
+    def replace(self) -> None:
+        """Take the place of the target."""
+        if fcntl is None:
+            self._release()  # Windows renames nothing that is open
+        os.replace(self.path, self.target)
+        _sync_folder(self.target.parent)
+
+    def discard(self) -> None:
+        """Remove what has not taken its place."""
+        self._release()
         with suppress(OSError):
-            temporary.unlink()
+            self.path.unlink()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+        self._held = None
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file, unless another process has; file systems without locks count as done."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file still has that name."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes that are dead have left in a folder."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(_MARK)]
+        for path in left:
+            with suppress(OSError):
+                if fcntl is None:
+                    if time.time() - path.stat().st_mtime > _A_DAY:
+                        path.unlink()
+                    continue
+                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a new name to the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _check_kind(target: Path) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a folder."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise InputError(f"{target} is {what}; name an ordinary file to write.")
 
 
 def reserve(path: Path) -> None:
@@ -97,25 +255,25 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        If `path` is a folder, or its folder is missing or cannot be written.
+        If `path` is a folder, a device or a pipe, its name is too long, or its folder is missing
+        or cannot be written.
     """
     target = Path(path).resolve()
-    if target.is_dir():
-        raise InputError(f"{path} is a folder; name the file to write in it.")
-    probe = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        probe.touch()
+        if target.is_dir():
+            raise InputError(f"{path} is a folder; name the file to write in it.")
+        _check_kind(target)
+        _Part(target).discard()
     except OSError as error:
         raise InputError(_reason(error, target)) from error
-    finally:
-        with suppress(OSError):
-            probe.unlink()
 
 
 def _reason(error: OSError, target: Path) -> str:
     """Turn a failure of the file system into one sentence with a remedy."""
     if error.errno in _FULL:
         return f"The disk is full while writing {target}; free some space or choose another folder."
+    if error.errno == errno.ENAMETOOLONG:
+        return f"The name {target.name:.40}… is too long for this system; choose a shorter one."
     if not target.parent.is_dir():
         return f"The folder {target.parent} does not exist; create it or choose another one."
     if error.errno in _FORBIDDEN:

@@ -247,7 +247,8 @@ def written_image(
             yield pixels
         finally:
             pixels.let_go()
-    pixels.map_again(path)
+    # In a set it takes its place later.
+    pixels.map_again(temporary if temporary.exists() else path)
 
 
 class PixelsInFile(Sliced):

@@ -24,7 +24,7 @@ from .words import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_
 if TYPE_CHECKING:
     from ..model import Model
 
-_MODEL_SUFFIX = ".safetensors"
+_MODEL_SUFFIXES = (".safetensors", ".checkpoint")
 
 
 def info(arguments: argparse.Namespace, console: Console) -> None:
@@ -53,7 +53,7 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         console.say("Noise:")
         show_noise(noise, console)
         console.result({"kind": "noise", **noise.to_dict()})
-    elif suffix == _MODEL_SUFFIX:
+    elif suffix in _MODEL_SUFFIXES:
         from ..model import Model
 
         model = Model.load(arguments.file)

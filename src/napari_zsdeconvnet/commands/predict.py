@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import Console, Interrupted
 from ..damping import Damping
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, replaced_together
 from ..image_files import written_image
 from ..images import Image
 from ..pictures import grey_picture
@@ -49,8 +49,9 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
                 console.say(f"What is kept (white) and damped (black): {arguments.damp_mask}")
             settings = given(arguments, "device", "tile", "repeats")
             settings |= {"damping": damping, "camera": maps_for(arguments, model.noise, image)}
-            prediction = predict_into_files(model, image, names, console, **settings)
-            record = write_record(model, prediction, names)
+            with replaced_together():
+                prediction = predict_into_files(model, image, names, console, **settings)
+                record = write_record(model, prediction, names)
             written = {what: str(name) for what, name in names.items()}
             done.append({**written, "record": record, "input": path, "seconds": prediction.seconds})
             console.say(f"{path} -> {names[DECONVOLVED]}")

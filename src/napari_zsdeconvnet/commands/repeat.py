@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..console import Console
 from ..errors import InputError
-from ..files import check_writable, make_folder
+from ..files import check_writable, make_folder, replaced_together
 from ..image_files import read_image
 from ..images import Image, Origin
 from ..provenance import Source
@@ -51,8 +51,9 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
     model.save(folder / MODEL)
     same = {"model": RunRecord.of(model).weights_sha256 == record.weights_sha256}
     if record.prediction is not None:
-        made = _predict(model, record.prediction, opened[-1], names, console)
-        write_record(model, made, names)
+        with replaced_together():
+            made = _predict(model, record.prediction, opened[-1], names, console)
+            write_record(model, made, names)
         same |= {
             what: made.outputs[what].sha256 == output.sha256
             for what, output in record.prediction.outputs.items()

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..console import Console, Interrupted
-from ..files import check_writable
+from ..files import check_writable, replaced_together
 from ..image_files import write_image
 from ..images import Image
 from .camera import camera_for
 from .files import beside, given, load, output_names, refuse_overwriting
+from .interruption import first_signal_calls, no_signal
 from .predict import DECONVOLVED, DENOISED
 from .records import check_record, record_beside
 from .sim_recordings import Recording, open_recording, typed_cutoff
-from .train import first_ctrl_c_calls
+from .train import offered
 from .training_psf import with_recorded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tqdm import tqdm
 
+    from ..autosave import Autosave
     from ..pipeline import Pipeline, Predicted, Recipe
     from ..verdict import Verdict
 
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from ..pipeline import Pipeline
 
     model = Model.load(arguments.model) if arguments.model else None
+    resume = None if model else arguments.resume or offered(files["model"], console)
     pipeline = Pipeline(
         recipe,
         model=model,
@@ -58,18 +61,23 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         preset=arguments.preset,
         names={what: files[what].name for what in (DECONVOLVED, DENOISED)},
         preview_every=0,
+        resume=resume,
         **given(arguments, "steps", "seed"),
     )
-    with first_ctrl_c_calls(pipeline.stop), console.bar(0, Path(arguments.image).name) as bar:
-        predicted, verdict = _follow(pipeline, bar, console)
-    if predicted is None:
+    with console.bar(0, Path(arguments.image).name) as bar:
+        made = _followed(pipeline, files["model"], bar, console)
+    if made is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
-    predicted.model.save(files["model"])
+    predicted, verdict, autosave = made
+    with no_signal(), replaced_together():
+        predicted.model.save(files["model"])
+        for what in (DECONVOLVED, DENOISED):
+            _write(files[what], getattr(predicted.result, what), source)
+        replace(predicted.record, verdict=verdict).write(record_beside(output))
+    if autosave is not None:
+        autosave.remove()
     for what in (DECONVOLVED, DENOISED):
-        pixels = getattr(predicted.result, what)
-        _write(files[what], pixels, source)
         console.say(f"{arguments.image} -> {files[what]}")
-    replace(predicted.record, verdict=verdict).write(record_beside(output))
     console.result(
         {
             "image": arguments.image,
@@ -154,10 +162,33 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
     return recipe, recording
 
 
+def _followed(
+    pipeline: Pipeline, model: Path, bar: tqdm[Any], console: Console
+) -> tuple[Predicted, Verdict | None, Autosave | None] | None:
+    """Run to the end and save the training meanwhile; None where there is no result."""
+    saving: list[Autosave] = []
+    try:
+        with first_signal_calls(pipeline.stop):
+            predicted, verdict = _follow(pipeline, model, bar, console, saving)
+    except KeyboardInterrupt:
+        if not (saving and saving[0].step):
+            raise
+        path = saving[0].path
+        raise Interrupted(
+            f"the training of step {saving[0].step} is in {path}, and --resume {path} goes on "
+            "from there."
+        ) from None
+    finally:
+        for autosave in saving:
+            autosave.stop()
+    return None if predicted is None else (predicted, verdict, saving[0] if saving else None)
+
+
 def _follow(
-    pipeline: Pipeline, bar: tqdm[Any], console: Console
+    pipeline: Pipeline, model: Path, bar: tqdm[Any], console: Console, saving: list[Autosave]
 ) -> tuple[Predicted | None, Verdict | None]:
     """Run to the end, saying what each step assumed."""
+    from ..autosave import Autosave, checkpoint_of
     from ..pipeline import Began, Judged, Predicted, TrainingBegan, Working
     from ..training import Progress
 
@@ -174,6 +205,8 @@ def _follow(
             continue
         bar.clear()
         if isinstance(step, TrainingBegan):
+            saving.append(Autosave(step.run, checkpoint_of(model)))
+            saving[0].start()
             for warning in step.run.warnings:
                 console.warn(warning)
         elif isinstance(step, Predicted):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..camera_maps import CameraMaps, signal_of
 from ..console import Console, Interrupted
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, replaced_together
 from ..image_files import PixelsInFile, written_image
 from ..noise import NoiseModel
 from ..provenance import now
@@ -33,7 +33,7 @@ from .sim_recordings import (
     patterns_of,
     typed_cutoff,
 )
-from .train import finish, refuse_beside_resume
+from .train import finish, offered, refuse_beside_resume
 from .words import show_patterns
 
 if TYPE_CHECKING:
@@ -123,8 +123,10 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
 
     if arguments.resume:
         refuse_beside_resume(arguments, _FIXED_BY_RESUME)
-        console.say(f"Going on with {arguments.resume}.")
-        operator = _operator_in(Model.load(arguments.resume), arguments.resume)
+    resume = arguments.resume or offered(arguments.output, console)
+    if resume:
+        console.say(f"Going on with {resume}.")
+        operator = _operator_in(Model.load(resume), resume)
         recording = _opened_for(operator.patterns, paths[0], arguments)
     else:
         psf = _psf(arguments)
@@ -140,7 +142,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         seed=arguments.seed,
         device=arguments.device,
         preview_every=0,
-        resume=arguments.resume,
+        resume=resume,
     )
     finish(run, arguments.output, console)
 
@@ -159,10 +161,11 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
         recording = _opened_for(operator.patterns, path, arguments)
         offset = offset_of(recording, arguments, console, _cutoff(operator.patterns))
         settings = given(arguments, "device", "tile")
-        prediction = predict_frames(
-            model, operator, recording, _camera(offset), names, console, **settings
-        )
-        write_record(model, prediction, names)
+        with replaced_together():
+            prediction = predict_frames(
+                model, operator, recording, _camera(offset), names, console, **settings
+            )
+            write_record(model, prediction, names)
         return operator.patterns
 
     console.result({"model": arguments.model, "recordings": _each(paths, files, one, console)})

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +18,14 @@ from ..files import check_writable
 from ..images import Image
 from .camera import camera_for
 from .files import expand, load, refuse_overwriting
+from .interruption import first_signal_calls, no_signal
 from .training_psf import psf_for_training, with_recorded
 from .words import psf_facts, show_noise, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from ..autosave import Autosave
     from ..training import Progress, TrainingRun
 
 _FIXED_BY_RESUME = (
@@ -48,7 +48,9 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
 
     if arguments.resume:
         refuse_beside_resume(arguments, _FIXED_BY_RESUME)
-        console.say(f"Going on with {arguments.resume}.")
+    resume = arguments.resume or offered(arguments.output, console)
+    if resume:
+        console.say(f"Going on with {resume}.")
         psf = noise = None
     else:
         arguments = with_recorded(arguments, images[0], console)
@@ -68,7 +70,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         seed=arguments.seed,
         device=arguments.device,
         preview_every=0,
-        resume=arguments.resume,
+        resume=resume,
     )
     finish(run, arguments.output, console)
 
@@ -92,14 +94,19 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
     RuntimeError
         If the loss was no number any more; the last good weights are saved.
     """
+    from ..autosave import Autosave, checkpoint_of
     from ..training import NonFiniteLossError
 
-    try:
-        last = follow(run, console)
-    except NonFiniteLossError as error:
-        _save(run, output)
-        raise RuntimeError(f"{error} They are in {output}.") from error
-    _save(run, output)
+    with Autosave(run, checkpoint_of(output)) as autosave:
+        try:
+            last = follow(run, console, autosave)
+        except NonFiniteLossError as error:
+            _save(run, output)
+            autosave.remove()
+            raise RuntimeError(f"{error} They are in {output}.") from error
+        with no_signal():
+            _save(run, output)
+            autosave.remove()
     stopped = not last.finished
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
     if run.ending:
@@ -132,9 +139,33 @@ def _save(run: TrainingRun, output: str) -> None:
     try:
         run.save(output)
     except InputError as error:
-        refuge = Path(tempfile.gettempdir()) / Path(output).name
+        refuge = Path(tempfile.mkdtemp(prefix="zsdeconvnet-")) / Path(output).name
         run.save(refuge)
         raise InputError(f"{error} So the model was saved as {refuge}.") from error
+
+
+def offered(output: str | Path, console: Console) -> str | None:
+    """Offer to go on with a training of the same output that broke off; gives its checkpoint.
+
+    Where nobody can be asked, the checkpoint is set aside, so that it is not lost, and said.
+    """
+    from ..autosave import checkpoint_of, set_aside, steps_in
+
+    checkpoint = checkpoint_of(output)
+    steps = steps_in(checkpoint)
+    if not steps:
+        return None
+    found = f"A training of {output} broke off after step {steps}"
+    if sys.stdin.isatty() and sys.stderr.isatty() and not console.json:
+        print(f"{found}. Go on with it? [Y/n] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("", "y", "yes"):
+            return str(checkpoint)
+    aside = set_aside(checkpoint)
+    console.warn(
+        f"{found} and is kept as {aside}: to go on from there, give --resume {aside}, without PSF "
+        "and noise. This training begins anew."
+    )
+    return None
 
 
 def refuse_beside_resume(arguments: argparse.Namespace, fixed: Sequence[str]) -> None:
@@ -149,7 +180,7 @@ def refuse_beside_resume(arguments: argparse.Namespace, fixed: Sequence[str]) ->
             )
 
 
-def follow(run: TrainingRun, console: Console) -> Progress:
+def follow(run: TrainingRun, console: Console, autosave: Autosave | None = None) -> Progress:
     """Run a training to its end, or to the end of the step in which Ctrl-C was pressed.
 
     Parameters
@@ -158,6 +189,8 @@ def follow(run: TrainingRun, console: Console) -> Progress:
         The `TrainingRun`.
     console
         Where progress and warnings go.
+    autosave
+        What saves it meanwhile.
 
     Returns
     -------
@@ -167,15 +200,31 @@ def follow(run: TrainingRun, console: Console) -> Progress:
     Raises
     ------
     Interrupted
-        If Ctrl-C came before there was anything to keep.
+        If Ctrl-C came before there was anything to keep, or a second one broke off.
     """
     for warning in run.warnings:
         console.warn(warning)
     last = None
     bar = console.bar(0, "Training")
-    with first_ctrl_c_calls(run.stop), bar:
-        for last in run:
-            show_step(last, bar, console)
+
+    def stop() -> None:
+        run.stop()
+        if autosave is not None:
+            autosave.now()  # should the step at hand take longer than somebody waits
+
+    try:
+        with first_signal_calls(stop), bar:
+            for last in run:
+                show_step(last, bar, console)
+                if autosave is not None and autosave.problem:
+                    console.warn(f"The training could not be saved so far: {autosave.problem}")
+    except KeyboardInterrupt:
+        if autosave is None or not autosave.step:
+            raise
+        raise Interrupted(
+            f"the training of step {autosave.step} is in {autosave.path}, and --resume "
+            f"{autosave.path} goes on from there."
+        ) from None
     if last is None or last.step == 0:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
     return last
@@ -193,25 +242,6 @@ def show_step(progress: Progress, bar: tqdm[Any], console: Console) -> None:
 
 def _losses(losses: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in losses.items() if name != "total")
-
-
-@contextmanager
-def first_ctrl_c_calls(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C finish the step at hand; a second one breaks off at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def on_ctrl_c(*_: object) -> None:
-        signal.signal(signal.SIGINT, usual)
-        stop()
-
-    signal.signal(signal.SIGINT, on_ctrl_c)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
 
 
 def _check_common_voxel_size(images: Sequence[Image]) -> None:
