@@ -46,7 +46,7 @@ FLOORS = (
         *("stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"),
         "frame_pairs",
     },
-    {"photon_transfer", "psf_simulation"},
+    {"photon_transfer", "psf_simulation", "fixed_lines"},
     {"psf"},
     {"noise"},
     {"simulation", "classical"},

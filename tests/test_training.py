@@ -169,7 +169,9 @@ class TestRepeatable:
         monkeypatch.setattr(training, "thread_count", lambda device: 3)
         infer = training.infer
         monkeypatch.setattr(
-            training, "infer", lambda *given: seen.append(torch.get_num_threads()) or infer(*given)
+            training,
+            "infer",
+            lambda *given, **named: seen.append(torch.get_num_threads()) or infer(*given, **named),
         )
         states = list(start(steps=2, preview_every=1))
         assert {state.device for state in states} == {"CPU, 3 threads"}

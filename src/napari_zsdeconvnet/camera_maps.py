@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .fixed_lines import fixed_lines
 from .image_files import read_image
 from .images import Image
 from .lazy import Sliced, is_lazy, whole_index
@@ -37,6 +38,8 @@ class CameraMaps:
     typical
         The camera that recordings are brought to: one noise model for all pixels, its excess
         noise included. None takes the medians.
+    of_image
+        Whether they were measured in an image itself, and hold for no other.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class CameraMaps:
     gain: NDArray[np.float32]
     read_variance: NDArray[np.float32]
     typical: NoiseModel = field(default=None)  # type: ignore[assignment]
+    of_image: bool = False
 
     def __post_init__(self) -> None:
         for name in NAMES:
@@ -170,21 +174,33 @@ class CameraMaps:
         return cls(offset, gains, variance, typical)
 
     @classmethod
-    def of_noise(cls, noise: NoiseModel, offset: NDArray[Any]) -> Self:
-        """Give every pixel an offset of its own and what else a noise model says.
+    def from_lines(cls, frames: Any, noise: NoiseModel, cutoff: float) -> Self | None:
+        """Measure in an image what columns and rows keep as their own offset.
 
         Parameters
         ----------
+        frames
+            Counts, (T, [Z,] Y, X).
         noise
             The typical camera, its gain known.
-        offset
-            Counts without light, (Y, X).
+        cutoff
+            Cycles per pixel beyond which the optics pass nothing.
+
+        Returns
+        -------
+        CameraMaps or None
+            None where there is nothing for certain, as of most cameras.
         """
-        flat = np.ones(offset.shape, np.float32)
-        gain = noise.gain
-        if gain is None:
-            raise InputError("The noise model has no gain: measure it or type it.")
-        return cls(offset, gain * flat, noise.read_variance * flat, noise)
+        lines = fixed_lines(frames, cutoff)
+        if lines is None or noise.gain is None:
+            return None
+        gain, variance = (
+            np.full(lines.offset.shape, value, np.float32)
+            for value in (noise.gain, noise.read_variance)
+        )
+        typical = replace(noise, warnings=(*noise.warnings, lines.describe()))
+        offset = (noise.offset + lines.offset).astype(np.float32)
+        return cls(offset, gain, variance, typical, of_image=True)
 
     # Use -----------------------------------------------------------------------------------
 
@@ -225,7 +241,7 @@ class CameraMaps:
         """Cut out rows and columns, given as slices along (..., Y, X)."""
         place = place[-2:]
         maps = (self.offset[place], self.gain[place], self.read_variance[place])
-        return type(self)(*maps, self.typical)
+        return type(self)(*maps, self.typical, self.of_image)
 
     def of_evened(self) -> Self:
         """Return the maps of an evened recording, whose pixels differ in read variance alone."""
@@ -239,6 +255,13 @@ class CameraMaps:
     def evened_read_variance(self) -> NDArray[np.float32]:
         """Read variance of the pixels of an evened recording, counts squared, (Y, X)."""
         return self.read_variance * self._share**2
+
+    @property
+    def own_read_variance(self) -> NDArray[np.float32] | None:
+        """The same, or None where that of all pixels is the typical one."""
+        evened = self.evened_read_variance
+        alike = np.allclose(evened, self.typical.read_variance, rtol=1e-6, atol=0)
+        return None if alike else evened
 
     @property
     def _share(self) -> NDArray[np.float32]:
@@ -279,10 +302,14 @@ class CameraMaps:
 
     @classmethod
     def from_arrays(
-        cls, maps: Mapping[str, NDArray[Any]], typical: Mapping[str, Any] | None
+        cls,
+        maps: Mapping[str, NDArray[Any]],
+        typical: Mapping[str, Any] | None,
+        of_image: bool = False,
     ) -> Self:
         """Rebuild maps of what `to_arrays` and the typical camera's `to_dict` returned."""
-        return cls(**maps, typical=NoiseModel.from_dict(typical) if typical else None)  # type: ignore[arg-type]
+        noise: Any = NoiseModel.from_dict(typical) if typical else None
+        return cls(maps["offset"], maps["gain"], maps["read_variance"], noise, of_image)
 
 
 Camera: TypeAlias = "NoiseModel | CameraMaps"

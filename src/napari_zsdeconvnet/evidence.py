@@ -100,7 +100,7 @@ class RecordedImage:
         self.maps = None
         if maps is not None:
             image = maps.evened(image)
-            self.maps, self._read = maps.of_evened(), maps.evened_read_variance
+            self.maps, self._read = maps.of_evened(), maps.own_read_variance
         self.image = image
         self.camera = model.noise
         self.signal = image - np.float32(model.noise.offset)

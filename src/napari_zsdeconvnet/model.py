@@ -108,16 +108,17 @@ class Model:
         return self.camera if of_images else None  # type: ignore[return-value]
 
     def maps_for(
-        self, camera: CameraMaps | None, shape: Sequence[int], name: str = "the image"
+        self, camera: CameraMaps | None, frames: Any, name: str = "the image"
     ) -> CameraMaps | None:
         """Give the maps by which an image is brought to the offset that the network expects.
 
         Parameters
         ----------
         camera : CameraMaps, optional
-            Of the camera that recorded the image; by default that of the training images.
-        shape : sequence of int
-            Of the image, (..., Y, X).
+            Of the camera that recorded the image; by default that of the training images, or
+            what is measured in the image itself where that was so in training.
+        frames : ndarray
+            The image, (T, [Z,] Y, X).
         name : str
             What messages call it.
 
@@ -127,6 +128,10 @@ class Model:
             If the maps have another shape than the image.
         """
         maps = self.maps if camera is None else camera
+        shape = tuple(frames.shape)
+        if maps is not None and maps.of_image and camera is None:
+            cutoff = self.psf.otf_cutoff * self.psf.steps[-1] * self.upsampling
+            maps = CameraMaps.from_lines(frames, self.noise, cutoff)
         if maps is None:
             return None
         if camera is None and tuple(shape[-2:]) != maps.shape:
@@ -286,7 +291,7 @@ class Model:
         room = None
         if into is not None:
             room = self._room(into, tuple(frames.shape[1:] if alone else frames.shape), alone)
-        maps = self.maps_for(camera, frames.shape, name)
+        maps = self.maps_for(camera, frames, name)
         result = yield from infer(
             self.network,
             frames if maps is None else maps.evened(frames, name),
@@ -297,7 +302,7 @@ class Model:
             averaging=Averaging(repeats, sum(alphas) / 2, seed),
             damping=damping,
             into=room,
-            read_variance=None if maps is None else maps.evened_read_variance,
+            read_variance=None if maps is None else maps.own_read_variance,
         )
         if into is not None:
             return into
@@ -406,6 +411,7 @@ def save_with_training(
         "training": dict(state),
         "reconstruction": model.reconstruction,
         "camera": None if model.camera is None else typical_of(model.camera).to_dict(),
+        "camera_of_image": isinstance(model.camera, CameraMaps) and model.camera.of_image,
         "sources": [source.to_dict() for source in model.sources],
         "stretches": [stretch.to_dict() for stretch in model.stretches],
         "beginning": model.beginning and asdict(model.beginning),
@@ -601,7 +607,11 @@ def _assemble(
         warnings=fitting(header["warnings"], tuple[str, ...], "warnings"),
         versions=fitting(header["versions"], Mapping[str, str], "versions"),
         reconstruction=header.get("reconstruction"),
-        camera=_camera(header.get("camera"), below(_CAMERA, tensors)),
+        camera=_camera(
+            header.get("camera"),
+            below(_CAMERA, tensors),
+            of_image=header.get("camera_of_image", False),
+        ),
         **_kept(header),
         beginning=None if beginning is None else built(Beginning, beginning),
         ending=header.get("ending", ""),
@@ -610,11 +620,11 @@ def _assemble(
 
 
 def _camera(
-    numbers: Mapping[str, Any] | None, maps: Mapping[str, Tensor]
+    numbers: Mapping[str, Any] | None, maps: Mapping[str, Tensor], *, of_image: bool
 ) -> NoiseModel | CameraMaps | None:
     if maps:
         return CameraMaps.from_arrays(
-            {name: pixels.numpy() for name, pixels in maps.items()}, numbers
+            {name: pixels.numpy() for name, pixels in maps.items()}, numbers, of_image
         )
     return None if numbers is None else NoiseModel.from_dict(numbers)
 

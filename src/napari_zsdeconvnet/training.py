@@ -202,6 +202,13 @@ def train(
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
         noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
         notes.extend(noise.warnings)
+    if maps is None and chosen.objective in NEEDS_CAMERA and _of_one_size(recordings):
+        cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
+        maps = CameraMaps.from_lines(recordings[0].data, noise, cutoff)
+        if maps is not None:
+            notes.append(maps.typical.warnings[-1])
+            sources = [Source.of(one) for one in recordings]
+            recordings = _evened(recordings, maps)
     if noise.correlation is None and chosen.objective in NEEDS_CAMERA:
         cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
         data, letters = recordings[0].data, f"T{spatial}"
@@ -226,6 +233,10 @@ def train(
         first=first,
         maps=maps,
     )
+
+
+def _of_one_size(recordings: Sequence[Image]) -> bool:
+    return len({one.data.shape[-2:] for one in recordings}) == 1
 
 
 def _evened(recordings: Sequence[Image], maps: CameraMaps) -> list[Image]:
@@ -355,7 +366,7 @@ class TrainingRun(Iterator[Progress]):
                 device=device,
                 precision=reduced_precision(device),
                 raw=raw,
-                read_variance=None if model.maps is None else model.maps.evened_read_variance,
+                read_variance=None if model.maps is None else model.maps.own_read_variance,
             ),
             self._network,
         )

@@ -193,7 +193,7 @@ def iter_judge(
     """
     raw = _one_frame(model, image, axes, frame)
     other = None if second is None else _one_frame(model, second, axes, frame)
-    maps = model.maps_for(camera, raw.shape)
+    maps = model.maps_for(camera, as_frames(image, axes, spatial=model.axes))
     if maps is not None and other is not None:
         other = maps.evened(other, "the second exposure")
     evidence = RecordedImage(model, raw, maps)

@@ -62,7 +62,7 @@ def packed_camera(camera: NoiseModel | CameraMaps | None) -> dict[str, Any] | No
     """Write a camera: its numbers, or its maps by the same names."""
     if isinstance(camera, CameraMaps):
         maps = {name: packed(pixels) for name, pixels in camera.to_arrays().items()}
-        return {**maps, "typical": camera.typical.to_dict()}
+        return {**maps, "typical": camera.typical.to_dict(), "of_image": camera.of_image}
     return None if camera is None else camera.to_dict()
 
 
@@ -77,5 +77,5 @@ def unpacked_camera(values: Mapping[str, Any] | None) -> NoiseModel | CameraMaps
         return None
     if isinstance(values["offset"], Mapping):
         maps = {name: unpacked(values[name]) for name in NAMES}
-        return CameraMaps.from_arrays(maps, values.get("typical"))
+        return CameraMaps.from_arrays(maps, values.get("typical"), values.get("of_image", False))
     return NoiseModel.from_dict(values)
