@@ -25,7 +25,8 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
-    {"errors", "bands", "overlapping", "stopping", "units"},
+    {"errors", "bands", "overlapping", "stopping"},
+    {"units"},
     {"memory", "json_values"},
     {
         "tiff_sizes",
@@ -43,7 +44,15 @@ FLOORS = (
     {"tiff_tags", "tiff_sets"},
     {"image_files", "provenance", "bead_fit"},
     {
-        *("stack_checks", "background", "beads", "psf_checks", "psf_files", "phantoms_3d"),
+        *(
+            "stack_checks",
+            "background",
+            "beads",
+            "processed",
+            "psf_checks",
+            "psf_files",
+            "phantoms_3d",
+        ),
         "frame_pairs",
     },
     {"photon_transfer", "psf_simulation", "fixed_lines"},

@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 
+from .errors import InputError
+from .units import LARGEST_STEP, checked_length
+
+_FINEST = 1e-3  # micrometres; the grid of a PSF may be finer than a camera's pixel
+_THICKNESSES = (0.05, 100.0)  # micrometres
+_WAVELENGTHS = (0.2, 2.0)  # micrometres
+
 
 def number(text: str) -> float:
     """Read a finite number."""
@@ -55,9 +62,31 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def length(text: str) -> float:
+    """Read a pixel size or a step between planes in micrometres."""
+    return _of_a_microscope(text, _FINEST, LARGEST_STEP)
+
+
+def thickness(text: str) -> float:
+    """Read the thickness of a light sheet in micrometres."""
+    return _of_a_microscope(text, *_THICKNESSES)
+
+
+def wavelength(text: str) -> float:
+    """Read a wavelength of light in micrometres."""
+    return _of_a_microscope(text, *_WAVELENGTHS)
+
+
+def _of_a_microscope(text: str, smallest: float, largest: float) -> float:
+    try:
+        return checked_length(positive(text), "it", smallest, largest)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+
 def lengths(text: str) -> float | tuple[float, ...]:
     """Read one length for all axes, or one for each with commas between."""
-    steps = tuple(positive(part) for part in text.split(","))
+    steps = tuple(length(part) for part in text.split(","))
     return steps if len(steps) > 1 else steps[0]
 
 

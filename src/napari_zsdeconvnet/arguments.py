@@ -115,7 +115,7 @@ def _add_run(commands: _Commands) -> None:
     _add_psf_axes(optics, "--psf-axes")
     optics.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
     optics.add_argument(
-        "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
+        "--wavelength", type=values.wavelength, metavar="UM", help="of emission, as in 0.525"
     )
     _add_microscope(optics)
     parser.add_argument(
@@ -162,7 +162,10 @@ def _add_calibrate(commands: _Commands) -> None:
         help="numerical aperture: with the wavelength it says which frequencies hold noise alone",
     )
     parser.add_argument(
-        "--wavelength", type=values.positive, metavar="UM", help="emission wavelength, as in 0.525"
+        "--wavelength",
+        type=values.wavelength,
+        metavar="UM",
+        help="emission wavelength, as in 0.525",
     )
     parser.add_argument("-o", "--output", metavar="JSON", help="file for train --noise")
 
@@ -181,20 +184,20 @@ def _add_psf(commands: _Commands) -> None:
     simulate.add_argument("--na", type=values.positive, required=True, help="numerical aperture")
     simulate.add_argument(
         "--wavelength",
-        type=values.positive,
+        type=values.wavelength,
         required=True,
         metavar="UM",
         help="emission, as in 0.525",
     )
     simulate.add_argument(
         "--pixel-size",
-        type=values.positive,
+        type=values.length,
         required=True,
         metavar="UM",
         help="of the PSF: half of the camera's for a doubled grid, the camera's for a volume",
     )
     simulate.add_argument(
-        "--axial-step", type=values.positive, metavar="UM", help="between planes, for a 3D PSF"
+        "--axial-step", type=values.length, metavar="UM", help="between planes, for a 3D PSF"
     )
     simulate.add_argument(
         "--planes", type=values.whole, metavar="N", help="odd number, for a 3D PSF"
@@ -225,7 +228,7 @@ def _add_psf(commands: _Commands) -> None:
     )
     beads.add_argument(
         "--diameter",
-        type=values.positive,
+        type=values.length,
         metavar="UM",
         help="of the beads, to take their width out",
     )
@@ -260,7 +263,7 @@ def _add_train(commands: _Commands) -> None:
     psf.add_argument("--psf-focus", action="store_true", help="plane in focus of a 3D PSF")
     psf.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
     psf.add_argument(
-        "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
+        "--wavelength", type=values.wavelength, metavar="UM", help="of emission, as in 0.525"
     )
     _add_microscope(psf)
     noise = parser.add_argument_group("noise: what is not given is measured on the first image")
@@ -445,7 +448,7 @@ def _add_raw_files(parser: argparse.ArgumentParser) -> None:
 def _add_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size",
-        type=values.positive,
+        type=values.length,
         metavar="UM",
         help="of the raw frames, if the file has it wrong or not at all",
     )
@@ -475,11 +478,11 @@ def _add_patterns(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("microscope")
     group.add_argument("--na", type=values.positive, help="numerical aperture of the detection")
     group.add_argument(
-        "--wavelength", type=values.positive, metavar="UM", help="of emission, as in 0.525"
+        "--wavelength", type=values.wavelength, metavar="UM", help="of emission, as in 0.525"
     )
     group.add_argument(
         "--excitation-wavelength",
-        type=values.positive,
+        type=values.wavelength,
         metavar="UM",
         help="of the laser: bounds the period of the pattern",
     )
@@ -642,12 +645,12 @@ def _add_axes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pixel-size",
-        type=values.positive,
+        type=values.length,
         metavar="UM",
         help="along Y and X, if the file has it wrong or not at all",
     )
     parser.add_argument(
-        "--axial-step", type=values.positive, metavar="UM", help="the same along Z, of a volume"
+        "--axial-step", type=values.length, metavar="UM", help="the same along Z, of a volume"
     )
     _add_voxel_size(parser, "--voxel-size", "in place of those two, as in 0.3,0.1,0.1 (Z,Y,X)")
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
@@ -704,7 +707,10 @@ def _add_microscope(parser: argparse._ActionsContainer) -> None:
         help="kind of microscope; by default widefield",
     )
     parser.add_argument(
-        "--excitation-wavelength", type=values.positive, metavar="UM", help="of a confocal's laser"
+        "--excitation-wavelength",
+        type=values.wavelength,
+        metavar="UM",
+        help="of a confocal's laser",
     )
     parser.add_argument(
         "--excitation-na",
@@ -720,7 +726,7 @@ def _add_microscope(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--sheet-thickness",
-        type=values.positive,
+        type=values.thickness,
         metavar="UM",
         help="full width at half maximum of a light sheet",
     )

@@ -35,9 +35,11 @@ from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .presets import read_settings
+from .processed import processed_words, refuse_below_offset
 from .provenance import Beginning, Source, Stretch, weights_fingerprint
 from .psf import PSF
 from .sim.patterns import check_reconstruction
+from .units import checked_length
 
 FORMAT = 1
 """Layout of the file; raised when a reader of today would misread a file of tomorrow."""
@@ -244,8 +246,9 @@ class Model:
         Raises
         ------
         InputError
-            If the image has unfit axes, NaN, or another pixel size than the model's, or if
-            memory runs out even with the smallest tiles.
+            If the image has unfit axes, NaN, another pixel size than the model's, or counts
+            that were normalised elsewhere or lie below the camera's offset, or if memory runs
+            out even with the smallest tiles.
         """
         tiles = self.iter_predict(
             image,
@@ -282,6 +285,11 @@ class Model:
         frames = as_frames(image, axes, spatial=self.axes)
         name = image.name if isinstance(image, Image) else "image"
         check_finite(frames, name=name)
+        if self.reconstruction is None:  # a reconstruction of raw frames goes below zero
+            processed_words(frames, name=name)
+            if self.maps_for(camera, frames.shape, name) is None:
+                offset, read_variance = self.noise.offset, self.noise.read_variance
+                refuse_below_offset(frames, offset, read_variance, name=name)
         if voxel_size is None and isinstance(image, Image):
             voxel_size = image.voxel_size
         self.check_voxel_size(voxel_size, name)
@@ -658,6 +666,8 @@ def voxel_of(
     wanted = f"{len(spatial)} positive lengths ({', '.join(spatial)})"
     if not given or not all(math.isfinite(size) and size > 0 for size in given):
         raise InputError(f"voxel_size is {voxel_size}: give {wanted} in micrometres.")
+    for size in given:
+        checked_length(size, "voxel_size")
     if spatial == "YX":
         given = (given * 2 if len(given) == 1 else given)[-2:]
     elif len(given) < 3:

@@ -31,6 +31,7 @@ from .photon_transfer import (
     transfer_of_images,
     transfer_of_series,
 )
+from .processed import processed_words
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 
@@ -258,6 +259,7 @@ class NoiseModel:
         """
         frames = _laid_out(image, axes)
         warnings = check_pixels(frames)
+        warnings += tuple(processed_words(frames, name=getattr(image, "name", "") or "image"))
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_images(frames, offset, cutoff)
@@ -302,8 +304,10 @@ class NoiseModel:
             If there are fewer than two frames or too little signal, or pixels are NaN,
             infinite, constant or saturated.
         """
+        name = getattr(frames, "name", "") or "frames"
         frames = _laid_out(frames, axes, name="frames")
         warnings = check_pixels(frames, name="frames")
+        warnings += tuple(processed_words(frames, name=name))
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_series(frames, offset)

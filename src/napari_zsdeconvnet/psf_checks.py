@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import optics, psf_grid
 from .errors import InputError
+from .units import checked_length
 
 VoxelSize = float | Sequence[float]
 
-_COARSEST_VOXEL = 10.0  # micrometres; larger values are nanometres that were mistyped
+_FINEST_VOXEL = 1e-3  # micrometres; the grid of a PSF may be finer than any camera's
 _WAVELENGTHS = (0.2, 2.0)  # micrometres
 NEGATIVE_SHARE = 1e-3  # of the maximum: rounding and ringing of a computed PSF
 _NEGATIVE_SHARE_RECORDED = 0.05  # beside six standard deviations of the noise
@@ -125,10 +126,7 @@ def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[
     for step in given:
         if not (np.isfinite(step) and step > 0):
             raise InputError(f"{name} is {step:g}; it must be positive, in micrometres.")
-        if step > _COARSEST_VOXEL:
-            raise InputError(
-                f"{name} is {step:g}, in micrometres; did you mean {step / 1000:g} ({step:g} nm)?"
-            )
+        checked_length(float(step), name, _FINEST_VOXEL)
     return tuple(float(step) for step in (np.repeat(given, ndim) if len(given) == 1 else given))
 
 
@@ -169,12 +167,12 @@ def checked_pinhole(value: float | None) -> float:
 def checked_sheet(value: float) -> float:
     """Give the sheet's thickness, unless it looks like nanometres."""
     thickness = finite(value, "sheet_thickness")
-    if not 0 < thickness <= _THICKEST_SHEET:
+    if thickness <= 0:
         raise InputError(
             f"sheet_thickness is {thickness:g}, the sheet's full width at half maximum in "
             f"micrometres; give a value between 0 and {_THICKEST_SHEET:g}."
         )
-    return thickness
+    return checked_length(thickness, "sheet_thickness", _FINEST_VOXEL, _THICKEST_SHEET)
 
 
 def checked_refractive_index(na: float, value: float | None, name: str = "na") -> float:

@@ -36,6 +36,7 @@ from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
 from .presets import Preset, find_preset
+from .processed import processed_words
 from .provenance import Source, fingerprint, with_step
 from .psf import PSF
 from .recordings import (
@@ -182,6 +183,8 @@ def train(
         for recording in recordings
         for warning in check_pixels(recording.data, name=recording.name, spatial=spatial)
     ]
+    for recording in recordings:
+        warnings += processed_words(recording.data, name=recording.name)
     if resume is not None:
         return resumed(recordings, resume, steps, processor, preview_every)
     maps, sources = None, None

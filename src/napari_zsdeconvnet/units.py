@@ -8,11 +8,13 @@ import re
 import unicodedata
 from typing import Any
 
+from .errors import InputError
+
 SMALLEST_PIXEL = 0.005
 """Micrometres across the field; no camera image of light is sampled finer."""
 LARGEST_PIXEL = 20.0
 """Micrometres across the field; printing resolutions such as 72 dpi lie far above."""
-LARGEST_STEP = 100.0
+LARGEST_STEP = 20.0
 """Micrometres between planes."""
 
 _MICROMETRES = {
@@ -36,6 +38,40 @@ _SECONDS = {
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
 _NO_LENGTHS = {"", "pixel", "pixels", "px", "none", "unknown", "referenceframe"}
+
+
+def checked_length(
+    length: float, name: str, smallest: float = SMALLEST_PIXEL, largest: float = LARGEST_PIXEL
+) -> float:
+    """Give a length in micrometres back, unless no microscope has it.
+
+    Parameters
+    ----------
+    length
+        Micrometres, as typed.
+    name
+        What messages call it.
+    smallest, largest
+        Between which it lies.
+
+    Raises
+    ------
+    InputError
+        With what was probably meant, where nanometres or metres were typed, or micrometres for
+        nanometres.
+    """
+    if smallest <= length <= largest:
+        return length
+    meant = next(
+        (length * scale for scale in (1e-3, 1e3, 1e6) if smallest <= length * scale <= largest),
+        None,
+    )
+    remedy = (
+        f"it lies between {smallest:g} and {largest:g}."
+        if meant is None
+        else f"did you mean {meant:.6g} ({1000 * meant:.6g} nm)?"
+    )
+    raise InputError(f"{name} is {length:g}, in micrometres; {remedy}")
 
 
 def number_in(value: Any) -> float | None:

@@ -98,3 +98,51 @@ def test_one_click_says_where_the_sizes_come_from(qtbot, viewer, tmp_path):
     facts = widget.known.facts()
     assert facts["pixel_size"].origin == facts["axial_step"].origin == "from the file"
     widget.cancel()
+
+
+def test_a_scale_in_nanometres_is_recognised(qtbot, viewer):
+    layer = viewer.add_image(STACK, scale=(300, 65, 65), axis_labels=("z", "y", "x"))
+    widget = DeconvolveWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.image.layer = layer
+    assert "did you mean 0.3 (300 nm)?" in widget.image.note.text()
+    assert widget.image.reading is None
+    layer.scale = (0.3, 0.065, 0.065)
+    assert widget.image.reading.voxel_size == pytest.approx((0.3, 0.065, 0.065))
+    widget.image.step_box.value = 250
+    assert "did you mean 0.25 (250 nm)?" in widget.image.note.text()
+    np.testing.assert_allclose(layer.scale, (0.3, 0.065, 0.065))
+    widget.image.step_box.value = 0.25
+    assert widget.image.reading.voxel_size[0] == 0.25
+
+
+def test_micrometres_typed_for_nanometres_are_recognised_by_the_form(qtbot, viewer):
+    layer = viewer.add_image(STACK[0], name="cell")
+    widget = OneClickWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.start(layer)
+    qtbot.waitUntil(lambda: widget.asking, timeout=LONG)
+    widget.form.boxes["na"].value = 1.2
+    widget.form.boxes["wavelength"].value = 525
+    widget.form.boxes["pixel_size"].value = 0.07
+    assert "did you mean 0.07 (70 nm)?" in widget.form.missing
+    assert not widget.start_button.isEnabled()
+    widget.form.boxes["pixel_size"].value = 70
+    assert widget.form.missing == ""
+    widget.cancel()
+
+
+def test_a_normalised_image_is_refused_by_one_click(qtbot, viewer, notifications):
+    counts = np.random.default_rng(0).poisson(200, (96, 96)).astype(np.float32)
+    layer = viewer.add_image(
+        counts / counts.max(), name="cell", scale=(0.1, 0.1), units=("um", "um")
+    )
+    widget = OneClickWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.start(layer)
+    qtbot.waitUntil(lambda: widget.asking, timeout=LONG)
+    widget.form.boxes["na"].value = 1.2
+    widget.form.boxes["wavelength"].value = 525
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    assert any("normalised elsewhere" in said for _, said in notifications)

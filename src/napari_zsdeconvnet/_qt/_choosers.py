@@ -16,6 +16,7 @@ from ..stack_checks import (
     frames_taken_for_planes,
     planes_taken_for_frames,
 )
+from ..units import LARGEST_STEP, checked_length
 from . import _preferences as preferences
 from ._forms import note, number
 from ._layer_files import LayerFiles
@@ -226,6 +227,13 @@ class ImageChooser:
         layer, reading, step = self.layer, self._reading, self.axial_step
         if layer is None or reading is None or "Z" not in reading.axes:
             return
+        if step is not None:
+            try:
+                checked_length(step, "The plane step", largest=LARGEST_STEP)
+            except InputError as error:
+                self.note.setText(f"⚠ {error}")
+                self.note.setVisible(True)
+                return
         if step is not None and layer_voxel_size(layer, reading.axes, axial_step=step) is not None:
             with same_plane(self._viewer, layer):
                 set_step(layer, reading.axes, step)

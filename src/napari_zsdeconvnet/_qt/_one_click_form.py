@@ -10,6 +10,8 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from ..errors import InputError
+from ..units import checked_length
 from ._choosers import alive
 from ._facts import TYPED, Facts, needed, preset_values
 from ._forms import heading, note
@@ -177,7 +179,18 @@ class AskForm(QWidget):
     def missing(self) -> str:
         """What is still to be typed; empty if nothing."""
         names = [QUANTITIES[name].label for name in self.asked if self._is_empty(name)]
-        return f"type in: {', '.join(names)}." if names else ""
+        return f"type in: {', '.join(names)}." if names else self._absurd()
+
+    def _absurd(self) -> str:
+        """Say which length no microscope has; empty if none."""
+        values = self.values()
+        for name in ("pixel_size", "axial_step"):
+            if name in values:
+                try:
+                    checked_length(values[name], QUANTITIES[name].label)
+                except InputError as error:
+                    return str(error)
+        return ""
 
     def values(self) -> dict[str, Any]:
         """Return what applies and is there, lengths in micrometres."""

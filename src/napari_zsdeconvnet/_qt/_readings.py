@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InputError
 from ..images import ORDER
 from ..sim.recognition import SIM_REMEDY
+from ..units import checked_length
 
 if TYPE_CHECKING:
     from napari import layers
@@ -93,7 +94,7 @@ def read_as(
     ------
     InputError
         If the layer is an RGB picture, cannot be read so, has its planes before its time
-        points, or is measured in what is no length.
+        points, is measured in what is no length, or has a scale that no microscope has.
     """
     axes = layer_axes(layer, kind)
     if "T" in axes and "Z" in axes and axes.index("Z") < axes.index("T"):
@@ -103,6 +104,8 @@ def read_as(
         )
     count = channels(layer, axes)
     voxel_size = layer_voxel_size(layer, axes, axial_step=axial_step)
+    for step in voxel_size or ():
+        checked_length(step, f"The scale of layer {layer.name!r}")
     return Reading(
         axes,
         voxel_size,

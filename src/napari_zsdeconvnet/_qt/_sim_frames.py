@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..images import Image
 from ..sim.frame_axes import frame_axes
 from ..sim.frames import RAW_COUNTS
+from ..units import checked_length
 from ._choosers import alive, image_layers
 from ._forms import note, number
 from ._layer_files import LayerFiles
@@ -227,6 +228,10 @@ class SIMChooser:
             return self.problem
         if self.pixel_size is None:
             return "the pixel size is not known; type it (Raw pixel)."
+        try:
+            checked_length(self.pixel_size, "the raw pixel")
+        except InputError as error:
+            return str(error)
         return ""
 
     def reset_choices(self) -> None:

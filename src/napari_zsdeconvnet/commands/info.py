@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..image_files import read_image
 from ..images import Image, check_pixels, spatial_axes
 from ..lazy import volumes_in_slabs
+from ..processed import processed_words
 from ..psf import PSF
 from ..record import RunRecord, methods_paragraph
 from ..sim.patterns import Patterns
@@ -99,6 +100,8 @@ def _show_image(image: Image, console: Console) -> None:
         console.warn(note)
     try:
         for warning in check_pixels(data, name=image.name, spatial=spatial_axes(image)):
+            console.warn(warning)
+        for warning in processed_words(data, name=image.name):
             console.warn(warning)
     except InputError as error:
         console.warn(str(error))

@@ -12,6 +12,7 @@ from scipy import fft, ndimage
 from ..errors import InputError
 from ..images import Image, check_finite, check_pixels
 from ..noise import NoiseModel
+from ..processed import processed_words
 from .frame_axes import frame_axes
 from .patterns import Order
 
@@ -164,7 +165,7 @@ def check_counts(raw: NDArray[Any], *, name: str = "raw") -> tuple[str, ...]:
     """Refuse NaN, constant and saturated frames; return warnings of those that come close."""
     check_finite(raw, name=name)
     stack = raw.reshape(-1, *raw.shape[-2:])
-    return check_pixels(stack, name=name, spatial="YX")
+    return (*check_pixels(stack, name=name, spatial="YX"), *processed_words(stack, name=name))
 
 
 def equalising(
