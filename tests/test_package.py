@@ -25,7 +25,10 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
-    {"errors", "bands", "overlapping", "stopping"},
+    {
+        *("errors", "bands", "overlapping", "stopping"),
+        *("outliers", "saturation", "fill_regions"),
+    },
     {"units"},
     {"memory", "json_values"},
     {
@@ -40,9 +43,9 @@ FLOORS = (
         "tiling",
         "metadata",
     },
-    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms"},
-    {"tiff_tags", "tiff_sets"},
-    {"image_files", "provenance", "bead_fit"},
+    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask"},
+    {"tiff_tags", "tiff_sets", "stand_in"},
+    {"image_files", "provenance", "usable", "bead_fit"},
     {
         *(
             "stack_checks",

@@ -5,8 +5,9 @@ import pytest
 from scipy import ndimage
 
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.images import Image
+from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.pixel_mask import mask_of
 from napari_zsdeconvnet.sim import frames
 
 
@@ -95,18 +96,23 @@ def test_the_offset_is_a_number_a_map_or_a_camera():
         frames.offset_counts(np.nan, shape)
 
 
-def test_nan_and_saturation_are_refused():
+def test_what_cannot_be_used_of_frames_is_filled_or_refused():
     raw = stack().astype(float)
     raw[4, 5, 6] = np.nan
-    with pytest.raises(InputError, match=r"1 .*NaN"):
-        frames.check_counts(raw)
+    raw[2, 20, 21] = 60_000
+    usable, (warning,) = frames.usable_frames(raw)
+    assert "2 pixels" in warning
+    assert "(z, y, x) = (2, 20, 21)" in warning
+    assert np.isfinite(usable[0]).all()
+    assert usable[0].max() < 1000
+    raw[:, 8:20, 8:20] = np.nan
+    with pytest.raises(InputError, match=r"144 NaN"):
+        frames.usable_frames(raw)
     saturated = stack()
     saturated[:, :10, :10] = 4095
     with pytest.raises(InputError, match="saturated"):
-        frames.check_counts(saturated)
-    few = stack()
-    few[0, 0, 0] = 4095
-    assert "4095" in frames.check_counts(few)[0]
+        frames.usable_frames(saturated)
+    assert mask_of(frames.usable_frames(saturated, PixelRule(saturation="mask"))[0]) is not None
 
 
 def test_bleaching_is_taken_out_and_structure_is_not():

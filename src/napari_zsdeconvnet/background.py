@@ -19,6 +19,7 @@ from scipy.special import ndtr
 from .errors import InputError
 from .images import check_pixels
 from .lazy import is_lazy
+from .saturation import piled_up
 
 FloatArray = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ FEW_PIXELS = 200
 _PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and cost time
 _FRAMES_CHECKED = 4
 _PLANES_COMPARED = 3  # along Z, at each of so many places
+_FULL = 0.001  # of a region at the end of the camera's range
 _HOT = 8.0  # robust standard deviations; a sound camera has none beyond
 _HOT_SHARE = 0.01  # more than this are not outliers but something in the region
 
@@ -116,7 +118,7 @@ def fit_background(
     warnings = list(_check_frames(pixels, name, planes))
 
     values = region[inside]
-    _check_values(values)
+    _check_values(values, name)
     inside = inside & ~_hot_pixels(region, inside, warnings)
     values = region[inside]
     offset = float(values.mean())
@@ -278,12 +280,19 @@ def _check_frames(pixels: Any, name: str, planes: bool) -> tuple[str, ...]:
     count = math.prod(leading)
     chosen = np.linspace(0, count - 1, min(count, _FRAMES_CHECKED)).round().astype(int)
     frames = [np.asarray(pixels[np.unravel_index(i, leading)]) for i in np.unique(chosen)]
+    # What is NaN beyond the region is of no concern to it.
+    frames = [
+        frame
+        if np.isfinite(frame).all()
+        else np.where(np.isfinite(frame), frame, np.median(frame[np.isfinite(frame)]))
+        for frame in frames
+    ]
     if planes:  # a stack may have empty ones at its ends
         frames = [frame for frame in frames if frame.min() != frame.max()] or frames
     return check_pixels(np.stack(frames), name=name)
 
 
-def _check_values(values: FloatArray) -> None:
+def _check_values(values: FloatArray, name: str) -> None:
     if not np.isfinite(values).all():
         wrong = int(np.sum(~np.isfinite(values)))
         raise InputError(
@@ -294,6 +303,12 @@ def _check_values(values: FloatArray) -> None:
         raise InputError(
             f"The background region is constant, every pixel being {values[0]:g}; draw it inside "
             "the part of the image that the camera recorded."
+        )
+    full = values.max()
+    if np.mean(values == full) > _FULL and piled_up(values):
+        raise InputError(
+            f"{name} is saturated in the background region, whose highest value, {full:g}, is the "
+            "end of the camera's range; draw it where the image is dark."
         )
 
 

@@ -6,13 +6,14 @@ Axes are letters: T (frames), C (channels), Z (planes), Y, X. Lengths are microm
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from .errors import InputError
-from .lazy import LazyArray, is_lazy, volumes_in_slabs
+from .lazy import LazyArray, Sliced, is_lazy, volumes_in_slabs
 from .metadata import Optics
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 ORDER = "TCZYX"
 """The letters of all axes, in the order that images have them."""
 
-_SATURATION_BITS = (8, 10, 12, 14, 16)
-_SATURATED_FRACTION = 1e-3
+
+_LARGEST_MAP = 2**32  # pixels
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,61 @@ class Origin:
     axes: str | None = None
     channel: int | None = None
     plane: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PixelRule:
+    """What the user says of pixels that must not be used.
+
+    Attributes
+    ----------
+    bad_pixels
+        True (or a number other than 0) where a pixel of the camera is bad: (Y, X) for all planes
+        and frames, or the last axes of the image, as many as the map has.
+    saturation
+        "refuse" where more than 2 % of the lit area are saturated, or "mask" as many as there are.
+    outliers
+        Whether isolated outliers are looked for.
+    """
+
+    bad_pixels: NDArray[Any] | None = None
+    saturation: Literal["refuse", "mask"] = "refuse"
+    outliers: bool = True
+
+    def __post_init__(self) -> None:
+        if self.saturation not in ("refuse", "mask"):
+            raise InputError(f'saturation is {self.saturation!r}: give "refuse" or "mask".')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the default, ready for JSON; of a map the runs of bad pixels."""
+        said: dict[str, Any] = {}
+        if self.bad_pixels is not None:
+            marked = np.asarray(self.bad_pixels) != 0
+            edges = np.flatnonzero(np.diff(np.r_[False, marked.ravel(), False]))
+            said["bad_pixels"] = {
+                "shape": list(marked.shape),
+                "runs": edges.reshape(-1, 2).tolist(),
+            }
+        if self.saturation != "refuse":
+            said["saturation"] = self.saturation
+        if not self.outliers:
+            said["outliers"] = False
+        return said
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PixelRule:
+        """Rebuild what `to_dict` returned; ValueError if it is damaged."""
+        rest = {name: value for name, value in values.items() if name != "bad_pixels"}
+        bad = values.get("bad_pixels")
+        if bad is None:
+            return cls(**rest)
+        size = math.prod(bad["shape"])
+        if not 0 < size < _LARGEST_MAP:
+            raise ValueError(f"a map of bad pixels has the shape {bad['shape']}")
+        marked = np.zeros(size, dtype=bool)
+        for start, end in bad["runs"]:
+            marked[start:end] = True
+        return cls(marked.reshape(bad["shape"]), **rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +132,8 @@ class Image:
         where `voxel_size` is None for want of one of them.
     guessed
         The letters in `axes` that the file does not name.
+    pixel_rule
+        What is said of bad and saturated pixels.
     """
 
     data: NDArray[Any]
@@ -89,6 +147,7 @@ class Image:
     origin: Origin | None = None
     steps: tuple[float | None, float | None, float | None] = (None, None, None)
     guessed: str = ""
+    pixel_rule: PixelRule = PixelRule()
 
     def __post_init__(self) -> None:
         _check_axes(self.axes, self.data.ndim, self.name or "image")
@@ -210,6 +269,8 @@ def as_frames(
             '"ZYX" if its frames are planes, or process it as images, with axes "YX" or "TYX".'
         )
     order = f"T{spatial}"
+    if isinstance(pixels, Sliced) and axes == order and pixels.dtype.isnative:
+        return cast("NDArray[Any]", pixels)
     if is_lazy(pixels) and not (isinstance(pixels, np.ndarray) and pixels.dtype.isnative):
         return cast("NDArray[Any]", LazyArray(pixels, axes, order))
     pixels = _transposed(pixels, axes, "CZTYX" if spatial == "YX" else "CTZYX")
@@ -223,8 +284,7 @@ def check_pixels(
 ) -> tuple[str, ...]:
     """Refuse pixels that no model can learn from, and warn of those that make it hard.
 
-    Saturated means: the values are whole numbers, and the largest is the top of an 8, 10,
-    12, 14 or 16 bit range; from 0.1 % of the pixels there on, the image is refused.
+    Bad pixels and saturation are found by `usable.usable_pixels`.
 
     Parameters
     ----------
@@ -245,7 +305,7 @@ def check_pixels(
     Raises
     ------
     InputError
-        If pixels are NaN or infinite, all equal, or saturated.
+        If pixels are NaN or infinite, or all equal.
     """
     pixels: Any = data if is_lazy(data) else np.asarray(data)
     check_kind(pixels, name)
@@ -274,7 +334,6 @@ def check_pixels(
             f"{name} is an 8-bit image, whose rounding hides the camera's noise; use the "
             "original 12-bit or 16-bit recording if there is one."
         )
-    warnings.extend(_saturation_warnings(read, math.prod(pixels.shape), name))
     return tuple(warnings)
 
 
@@ -305,15 +364,13 @@ class _Read:
 
     lows: NDArray[Any]
     highs: NDArray[Any]
-    at_high: NDArray[np.int64]  # pixels that equal the plane's highest
-    whole: bool  # all values are whole numbers
     non_finite: int
     first_non_finite: tuple[int, ...] | None
 
 
 def _read_once(pixels: Any) -> _Read:
-    lows, highs, at_high = [], [], []
-    whole, non_finite, first = True, 0, None
+    lows, highs = [], []
+    non_finite, first = 0, None
     real = pixels.dtype.kind == "f"
     for index, slab in volumes_in_slabs(pixels):
         for depth, plane in enumerate(slab):
@@ -327,11 +384,9 @@ def _read_once(pixels: Any) -> _Read:
                         outer = (*index[:-1], index[-1] + depth) if index else ()
                         first = (*outer, *(int(place) for place in inside))
                     finite = plane[good] if good.any() else np.zeros(1, plane.dtype)
-                whole = whole and bool((finite == np.rint(finite)).all())
             lows.append(finite.min())
             highs.append(finite.max())
-            at_high.append(int(np.count_nonzero(finite == highs[-1])))
-    return _Read(np.array(lows), np.array(highs), np.array(at_high), whole, non_finite, first)
+    return _Read(np.array(lows), np.array(highs), non_finite, first)
 
 
 def _refuse_non_finite(read: _Read, name: str) -> None:
@@ -395,23 +450,6 @@ def rgb_error(name: str) -> InputError:
         f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
         "Image > Color > Split Channels."
     )
-
-
-def _saturation_warnings(read: _Read, size: int, name: str) -> list[str]:
-    high = float(read.highs.max())
-    if not read.whole or high not in [2**bits - 1 for bits in _SATURATION_BITS]:
-        return []
-    count = int(read.at_high[read.highs == high].sum())
-    fraction = count / size
-    if fraction >= _SATURATED_FRACTION:
-        raise InputError(
-            f"{name} is saturated: {100 * fraction:.2g} % of its pixels are at {high:g}, the "
-            "top of the camera's range; record it again with less light or crop the bright part."
-        )
-    return [
-        f"{name} has {count} pixel(s) at {high:g}, the top of a camera's range; they may be "
-        "saturated, and what lies around them is then wrong."
-    ]
 
 
 def _transposed(pixels: NDArray[Any], axes: str, order: str) -> NDArray[Any]:

@@ -42,6 +42,9 @@ class Result:
     """On the grid of the image, shape ([T,] [Z,] Y, X)."""
     deconvolved: NDArray[np.float32]
     """On the output grid, Y and X ``upsampling`` times as long, planes as they are."""
+    warnings: tuple[str, ...] = ()
+    """What of the image was not used, one sentence each; the results hold there what the model
+    expects, and no light where nothing was recorded."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,12 @@ class PlaneInTime(Sliced):
         self.shape = (volumes.shape[0], *volumes.shape[2:])
         self.dtype = volumes.dtype
 
+    @property
+    def mask(self) -> PlaneInTime | None:
+        """That of the volumes, if they have one: pixels that must not be used."""
+        mask = getattr(self._volumes, "mask", None)
+        return None if mask is None else PlaneInTime(mask, self._plane)
+
     def __getitem__(self, index: Any) -> NDArray[Any]:
         frame, *rest = whole_index(index, self.shape)
         return np.asarray(self._volumes[(frame, self._plane, *rest)])

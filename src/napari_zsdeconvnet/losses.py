@@ -17,19 +17,33 @@ from .forward import at_least_single
 Norm = Literal["squared", "absolute"]
 
 
-def fidelity(prediction: Tensor, target: Tensor, norm: Norm = "squared") -> Tensor:
+def fidelity(
+    prediction: Tensor,
+    target: Tensor,
+    norm: Norm = "squared",
+    left_out: Tensor | None = None,
+) -> Tensor:
     r"""Mean distance of a prediction to a noisy target.
 
     ``"squared"`` is :math:`\langle (p - t)^2 \rangle`, the norm that re-corruption theory
     rests on: its minimum is the mean of the target. ``"absolute"`` is
     :math:`\langle |p - t| \rangle`, the published program's default, whose minimum is the
-    median and thus biased where the noise is skewed.
+    median and thus biased where the noise is skewed. Pixels that are left out (True there) do
+    not count.
     """
     difference = at_least_single(prediction) - target
-    return difference.square().mean() if norm == "squared" else difference.abs().mean()
+    distance = difference.square() if norm == "squared" else difference.abs()
+    if left_out is None:
+        return distance.mean()
+    return distance.masked_fill(left_out, 0.0).sum() / (~left_out).sum().clamp(min=1)
 
 
-def denoising_loss(denoised: Tensor, target: Tensor, norm: Norm = "squared") -> Tensor:
+def denoising_loss(
+    denoised: Tensor,
+    target: Tensor,
+    norm: Norm = "squared",
+    left_out: Tensor | None = None,
+) -> Tensor:
     r"""Equation 5: :math:`L_{den} = \lVert f_{\theta'}(\hat y) - \tilde y \rVert^2`.
 
     Parameters
@@ -38,13 +52,18 @@ def denoising_loss(denoised: Tensor, target: Tensor, norm: Norm = "squared") -> 
         First-stage output for the re-corrupted input, raw grid, shape (N, 1, Y, X).
     target : Tensor
         The other half of the re-corrupted pair, same shape.
-    norm : {"squared", "absolute"}
+    norm, left_out
         See `fidelity`.
     """
-    return fidelity(denoised, target, norm)
+    return fidelity(denoised, target, norm, left_out)
 
 
-def deconvolution_loss(reblurred: Tensor, target: Tensor, norm: Norm = "squared") -> Tensor:
+def deconvolution_loss(
+    reblurred: Tensor,
+    target: Tensor,
+    norm: Norm = "squared",
+    left_out: Tensor | None = None,
+) -> Tensor:
     r"""First term of equation 6.
 
     :math:`\lVert (f_\theta(\hat y) * PSF)_\downarrow - \tilde y \rVert^2`
@@ -55,14 +74,18 @@ def deconvolution_loss(reblurred: Tensor, target: Tensor, norm: Norm = "squared"
         Second-stage output, blurred by the PSF and binned to the raw grid, (N, 1, Y, X).
     target : Tensor
         The other half of the re-corrupted pair, same shape.
-    norm : {"squared", "absolute"}
+    norm, left_out
         See `fidelity`.
     """
-    return fidelity(reblurred, target, norm)
+    return fidelity(reblurred, target, norm, left_out)
 
 
 def gap_amending_loss(
-    prediction: Tensor, target: Tensor, gap: Tensor, norm: Norm = "squared"
+    prediction: Tensor,
+    target: Tensor,
+    gap: Tensor,
+    norm: Norm = "squared",
+    left_out: Tensor | None = None,
 ) -> Tensor:
     r"""Second terms of equations 8 and 9.
 
@@ -78,10 +101,10 @@ def gap_amending_loss(
     gap : Tensor
         Difference of the denoised planes that input and target stand for, same shape, without
         gradient.
-    norm : {"squared", "absolute"}
+    norm, left_out
         See `fidelity`.
     """
-    return fidelity(prediction - gap, target, norm)
+    return fidelity(prediction - gap, target, norm, left_out)
 
 
 def hessian_penalty(image: Tensor, steps: Sequence[float] | None = None) -> Tensor:

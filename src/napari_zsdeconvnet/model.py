@@ -28,18 +28,20 @@ from .damping import Damping
 from .devices import resolve_device
 from .errors import InputError
 from .files import written_whole
-from .images import Image, as_frames, check_finite
+from .images import Image, PixelRule, as_frames
 from .inference import Averaging, Result, TileProgress, exhaust, infer, output_shape
 from .json_values import built, fitting, parse_json
 from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .pixel_mask import Kind, PixelMask
 from .presets import read_settings
 from .processed import processed_words, refuse_below_offset
 from .provenance import Beginning, Source, Stretch, weights_fingerprint
 from .psf import PSF
 from .sim.patterns import check_reconstruction
 from .units import checked_length
+from .usable import usable_pixels, with_mask
 
 FORMAT = 1
 """Layout of the file; raised when a reader of today would misread a file of tomorrow."""
@@ -284,12 +286,6 @@ class Model:
         """
         frames = as_frames(image, axes, spatial=self.axes)
         name = image.name if isinstance(image, Image) else "image"
-        check_finite(frames, name=name)
-        if self.reconstruction is None:  # a reconstruction of raw frames goes below zero
-            processed_words(frames, name=name)
-            if self.maps_for(camera, frames.shape, name) is None:
-                offset, read_variance = self.noise.offset, self.noise.read_variance
-                refuse_below_offset(frames, offset, read_variance, name=name)
         if voxel_size is None and isinstance(image, Image):
             voxel_size = image.voxel_size
         self.check_voxel_size(voxel_size, name)
@@ -300,9 +296,23 @@ class Model:
         if into is not None:
             room = self._room(into, tuple(frames.shape[1:] if alone else frames.shape), alone)
         maps = self.maps_for(camera, frames, name)
+        if maps is not None:
+            frames = maps.evened(frames, name)
+        rule = image.pixel_rule if isinstance(image, Image) else PixelRule()
+        if self.reconstruction is not None:  # bad pixels are those of the raw frames
+            rule = PixelRule(outliers=False)
+        mask = self.pixel_mask(frames, rule, name)
+        frames = with_mask(frames, mask)
+        if self.reconstruction is None:  # a reconstruction of raw frames goes below zero
+            processed_words(frames, name=name)
+            if maps is None:
+                noise = self.noise
+                refuse_below_offset(frames, noise.offset, noise.read_variance, name=name)
+        for sentence in () if mask is None else mask.sentences:
+            yield TileProgress(0, 1, sentence)
         result = yield from infer(
             self.network,
-            frames if maps is None else maps.evened(frames, name),
+            frames,
             self.noise,
             self.scale,
             resolve_device(device),
@@ -312,9 +322,31 @@ class Model:
             into=room,
             read_variance=None if maps is None else maps.own_read_variance,
         )
+        said: tuple[str, ...] = ()
+        if mask is not None:
+            _empty_unrecorded(result, mask, self.upsampling)
+            said = mask.sentences
         if into is not None:
-            return into
-        return Result(result.denoised[0], result.deconvolved[0]) if alone else result
+            return replace(into, warnings=said) if said else into
+        if alone:
+            result = Result(result.denoised[0], result.deconvolved[0])
+        return replace(result, warnings=said) if said else result
+
+    def pixel_mask(self, frames: Any, rule: PixelRule, name: str = "image") -> PixelMask | None:
+        """Find the pixels of a recording that must not be used.
+
+        Parameters
+        ----------
+        frames : array
+            (T, [Z,] Y, X) counts; of maps those that are evened.
+        rule : PixelRule
+            What is said of them; saturated pixels are masked, however many they are.
+        name : str
+            What messages call the recording.
+        """
+        rule = replace(rule, saturation="mask")
+        width = psf_width(self.psf, self.upsampling)
+        return usable_pixels(frames, rule, width=width, name=name)
 
     def _room(self, into: Result, shape: tuple[int, ...], alone: bool) -> Result:
         """Check the caller's room for the results, and give it the axis of time if it has none."""
@@ -367,6 +399,24 @@ class Model:
             fit together.
         """
         return load_with_training(path)[0]
+
+
+def psf_width(psf: PSF, upsampling: int) -> float:
+    """Lateral width of a PSF on the output grid, in raw pixels; NaN where it has none."""
+    return psf.fwhm[-1] / psf.steps[-1] / upsampling
+
+
+def _empty_unrecorded(result: Result, mask: PixelMask, upsampling: int) -> None:
+    """Put no light where nothing was recorded."""
+    for place, runs in mask.planes.items():
+        if not (runs.kind == Kind.UNRECORDED).any():
+            continue
+        empty = mask.kinds(place) == Kind.UNRECORDED
+        for room, factor in ((result.denoised, 1), (result.deconvolved, upsampling)):
+            plane = np.array(room[place])
+            if plane.ndim == 2:  # what nobody asked for has no pixels
+                plane[empty.repeat(factor, 0).repeat(factor, 1)] = 0
+                room[place] = plane
 
 
 class _Alone:

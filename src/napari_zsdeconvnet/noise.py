@@ -21,9 +21,11 @@ from scipy.special import chdtri, polygamma
 
 from .background import BackgroundFit, fit_background
 from .errors import InputError
-from .images import Image, as_frames, check_pixels, spatial_axes
+from .images import Image, PixelRule, as_frames, check_pixels, spatial_axes
 from .lazy import volumes_in_slabs
+from .outliers import width_from_cutoff
 from .photon_transfer import (
+    NYQUIST_CUTOFF,
     SERIES_FROM,
     PhotonTransfer,
     chosen_planes,
@@ -32,6 +34,7 @@ from .photon_transfer import (
     transfer_of_series,
 )
 from .processed import processed_words
+from .usable import checked, usable_pixels, with_mask
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 
@@ -254,12 +257,14 @@ class NoiseModel:
         Raises
         ------
         InputError
-            If the image shows too little signal or is too small, or pixels are NaN, infinite,
-            constant or saturated.
+            If the image shows too little signal or is too small, is constant, or too many of its
+            pixels are NaN or saturated: see `usable.usable_pixels`.
         """
-        frames = _laid_out(image, axes)
-        warnings = check_pixels(frames)
-        warnings += tuple(processed_words(frames, name=getattr(image, "name", "") or "image"))
+        width = width_from_cutoff(NYQUIST_CUTOFF if cutoff is None else cutoff)
+        frames, warnings = checked(
+            _laid_out(image, axes), _rule(image), width=width, name=_name(image)
+        )
+        warnings += tuple(processed_words(frames, name=_name(image)))
         if offset is not None:
             offset = _number(offset, "offset", "counts")
         transfer = transfer_of_images(frames, offset, cutoff)
@@ -301,20 +306,20 @@ class NoiseModel:
         Raises
         ------
         InputError
-            If there are fewer than two frames or too little signal, or pixels are NaN,
-            infinite, constant or saturated.
+            If there are fewer than two frames or too little signal, they are constant, or too many
+            pixels are NaN or saturated: see `usable.usable_pixels`.
         """
-        name = getattr(frames, "name", "") or "frames"
-        frames = _laid_out(frames, axes, name="frames")
-        warnings = check_pixels(frames, name="frames")
-        warnings += tuple(processed_words(frames, name=name))
+        series, warnings = checked(
+            _laid_out(frames, axes, name="frames"), _rule(frames), name=_name(frames, "frames")
+        )
+        warnings += tuple(processed_words(series, name=_name(frames, "frames")))
         if offset is not None:
             offset = _number(offset, "offset", "counts")
-        transfer = transfer_of_series(frames, offset)
+        transfer = transfer_of_series(series, offset)
         darkest = ", the offset from the darkest pixels" if offset is None else ""
-        kind = "volumes" if frames.ndim == 4 else "frames"
-        left = transfer.frames < len(frames)
-        count = f"{transfer.frames} of {len(frames)}" if left else f"{len(frames)}"
+        kind = "volumes" if series.ndim == 4 else "frames"
+        left = transfer.frames < len(series)
+        count = f"{transfer.frames} of {len(series)}" if left else f"{len(series)}"
         return cls._from_transfer(
             transfer,
             source=f"photon transfer in a series of {count} {kind}{darkest}",
@@ -341,8 +346,7 @@ class NoiseModel:
         Raises
         ------
         InputError
-            If there are fewer than two frames, or pixels are NaN, infinite, constant or
-            saturated.
+            If there are fewer than two frames, or pixels are NaN, infinite or all equal.
         """
         frames = _laid_out(frames, axes, name="dark frames")
         count = math.prod(frames.shape[:-2])
@@ -421,7 +425,9 @@ class NoiseModel:
         cutoff
             Cycles per pixel beyond which the optics pass nothing.
         """
-        shared = shared_noise(_laid_out(image, axes), cutoff)
+        frames = _laid_out(image, axes)
+        mask = usable_pixels(frames, _rule(image), width=width_from_cutoff(cutoff))
+        shared = shared_noise(with_mask(frames, mask), cutoff)
         return replace(self, correlation=shared) if shared else self
 
     def with_excess_noise(self, excess_noise: float) -> Self:
@@ -629,6 +635,14 @@ def _frames_in_common(variances: NDArray[np.float64], degrees: int) -> float:
 def _laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:
     """Return frames (T, Y, X), or volumes (T, Z, Y, X) where there are planes."""
     return as_frames(image, axes, name=name, spatial=spatial_axes(image, axes))
+
+
+def _rule(image: ArrayLike | Image) -> PixelRule | None:
+    return image.pixel_rule if isinstance(image, Image) else None
+
+
+def _name(image: ArrayLike | Image, otherwise: str = "image") -> str:
+    return (image.name if isinstance(image, Image) else "") or otherwise
 
 
 def _means(frames: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

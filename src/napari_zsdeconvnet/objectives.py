@@ -132,10 +132,12 @@ class RecorruptedObjective:
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
         norm = self.setting.preset.norm
-        denoised, reblurred, target, deconvolved = self._compared(self.network, self.pairs.draw())
+        pair = self.pairs.draw()
+        denoised, reblurred, target, deconvolved = self._compared(self.network, pair)
+        left_out = _left_out(pair, self.margin)
         return self.setting.weigh(
-            denoising_loss(denoised, target, norm),
-            deconvolution_loss(reblurred, target, norm),
+            denoising_loss(denoised, target, norm, left_out),
+            deconvolution_loss(reblurred, target, norm, left_out),
             hessian_penalty(deconvolved, self.setting.psf.steps),
         )
 
@@ -167,9 +169,10 @@ class RecorruptedObjective:
         losses = []
         for pair in self._kept:
             denoised, reblurred, target, _ = self._compared(network.eval(), pair)
+            left_out = _left_out(pair, self.margin)
             losses.append(
-                share * denoising_loss(denoised, target, norm)
-                + (1 - share) * deconvolution_loss(reblurred, target, norm)
+                share * denoising_loss(denoised, target, norm, left_out)
+                + (1 - share) * deconvolution_loss(reblurred, target, norm, left_out)
             )
         return float(torch.stack(losses).mean())
 
@@ -234,15 +237,16 @@ class InterleavedObjective:
         inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
         denoised, target = denoised.float()[inner], pair.target[inner]
         reblurred = bin_down(self.blur(deconvolved, fine), factor)[inner]
-        denoising = denoising_loss(denoised, target, preset.norm)
-        deconvolution = deconvolution_loss(reblurred, target, preset.norm)
+        left_out = _left_out(pair, self.margin)
+        denoising = denoising_loss(denoised, target, preset.norm, left_out)
+        deconvolution = deconvolution_loss(reblurred, target, preset.norm, left_out)
         if preset.gap_weight:
             gap = self._gap(pair.stack, pair.odd_first)[inner]
             denoising = denoising + preset.gap_weight * gap_amending_loss(
-                denoised, target, gap, preset.norm
+                denoised, target, gap, preset.norm, left_out
             )
             deconvolution = deconvolution + preset.gap_weight * gap_amending_loss(
-                reblurred, target, gap, preset.norm
+                reblurred, target, gap, preset.norm, left_out
             )
         return self.setting.weigh(
             denoising,
@@ -283,10 +287,13 @@ class DenoisedPlanesObjective(InterleavedObjective):
             denoised = self.network.denoise(pair.input).float()
         inner = _inside(self.margin)
         denoised, target = denoised[inner], pair.target[inner]
-        loss = denoising_loss(denoised, target, preset.norm)
+        left_out = _left_out(pair, self.margin)
+        loss = denoising_loss(denoised, target, preset.norm, left_out)
         if preset.gap_weight:
             gap = self._gap(pair.stack, pair.odd_first)[inner]
-            loss = loss + preset.gap_weight * gap_amending_loss(denoised, target, gap, preset.norm)
+            loss = loss + preset.gap_weight * gap_amending_loss(
+                denoised, target, gap, preset.norm, left_out
+            )
         return {"total": loss, "denoising": loss}
 
 
@@ -351,7 +358,9 @@ class SequentialObjective:
         with self.setting.reduced():
             denoised = self.network.denoise(pair.input)
         inner = _inside(self.margin)
-        loss = denoising_loss(denoised[inner], pair.target[inner], self.setting.preset.norm)
+        left_out = _left_out(pair, self.margin)
+        norm = self.setting.preset.norm
+        loss = denoising_loss(denoised[inner], pair.target[inner], norm, left_out)
         return {"total": loss, "denoising": loss}
 
     def _deconvolution(self) -> dict[str, Tensor]:
@@ -360,7 +369,7 @@ class SequentialObjective:
             self._block_state = self.blocks.random_state()
             self._block, self._drawn = self._sharpened_block(), 0
         self._drawn += 1
-        image, target, denoised, sharpened, reblurred = self._cut(self._block)
+        image, target, denoised, sharpened, reblurred, *marked = self._cut(self._block)
         with self.setting.reduced():
             deconvolved = self.network.correct(image, denoised, sharpened, reblurred)
         correction = deconvolved - sharpened
@@ -370,8 +379,9 @@ class SequentialObjective:
         blurred = self.network.blur(around, radius)[_inside(radius)]
         prediction = reblurred + bin_down(blurred, factor)
         inner, fine = _inside(self.margin), _on_fine_grid(self.margin, factor)
-        denoising = denoising_loss(denoised[inner], target[inner], preset.norm)
-        deconvolution = deconvolution_loss(prediction[inner], target[inner], preset.norm)
+        compared = (target[inner], preset.norm, marked[0][inner] if marked else None)
+        denoising = denoising_loss(denoised[inner], *compared)
+        deconvolution = deconvolution_loss(prediction[inner], *compared)
         hessian = hessian_penalty(deconvolved[_inside(fine)], self.setting.psf.steps)
         anchor = correction.square().mean()
         total = deconvolution + preset.hessian_weight * hessian + preset.anchor_weight * anchor
@@ -397,6 +407,7 @@ class SequentialObjective:
             block.denoised,
             block.sharpened,
             block.reblurred,
+            *([] if block.pair.left_out is None else [block.pair.left_out]),
         ]
         sizes = [
             min(length, full)
@@ -463,6 +474,11 @@ def twice_the_step(psf: PSF) -> PSF:
 
 def _inside(margin: Sequence[int]) -> tuple[Any, ...]:
     return (..., *(slice(rim, -rim) if rim else slice(None) for rim in margin))
+
+
+def _left_out(pair: Pair, margin: Sequence[int]) -> Tensor | None:
+    """Give which pixels of a pair's target are not compared, of those inside the margin."""
+    return None if pair.left_out is None else pair.left_out[_inside(margin)]
 
 
 def _on_fine_grid(margin: Sequence[int], factor: int) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .noise import NoiseModel
+from .pixel_mask import mask_of
 from .presets import Preset
 from .tiling import window, window_of_map
 
@@ -48,6 +49,8 @@ class Pair:
     target: Tensor
     excess: Tensor | float = 1.0
     """Variance of the input's noise over that of a recording."""
+    left_out: Tensor | None = None
+    """Pixels of the target that are not to be compared with, True there; None for none."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,7 @@ class Patches:
         psf: NDArray[np.floating] | None = None,
     ) -> None:
         self.recordings = recordings
+        self.masks = [mask_of(recording) for recording in recordings]
         self.scale = scale
         self.offset = noise.offset
         self.batch = batch
@@ -325,8 +329,19 @@ class Patches:
         return self._normalised(self._cut_with_maps(count))
 
     def _cut_with_maps(self, count: int) -> Tensor:
-        """Cut patches in counts and, behind them, the maps there, (N, 1 + maps, [Z,] Y, X)."""
+        """Cut patches in counts and, behind them, the maps there, (N, 1 + maps, [Z,] Y, X).
+
+        Where pixels of any recording must not be used, they are marked behind the maps.
+        """
         return torch.stack([self._cut(*self._place()) for _ in range(count)]).to(self.device)
+
+    def _left_out(self, layers: Tensor) -> Tensor | None:
+        """Give which of the pixels that were cut with maps must not be used, (N, 1, [Z,] Y, X)."""
+        return layers[:, -1:] > 0 if self._masked else None
+
+    @property
+    def _masked(self) -> bool:
+        return any(mask is not None for mask in self.masks)
 
     def _normalised(self, cut: Tensor) -> Tensor:
         return (cut[:, :1] - self.offset) / self.scale
@@ -371,8 +386,11 @@ class Patches:
             [length + 2 * rim for length, rim in zip(self.patch, self.rim, strict=True)],
         )
         cut = window(self.recordings[index], frame, *place)
-        maps = [window_of_map(pixels, *place) for pixels in self.maps]
-        return self._turned(torch.stack([cut, *maps]))
+        layers = [cut, *(window_of_map(pixels, *place) for pixels in self.maps)]
+        if self._masked:
+            mask = self.masks[index]
+            layers.append(torch.zeros_like(cut) if mask is None else window(mask, frame, *place))
+        return self._turned(torch.stack(layers))
 
     def _turned(self, cut: Tensor) -> Tensor:
         """Turn and flip a patch, or several alike, by a draw of what the PSF allows."""
@@ -431,7 +449,7 @@ class RecorruptedPatches(Patches):
         cut = self._normalised(layers)
         inner: tuple[Any, ...] = (..., *(slice(rim, -rim) for rim in self.rim))
         image, smooth = cut[inner], local_mean(cut)
-        own = layers[:, 1:][inner] / self.scale**2 if self.maps else self.read
+        own = layers[:, 1 : 1 + len(self.maps)][inner] / self.scale**2 if self.maps else self.read
         shot = self._between(self.preset.shot_noise)
         read = self._between(self.preset.read_noise)
         variance = noise_variance(smooth, self.shot * shot, own * read)
@@ -440,7 +458,8 @@ class RecorruptedPatches(Patches):
         excess = 1 + shot * magnitude**2
         if isinstance(own, Tensor):
             excess = excess * unevenness(smooth, self.shot, own, self.read)
-        return Pair(*pair, excess=excess)
+        marked = self._left_out(layers)
+        return Pair(*pair, excess=excess, left_out=None if marked is None else marked[inner])
 
     def _between(self, limits: tuple[float, float]) -> Tensor:
         """Draw a number for each patch."""
@@ -457,13 +476,17 @@ class InterleavedPatches(Patches):
 
     def draw(self) -> Interleaved:
         """Make the next batch of pairs; patches have an even number of planes."""
-        stack = self.cut(self.batch)
+        layers = self._cut_with_maps(self.batch)
+        stack, marked = self._normalised(layers), self._left_out(layers)
         odd_first = torch.rand(self.batch, generator=self.choices) < 0.5
         odd, even = stack[:, :, 0::2], stack[:, :, 1::2]
         swap = odd_first.to(stack.device)[:, None, None, None, None]
         return Interleaved(
             torch.where(swap, odd, even),
             torch.where(swap, even, odd),
+            left_out=None
+            if marked is None
+            else torch.where(swap, marked[:, :, 1::2], marked[:, :, 0::2]),
             stack=stack,
             odd_first=odd_first,
         )

@@ -13,8 +13,9 @@ blocks, and a line is fitted through the blocks.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -38,6 +39,7 @@ from .background import (
 from .errors import InputError
 from .frame_pairs import FramePairs, pair_frames
 from .lazy import PlaneInTime
+from .pixel_mask import Kind, mask_of
 
 FloatArray = NDArray[np.float64]
 
@@ -64,6 +66,8 @@ _SHARED = 0.2  # from where on it is no chance, even where a few bright spots ma
 _EDGE = 0.43  # cycles per pixel, from where on well sampled images hold noise alone
 _LAST_EDGE = 0.495  # beyond which too little is left
 _SURELY_BEYOND = 1.05  # times the cutoff, from where on a spectrum is noise for certain
+_BESIDE = 3  # pixels a side, around one that is not used, in which the filter lacks noise
+_LEAST_USED = 0.5  # part of a block
 _MOVED = 4.5  # standard deviations of the local mean difference
 _FAR_OFF = 8.0  # standard deviations of a pixel's difference, which no noise of a camera reaches
 _MOST_FAR_OFF = 0.05  # of the pixels
@@ -148,24 +152,31 @@ def transfer_of_images(
         )
     _check_size(frames, name)
     warnings: list[str] = []
-    planes = [np.asarray(frames[place]) for place in chosen_planes(frames.shape)]
+    places = chosen_planes(frames.shape)
+    planes = [np.asarray(frames[place]) for place in places]
     # Planes and frames that are empty were not recorded and hold no noise.
-    chosen = np.stack([plane for plane in planes if plane.min() < plane.max()] or planes)
+    shown = [n for n, plane in enumerate(planes) if plane.min() < plane.max()]
+    chosen = np.stack([planes[n] for n in shown or range(len(planes))])
+    kinds = _kinds(frames, [places[n] for n in shown or range(len(planes))])
     padding = float(np.mean([filled(frame).mean() for frame in chosen]))
     if padding > 0:
         warnings.append(filled_warning(padding, name))
     offset_error = None
     if offset is None:
-        offset, offset_error = _darkest_level_of_images(chosen)
+        offset, offset_error = _darkest_level_of_images(chosen, kinds)
         warnings.append(
             f"The offset was not given; the darkest part of the image, {offset:.1f} counts, stands "
             "for it, so background light counts as offset and its noise as read variance."
         )
     kernel = _highpass(cutoff)
-    parts = [_image_blocks(window, offset, kernel) for window in _windows(chosen)]
+    unusable: Iterable[Any] = _each(None) if kinds is None else _windows(kinds)
+    parts = [
+        _image_blocks(window, offset, kernel, unused)
+        for window, unused in zip(_windows(chosen), unusable, strict=False)
+    ]
     _check_blocks(sum(len(part.signal) for part in parts), name)
     blocks = _joined(parts)
-    scale, correlation = _correlation_scale(chosen, kernel)
+    scale, correlation = _correlation_scale(chosen, kernel, kinds)
     if scale != 1:
         warnings.append(
             f"The gain was scaled by {scale:.1f}, since neighbouring pixels share noise "
@@ -190,24 +201,43 @@ def chosen_planes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple(int(i) for i in np.unravel_index(place, leading)) for place in places]
 
 
-def _image_blocks(window: FloatArray, offset: float, kernel: FloatArray) -> _Blocks:
+def _kinds(frames: Any, places: Sequence[tuple[int, ...]]) -> NDArray[np.uint8] | None:
+    """Give why pixels of some planes are not used; None where all of them are."""
+    mask = mask_of(frames)
+    return None if mask is None else np.stack([mask.kinds(place) for place in places])
+
+
+def _image_blocks(
+    window: FloatArray, offset: float, kernel: FloatArray, kinds: FloatArray | None = None
+) -> _Blocks:
     signal = window - offset
     # Without its own mean the image is smaller and the transforms lose fewer digits.
     noise = fftconvolve(signal - signal.mean(), kernel, mode="valid")
     mean = fftconvolve(signal, kernel**2, mode="valid")
-    signals = _block_means(mean, _BLOCK).ravel()
-    variances = _block_means(noise**2, _BLOCK).ravel()
     trim = kernel.shape[0] // 2
-    recorded = _recorded(window)[trim:-trim, trim:-trim].astype(np.float64)
-    kept = _block_means(recorded, _BLOCK).ravel() == 1
-    return _Blocks(
-        signals[kept], variances[kept], np.ones(int(kept.sum())), _dilution(kernel, _BLOCK)
+    recorded = _recorded(window, kinds)[trim:-trim, trim:-trim].astype(np.float64)
+    dilution = _dilution(kernel, _BLOCK)
+    if kinds is None:
+        signals = _block_means(mean, _BLOCK).ravel()
+        variances = _block_means(noise**2, _BLOCK).ravel()
+        kept = _block_means(recorded, _BLOCK).ravel() == 1
+        return _Blocks(signals[kept], variances[kept], np.ones(int(kept.sum())), dilution)
+    # What stands for a pixel has no noise, of which most is in the filtered pixel itself.
+    used = recorded * ~maximum_filter(kinds > 0, _BESIDE)[trim:-trim, trim:-trim]
+    weight = _block_means(used, _BLOCK).ravel()
+    kept = (_block_means(recorded, _BLOCK).ravel() == 1) & (weight > _LEAST_USED)
+    weight = weight[kept]
+    signals, variances = (
+        _block_means(values * used, _BLOCK).ravel()[kept] / weight for values in (mean, noise**2)
     )
+    return _Blocks(signals, variances, weight, dilution)
 
 
-def _recorded(image: NDArray[Any]) -> NDArray[np.bool_]:
+def _recorded(image: NDArray[Any], kinds: NDArray[Any] | None = None) -> NDArray[np.bool_]:
     """Mark pixels out of the filter's reach of any that were filled in."""
     padding = filled(image)
+    if kinds is not None:
+        padding |= kinds == Kind.UNRECORDED
     if not padding.any():
         return ~padding
     # A square that is filled in part is not marked itself, hence one more on each side.
@@ -257,7 +287,9 @@ def _dilution(kernel: FloatArray, side: int) -> float:
     return float(np.sum(averaged**2))
 
 
-def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
+def _darkest_level_of_images(
+    frames: NDArray[Any], kinds: NDArray[np.uint8] | None
+) -> tuple[float, float]:
     """Return the mean of the darkest fiftieth of the blocks and its standard error.
 
     Blocks chosen for being dark are dark by chance too. So the black squares of a
@@ -267,7 +299,10 @@ def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
     white = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 2 == 0
     levels: list[FloatArray] = []
     recorded = np.concatenate(
-        [_block_means(_recorded(frame).astype(np.float64), _DARK_BLOCK).ravel() for frame in frames]
+        [
+            _block_means(_recorded(frame, unused).astype(np.float64), _DARK_BLOCK).ravel()
+            for frame, unused in zip(frames, _each(kinds), strict=False)
+        ]
     )
     for chooser in (white, ~white):
         chosen_by, measured = (
@@ -283,7 +318,13 @@ def _darkest_level_of_images(frames: NDArray[Any]) -> tuple[float, float]:
     return float(values.mean()), float(values.std() / np.sqrt(len(values)))
 
 
-def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float, float]:
+def _each(kinds: NDArray[np.uint8] | None) -> Iterable[Any]:
+    return itertools.repeat(None) if kinds is None else kinds
+
+
+def _correlation_scale(
+    frames: NDArray[Any], kernel: FloatArray, kinds: NDArray[np.uint8] | None
+) -> tuple[float, float]:
     """Return how much noise the filter misses because neighbours share it, and how they do.
 
     Interpolation takes noise away at high frequencies. In the darkest tenth of the image,
@@ -291,9 +332,10 @@ def _correlation_scale(frames: NDArray[Any], kernel: FloatArray) -> tuple[float,
     passes the filter. Structure would tell on pixels two apart too, and then nothing is scaled.
     """
     scales, correlations = [], []
-    for window in _windows(frames):
+    unusable: Iterable[Any] = _each(None) if kinds is None else _windows(kinds)
+    for window, unused in zip(_windows(frames), unusable, strict=False):
         means = _block_means(window, _DARK_BLOCK)
-        recorded = _block_means(_recorded(window).astype(np.float64), _DARK_BLOCK) == 1
+        recorded = _block_means(_recorded(window, unused).astype(np.float64), _DARK_BLOCK) == 1
         if not recorded.any():
             continue
         inside = _enlarge(recorded & (means <= np.quantile(means[recorded], 0.1)))
@@ -546,6 +588,7 @@ def _field_blocks(
     signal, variance, seen = (np.zeros(recorded[inner].shape) for _ in range(3))
     highest = max(float(np.max(frames[index])) for pair in pairs for index in pair)
     off = _off_the_line(frames, pairs, level, line)
+    mask = mask_of(frames)
     for pair in pairs:
         change = _Change.of(frames, pair, level, line)
         still = recorded & _standing_still(change.difference, change.mean, line)
@@ -553,6 +596,8 @@ def _field_blocks(
         weight = still[inner].astype(np.float64)
         # What is far off would reach as far as the filter does.
         sound = ~(off | change.far_off)
+        if mask is not None:
+            sound &= ~(mask[pair[0]] | mask[pair[1]])
         difference, mean = change.difference * sound, change.mean * sound
         if kernel.size > 1:
             difference = fftconvolve(difference, kernel, mode="valid")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from .images import Image, Origin, as_frames, spatial_axes
 from .json_values import built
+from .pixel_mask import as_recorded
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Source:
         ([Z,] Y, X) in micrometres, as it was taken; None where not known.
     origin
         The file; None where the pixels came from elsewhere.
+    pixel_rule
+        What was said of bad and saturated pixels, as `PixelRule.to_dict` gives it; empty where
+        nothing was.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Source:
     dtype: str
     voxel_size: tuple[float, ...] | None = None
     origin: Origin | None = None
+    pixel_rule: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -70,6 +75,7 @@ class Source:
             np.dtype(data.dtype).name,
             image.voxel_size,
             image.origin,
+            image.pixel_rule.to_dict(),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,7 +197,7 @@ def fingerprint(recordings: Sequence[Image]) -> str:
     """
     digest = hashlib.sha256()
     for recording in recordings:
-        data = recording.data
+        data = as_recorded(recording.data)
         digest.update(f"{data.shape} {data.dtype.name}".encode())
         for index in range(len(data)):
             planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]

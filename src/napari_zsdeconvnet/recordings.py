@@ -7,6 +7,7 @@ pixels may lie in a file; nothing here holds more than a frame or some planes of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
 from .errors import InputError
-from .images import Image, as_frames, planes_by_step, spatial_axes
+from .images import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from .lazy import is_lazy
-from .model import nanometres, same_pixel_size, voxel_of
+from .model import nanometres, psf_width, same_pixel_size, voxel_of
 from .noise import NoiseModel
 from .pairs import CELL, local_mean
 from .psf import PSF
@@ -27,6 +28,7 @@ from .stack_checks import (
     frames_taken_for_planes,
     planes_taken_for_frames,
 )
+from .usable import checked
 
 SMALLEST_PATCH = 48
 """Raw pixels; a smaller image has too little context to learn from."""
@@ -79,7 +81,8 @@ def lay_out(
         _check_size(frames.shape, name)
         voxel = None if size is None else voxel_of(size, spatial)
         origin = entry.origin if isinstance(entry, Image) else None
-        recordings.append(Image(frames, f"T{spatial}", voxel, name, origin=origin))
+        rule = entry.pixel_rule if isinstance(entry, Image) else PixelRule()
+        recordings.append(Image(frames, f"T{spatial}", voxel, name, origin=origin, pixel_rule=rule))
     first = recordings[0]
     for recording in recordings[1:]:
         if not same_pixel_size(recording.voxel_size, first.voxel_size):
@@ -101,6 +104,39 @@ def _check_size(shape: Sequence[int], name: str) -> None:
             f"{name} has {shape[1]} planes, and a volume needs at least {FEWEST_PLANES}: process "
             'its planes as single images, with axes "TYX" and a 2D PSF, or record more planes.'
         )
+
+
+def usable_recordings(
+    recordings: Sequence[Image], psf: PSF, upsampling: int
+) -> tuple[list[Image], list[str]]:
+    """Fill what must not be used of recordings, and say what that is.
+
+    Parameters
+    ----------
+    recordings : sequence of Image
+        (T, [Z,] Y, X).
+    psf : PSF
+        On the output grid; its width tells outliers from structure.
+    upsampling : int
+        Output pixels side by side in a raw pixel.
+
+    Returns
+    -------
+    recordings, warnings
+        Those of which everything can be used as they were.
+    """
+    filled, warnings = [], list[str]()
+    for one in recordings:
+        data, said = checked(
+            one.data,
+            one.pixel_rule,
+            width=psf_width(psf, upsampling),
+            name=one.name,
+            spatial="ZYX" if "Z" in one.axes else "YX",
+        )
+        filled.append(one if data is one.data else replace(one, data=data))
+        warnings.extend(said)
+    return filled, warnings
 
 
 def check_kind(recordings: Sequence[Image]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,10 +24,14 @@ from .pairs import (
     noise_variance,
     recorrupt,
 )
+from .pixel_mask import mask_of
 from .presets import Preset
 
 if TYPE_CHECKING:
     from .sim.reconstruction import Reconstruction
+
+
+_REACH = 2  # pixels of a frame that one of them has a say in when it is reconstructed
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,20 @@ class RawSIM:
         with torch.no_grad():
             image: Tensor = self.reconstruction(torch.from_numpy(signal.values).to(device))
         return image
+
+    @property
+    def masked(self) -> bool:
+        """Whether pixels of any recording must not be used."""
+        return any(mask_of(recording) is not None for recording in self.recordings)
+
+    def left_out(self, index: int, frame: int) -> Tensor:
+        """Mark the pixels of a reconstruction that masked ones reach, (2Y, 2X), 1 there."""
+        mask = mask_of(self.recordings[index])
+        if mask is None:
+            height, width = self.recordings[index].shape[-2:]
+            return torch.zeros(2 * height, 2 * width)
+        reached = maximum_filter(mask[frame].any(axis=0), 2 * _REACH + 1)
+        return torch.from_numpy(reached.repeat(2, 0).repeat(2, 1)).float()
 
 
 def recorrupted_reconstructions(
@@ -117,7 +136,7 @@ class _Entry:
     index: int
     frame: int
     pair: Tensor
-    """Normalised, (2, Y, X)."""
+    """Normalised, (2, Y, X); where pixels must not be used, these are marked in a third layer."""
     state: dict[str, Tensor]
 
 
@@ -163,7 +182,8 @@ class ReconstructedPatches(Patches):
             self._entries = [*self._entries, self._fresh()][-self.WAITING :]
         self._drawn += 1
         cuts = torch.stack([self._cut_of_both() for _ in range(self.batch)])
-        return Pair(cuts[:, :1], cuts[:, 1:])
+        left_out = cuts[:, 2:] > 0 if self.raw.masked else None
+        return Pair(cuts[:, :1], cuts[:, 1:2], left_out=left_out)
 
     def _cut_of_both(self) -> Tensor:
         """Cut the same patch out of both images of a pair, (2, Y, X)."""
@@ -191,7 +211,10 @@ class ReconstructedPatches(Patches):
             read=read,
             generator=self.noise,
         )
-        return _Entry(index, frame, torch.stack(pair) / self.scale, state)
+        layers = torch.stack(pair) / self.scale
+        if self.raw.masked:
+            layers = torch.cat([layers, self.raw.left_out(index, frame).to(layers)[None]])
+        return _Entry(index, frame, layers, state)
 
     def random_state(self) -> dict[str, Tensor]:
         """State of all random draws; pairs in waiting are not kept but made again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 from .camera_maps import CameraMaps, check_fits, signal_of
 from .devices import resolve_device
 from .errors import InputError
-from .images import Image
+from .images import Image, PixelRule
 from .inference import Result, TileProgress, exhaust
 from .model import Model
 from .noise import NoiseModel
+from .outliers import width_from_cutoff
+from .pixel_mask import as_recorded, mask_of
 from .presets import Preset, find_preset
 from .provenance import Source
 from .recordings import check_kind
-from .sim.frames import as_raw, check_counts
+from .sim.frames import as_raw, usable_frames
+from .sim.patterns import Patterns
 from .sim.reconstruction import Reconstruction
 from .sim_pairs import RawSIM
 from .training import TrainingRun, begin, resumed
@@ -79,10 +83,11 @@ def train_sim(
     recordings, sources = [], []
     for index, entry in enumerate(entries, 1):
         frames = as_raw(entry, len(patterns), patterns.phases)
-        warnings += check_counts(frames)
         check_fits(noise, frames.shape)
-        recordings.append(frames.reshape(-1, *frames.shape[-3:]))
-        sources.append(_source(entry, recordings[-1], f"raw {index}", patterns.pixel_size))
+        usable, said = usable_frames(frames, _rule(entry), width=_width(patterns))
+        recordings.append(usable)
+        warnings += said
+        sources.append(_source(entry, as_recorded(usable), f"raw {index}", patterns.pixel_size))
     if isinstance(noise, NoiseModel) and noise.gain is None:
         noise = noise.with_gain_from(recordings[0][0], axes="TYX")
         warnings += noise.warnings
@@ -117,7 +122,19 @@ def _source(entry: ArrayLike | Image, frames: NDArray[Any], name: str, pixel_siz
     origin = None
     if isinstance(entry, Image):
         name, origin = entry.name or name, entry.origin
-    return Source.of(Image(frames, "TCYX", (pixel_size,) * 2, name, origin=origin))
+    size = (pixel_size,) * 2
+    return Source.of(
+        Image(frames, "TCYX", size, name, origin=origin, pixel_rule=_rule(entry) or PixelRule())
+    )
+
+
+def _rule(raw: ArrayLike | Image) -> PixelRule | None:
+    return raw.pixel_rule if isinstance(raw, Image) else None
+
+
+def _width(patterns: Patterns) -> float | None:
+    """Width of the PSF of the raw frames in their pixels."""
+    return width_from_cutoff(2 * patterns.na / patterns.wavelength * patterns.pixel_size)
 
 
 def _reconstructed(source: RawSIM, index: int, device: torch.device) -> NDArray[np.float32]:
@@ -205,8 +222,17 @@ def iter_predict_sim(
         raise InputError(
             "The model was not trained on raw SIM: reconstruct the frames, or train with them."
         )
-    image = reconstruct(raw, Reconstruction.from_dict(model.reconstruction), camera)
+    reconstruction = Reconstruction.from_dict(model.reconstruction)
+    patterns = reconstruction.patterns
+    frames = as_raw(raw, len(patterns), patterns.phases)
+    rule = replace(_rule(raw) or PixelRule(), saturation="mask")
+    usable, _ = usable_frames(frames, rule, width=_width(patterns))
+    mask = mask_of(usable)
+    said = () if mask is None else mask.sentences
+    for sentence in said:
+        yield TileProgress(0, 1, sentence)
+    image = reconstruct(np.asarray(usable).reshape(frames.shape), reconstruction, camera)
     result = yield from model.iter_predict(
         image, axes="TYX"[-image.ndim :], device=device, tile=tile
     )
-    return result
+    return replace(result, warnings=said)

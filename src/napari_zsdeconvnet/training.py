@@ -29,12 +29,13 @@ from .devices import (
     threads,
 )
 from .errors import InputError
-from .images import Image, check_pixels
+from .images import Image
 from .inference import exhaust, infer
 from .model import Model, below, installed_versions, load_with_training, save_with_training
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
+from .pixel_mask import as_recorded, one_frame
 from .presets import Preset, find_preset
 from .processed import processed_words
 from .provenance import Source, fingerprint, with_step
@@ -46,6 +47,7 @@ from .recordings import (
     on_output_grid,
     planes_around,
     preview_region,
+    usable_recordings,
 )
 from .sim_pairs import RawSIM
 from .stopping import Plateau
@@ -178,13 +180,6 @@ def train(
     steps = None if steps is None else _whole(steps, "steps", least=1)
     recordings = lay_out(images, axes, voxel_size)
     spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in recordings[0].axes else "YX"
-    warnings = [
-        warning
-        for recording in recordings
-        for warning in check_pixels(recording.data, name=recording.name, spatial=spatial)
-    ]
-    for recording in recordings:
-        warnings += processed_words(recording.data, name=recording.name)
     if resume is not None:
         return resumed(recordings, resume, steps, processor, preview_every)
     maps, sources = None, None
@@ -198,12 +193,15 @@ def train(
         missing = "psf" if psf is None else "noise"
         raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
     _check_preset(chosen, spatial)
-    warnings.extend(check_kind(recordings))
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
     chosen, first = beginning(chosen, start, upsampling, spatial)
     grid_psf, notes = on_output_grid(psf, recordings, upsampling)
+    recordings, warnings = usable_recordings(recordings, grid_psf, upsampling)
+    for recording in recordings:
+        warnings += processed_words(recording.data, name=recording.name)
+    warnings.extend(check_kind(recordings))
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
-        noise = noise.with_gain_from(recordings[0].data[0], axes=spatial)
+        noise = noise.with_gain_from(one_frame(recordings[0].data, 0), axes=f"T{spatial}")
         notes.extend(noise.warnings)
     if maps is None and chosen.objective in NEEDS_CAMERA and _of_one_size(recordings):
         cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
@@ -211,7 +209,8 @@ def train(
         if maps is not None:
             notes.append(maps.typical.warnings[-1])
             sources = [Source.of(one) for one in recordings]
-            recordings = _evened(recordings, maps)
+            # What stands for masked pixels is in recorded counts, and found anew in evened ones.
+            recordings, _ = usable_recordings(_evened(recordings, maps), grid_psf, upsampling)
     if noise.correlation is None and chosen.objective in NEEDS_CAMERA:
         cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
         data, letters = recordings[0].data, f"T{spatial}"
@@ -244,7 +243,7 @@ def _of_one_size(recordings: Sequence[Image]) -> bool:
 
 def _evened(recordings: Sequence[Image], maps: CameraMaps) -> list[Image]:
     """Bring recordings to the typical camera of maps."""
-    return [replace(one, data=maps.evened(one.data, one.name)) for one in recordings]
+    return [replace(one, data=maps.evened(as_recorded(one.data), one.name)) for one in recordings]
 
 
 def begin(
@@ -713,6 +712,8 @@ def resumed(
         raise InputError(
             f"{path} has done {state['step']} of {total} steps already: give more steps to go on."
         )
+    if raw is None:
+        recordings, _ = usable_recordings(recordings, model.psf, model.upsampling)
     run = TrainingRun(
         recordings,
         model,

@@ -7,7 +7,7 @@ which `ViewerState.verdict_changed` tells of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
     from qtpy.QtWidgets import QWidget
 
-    from ..inference import TileProgress
+    from ..inference import Result, TileProgress
     from ..model import Model
     from ..verdict import Verdict
 
@@ -183,7 +183,6 @@ class _Judging:
         pixels = None if self._shown is None else [one.data for one in self._shown]
 
         def judge() -> Generator[TileProgress, None, Verdict]:
-            from ..inference import Result
             from ..verdict import iter_judge
 
             return (
@@ -191,7 +190,7 @@ class _Judging:
                     made.model,
                     image,
                     frame=self._index or 0,
-                    result=None if pixels is None else Result(*map(np.asarray, pixels)),
+                    result=None if pixels is None else _result(pixels),
                     second=second,
                     repeats=asked.repeats,
                     device=asked.device,
@@ -282,7 +281,6 @@ class _SIMJudging(_Judging):
         }
 
         def judge() -> Generator[TileProgress, None, Verdict]:
-            from ..inference import Result
             from ..record import RunRecord
             from ..sim_verdict import check_trained_on, iter_judge_sim
 
@@ -293,7 +291,7 @@ class _SIMJudging(_Judging):
                     known = {
                         "camera": made.prediction.camera,
                         "reconstruction": made.prediction.reconstruction,
-                        "result": Result(*map(np.asarray, pixels)),
+                        "result": _result(pixels),
                     }
             if not known:
                 check_trained_on(model, raw)
@@ -332,6 +330,14 @@ def _frames_of(layer: ImageLayer, model: Model) -> RawFrames:
     assert model.reconstruction is not None
     patterns = Patterns.from_dict(model.reconstruction["patterns"])
     return raw_frames(layer, len(patterns), patterns.phases)
+
+
+def _result(pixels: Sequence[Any]) -> Result:
+    """Make a result of the pixels of two layers."""
+    from ..inference import Result
+
+    denoised, deconvolved = map(np.asarray, pixels)
+    return Result(denoised, deconvolved)
 
 
 class _Counted:

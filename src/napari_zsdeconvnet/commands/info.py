@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from ..console import Console
 from ..errors import InputError
 from ..image_files import read_image
-from ..images import Image, check_pixels, spatial_axes
+from ..images import Image, as_frames, spatial_axes
 from ..lazy import volumes_in_slabs
 from ..processed import processed_words
 from ..psf import PSF
 from ..record import RunRecord, methods_paragraph
 from ..sim.patterns import Patterns
+from ..usable import checked
 from .calibrate import read_noise
+from .files import one_of
 from .records import is_record
 from .words import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
 
@@ -99,7 +101,7 @@ def _show_image(image: Image, console: Console) -> None:
     for note in image.notes:
         console.warn(note)
     try:
-        for warning in check_pixels(data, name=image.name, spatial=spatial_axes(image)):
+        for warning in _checked(image):
             console.warn(warning)
         for warning in processed_words(data, name=image.name):
             console.warn(warning)
@@ -119,6 +121,18 @@ def _show_image(image: Image, console: Console) -> None:
             "mean": mean,
         }
     )
+
+
+def _checked(image: Image) -> tuple[str, ...]:
+    """Say what speaks against the pixels of an image; each channel is looked at alone."""
+    data, said = image.data, dict[str, None]()
+    channels = data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    for number in range(channels):
+        one = one_of(image, "C", number)
+        spatial = spatial_axes(one)
+        frames = as_frames(one, spatial=spatial)
+        said |= dict.fromkeys(checked(frames, name=image.name, spatial=spatial)[1])
+    return tuple(said)
 
 
 def _range_and_mean(data: NDArray[Any]) -> tuple[float, float, float]:

@@ -74,6 +74,8 @@ class Prediction:
     reconstruction
         What made an image out of such frames where it is not the model's own, as
         `sim.Reconstruction.to_dict` gives it.
+    warnings
+        What of the image was not used, one sentence each.
     """
 
     source: Source
@@ -89,6 +91,7 @@ class Prediction:
     damping: Damping | None = None
     camera: NoiseModel | CameraMaps | None = None
     reconstruction: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def now(cls, image: Image, device: str, **known: Any) -> Self:
@@ -227,5 +230,6 @@ def _recorded(
                 break
             used = state.tile
             yield state
-        known = {"started": started, "seconds": time.perf_counter() - begun, "tile": used}
+        known: dict[str, Any] = {"started": started, "seconds": time.perf_counter() - begun}
+        known |= {"tile": used, "warnings": result.warnings}
         return result, Prediction.now(image, device, **known, **settings)

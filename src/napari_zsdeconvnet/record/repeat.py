@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..images import Image
+from ..images import Image, PixelRule
 from ..provenance import Source, weights_fingerprint
 from .prediction import Prediction
 from .run_record import RunRecord
@@ -34,6 +35,15 @@ def check_same(source: Source, image: Image) -> None:
             f"{_shape(have)}, have the fingerprint {have.sha256[:12]} and those of the record, "
             f"{_shape(source)}, {source.sha256[:12]}; name the file that the record was made from."
         )
+
+
+def as_ruled(source: Source, image: Image) -> Image:
+    """Give an image what was said of its bad and saturated pixels in the run."""
+    try:
+        rule = PixelRule.from_dict(source.pixel_rule)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"The record of {source.name} is damaged ({error}).") from error
+    return replace(image, pixel_rule=rule)
 
 
 def _shape(source: Source) -> str:
@@ -109,6 +119,7 @@ def iter_training(
         )
     for source, image in zip(record.sources, images, strict=True):
         check_same(source, image)
+    images = [as_ruled(*pair) for pair in zip(record.sources, images, strict=True)]
     check_first(record, first)
     run: TrainingRun | None = None
     for part in record.stretches:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..images import Image
 from ..noise import NoiseModel
+from ..outliers import width_from_cutoff
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
@@ -110,8 +111,12 @@ def estimate(
         raise InputError(f'order is {order!r}; give "orientation", "phase", or None to try both.')
     pixels = layouts.as_raw(raw, orientations, phases)
     name = (raw.name if isinstance(raw, Image) else "") or "raw"
+    rule = raw.pixel_rule if isinstance(raw, Image) else None
+    width = width_from_cutoff(2 * na / wavelength * pixel_size)
+    usable, said = layouts.usable_frames(pixels, rule, width=width, name=name)
+    pixels = np.asarray(usable)
     warnings = [
-        *layouts.check_counts(pixels, name=name),
+        *said,
         *sampling_words(na, wavelength, pixel_size),
     ]
     mean = pixels.reshape(-1, *pixels.shape[-3:]).mean(axis=0, dtype=np.float64)

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from ..errors import InputError
-from ..images import Image, check_finite, check_pixels
+from ..images import Image, PixelRule
 from ..noise import NoiseModel
 from ..processed import processed_words
+from ..usable import checked
 from .frame_axes import frame_axes
 from .patterns import Order
 
@@ -161,11 +162,37 @@ def offset_counts(
     return cast("FloatArray", values)
 
 
-def check_counts(raw: NDArray[Any], *, name: str = "raw") -> tuple[str, ...]:
-    """Refuse NaN, constant and saturated frames; return warnings of those that come close."""
-    check_finite(raw, name=name)
-    stack = raw.reshape(-1, *raw.shape[-2:])
-    return (*check_pixels(stack, name=name, spatial="YX"), *processed_words(stack, name=name))
+def usable_frames(
+    raw: NDArray[Any],
+    rule: PixelRule | None = None,
+    *,
+    width: float | None = None,
+    name: str = "raw",
+) -> tuple[Any, tuple[str, ...]]:
+    """Find what must not be used of raw frames, and check the rest.
+
+    Parameters
+    ----------
+    raw
+        (..., N, Y, X) counts.
+    rule, width, name
+        As for `usable.checked`.
+
+    Returns
+    -------
+    recording
+        (T, N, Y, X); `Filled` where pixels must not be used.
+    warnings
+        One sentence each.
+
+    Raises
+    ------
+    InputError
+        If frames are constant, or too many pixels are NaN or saturated.
+    """
+    stack = raw.reshape(-1, *raw.shape[-3:])
+    usable, warnings = checked(stack, rule, width=width, name=name, spatial="YX")
+    return usable, (*warnings, *processed_words(usable, name=name))
 
 
 def equalising(
