@@ -68,6 +68,7 @@ FLOORS = (
     {"informed_network", "prior"},
     {"presets"},
     {"pairs", "camera_maps"},
+    {"map_parts"},
     {"sim_pairs"},
     {"volume_networks"},
     {"objectives"},

@@ -182,11 +182,15 @@ class DeconvolveWidget(WorkPanel):
         }
 
         names = result_names(layer)
+        maps = None if model.maps is None or model.maps.of_image else self._state.maps
 
         def work() -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
             from ..record import iter_recorded
 
-            tiles = iter_recorded(model, layer_image(layer, reading), **settings)
+            image = layer_image(layer, reading)
+            if maps is not None:
+                settings["camera"] = maps.camera(model.noise, image.data.shape, image.name)
+            tiles = iter_recorded(model, image, **settings)
             return (yield from recorded(tiles, model, names))
 
         return work()

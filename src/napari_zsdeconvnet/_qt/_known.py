@@ -68,6 +68,7 @@ class Known(QWidget):
 
         # psygnal holds these weakly.
         self._state.noise_changed.connect(self.refresh)
+        self._state.maps_changed.connect(self.refresh)
         self._state.psf_changed.connect(self.refresh)
         self.refresh()
 
@@ -76,7 +77,9 @@ class Known(QWidget):
         if not alive(self):
             return
         noise, psf = self._state.noise, self._state.psf
-        self.noise_label.setText(f"<b>Noise:</b> {noise.describe() if noise else 'not known yet'}")
+        maps = "" if self._state.maps is None else f" With {self._state.maps.describe()}."
+        words = f"{noise.describe()}{maps}" if noise else "not known yet"
+        self.noise_label.setText(f"<b>Noise:</b> {words}")
         self.psf_label.setText(f"<b>PSF:</b> {psf.describe() if psf else 'none yet'}")
         self.noise_button.setVisible(noise is None)
         self.psf_button.setVisible(psf is None)

@@ -200,6 +200,7 @@ def recipe_maker(task: Task, values: dict[str, Any], state: ViewerState) -> Call
         microscope,
         pixel_size=values.get("pixel_size"),
         noise=users_noise(state),
+        maps=state.maps,
         psf=users_psf(state, task.spatial),
         offset=users_offset(),
         upsample=state.upsampling(task.spatial) == 2,

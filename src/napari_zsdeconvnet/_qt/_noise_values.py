@@ -84,6 +84,18 @@ class NoiseValues(QWidget):
                 "of the read noise in counts.",
             ),
         }
+        self.excess_box = number(
+            "Excess noise",
+            1,
+            unit="",
+            minimum=1.0,
+            maximum=10.0,
+            step=0.1,
+            tooltip="Square of the excess noise factor: 2 of an EMCCD that multiplies electrons, 1 "
+            "of every other camera. Of a gain that was measured it takes its part away; a gain "
+            "that was typed stays.",
+        )
+        self._excess_noise = 1.0
         self._values = {name: Value() for name in self.boxes}
         self.error_labels = {name: QLabel() for name in self.boxes}
         self.origin_labels = {name: QElidingLabel() for name in self.boxes}
@@ -107,7 +119,26 @@ class NoiseValues(QWidget):
             # A number typed anew is typed by hand also when it is the same number.
             box.native.lineEdit().textEdited.connect(partial(self._on_edited, name))
             box.native.editingFinished.connect(partial(self._on_finished, name))
+        layout.addWidget(QLabel(self.excess_box.label), 2 * len(self.boxes), 0)
+        layout.addWidget(self.excess_box.native, 2 * len(self.boxes), 1)
+        self.excess_box.changed.connect(self._on_excess_noise)
         self._show()
+
+    @property
+    def excess_noise(self) -> float:
+        """Square of the excess noise factor, 1 of a camera that multiplies nothing."""
+        return self._excess_noise
+
+    def _on_excess_noise(self, excess_noise: float) -> None:
+        """Keep the noise that was measured, and a gain that was typed."""
+        gain = self._values[GAIN]
+        if gain.value is not None and gain.origin != TYPED:
+            share = self._excess_noise / excess_noise
+            error = None if gain.error is None else gain.error * share
+            self._values[GAIN] = Value(gain.value * share, error, gain.origin)
+        self._excess_noise = excess_noise
+        self._show()
+        self.typed.emit()
 
     def __getitem__(self, name: str) -> Value:
         return self._values[name]
@@ -131,6 +162,8 @@ class NoiseValues(QWidget):
         """
         for name in names:
             value = getattr(noise, name)
+            if name == GAIN and value is not None:
+                self._excess_noise = noise.excess_noise
             if value is not None:
                 error = getattr(noise, f"{name}_error")
                 self._values[name] = Value(value, error, origin or noise.source)
@@ -144,7 +177,13 @@ class NoiseValues(QWidget):
         errors: dict[str, Any] = {
             f"{name}_error": value.error for name, value in self._values.items()
         }
-        return NoiseModel(**numbers, **errors, source=self._source(), warnings=warnings)
+        return NoiseModel(
+            **numbers,
+            **errors,
+            source=self._source(),
+            warnings=warnings,
+            excess_noise=self._excess_noise,
+        )
 
     def _source(self) -> str:
         names: dict[str, list[str]] = {}
@@ -171,6 +210,8 @@ class NoiseValues(QWidget):
         self.typed.emit()
 
     def _show(self) -> None:
+        with self.excess_box.changed.blocked():
+            self.excess_box.value = self._excess_noise
         for name, box in self.boxes.items():
             known = self._values[name]
             # What the user is typing just now must not be replaced under his hands.

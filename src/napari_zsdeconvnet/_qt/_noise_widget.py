@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from ..errors import InputError
 from ..images import Image
 from ..noise import BackgroundFit, NoiseModel, fit_background
+from ._camera_maps import MapsForm
 from ._choosers import ImageChooser, alive
 from ._forms import Form, Panel, heading, note
 from ._layers import layer_image, placement, shapes_mask, shown_place
@@ -158,6 +159,8 @@ class NoiseWidget(Panel):
         self.dark_button.clicked.connect(lambda: self.calibrate_from_dark())
 
         self.values = NoiseValues()
+        self.maps = MapsForm()
+        self.maps.changed.connect(self._on_maps)
         self.summary = note()
 
     def _lay_out(self) -> None:
@@ -177,6 +180,8 @@ class NoiseWidget(Panel):
         self.body.addLayout(buttons)
         self.body.addWidget(heading("The camera"))
         self.body.addWidget(self.values)
+        self.body.addWidget(heading("Pixels that differ (sCMOS), where maps are known"))
+        self.body.addWidget(self.maps)
         self.body.addWidget(self.summary)
         self.body.addStretch(1)
 
@@ -399,7 +404,8 @@ class NoiseWidget(Panel):
 
     def _calibrate(self, measure: Callable[[], NoiseModel], names: tuple[str, ...]) -> None:
         def take(noise: NoiseModel) -> None:
-            self.values.take(noise, names)
+            # What photon transfer measures is the gain times the excess noise.
+            self.values.take(noise.with_excess_noise(self.values.excess_noise), names)
             self._of_gain = noise.warnings
             self._share()
 
@@ -444,6 +450,11 @@ class NoiseWidget(Panel):
 
     # ------------------------------------------------------------------ the result
 
+    def _on_maps(self) -> None:
+        """Put the maps where training and prediction find them, with the numbers they lack."""
+        self._state.maps = self.maps.parts
+        self._summarise()
+
     def _on_typed(self) -> None:
         self._of_gain = ()
         self._share()
@@ -475,6 +486,8 @@ class NoiseWidget(Panel):
             lines.append("Training needs offset and read variance: draw, measure or type them.")
         elif gain is None:
             lines.append("Ready. The gain will be measured in the image that is trained on.")
+        if self._state.maps is not None:
+            lines.append(f"With {self._state.maps.describe()}; what they do not say stands above.")
         self.summary.setText("\n".join([*lines, *self._of_gain]))
 
     def _no_image(self) -> str:

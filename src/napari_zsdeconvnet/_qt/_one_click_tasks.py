@@ -106,10 +106,13 @@ class ImageTask(Task):
     def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
         image = layer_image(self.layer, self.reading)
         known.pop("pixel_size")
+        maps = known.pop("maps")
 
         def make() -> Any:
             from ..pipeline import Images, Microscope
 
+            if maps is not None and known["noise"] is not None:
+                known["noise"] = maps.camera(known["noise"], image.data.shape, image.name)
             scope = Microscope(**microscope) if known["psf"] is None else None
             return Images(image, scope, frame=self.frame or 0, **known)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, FileEdit
+from magicgui.widgets import ComboBox
 from psygnal import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -15,6 +13,7 @@ from ..camera_maps import CameraMaps
 from ..errors import InputError
 from ..images import Image
 from ..noise import NoiseModel
+from ._camera_maps import chosen_path, map_boxes
 from ._choosers import alive
 from ._forms import Form, note
 from ._noise_values import NoiseValues
@@ -62,20 +61,7 @@ class CameraForm(QWidget):
             "part of the frames and from noise beyond what the optics pass.",
         )
         self.values = NoiseValues()
-        self.files = {
-            name: FileEdit(
-                label=label,
-                mode=FileDialogMode.EXISTING_FILE,
-                filter="Images (*.tif *.tiff *.npy);;All files (*)",
-                nullable=True,
-                tooltip=f"Image with {what}, of the same pixels of the camera as the frames.",
-            )
-            for name, label, what in (
-                ("offset", "Offset", "the counts of each pixel without light"),
-                ("gain", "Gain", "the counts per photoelectron of each pixel"),
-                ("read_variance", "Read variance", "each pixel's variance without light"),
-            )
-        }
+        self.files = map_boxes()
         self.maps = Form(*self.files.values())
         self.known = note()
         layout = QVBoxLayout(self)
@@ -97,7 +83,7 @@ class CameraForm(QWidget):
             return "the noise is not known; calibrate it (Noise calibration), or choose Camera."
         if source == TYPED and not self.values.complete:
             return "offset and read variance of the camera are not known; type them."
-        if source == MAPS and not all(map(_path, self.files.values())):
+        if source == MAPS and not all(map(chosen_path, self.files.values())):
             return "the camera needs three maps; choose their files."
         return ""
 
@@ -116,7 +102,7 @@ class CameraForm(QWidget):
                 Image(frames, "TYX"), cutoff=min(cutoff, 0.5)
             )
         if self.source.value == MAPS:
-            paths = {name: str(_path(box)) for name, box in self.files.items()}
+            paths = {name: str(chosen_path(box)) for name, box in self.files.items()}
             return lambda frames, cutoff: CameraMaps.read(**paths)
         noise = self._state.noise if self.source.value == CALIBRATED else self.values.model()
         assert noise is not None
@@ -139,8 +125,3 @@ class CameraForm(QWidget):
         self.known.setText(text)
         self.known.setVisible(bool(text))
         self.changed.emit()
-
-
-def _path(box: FileEdit) -> Path | None:
-    path = box.value
-    return path if isinstance(path, Path) and str(path) not in ("", ".") else None

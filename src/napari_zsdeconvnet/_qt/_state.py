@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
+    from ..map_parts import MapParts
     from ..metadata import Recorded
     from ..model import Model
     from ..noise import NoiseModel
@@ -110,6 +111,7 @@ class ViewerState:
     """
 
     noise_changed = Signal(object)
+    maps_changed = Signal(object)
     psf_changed = Signal(object)
     model_changed = Signal(object)
     said_changed = Signal(object)
@@ -138,6 +140,7 @@ class ViewerState:
         # as long.
         self._upsample = {"YX": True, "ZYX": False}
         self._noise: NoiseModel | None = None
+        self._maps: MapParts | None = None
         self._psf: PSF | None = None
         self._model: Model | None = None
 
@@ -185,6 +188,16 @@ class ViewerState:
     def noise(self, noise: NoiseModel | None) -> None:
         self._noise = noise
         self.noise_changed.emit(noise)
+
+    @property
+    def maps(self) -> MapParts | None:
+        """Maps of the camera's pixels, where the user has given some."""
+        return self._maps
+
+    @maps.setter
+    def maps(self, maps: MapParts | None) -> None:
+        self._maps = maps
+        self.maps_changed.emit(maps)
 
     @property
     def psf(self) -> PSF | None:

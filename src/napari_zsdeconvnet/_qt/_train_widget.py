@@ -139,11 +139,16 @@ class TrainWidget(TrainingPanel):
 
     def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
         chosen = self._trained = self.image.readings(self._chosen_layers())
+        maps = self._state.maps
 
         def make() -> TrainingRun:
             from ..training import train
 
-            return train([layer_image(layer, reading) for layer, reading in chosen], **settings)
+            images = [layer_image(layer, reading) for layer, reading in chosen]
+            if maps is not None and settings.get("noise") is not None:
+                first = images[0]
+                settings["noise"] = maps.camera(settings["noise"], first.data.shape, first.name)
+            return train(images, **settings)
 
         return make
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..camera_maps import Camera, CameraMaps, check_fits
+from ..camera_maps import Camera, CameraMaps
 from ..errors import InputError
 from ..images import Image
+from ..map_parts import MapParts
 from ..noise import NoiseModel
 from .calibrate import measured_noise, optical_cutoff, read_noise, with_typed
-from .files import given
 
 _MAPS = {"offset_map": "offset", "gain_map": "gain", "variance_map": "read_variance"}
 _NUMBERS = ("offset", "gain", "read_variance")
@@ -40,7 +40,8 @@ def camera_for(arguments: argparse.Namespace, image: Image) -> Camera:
     """
     numbers = {name: getattr(arguments, name, None) for name in _NUMBERS}
     typed = {name: float(value) for name, value in numbers.items() if value is not None}
-    maps = _maps(arguments, image)
+    parts = _parts(arguments)
+    maps = parts.arrays(image.data.shape, image.name)
     for name in typed.keys() & maps.keys():
         option = name.replace("_", "-")
         raise InputError(f"--{option} and a map of it are given; give one of the two.")
@@ -51,12 +52,7 @@ def camera_for(arguments: argparse.Namespace, image: Image) -> Camera:
         image = replace(image, data=rough.evened(image.data, image.name))
         offset = rough.typical.offset
     noise = _noise(arguments, image, offset, typed, medians)
-    if not maps:
-        return noise
-    words = "maps of " + ", ".join(name.replace("_", " ") for name in maps)
-    noise = replace(noise, source=f"{noise.source}; {words}" if len(maps) < 3 else words)
-    made = CameraMaps.of(**{name: maps.get(name, getattr(noise, name)) for name in _NUMBERS})
-    return replace(made, typical=noise)
+    return parts.camera(noise, image.data.shape, image.name) if maps else noise
 
 
 def rough_maps(arguments: argparse.Namespace, image: Image) -> CameraMaps:
@@ -64,7 +60,7 @@ def rough_maps(arguments: argparse.Namespace, image: Image) -> CameraMaps:
 
     Their gain is relative and their read variance 0 where neither is given.
     """
-    maps = _maps(arguments, image)
+    maps = _parts(arguments).arrays(image.data.shape, image.name)
     offset = maps.get("offset", arguments.offset)
     if offset is None:
         offset = measured_noise(image).offset
@@ -74,12 +70,8 @@ def rough_maps(arguments: argparse.Namespace, image: Image) -> CameraMaps:
 
 def maps_for(arguments: argparse.Namespace, noise: NoiseModel, image: Image) -> CameraMaps | None:
     """Take the maps that are given, and what they lack from a noise model; None without maps."""
-    maps = _maps(arguments, image)
-    if not maps:
-        return None
-    medians = {name: float(np.median(pixels)) for name, pixels in maps.items()}
-    made = CameraMaps.of(**{name: maps.get(name, getattr(noise, name)) for name in _NUMBERS})
-    return replace(made, typical=replace(noise, **medians))  # type: ignore[arg-type]
+    parts = _parts(arguments)
+    return parts.camera(noise, image.data.shape, image.name) if parts.names else None
 
 
 def _noise(
@@ -111,16 +103,10 @@ def _noise(
     return with_typed(with_typed(noise, typed), medians, "of maps")
 
 
-def _maps(arguments: argparse.Namespace, image: Image) -> dict[str, np.ndarray]:
-    """Read the maps, of the part of the camera that was read out."""
-    paths = given(arguments, *_MAPS)
-    start = getattr(arguments, "map_start", None)
-    if not paths:
-        if start is not None:
-            raise InputError("--map-start does nothing without a map; add --offset-map FILE.")
-        return {}
-    chip = CameraMaps.of(**{name: paths.get(option, 1.0) for option, name in _MAPS.items()})
-    if start is not None:
-        chip = chip.part(start, image.data.shape)
-    check_fits(chip, image.data.shape, image.name)
-    return {_MAPS[option]: getattr(chip, _MAPS[option]) for option in paths}
+def _parts(arguments: argparse.Namespace) -> MapParts:
+    """Take the names of the maps, and the part of the camera that was read out."""
+    files = {name: getattr(arguments, option) for option, name in _MAPS.items()}
+    parts = MapParts(**files, start=arguments.map_start)
+    if parts.start is not None and not parts.names:
+        raise InputError("--map-start does nothing without a map; add --offset-map FILE.")
+    return parts
