@@ -33,8 +33,11 @@ from napari_zsdeconvnet.simulation import simulate
 COMMAND = "import sys; from napari_zsdeconvnet import autosave, cli; autosave.EVERY = {every}; "
 COMMAND += "sys.exit(cli.main())"
 OPTICS = ["--na", "1.4", "--wavelength", "0.525", "--pixel-size", "0.0626", "--offset", "100"]
-PATIENCE = 8.0
-"""Seconds that a save and the end of a step may take on a busy machine."""
+MOST_LOST = 30.0
+"""Seconds of training that a kill may cost."""
+
+START = 25.0
+"""Seconds until a training begins, on a busy machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,11 +158,11 @@ class Trial:
             return
         checkpoint = checkpoint_of(out / "model.safetensors")
         if not checkpoint.exists():
-            if killed - begun > self.options.every + PATIENCE + 5:
+            if killed - begun > self.options.every + START:
                 self.faults.append(f"train: nothing was kept after {killed - begun:.0f} s")
             return
         lost = killed - checkpoint.stat().st_mtime
-        if lost > max(self.options.every, 1) + PATIENCE:
+        if lost > MOST_LOST:
             self.faults.append(f"train: {lost:.0f} s are lost")
         if self.resumed < self.options.resumed:
             self.resumed += 1

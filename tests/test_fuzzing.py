@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from mutants import SECONDS, grown
+from mutants import SECONDS, grown, insert
 
+from napari_zsdeconvnet.console import printable
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image
 from napari_zsdeconvnet.memory import available_memory, check_room, control_group_rooms
@@ -134,3 +135,42 @@ def write_group(group: Path, *, limit: str, used: int, files: int = 0) -> None:
     (group / "memory.max").write_text(f"{limit}\n")
     (group / "memory.current").write_text(f"{used}\n")
     (group / "memory.stat").write_text(f"anon 1\ninactive_file {files}\nactive_file 0\n")
+
+
+class TestLostMetadata:
+    @pytest.mark.parametrize(
+        ("old", "new", "words"),
+        [
+            ("</OME>", "</OMG>", "they are no XML"),
+            ('SizeX="48"', 'SizeX="many"', "SizeX is 'many'"),
+            ('SizeC="3"', 'SizeC="-3"', "SizeC is '-3'"),
+        ],
+    )
+    def test_pixels_are_read_without_the_metadata_and_it_is_said(
+        self, tmp_path: Path, old: str, new: str, words: str
+    ) -> None:
+        path = tmp_path / "damaged.ome.tif"
+        image = np.random.default_rng(1).poisson(30, (3, 40, 48)).astype(np.uint16)
+        described = {"axes": "CYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+        tifffile.imwrite(path, image, ome=True, photometric="minisblack", metadata=described)
+        insert(path, old.encode(), new.encode())
+        read = read_image(path)
+        np.testing.assert_array_equal(read.data, image)
+        assert read.voxel_size is None
+        assert any("its OME metadata are lost" in note and words in note for note in read.notes)
+
+
+class TestEscapes:
+    def test_what_a_terminal_would_obey_is_printed_as_escapes(self) -> None:
+        assert printable("a\x1b[2Jb\x07\u202ec\x9b") == "a\\x1b[2Jb\\x07\\u202ec\\x9b"
+        assert printable("µm → 5 ± 2\n\tnext line") == "µm → 5 ± 2\n\tnext line"
+
+    def test_names_of_files_and_words_in_records(self, run, tmp_path: Path) -> None:
+        path = tmp_path / "a\x1b]0;mine\x07.tif"
+        tifffile.imwrite(path, np.arange(4096, dtype=np.uint16).reshape(64, 64))
+        noise = tmp_path / "noise.json"
+        values = {"offset": 1, "gain": 1, "read_variance": 1, "source": "\x1b[31mred"}
+        noise.write_text(json.dumps(values))
+        for answer in (run("info", path), run("info", noise), run("info", f"{path}x")):
+            assert "\x1b" not in answer.out + answer.err
+            assert "\\x1b" in answer.out + answer.err

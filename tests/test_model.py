@@ -315,6 +315,11 @@ class TestPredict:
         result = model.predict(np.full((30, 30), 100, np.uint16))
         assert np.isfinite(result.deconvolved).all()
 
+    def test_what_no_memory_holds_is_refused_beforehand(self, model: Model, monkeypatch):
+        monkeypatch.setattr("napari_zsdeconvnet.memory.available_memory", lambda: 2**20)
+        with pytest.raises(InputError, match=r"needs .* of memory and 1 MiB are free"):
+            model.predict(IMAGE)
+
     def test_a_result_that_is_not_finite_is_refused(self, model: Model):
         broken = replace(model, network=copy.deepcopy(model.network))
         with torch.no_grad():

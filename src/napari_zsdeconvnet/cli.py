@@ -14,7 +14,7 @@ from importlib import import_module
 
 from .arguments import parser
 from .commands.interruption import came, ending_signals_interrupt
-from .console import Console, Interrupted, as_options
+from .console import Console, Interrupted, as_options, printable
 from .errors import InputError
 from .streams import lasting_streams
 
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _end(code: int, sentence: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"zsdeconvnet: {sentence}", file=sys.stderr)
+    print(f"zsdeconvnet: {printable(sentence)}", file=sys.stderr)
     return code
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: controls, directions, broken halves, breaks
 _SAYING = re.compile(r'\b(say|with) axes[ =]"([TCZYX]+)"')
 _NAMES = re.compile(
     r"\b(axial_step|excitation_na|excitation_wavelength|pixel_size|refractive_index"
@@ -33,6 +35,19 @@ def as_options(text: str) -> str:
     text = _SAYING.sub(r"\1 --axes \2", text)
     return _NAMES.sub(
         lambda name: f"--{name[1].replace('_', '-')}" + (" Z,Y,X" if name[2] else ""), text
+    )
+
+
+def printable(text: str) -> str:
+    """Write control characters, which a terminal would obey, as escapes; lines stay lines.
+
+    Names of files and words in records are made by others.
+    """
+    return "".join(
+        letter
+        if letter in "\n\t" or unicodedata.category(letter) not in _OBEYED
+        else letter.encode("unicode_escape").decode()
+        for letter in text
     )
 
 
@@ -60,14 +75,14 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print a line for a person."""
-        print(text, file=sys.stderr if self.json else sys.stdout, flush=True)
+        print(printable(text), file=sys.stderr if self.json else sys.stdout, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning, each only once."""
         text = as_options(text)
         if text not in self.warnings:
             self.warnings.append(text)
-            print(f"Warning: {text}", file=sys.stderr, flush=True)
+            print(f"Warning: {printable(text)}", file=sys.stderr, flush=True)
 
     def result(self, values: dict[str, Any]) -> None:
         """Print the JSON object, if one was asked for."""
@@ -81,7 +96,7 @@ class Console:
 
         return tqdm(
             total=total,
-            desc=what,
+            desc=printable(what),
             unit=unit,
             file=sys.stderr,
             mininterval=0.1 if sys.stderr.isatty() else 10,

@@ -22,7 +22,7 @@ from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
 from .tiff_sets import check_whole, first_series
-from .tiff_sizes import check_expansion, check_ome_sizes, check_series
+from .tiff_sizes import check_expansion, check_series, lost_metadata
 from .tiff_tags import (
     IMAGEJ_ORDER,
     options_for,
@@ -107,15 +107,12 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
     InputError
         If planes are missing, which other readers fill with zeros, or it is an RGB picture.
     """
-    import tifffile
-
     path = Path(path)
     if path.suffix.lower() not in _TIFF_SUFFIXES or not path.is_file():
         return Recorded()
     with _complaints():
         try:
-            with tifffile.TiffFile(path) as tiff:
-                check_ome_sizes(tiff.ome_metadata)
+            with _opened(path) as (tiff, _):
                 series, _ = first_series(tiff)
                 check_whole(tiff, series, path)
                 steps, _ = read_steps(tiff)
@@ -376,12 +373,11 @@ def _read_tiff(path: Path) -> Image:
 
     with _complaints() as complaints:
         try:
-            with tifffile.TiffFile(path) as tiff:
-                check_ome_sizes(tiff.ome_metadata)
+            with _opened(path) as (tiff, lost):
                 if not tiff.series:
                     raise InputError(f"{path} holds no image; export it again.")
                 series, others = first_series(tiff)
-                notes = check_whole(tiff, series, path)
+                notes = [*lost, *check_whole(tiff, series, path)]
                 pixels = _pixels(tiff, series, path)
                 steps, size_notes = read_steps(tiff)
                 axes, guessed, axis_notes = read_letters(
@@ -421,6 +417,28 @@ def _read_tiff(path: Path) -> Image:
         steps=steps,
         guessed=guessed,
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[str]]]:
+    """Open a TIFF; without its OME metadata, and with words on that, where they are damaged."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        # What is cut off at its end is no OME to tifffile.
+        begins = tiff.pages.first.description
+        problem = lost_metadata(begins if "<OME" in begins[:1000] else tiff.ome_metadata)
+        if not problem:
+            yield tiff, []
+            return
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        yield (
+            tiff,
+            [
+                f"{path.name}: its OME metadata are lost, since {problem}; the pixels are read "
+                "without what they said of axes, sizes, times and channels."
+            ],
+        )
 
 
 def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:

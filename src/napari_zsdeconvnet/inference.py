@@ -18,6 +18,7 @@ from .coarse_light import CoarseLight
 from .damping import Damping
 from .devices import is_out_of_memory, move_network, thread_count, threads
 from .errors import InputError
+from .memory import check_room
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .overlapping import WriteBehind, read_ahead
@@ -115,7 +116,9 @@ def infer(
         multiples,
         network.border or overlap,
     )
-    size = tuple(map(max, size, smallest_tile(overlap, multiples)))
+    least = smallest_tile(overlap, multiples)
+    size = tuple(map(max, size, least))
+    _check_memory(network, device, least, tuple(frames.shape) if into is None else ())
     result = into or empty_result(network, tuple(frames.shape))
     message = ""
     windows = _Windows(frames, damping, read_variance)
@@ -136,6 +139,20 @@ def infer(
                 ) from error
         size = smaller
         message = f"Memory ran out: trying again with tiles of {_in_words(size)}."
+
+
+def _check_memory(
+    network: TwoStageNetwork, device: torch.device, tile: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """Refuse beforehand what memory does not hold even with the smallest tiles."""
+    working = math.prod(tile) * network.memory_per_pixel(device)
+    results = 0
+    if shape:
+        results = 4 * (math.prod(shape) + math.prod(output_shape(network, shape)))
+    if device.type == "cpu":
+        check_room(working + results, "This image, with its results in memory,")
+    elif shape:
+        check_room(results, "The results of this image")
 
 
 def empty_result(network: TwoStageNetwork, shape: tuple[int, ...]) -> Result:

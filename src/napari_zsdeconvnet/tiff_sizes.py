@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from .memory import in_bytes
 
@@ -31,14 +32,32 @@ _MOST_PLANES = 2**22  # of an OME image; each takes a place in a list before it 
 _OME_SIZE = re.compile(r'\bSize([TCZYX])\s*=\s*"\s*(\d+)\s*"')
 
 
-def check_ome_sizes(xml: str | None) -> None:
-    """Refuse OME metadata that declare more planes than any file has.
+def lost_metadata(xml: str | None) -> str:
+    """Tell why OME metadata cannot be used, empty where they can, or where there are none.
 
     Raises
     ------
     ValueError
-        With what they declare.
+        If they declare more planes than any file has.
     """
+    if not xml:
+        return ""
+    _check_planes(xml)
+    try:
+        tree = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        return f"they are no XML ({error})"
+    for pixels in tree.iter():
+        if pixels.tag.rpartition("}")[2] != "Pixels":
+            continue
+        for letter in "TCZYX":
+            size = pixels.get(f"Size{letter}", "")
+            if not size.strip().isdecimal() or int(size) < 1:
+                return f"Size{letter} is {size[:40]!r}"
+    return ""
+
+
+def _check_planes(xml: str | None) -> None:
     for pixels in (xml or "").split("<Pixels")[1:]:
         sizes = {
             letter: int(number[:30])
