@@ -43,7 +43,7 @@ FLOORS = (
         "tiling",
         "metadata",
     },
-    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask"},
+    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask", "open_field"},
     {"tiff_tags", "tiff_sets", "stand_in"},
     {"image_files", "provenance", "usable", "bead_fit"},
     {
@@ -79,7 +79,7 @@ FLOORS = (
     {"training"},
     {"sim_training", "autosave"},
     {"spectra"},
-    {"quality", "pictures"},
+    {"quality", "pictures", "beyond"},
     {"decorrelation", "residuals"},
     {"stability"},
     {"measures", "evidence"},

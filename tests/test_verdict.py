@@ -29,7 +29,7 @@ from napari_zsdeconvnet.measures import Measure
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.networks import TwoStageNetwork
 from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS, VOLUME_PRESETS
-from napari_zsdeconvnet.quality import truth_at_resolution
+from napari_zsdeconvnet.quality import Flux, truth_at_resolution
 from napari_zsdeconvnet.sharpening import Sharpening
 from napari_zsdeconvnet.simulation import Sample, simulate, simulate_volume
 from napari_zsdeconvnet.stability import Blank, scaled, with_psf
@@ -238,7 +238,7 @@ class TestMeasures:
         assert measures.noise_followed(-0.012, True).sentence.startswith("0 % of the noise")
 
     def test_flux_of_darkness_is_not_judged(self):
-        assert measures.flux(3.0, 0.5, 2).passed is None
+        assert measures.flux(Flux(3.0, 0.5), 2).passed is None
 
     def test_numbers_that_are_no_numbers_fail(self):
         assert measures.spread(float("nan")).passed is False

@@ -202,6 +202,12 @@ def _add_psf(commands: _Commands) -> None:
     simulate.add_argument(
         "--planes", type=values.whole, metavar="N", help="odd number, for a 3D PSF"
     )
+    simulate.add_argument(
+        "--stack",
+        type=values.tile,
+        metavar="Z,Y,X",
+        help="voxels of the volume that a 3D PSF is for: it is made as deep and wide as that sees",
+    )
     _add_microscope(simulate)
 
     read = _add(

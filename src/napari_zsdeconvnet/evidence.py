@@ -12,11 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .beyond import uneven_light
 from .camera_maps import CameraMaps
 from .model import Model
 from .noise import NoiseModel
-from .quality import flux_ratio
-from .residuals import Residual, local_variance, residual
+from .quality import Flux, flux_ratio
+from .residuals import Residual, explained, inside, local_variance, residual
 from .spectra import FloatArray, Sharpening, sharpening
 from .stability import Followed, noise_followed, recorruptions
 
@@ -62,8 +63,8 @@ class Evidence(Protocol):
         """Compare the spectrum of a result with that of the image."""
         ...
 
-    def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
-        """Give the light of a result over that recorded, and the latter's relative error."""
+    def flux(self, sharp: NDArray[np.float32]) -> Flux:
+        """Compare the light of a result with that recorded."""
         ...
 
     def pairs(self, place: Place, count: int) -> Iterator[tuple[ArrayLike, ArrayLike]]:
@@ -133,11 +134,21 @@ class RecordedImage:
         model, variance = self._model, local_variance(self.image, self.camera, self._read)
         return sharpening(self.signal, sharp, variance, model.psf, model.upsampling)
 
-    def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
-        """Give the light of a result over that of the image, and the latter's relative error."""
+    def flux(self, sharp: NDArray[np.float32]) -> Flux:
+        """Compare light with that of the image; of a volume, once the result is blurred again.
+
+        A microscope spreads light beyond the faces of a stack, and that belongs to the result.
+        """
         variance = local_variance(self.image, self.camera, self._read)
         error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
-        return flux_ratio(sharp, self.image, self.camera.offset), error
+        if self.image.ndim == 2:
+            return Flux(flux_ratio(sharp, self.image, self.camera.offset), error)
+        model = self._model
+        found = explained(self.signal, sharp, model.psf, model.upsampling)
+        part = inside(found.shape, model.psf, model.upsampling)
+        uneven = uneven_light(self.signal[part], found[part], variance[part])
+        ratio = float(found.mean(dtype=float)) / max(self.brightness, 1e-12)
+        return Flux(ratio, error, uneven)
 
     def pairs(self, place: Place, count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Draw pairs of re-corruptions of a part of the image."""

@@ -282,6 +282,7 @@ class _Frame:
         image = network.axial_field is None
         shape = result.denoised.shape[1:]
         self._coarse = CoarseLight(shape, network.multiples) if image else None
+        self._balanced = not (image or network.keeps_light)
         self._light = self._found = 0.0
 
     def see(self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor) -> None:
@@ -300,7 +301,7 @@ class _Frame:
         denoised, deconvolved = self.result.denoised, self.result.deconvolved
         if self._coarse is not None:
             self._coarse.give_back(denoised, deconvolved, self.index, self.scale)
-        else:
+        elif self._balanced:
             found = self._found / self.upsampling**2
             _balance_light(deconvolved, self.index, self._light, found)
 

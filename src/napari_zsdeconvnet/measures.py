@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from .json_values import built
 from .noise import NoiseModel
+from .quality import Flux
 from .residuals import Residual
 from .spectra import Sharpening
 from .stability import Blank
@@ -60,9 +61,9 @@ FAINT = 0.03
 """Part of a result's contrast that structure in a blank result may have besides: grain so faint is
 not seen beside what is there."""
 
-FLUX = {2: 0.02, 3: 0.05}
-"""Part of the light that may be lost or gained in images and in volumes, whose light may cross
-their ends."""
+FLUX = 0.02
+"""Part of the light that may be lost or gained, as a whole; and in a region of a volume, beside
+what its noise and light from beyond the faces make of it, twice as much."""
 
 CLEAR = 10.0
 """Standard errors that the light of an image must exceed for its flux to be judged."""
@@ -422,31 +423,35 @@ def blank(found: Blank, raised: float, contrast: float) -> Measure:
     )
 
 
-def flux(ratio: float, error: float, dimensions: int) -> Measure:
+def flux(found: Flux, dimensions: int) -> Measure:
     """Judge whether the light was kept.
 
     Parameters
     ----------
-    ratio
-        Light of the result over that of the image.
-    error
-        Standard error of the image's light, over that light.
+    found
+        Light of result and image.
     dimensions
         Axes of the image.
     """
-    if not 0 <= error * CLEAR < 1:
+    if not 0 <= found.error * CLEAR < 1:
         return not_judged("flux", "the image holds too little light above its offset to compare.")
-    margin = FLUX[dimensions] + SIGMAS * error
-    found = f"The result holds {100 * ratio:.1f} % of the image's light"
+    margin = FLUX + SIGMAS * found.error
+    what = "The result" if dimensions == 2 else "Blurred again, the result"
+    words = f"{what} holds {100 * found.ratio:.1f} % of the image's light"
+    if found.uneven > 2 * FLUX:
+        words += f", and in one region {100 * found.uneven:.0f} % more or less than is recorded"
     wrong = (
-        f"{found}: brightnesses must not be compared; check the camera's offset and the PSF's "
+        f"{words}: brightnesses must not be compared; check the camera's offset and the PSF's "
         "background, and crop less tightly."
     )
-    return _judged(
+    measure = _judged(
         "flux",
-        ratio,
+        found.ratio,
         (1 - margin, 1 + margin),
-        good=f"{found}: brightnesses can be compared.",
+        good=f"{words}: brightnesses can be compared.",
         low=wrong,
         high=wrong,
     )
+    if found.uneven > 2 * FLUX:
+        return replace(measure, passed=False, sentence=wrong)
+    return measure

@@ -42,6 +42,8 @@ class TwoStageNetwork(nn.Module):
     """Working memory of inference for one raw pixel, measured, for choosing tiles."""
     bytes_per_pixel_in_bands: int | None = None
     """The same on CPUs, for networks that are computed there in `bands`."""
+    keeps_light = False
+    """Whether results of volumes, blurred again, hold the light of the recording as they are."""
     stated_width: tuple[float, ...] | None = None
     """Width (FWHM, output pixels) of the Gaussian through which the deconvolved image shows the
     structure, for networks that state a resolution."""

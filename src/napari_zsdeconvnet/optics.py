@@ -243,24 +243,31 @@ def axial_width(na: float, wavelength: float, refractive_index: float) -> float:
     return 0.88 * wavelength / (refractive_index - math.sqrt(refractive_index**2 - na**2))
 
 
-def planes_within(reach: float, step: float) -> int:
+def planes_within(reach: float, step: float, most: int = MOST_PLANES) -> int:
     """Odd number of planes that reaches at least `reach` to either side of the focus.
 
     Parameters
     ----------
     reach, step
         Micrometres.
+    most
+        Planes to return at most.
 
     Returns
     -------
     int
-        Between 5 and 65 planes.
+        From 5 planes on, unless `most` is less.
     """
-    return _odd(reach, step, _FEWEST_PLANES, MOST_PLANES)
+    return min(_odd(reach, step, _FEWEST_PLANES, most), most)
 
 
 def cone_size(
-    na: float, refractive_index: float, depth: float, pixel_size: float, least: int
+    na: float,
+    refractive_index: float,
+    depth: float,
+    pixel_size: float,
+    least: int,
+    most: int = LARGEST_SIZE,
 ) -> int:
     """Odd lateral size that holds the cone of light at `depth` from the focus.
 
@@ -270,16 +277,34 @@ def cone_size(
         Numerical aperture and the medium's index above it.
     depth, pixel_size
         Micrometres.
-    least
-        Smallest size to return.
+    least, most
+        Smallest and largest size to return; the latter goes before.
 
     Returns
     -------
     int
-        Between `least` and 129 pixels.
     """
     slope = na / math.sqrt(refractive_index**2 - na**2)
-    return max(least, _odd(depth * slope, pixel_size, _SMALLEST_SIZE, LARGEST_SIZE))
+    return min(max(least, _odd(depth * slope, pixel_size, _SMALLEST_SIZE, most)), most)
+
+
+def airy_share(na: float, wavelength: float, radius: float) -> float:
+    r"""Share of the Airy pattern within a radius, :math:`1 - J_0^2(v) - J_1^2(v)`.
+
+    Parameters
+    ----------
+    na
+        Numerical aperture.
+    wavelength, radius
+        Micrometres.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+    """
+    v = 2 * math.pi * na * radius / wavelength
+    return float(1 - special.j0(v) ** 2 - special.j1(v) ** 2)
 
 
 def from_radial_otf(

@@ -60,13 +60,14 @@ class Microscope:
     pinhole: float | None = None
     sheet_thickness: float | None = None
 
-    def psf(self, grid: tuple[float, ...]) -> PSF:
-        """Simulate the PSF on a grid, (y, x) or (z, y, x)."""
+    def psf(self, grid: tuple[float, ...], stack: tuple[int, ...] | None = None) -> PSF:
+        """Simulate the PSF on a grid, (y, x) or (z, y, x), for a stack of that many voxels."""
         return PSF.simulate(
             self.na,
             self.wavelength,
             (grid[-2], grid[-1]),
             axial_step=grid[0] if len(grid) == 3 else None,
+            stack=stack if len(grid) == 3 else None,
             modality=self.modality,
             refractive_index=self.refractive_index,
             excitation_wavelength=self.excitation_wavelength,
@@ -402,9 +403,13 @@ class Images:
                     "is computed: give it in micrometres."
                 )
             grid = (*size[:-2], *(step / self._upsampling for step in size[-2:]))
-            # What lies further apart than the image is wide never meets in it.
-            field = self._upsampling * min(self.image.data.shape[-2:])
-            psf = self.microscope.psf(grid).cropped(field - (field + 1) % 2)
+            *planes, rows, columns = self.image.data.shape[-len(size) :]
+            field = (self._upsampling * rows, self._upsampling * columns)
+            if planes:
+                psf = self.microscope.psf(grid, (*planes, *field))
+            else:
+                # What lies further apart than the image is wide never meets in it.
+                psf = self.microscope.psf(grid).cropped(min(field) - (min(field) + 1) % 2)
         self._psf = psf
         yield PSFMade(psf, _psf_words(psf))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -255,6 +256,7 @@ class PSF:
         axial_step: float | None = None,
         planes: int | None = None,
         size: int | None = None,
+        stack: Sequence[int] | None = None,
         excitation_wavelength: float | None = None,
         excitation_na: float | None = None,
         pinhole: float | None = None,
@@ -284,12 +286,20 @@ class PSF:
         axial_step
             Micrometres between planes; None makes a 2D PSF.
         planes
-            Odd number of planes. None reaches three axial widths of the widefield PSF to either
-            side, or 1.2 thicknesses of the sheet, in 65 planes at most.
+            Odd number of planes. None, without `stack`, reaches three axial widths of the
+            widefield PSF to either side, or 1.2 thicknesses of the sheet, in 65 planes at most.
         size
-            Odd number of pixels across. None holds 98 % of the light of the plane in focus and,
-            but for a confocal, the cone of light of the planes with light, in 129 pixels at
-            most.
+            Odd number of pixels across. None, without `stack`, holds 98 % of the light of the
+            plane in focus and, but for a confocal, the cone of light of the planes with light,
+            in 129 pixels at most.
+        stack
+            Shape (Z, Y, X) of the volume to be deconvolved, on the grid of the PSF. The PSF is
+            then as deep as that volume can see, 2 Z - 1 planes, and as wide as its cone of light
+            is there, 2 Y - 1 and 2 X - 1 pixels at most: light that goes farther never meets
+            the stack again. Ends that hold less than 0.5 % of the light are left out, and
+            `source` says what share of the light goes farther sideways. Thick samples in a
+            widefield microscope need it: most of their light lies there. `planes` or `size`, if
+            given, go before.
         excitation_wavelength
             Of the laser of a confocal in vacuum, micrometres.
         excitation_na
@@ -320,7 +330,10 @@ class PSF:
             pinhole=pinhole,
             sheet_thickness=sheet_thickness,
         )
-        result = simulated(microscope, pixel_size, axial_step=axial_step, planes=planes, size=size)
+        seen = None if stack is None else _checked_stack(stack)
+        result = simulated(
+            microscope, pixel_size, axial_step=axial_step, planes=planes, size=size, stack=seen
+        )
         return cls(
             _normalised(result.array), result.voxel_size, result.source, warnings=result.warnings
         )
@@ -470,22 +483,24 @@ class PSF:
             warnings += plane_words(array, steps[0])
         return replace(self, array=_normalised(array), voxel_size=steps, warnings=tuple(warnings))
 
-    def limited(self, planes: int) -> PSF:
-        """Keep of a 3D PSF what a stack of so many planes can see of it.
+    def limited(self, planes: int, field: Sequence[int] | None = None) -> PSF:
+        """Keep of a 3D PSF what a stack can see of it.
 
-        Light of one plane of the stack reaches another over at most `planes` - 1 steps, so
-        that more than 2 `planes` - 1 planes about the focus are never used. The rest keeps its
-        shape and is brought to the sum 1 again; a warning says what was left out.
+        Light of one voxel of `n` in a row reaches another over at most `n` - 1 steps, so that
+        no more than 2 `n` - 1 are ever used. The rest keeps its shape and is brought to the sum
+        1 again; a warning says what was left out.
 
         Parameters
         ----------
         planes
             Of the stack, 1 or more, at the axial step of the PSF.
+        field
+            Rows and columns of the stack, on the grid of the PSF; None keeps all of the PSF.
 
         Returns
         -------
         PSF
-            Itself where it is short enough, or 2D.
+            Itself where it is small enough, or 2D.
 
         Raises
         ------
@@ -495,16 +510,53 @@ class PSF:
         count = finite(planes, "planes")
         if count != int(count) or count < 1:
             raise InputError(f"planes is {planes}; give the number of planes of the stack.")
-        if self.array.ndim == 2 or len(self.array) <= 2 * count - 1:
+        if self.array.ndim == 2:
             return self
-        middle, reach = len(self.array) // 2, int(count) - 1
-        array = self.array[middle - reach : middle + reach + 1].astype(float)
-        lost = 1 - array.sum() / self.array.sum(dtype=float)
-        words = (
-            f"The PSF has {len(self.array)} planes, of which a stack of {int(count)} can see "
-            f"{len(array)}; the other {len(self.array) - len(array)}, with {100 * lost:.2g} % of "
-            "its light, were left out."
+        seen = 2 * int(count) - 1
+        have = len(self.array)
+        psf = self._within(
+            (seen, *self.array.shape[1:]),
+            f"The PSF has {have} planes, of which a stack of {int(count)} can see {seen}; "
+            f"the other {have - seen}",
         )
+        return psf if field is None else psf._cut_across([2 * length - 1 for length in field])
+
+    def within_field(self, field: Sequence[int]) -> PSF:
+        """Keep of a 2D PSF what is no wider than an image; a warning says what was left out.
+
+        Parameters
+        ----------
+        field
+            Rows and columns of the image, on the grid of the PSF.
+
+        Returns
+        -------
+        PSF
+        """
+        return self._cut_across([length - (length + 1) % 2 for length in field])
+
+    def _cut_across(self, field: Sequence[int]) -> PSF:
+        """Crop Y and X to what an image can see, odd numbers of pixels."""
+        have = self.array.shape[-2:]
+        seen = tuple(min(n, most) for n, most in zip(have, field, strict=True))
+        return self._within(
+            (*self.array.shape[:-2], *seen),
+            f"The PSF is {times(have)} pixels wide, of which an image of this size can see "
+            f"{times(seen)}; the rest",
+        )
+
+    def _within(self, most: tuple[int, ...], what: str) -> PSF:
+        """Crop to an odd shape; `what` begins the sentence that says so."""
+        reach = [min(n, m) // 2 for n, m in zip(self.array.shape, most, strict=True)]
+        if tuple(2 * r + 1 for r in reach) == self.array.shape:
+            return self
+        window = tuple(
+            slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(self.array.shape, reach, strict=True)
+        )
+        array = self.array[window].astype(float)
+        lost = 1 - array.sum() / self.array.sum(dtype=float)
+        verb = "was" if what.endswith("rest") else "were"
+        words = f"{what}, with {100 * lost:.2g} % of its light, {verb} left out."
         return replace(self, array=_normalised(array), warnings=(*self.warnings, words))
 
     def plane(self, index: int | None = None) -> PSF:
@@ -712,6 +764,16 @@ class PSF:
             float(metadata["background"]),
             tuple(metadata["warnings"]),
         )
+
+
+def _checked_stack(stack: Sequence[int]) -> tuple[int, int, int]:
+    shape = tuple(int(finite(length, "stack")) for length in stack)
+    if len(shape) != 3 or min(shape) < 2:
+        raise InputError(
+            f"stack is {tuple(stack)}; give the numbers of planes, rows and columns, two or more "
+            "each."
+        )
+    return shape[0], shape[1], shape[2]
 
 
 def _otf_grid(voxel_size: VoxelSize, axial_samples: int) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +26,10 @@ from .psf_checks import (
 
 Modality = Literal["widefield", "confocal", "light-sheet"]
 
-_REACH = 3.0  # axial widths of the widefield PSF to either side of the focus
+_REACH = 3.0  # axial widths of the widefield PSF to either side of the focus, without a stack
 _SHEET_REACH = 1.2  # thicknesses of the sheet, a Gaussian, that hold 99.5 % of its light
+_NEGLIGIBLE = 0.01  # share of the light that may be cut off where the PSF has ended
+_MOST_VOXELS = 2**25  # of a PSF; what is wider is cut, which is said
 _BELONGS_TO: dict[str, Modality] = {
     "excitation_wavelength": "confocal",
     "excitation_na": "confocal",
@@ -86,6 +89,26 @@ class Microscope:
         if self.modality == "light-sheet":
             depth = min(depth, self.sheet_thickness)
         return optics.cone_size(self.na, self.refractive_index, depth, pixel, least)
+
+    def seen_shape(
+        self, voxel_size: tuple[float, float, float], stack: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        """Shape that holds all light which starts in a stack and ends in it.
+
+        Two voxels of `n` in a row are `n` - 1 apart at most. Within that, light goes as far
+        sideways as its cone at the farthest plane.
+        """
+        step, *pixel = voxel_size
+        planes = 2 * stack[0] - 1
+        if self.modality == "light-sheet":
+            planes = optics.planes_within(self.reach, step, planes)
+        depth = step * (planes // 2)
+        across = []
+        for size, length in zip(pixel, stack[1:], strict=True):
+            edge = optics.energy_size(self.na, self.wavelength, size)
+            most = 2 * length - 1
+            across.append(optics.cone_size(self.na, self.refractive_index, depth, size, edge, most))
+        return planes, across[0], across[1]
 
     def volume(
         self, voxel_size: tuple[float, float, float], shape: tuple[int, int, int]
@@ -150,6 +173,7 @@ def simulated(
     axial_step: float | None,
     planes: int | None,
     size: int | None,
+    stack: tuple[int, int, int] | None = None,
 ) -> Simulated:
     """Compute the PSF on a grid, in its plane of focus or through focus.
 
@@ -157,7 +181,7 @@ def simulated(
     ----------
     microscope
         From `checked_microscope`.
-    pixel_size, axial_step, planes, size
+    pixel_size, axial_step, planes, size, stack
         As in `PSF.simulate`.
 
     Returns
@@ -178,6 +202,8 @@ def simulated(
         return Simulated(plane, (y, x), microscope.describe(), warnings)
 
     (step,) = voxel_sizes([axial_step], 1, "axial_step")
+    if stack is not None and planes is None and size is None:
+        return _for_stack(microscope, (step, y, x), stack, warnings)
     if planes is None:
         count = optics.planes_within(microscope.reach, step)
     else:
@@ -187,6 +213,60 @@ def simulated(
     volume = microscope.volume((step, y, x), (count, across, across))
     source = f"{microscope.describe()}, refractive index {microscope.refractive_index:g}"
     return Simulated(volume, (step, y, x), source, warnings + plane_words(volume, step))
+
+
+def _for_stack(
+    microscope: Microscope,
+    voxel_size: tuple[float, float, float],
+    stack: tuple[int, int, int],
+    warnings: tuple[str, ...],
+) -> Simulated:
+    """Compute as much of the PSF as a stack can see, and say what light that leaves out."""
+    wanted = microscope.seen_shape(voxel_size, stack)
+    narrower = min(1.0, (_MOST_VOXELS / math.prod(wanted)) ** 0.5)
+    rows, columns = (max(int(narrower * n - 1) // 2 * 2 + 1, 3) for n in wanted[1:])
+    shape = (wanted[0], rows, columns) if narrower < 1 else wanted
+    volume = microscope.volume(voxel_size, shape)
+    source = (
+        f"{microscope.describe()}, refractive index {microscope.refractive_index:g}, "
+        f"as deep as {stack[0]} planes can see"
+    )
+    said = ""
+    if microscope.modality == "widefield":
+        beyond = 100 * (1 - _share_held(microscope, voxel_size, volume))
+        said = f"{beyond:.2g} % of the light in these planes goes farther sideways"
+    if shape != wanted:
+        warnings += (
+            f"The PSF of such a stack is {wanted[1]} x {wanted[2]} pixels wide, more than is "
+            f"computed: it was cut to {shape[1]} x {shape[2]}. {said or 'Haze goes farther'}.",
+        )
+    elif said:
+        source += f"; {said} than the stack is wide"
+    volume = _without_dark_ends(volume)
+    return Simulated(volume, voxel_size, source, warnings + plane_words(volume, voxel_size[0]))
+
+
+def _share_held(
+    microscope: Microscope, voxel_size: tuple[float, float, float], volume: NDArray[np.float64]
+) -> float:
+    """Share of the light of all planes that is within the array: each holds the same in all."""
+    focus = volume[len(volume) // 2]
+    radius = min(n * step / 2 for n, step in zip(focus.shape, voxel_size[1:], strict=True))
+    whole = focus.sum() / optics.airy_share(microscope.na, microscope.wavelength, radius)
+    return float(min(volume.sum() / (whole * len(volume)), 1.0))
+
+
+def _without_dark_ends(volume: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut off planes, rows and columns that hold next to no light, as many on either side."""
+    for axis in range(3):
+        light = volume.sum(axis=tuple(other for other in range(3) if other != axis))
+        middle = len(light) // 2
+        # What is outside of a reach, for each reach from 0 on.
+        outside = light.sum() - np.cumsum(np.r_[light[middle], light[middle + 1 :] * 2])
+        reach = int(np.argmax(outside <= _NEGLIGIBLE / 3 * light.sum()))
+        reach = min(max(reach, 2), middle)
+        volume = volume.take(range(middle - reach, middle + reach + 1), axis)
+    return np.asarray(volume / volume.sum())
 
 
 def checked_microscope(

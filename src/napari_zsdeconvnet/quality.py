@@ -241,6 +241,25 @@ def enlarge(image: ArrayLike) -> FloatArray:
     return enlarged
 
 
+@dataclass(frozen=True)
+class Flux:
+    """Light of a result beside that of its recording.
+
+    Attributes
+    ----------
+    ratio
+        Of a result over that of the image; of a volume the result is blurred again before.
+    error
+        Standard error of the image's light, over that light.
+    uneven
+        Largest share of its light that a coarse region lacks or has too much, beyond noise.
+    """
+
+    ratio: float
+    error: float
+    uneven: float = 0.0
+
+
 def flux_ratio(output: ArrayLike, image: ArrayLike, offset: float) -> float:
     """Light in the output over the light in the image, on the same area; 1 is exact.
 

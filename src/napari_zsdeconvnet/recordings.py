@@ -181,16 +181,31 @@ def on_output_grid(
             f"The pixel size of {missing} is not known, so the PSF is taken to be sampled at "
             f"{grid}{along}."
         )
-    if psf.array.ndim == 3:
-        psf = psf.limited(min(shape[0] for shape in shapes))
-        notes = [*notes, *(note for note in psf.warnings if note not in notes)]
-    smallest = upsampling * np.min([shape[-2:] for shape in shapes], axis=0)
-    if np.any(np.array(psf.array.shape[-2:]) > smallest):
-        raise InputError(
-            f"psf is {psf.array.shape} output pixels and the smallest image only "
-            f"{tuple(int(size) for size in smallest)}: crop the PSF or train on a larger image."
-        )
+    # Of each axis the shortest, as one PSF must do for all recordings.
+    *planes, rows, columns = (int(length) for length in np.min(shapes, axis=0))
+    field = (upsampling * rows, upsampling * columns)
+    psf = psf.limited(planes[0], field) if planes else psf.within_field(field)
+    notes = [*notes, *(note for note in psf.warnings if note not in notes)]
+    if planes:
+        notes += _missing_haze(psf, planes[0])
     return psf, notes
+
+
+SHALLOW = 0.3
+"""Light of a PSF's last planes over that of the one in focus, from where on more planes matter."""
+
+
+def _missing_haze(psf: PSF, planes: int) -> list[str]:
+    """Say that a PSF ends where it is still bright, although the stack is deeper."""
+    light = psf.array.sum(axis=(1, 2), dtype=float)
+    ends = float((light[0] + light[-1]) / (2 * light[len(light) // 2]))
+    if len(light) >= 2 * planes - 1 or ends < SHALLOW:
+        return []
+    return [
+        f"The PSF ends after {len(light)} planes, where it is still {100 * ends:.0f} % as bright "
+        f"as in focus, and the stack can see {2 * planes - 1}: haze from farther away stays in the "
+        "result; give a PSF that is as deep, or simulate one for this stack."
+    ]
 
 
 def _check_dimensions(psf: PSF, dimensions: int) -> None:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
+from .beyond import volume_reblurred
 from .forward import Blur, bin_down, remaining_blur
 from .noise import NoiseModel
 from .pairs import mean_reach
@@ -120,8 +121,8 @@ def residual(
     read_variance
         Each pixel's own, (Y, X).
     """
-    expected = reblurred(deconvolved, psf, upsampling, stated_width)
     recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
+    expected = explained(recorded, deconvolved, psf, upsampling, stated_width)
     # Not from the image: where a pixel's own noise enters its variance, or a mean around it takes
     # the edge off structure, chi-square comes out up to a tenth too low.
     variance = _at_least_rounding(noise.variance(expected + noise.offset, read_variance))
@@ -172,13 +173,29 @@ def _at_least_rounding(variance: FloatArray) -> FloatArray:
     return np.maximum(variance, 1 / 12)
 
 
+def explained(
+    recorded: ArrayLike,
+    deconvolved: ArrayLike,
+    psf: PSF,
+    upsampling: int,
+    stated_width: tuple[float, ...] | None = None,
+) -> NDArray[np.float32]:
+    """Give what a result explains of a recording (counts above the offset), on its grid.
+
+    Of a volume light from beyond its faces is part of that: see `volume_reblurred`.
+    """
+    if psf.array.ndim == 3:
+        return volume_reblurred(recorded, deconvolved, psf, upsampling)
+    return reblurred(deconvolved, psf, upsampling, stated_width)
+
+
 def reblurred(
     deconvolved: ArrayLike,
     psf: PSF,
     upsampling: int,
     stated_width: tuple[float, ...] | None = None,
 ) -> NDArray[np.float32]:
-    """Blur a result with the PSF and bin it to the raw grid, float32 ([Z,] Y, X)."""
+    """Blur an image's result with the PSF and bin it to the raw grid, float32 (Y, X)."""
     blur = Blur(remaining_blur(psf.array, stated_width))
     with torch.inference_mode():
         sharp = torch.from_numpy(np.array(deconvolved, dtype=np.float32))[None, None]

@@ -17,6 +17,7 @@ from .camera_maps import CameraMaps, signal_of
 from .evidence import Place
 from .model import Model
 from .noise import NoiseModel
+from .quality import Flux
 from .residuals import (
     FEWEST_MODES,
     LEAST_POWER,
@@ -166,14 +167,14 @@ class RecordedSIM:
             self.image, sharp, self._deviation**2, model.psf, model.upsampling, self._drawn
         )
 
-    def flux(self, sharp: NDArray[np.float32]) -> tuple[float, float]:
-        """Give the light of a result over that of the frames, and the latter's relative error."""
+    def flux(self, sharp: NDArray[np.float32]) -> Flux:
+        """Compare the light of a result with that of the frames."""
         signal = self._recorded
         assert signal.slope is not None
         light = self._raw.reconstruction.widefield(signal.values)
         variance = max(signal.slope * self.brightness, 0.0) + float(np.mean(signal.read_variance))
         error = float(np.sqrt(variance / signal.values.size)) / max(self.brightness, 1e-12)
-        return float(sharp.mean(dtype=float) / light.mean(dtype=float)), error
+        return Flux(float(sharp.mean(dtype=float) / light.mean(dtype=float)), error)
 
     # ------------------------------------------------------------------ other noise
 

@@ -250,7 +250,7 @@ def iter_judge_by(
             measures.reblur(left, noise, brightness),
             measures.sharper(spectrum, length, unit),
             measures.extrapolation(spectrum),
-            measures.flux(*evidence.flux(sharp), raw.ndim),
+            measures.flux(evidence.flux(sharp), raw.ndim),
         ]
     else:
         names = (

@@ -10,12 +10,14 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .forward import Blur, bin_down, continued, enlarge
+from .forward import Blur, continued, enlarge
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .open_field import margins, room_of
 from .pairs import local_mean, mean_reach
 from .psf import PSF
 from .sharpening import Sharpened, Sharpening
@@ -192,10 +194,20 @@ class SharpeningNetwork(TwoStageNetwork):
     multiple = 4
     border = (0, 0, 0)
     bytes_per_pixel = 360
+    keeps_light = True
 
     rim = (4, 16, 16)
     """Planes, rows and columns by which a stack is continued before a U-Net sees it. What a
     wider one would change near the borders is a thousandth of the structure: measured."""
+    near = (9, 24, 24)
+    """Planes, rows and columns over which corrections are blurred in training: they have no
+    coarse structure, which alone is seen from farther away."""
+    seen = (24, 32)
+    """Planes and raw pixels of a PSF's radius that tiles overlap for, at most."""
+    balancing = 2
+    """Steps that bring the light of a result to that of the recording."""
+    bytes_per_voxel = 80
+    """Working memory of the steps of Richardson-Lucy, for one voxel of the room they work in."""
     least_damping = 0.003
     """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
 
@@ -215,14 +227,24 @@ class SharpeningNetwork(TwoStageNetwork):
         nn.init.zeros_(self.denoised.weight)
         nn.init.zeros_(cast(Tensor, self.denoised.bias))
         self.sharpening = Sharpening(psf, upsampling)
-        self.blur = Blur(psf.array, direct=False)
-        self.blur_back = Blur(psf.array[::-1, ::-1, ::-1], direct=False)
-        axial, *lateral = (size // 2 for size in psf.array.shape)
+        self.blur = Blur(_core(psf.array, self._near(upsampling)), direct=False)
         self.damping, self.noisy_damping = self.least_damping, 0.1
         # A step reaches two radii of the PSF, but what comes from beyond the first two is less
-        # than a ten-thousandth in all: measured, and tested.
-        self.receptive_field = 48 + math.ceil(2 * max(lateral) / upsampling)
-        self.axial_field = 14 + 2 * axial
+        # than a ten-thousandth in all: measured, and tested. Haze goes farther; what a tile does
+        # not see of its source is explained by light around it.
+        axial, *lateral = (size // 2 for size in psf.array.shape)
+        axial, across = min(axial, self.seen[0]), min(max(lateral) / upsampling, self.seen[1])
+        self.receptive_field, self.axial_field = 48 + math.ceil(2 * across), 14 + 2 * axial
+        self.bytes_per_pixel = max(self.bytes_per_pixel, self._bytes_of_field(psf, upsampling))
+
+    def _near(self, upsampling: int) -> tuple[int, ...]:
+        return (self.near[0], *(upsampling * length for length in self.near[1:]))
+
+    def _bytes_of_field(self, psf: PSF, upsampling: int) -> int:
+        """Working memory of the steps of Richardson-Lucy for a raw pixel of a usual stack."""
+        size = (len(psf.array) // 2 + 1, 256 * upsampling, 256 * upsampling)
+        room = math.prod(room_of(size, margins(psf.array.shape), psf.array.shape))
+        return self.bytes_per_voxel * room // (size[0] * 256**2)
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
@@ -231,8 +253,8 @@ class SharpeningNetwork(TwoStageNetwork):
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)
         corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
-        reblurred = reblurred + self.reblur(corrected - sharpened)
-        return denoised, self.give_back_light(corrected, denoised, reblurred)
+        beyond = reblurred - self.reblur(sharpened)
+        return denoised, self.give_back_light(corrected, denoised, beyond)
 
     def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
         """Apply a stage to volumes continued by a rim, and take the rim off its result."""
@@ -276,25 +298,33 @@ class SharpeningNetwork(TwoStageNetwork):
         return sharpened
 
     def reblur(self, sharp: Tensor) -> Tensor:
-        """Blur an estimate of the structure and bin it to the raw grid."""
-        return bin_down(self.blur(sharp), self.upsampling)
+        """Give what would be recorded of a structure alone, with nothing beyond its faces."""
+        *axial, rows, columns = sharp.shape[2:]
+        size = (*axial, rows // self.upsampling, columns // self.upsampling)
+        return self.sharpening.field(size).blurred(sharp)
 
-    def give_back_light(self, sharp: Tensor, denoised: Tensor, reblurred: Tensor) -> Tensor:
-        r"""Keep the light of a result where corrections were cut off at zero.
+    def give_back_light(self, sharp: Tensor, denoised: Tensor, beyond: Tensor) -> Tensor:
+        r"""Let a result, blurred again, hold the light of the recording, coarsely everywhere.
 
-        One step of Richardson-Lucy on the coarsest structure `G` alone, which keeps the light
-        as every such step does: :math:`x \leftarrow x \, H^T G (G d / G H x)`.
+        Steps of Richardson-Lucy on the coarsest structure `G` alone, which keep the light
+        as every such step does: :math:`x \leftarrow x \, H^T G (G d / G H x) / H^T 1`. It is
+        missing where corrections were cut off at zero. Light that the microscope spread beyond
+        the faces of the stack belongs to the result, so that it holds more than the stack.
 
         Parameters
         ----------
-        sharp, denoised, reblurred : Tensor
-            Output of the second and of the first stage, and :math:`H x`, what the microscope
-            would make of the former.
+        sharp, denoised : Tensor
+            Output of the second and of the first stage.
+        beyond : Tensor
+            What is recorded of structure beyond the faces, on the grid of the latter.
         """
         sharp = sharp.clamp(min=0.0)
-        ratio = (_coarse(denoised).clamp(min=0.0) + 1e-4) / (_coarse(reblurred) + 1e-4)
-        back: Tensor = self.blur_back(enlarge(_coarse(ratio), self.upsampling))
-        return sharp * back.clamp(0.5, 2.0)
+        field = self.sharpening.field(tuple(denoised.shape[2:]))
+        light = _coarse(denoised).clamp(min=0.0) + 1e-4
+        for _ in range(self.balancing):
+            ratio = light / (_coarse(self.reblur(sharp) + beyond).clamp(min=0.0) + 1e-4)
+            sharp = sharp * field.inside(field.factor(_coarse(ratio))).clamp(0.5, 2.0)
+        return sharp
 
     def correct(
         self, image: Tensor, denoised: Tensor, sharpened: Tensor, reblurred: Tensor
@@ -316,6 +346,14 @@ class SharpeningNetwork(TwoStageNetwork):
         correction = correction.float()
         # Any end that is never negative would lift the background, and with it the light.
         return F.leaky_relu(sharpened + correction - _coarse(correction), 0.01)
+
+
+def _core(psf: NDArray[np.float32], reach: tuple[int, ...]) -> NDArray[np.float32]:
+    """Cut a PSF to a reach about its middle; its values stay as they are."""
+    window = tuple(
+        slice(max(n // 2 - r, 0), n // 2 + r + 1) for n, r in zip(psf.shape, reach, strict=True)
+    )
+    return np.ascontiguousarray(psf[window])
 
 
 _COARSE = (3, 8, 8)

@@ -70,7 +70,7 @@ class SimulatePage:
         self.planes = SpinBox(
             label="Planes",
             max=999,
-            tooltip="Planes of the PSF, an odd number; 0 takes as many as hold its light.",
+            tooltip="Planes of the PSF, an odd number; 0 takes as many as the stack can see.",
         )
         self.planes.native.setSpecialValueText("as needed")
         self.form = Form(
@@ -84,12 +84,18 @@ class SimulatePage:
             self.planes,
         )
         self._deep = False
+        self._stack: tuple[int, ...] | None = None
         self.modality.changed.connect(self._ask_what_applies)
         self._ask_what_applies()
 
-    def ask_for(self, spatial: str) -> None:
-        """Ask what a PSF for images ("YX") or volumes ("ZYX") needs."""
+    def ask_for(self, spatial: str, stack: tuple[int, ...] | None = None) -> None:
+        """Ask what a PSF for images ("YX") or volumes ("ZYX") needs.
+
+        The PSF of a volume is as deep and wide as ``stack`` (Z, Y, X) can see, in voxels of the
+        output.
+        """
         self._deep = spatial == "ZYX"
+        self._stack = stack
         self._ask_what_applies()
 
     def _ask_what_applies(self) -> None:
@@ -130,6 +136,7 @@ class SimulatePage:
         if len(grid) == 3:
             settings["axial_step"] = grid[0]
             settings["planes"] = int(self.planes.value) or None
+            settings["stack"] = self._stack
         return lambda: PSF.simulate(**settings)
 
     def reset_choices(self) -> None:

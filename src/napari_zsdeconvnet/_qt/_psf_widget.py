@@ -160,6 +160,7 @@ class PSFWidget(Panel):
     def make(self) -> None:
         """Make the PSF as the page in front says."""
         grid = self._grid()
+        self.simulate_page.ask_for(self.image.spatial, self._stack())
         try:
             maker = self.page.maker(grid)
         except InputError as error:
@@ -198,6 +199,14 @@ class PSFWidget(Panel):
         step = self.image.axial_step
         return None if step is None else (step, *lateral)
 
+    def _stack(self) -> tuple[int, ...] | None:
+        """Return the shape of the volume on the output's grid, or None where it is none."""
+        layer = self.image.layer
+        if layer is None or self.image.spatial != "ZYX":
+            return None
+        planes, rows, columns = layer.data.shape[-3:]
+        return planes, self._upsampling * rows, self._upsampling * columns
+
     def _layer_pixel(self) -> tuple[float, float] | None:
         """Return what the layer says of the raw pixel (y, x), also where its step is not known."""
         layer = self.image.layer
@@ -212,7 +221,7 @@ class PSFWidget(Panel):
     def _on_image_changed(self) -> None:
         if not alive(self):
             return
-        self.simulate_page.ask_for(self.image.spatial)
+        self.simulate_page.ask_for(self.image.spatial, self._stack())
         pixel = self._layer_pixel()
         if pixel is not None:
             self.pixel_box.value = pixel[1] * NANOMETRES

@@ -27,7 +27,7 @@ def simulate(arguments: argparse.Namespace, console: Console) -> None:
         na=arguments.na,
         wavelength=arguments.wavelength,
         pixel_size=arguments.pixel_size,
-        **given(arguments, *MICROSCOPE, "axial_step", "planes"),
+        **given(arguments, *MICROSCOPE, "axial_step", "planes", "stack"),
     )
     _finish(psf, arguments, console)
 

@@ -55,6 +55,7 @@ def psf_for_training(arguments: argparse.Namespace, image: Image, console: Conso
         wavelength=arguments.wavelength,
         pixel_size=grid[-1],
         axial_step=grid[0] if volume else None,
+        stack=_on_output_grid(arguments, image) if volume else None,
         **given(arguments, *MICROSCOPE),
     )
 
@@ -109,9 +110,20 @@ def _output_grid(
     """Voxel size of the output: laterally half of the image's where it is up-sampled."""
     if voxel_size is None:
         return None
-    finer = not volume if arguments.upsample is None else arguments.upsample
+    finer = _finer(arguments, volume)
     *axial, height, width = voxel_size
     return (*axial, height / (1 + finer), width / (1 + finer))
+
+
+def _on_output_grid(arguments: argparse.Namespace, image: Image) -> tuple[int, ...]:
+    """Shape of a stack on the grid of the output."""
+    times = 1 + _finer(arguments, volume=True)
+    planes, rows, columns = image.data.shape[-3:]
+    return planes, times * rows, times * columns
+
+
+def _finer(arguments: argparse.Namespace, volume: bool) -> bool:
+    return not volume if arguments.upsample is None else bool(arguments.upsample)
 
 
 def _from_file(

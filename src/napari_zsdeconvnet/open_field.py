@@ -1,0 +1,181 @@
+"""A volume in a larger room: blur without assuming anything of what lies beyond its faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+from scipy.ndimage import convolve1d
+from torch import Tensor
+
+from .forward import bin_down, enlarge
+
+_AXES = (-3, -2, -1)
+
+MARGIN = (8, 32, 32)
+"""Planes, rows and columns that structure goes on beyond a volume, at most: light from farther
+away is smooth in the volume, and explained as well by structure this near."""
+
+DIMMEST = 0.02
+"""Part of a voxel's light that reaches the volume, below which the voxel is left as it is."""
+
+
+class OpenField:
+    """A structure larger than the volume recorded of it, and what the microscope makes of it.
+
+    Parameters
+    ----------
+    psf : ndarray
+        (Z, Y, X), odd, sum 1, on the grid of the structure.
+    size : sequence of int
+        Voxels of the recorded part on that grid.
+    upsampling : int
+        Voxels of the structure side by side in a raw pixel.
+    sieve : sequence of float
+        FWHM in voxels of the Gaussian through which the structure is shown.
+    margin : sequence of int
+        Voxels of the structure beyond each face.
+    device : torch.device, optional
+        Where it is computed.
+    """
+
+    def __init__(
+        self,
+        psf: NDArray[np.floating],
+        size: Sequence[int],
+        upsampling: int = 1,
+        sieve: Sequence[float] = (0.0, 0.0, 0.0),
+        margin: Sequence[int] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        margin = margins(psf.shape) if margin is None else tuple(margin)
+        self.shape = room_of(size, margin, psf.shape)
+        self.margins = tuple(
+            (m, full - m - n) for full, m, n in zip(self.shape, margin, size, strict=True)
+        )
+        self.margin = margin
+        self.upsampling = upsampling
+        self.sieve = _gaussians(self.shape, sieve, device)
+        self.optics = self._optics(psf, device)
+        self.transfer = self._through_sieve(self.optics.clone())
+        seen = torch.zeros((1, 1, *self.shape), device=device)
+        self.inside(seen).fill_(1.0)
+        seen = self._convolved(seen, self.transfer.conj())
+        self.unseen = (DIMMEST - seen).clamp_(min=0.0)
+        self.visibility = seen.clamp_(min=DIMMEST)
+        """Part of the light of each voxel that reaches the volume."""
+
+    def _optics(self, psf: NDArray[np.floating], device: torch.device | None) -> Tensor:
+        reach = [
+            min(n // 2, (full - 1) // 2) for n, full in zip(psf.shape, self.shape, strict=True)
+        ]
+        window = tuple(
+            slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(psf.shape, reach, strict=True)
+        )
+        padded = torch.zeros(self.shape, device=device)
+        kernel = torch.from_numpy(np.array(psf[window], np.float32))
+        padded[tuple(map(slice, kernel.shape))] = kernel.to(padded)
+        spectrum: Tensor = torch.fft.rfftn(padded.roll([-r for r in reach], (0, 1, 2)))
+        return spectrum
+
+    def _through_sieve(self, spectrum: Tensor) -> Tensor:
+        """Multiply a spectrum by that of the Gaussian, in place."""
+        for along in self.sieve:
+            spectrum *= along
+        return spectrum
+
+    def expected(self, structure: Tensor) -> Tensor:
+        """Give what is recorded of a structure (N, 1, Z, Y, X) that fills the room."""
+        return bin_down(self.inside(self._convolved(structure, self.transfer)), self.upsampling)
+
+    def blurred(self, volume: Tensor) -> Tensor:
+        """Give what is recorded of the volume itself, as `shown`, with nothing around it."""
+        seen = self._convolved(self.placed(volume), self.optics)
+        return bin_down(self.inside(seen), self.upsampling)
+
+    def shown(self, structure: Tensor) -> Tensor:
+        """Give the recorded part of a structure, through the Gaussian."""
+        spectrum = self._through_sieve(torch.fft.rfftn(structure, dim=_AXES))
+        return self.inside(torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES))
+
+    def factor(self, ratio: Tensor) -> Tensor:
+        """Give what a step of Richardson-Lucy multiplies by: H^T of a ratio on the raw grid.
+
+        Over the part of each voxel's light that reaches the volume, so that what is far outside
+        moves as fast as what is in the middle; what is hardly seen stays as it is.
+        """
+        whole = self.placed(enlarge(ratio, self.upsampling))
+        spread = self._convolved(whole, self.transfer.conj())
+        return spread.add_(self.unseen).div_(self.visibility)
+
+    def placed(self, volume: Tensor) -> Tensor:
+        """Put a volume of the recorded part into the room, with nothing around it."""
+        whole = volume.new_zeros((*volume.shape[:2], *self.shape))
+        self.inside(whole).copy_(volume)
+        return whole
+
+    def inside(self, structure: Tensor) -> Tensor:
+        """Give the recorded part of a structure, as a view."""
+        for axis, (before, behind) in enumerate(self.margins, -3):
+            structure = structure.narrow(axis, before, structure.shape[axis] - before - behind)
+        return structure
+
+    def _convolved(self, structure: Tensor, transfer: Tensor) -> Tensor:
+        spectrum = torch.fft.rfftn(structure, dim=_AXES).mul_(transfer)
+        convolved: Tensor = torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES)
+        return convolved
+
+
+def room_of(size: Sequence[int], margin: Sequence[int], psf: Sequence[int]) -> tuple[int, ...]:
+    """Give the shape of a room in which no light comes round its end into the volume.
+
+    Parameters
+    ----------
+    size, margin, psf : sequence of int
+        Voxels of the volume, of the structure beyond each face of it, and of the PSF.
+    """
+    return tuple(
+        next_fast_len(n + max(2 * m, m + min(p // 2, n + m)), real=True)
+        for n, m, p in zip(size, margin, psf, strict=True)
+    )
+
+
+def margins(shape: Sequence[int]) -> tuple[int, ...]:
+    """Give how far structure goes on beyond the faces, for a PSF of this shape."""
+    return tuple(min(n // 2, most) for n, most in zip(shape, MARGIN, strict=True))
+
+
+def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
+    """Give a PSF (Z, Y, X) on a grid of pixels ``factor`` times as wide, sum 1.
+
+    As the microscope sees a structure of such wide pixels with a camera of the same.
+    """
+    if factor == 1:
+        return np.asarray(psf, np.float32)
+    pixel = np.convolve(np.ones(factor), np.ones(factor))
+    for axis in (1, 2):
+        reach = math.ceil((psf.shape[axis] // 2 + factor - 1) / factor) * factor
+        around = [(0, 0)] * 3
+        around[axis] = (reach - psf.shape[axis] // 2,) * 2
+        blurred = convolve1d(np.pad(psf, around), pixel, axis=axis, mode="constant")
+        psf = blurred[(slice(None),) * axis + (slice(None, None, factor),)]
+    return np.asarray(psf / psf.sum(), np.float32)
+
+
+def _gaussians(
+    shape: Sequence[int], widths: Sequence[float], device: torch.device | None
+) -> list[Tensor]:
+    """Transfer function of a Gaussian along each axis, for a spectrum laid out as rfftn's."""
+    factors = []
+    for axis, (length, width) in enumerate(zip(shape, widths, strict=True)):
+        frequency = np.fft.rfftfreq(length) if axis == 2 else np.fft.fftfreq(length)
+        sigma = width / math.sqrt(8 * math.log(2))
+        along = np.exp(-2 * (math.pi * sigma * frequency) ** 2).astype(np.float32)
+        factors.append(
+            torch.from_numpy(along.reshape([-1 if n == axis else 1 for n in range(3)])).to(device)
+        )
+    return factors
