@@ -72,6 +72,10 @@ def volume_reblurred(
     )
     outside = continued(coarse_sharp.clamp(min=0.0), field.margins) + 1e-6
     field.inside(outside).zero_()
+    # At first as bright as it explains best what is missing: a mirror image need not be true.
+    light = field.expected(outside)
+    missing = float((light * (coarse_image - coarse_seen)).sum() / light.square().sum())
+    outside *= max(missing, 1e-3)
     small = 0.01 * float(coarse_image.mean().clamp(min=1e-6))
     for _ in range(STEPS):
         ratio = (coarse_image + small).clamp(min=0.0)

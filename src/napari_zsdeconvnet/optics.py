@@ -201,8 +201,8 @@ def light_sheet(
     return np.asarray(lit / lit.sum())
 
 
-def energy_size(na: float, wavelength: float, pixel_size: float) -> int:
-    r"""Odd size whose half width holds `ENERGY_HELD` of the Airy pattern, within limits.
+def energy_size(na: float, wavelength: float, pixel_size: float, held: float = ENERGY_HELD) -> int:
+    r"""Odd size whose half width holds a share of the Airy pattern, within limits.
 
     The energy beyond a radius is :math:`J_0^2(v) + J_1^2(v) \approx 2/(\pi v)`.
 
@@ -214,13 +214,15 @@ def energy_size(na: float, wavelength: float, pixel_size: float) -> int:
         Micrometres.
     pixel_size
         Micrometres.
+    held
+        The share.
 
     Returns
     -------
     int
         Between 9 and 129 pixels.
     """
-    v = 2 / (math.pi * (1 - ENERGY_HELD))
+    v = 2 / (math.pi * (1 - held))
     radius = v * wavelength / (2 * math.pi * na)
     return _odd(radius, pixel_size, _SMALLEST_SIZE, LARGEST_SIZE)
 

@@ -28,7 +28,8 @@ Modality = Literal["widefield", "confocal", "light-sheet"]
 
 _REACH = 3.0  # axial widths of the widefield PSF to either side of the focus, without a stack
 _SHEET_REACH = 1.2  # thicknesses of the sheet, a Gaussian, that hold 99.5 % of its light
-_NEGLIGIBLE = 0.01  # share of the light that may be cut off where the PSF has ended
+_NEGLIGIBLE = 0.006  # share of the light that may be cut off where the PSF has ended
+_HELD = 0.996  # of the light in focus, likewise
 _MOST_VOXELS = 2**25  # of a PSF; what is wider is cut, which is said
 _BELONGS_TO: dict[str, Modality] = {
     "excitation_wavelength": "confocal",
@@ -105,7 +106,7 @@ class Microscope:
         depth = step * (planes // 2)
         across = []
         for size, length in zip(pixel, stack[1:], strict=True):
-            edge = optics.energy_size(self.na, self.wavelength, size)
+            edge = optics.energy_size(self.na, self.wavelength, size, _HELD)
             most = 2 * length - 1
             across.append(optics.cone_size(self.na, self.refractive_index, depth, size, edge, most))
         return planes, across[0], across[1]
