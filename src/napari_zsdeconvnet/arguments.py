@@ -460,6 +460,7 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
     _add_sets(parser)
+    _add_pixel_rule(parser)
 
 
 def _add_sets(parser: argparse.ArgumentParser) -> None:
@@ -662,6 +663,25 @@ def _add_axes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
     parser.add_argument(
         "--plane", type=values.count, metavar="N", help="plane (Z) to take, from 0, as an image"
+    )
+    _add_pixel_rule(parser)
+
+
+def _add_pixel_rule(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--bad-pixels",
+        metavar="FILE",
+        help="map of the camera's bad pixels, other than 0 there: TIFF, MRC or .npy",
+    )
+    parser.add_argument(
+        "--allow-saturated",
+        action="store_true",
+        help="go on where more than 2 %% of the lit area are saturated, without these pixels",
+    )
+    parser.add_argument(
+        "--keep-outliers",
+        action="store_true",
+        help="take single pixels that light cannot explain for light",
     )
 
 

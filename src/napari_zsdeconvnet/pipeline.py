@@ -15,7 +15,7 @@ import numpy as np
 
 from .camera_maps import Camera, CameraMaps, typical_of
 from .errors import InputError
-from .images import Image, Origin, spatial_axes
+from .images import Image, Origin, PixelRule, spatial_axes
 from .inference import Result, TileProgress
 from .model import Model, nanometres, same_pixel_size
 from .modes import usual_upsampling
@@ -481,6 +481,8 @@ class RawFrames:
         What messages call the recording.
     origin : Origin, optional
         Its file.
+    pixel_rule : PixelRule, optional
+        What is said of bad and saturated pixels.
     """
 
     def __init__(
@@ -496,9 +498,14 @@ class RawFrames:
         frame: int = 0,
         name: str = "raw",
         origin: Origin | None = None,
+        pixel_rule: PixelRule | None = None,
     ) -> None:
         self._frames = frames
-        self._raw = Image(frames, "TCYX"[-frames.ndim :], (pixel_size,) * 2, name, origin=origin)
+        self._raw = Image(
+            *(frames, "TCYX"[-frames.ndim :], (pixel_size,) * 2, name),
+            origin=origin,
+            pixel_rule=pixel_rule or PixelRule(),
+        )
         self._microscope = microscope
         self._pixel_size = pixel_size
         self._given_noise = noise
@@ -517,14 +524,16 @@ class RawFrames:
             scope = self._microscope
             cutoff = min(2 * scope.na / scope.wavelength * self._pixel_size, 0.5)
             noise = NoiseModel.from_image(
-                Image(first, "TYX", name=self._name), self._offset, cutoff=cutoff
+                Image(first, "TYX", name=self._name, pixel_rule=self._raw.pixel_rule),
+                self._offset,
+                cutoff=cutoff,
             ).with_excess_noise(self._excess_noise)
         self._noise = noise
         yield Calibrated(noise, _sentence(noise.describe()))
 
         yield Began("patterns")
         self._patterns = estimate(
-            self._frames,
+            self._raw,
             pixel_size=self._pixel_size,
             na=self._microscope.na,
             wavelength=self._microscope.wavelength,
@@ -532,7 +541,7 @@ class RawFrames:
             order=self._order,
         )
         self._reconstruction = Reconstruction(self._patterns)
-        image = reconstruct(self._frames, self._reconstruction, noise)
+        image = reconstruct(self._raw, self._reconstruction, noise)
         yield Reconstructed(self._patterns, image, _pattern_words(self._patterns))
 
     def misfit(self, model: Model) -> str:

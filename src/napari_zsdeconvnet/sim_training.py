@@ -153,7 +153,7 @@ def reconstruct(
     Parameters
     ----------
     raw : array_like or Image
-        ([T,] N, Y, X).
+        ([T,] N, Y, X); pixels that must not be used are filled from what surrounds them.
     reconstruction : sim.Reconstruction
         The linear operator.
     camera : NoiseModel or CameraMaps
@@ -166,11 +166,10 @@ def reconstruct(
     """
     patterns = reconstruction.patterns
     frames = as_raw(raw, len(patterns), patterns.phases)
+    rule = replace(_rule(raw) or PixelRule(), saturation="mask")
+    usable, _ = usable_frames(frames, rule, width=_width(patterns))
     # One image at a time: a series of them on the doubled grid is all that has to fit.
-    images = [
-        reconstruction(signal_of(image, camera).values)
-        for image in frames.reshape(-1, *frames.shape[-3:])
-    ]
+    images = [reconstruction(signal_of(image, camera).values) for image in usable]
     return np.stack(images).reshape(*frames.shape[:-3], *images[0].shape)
 
 

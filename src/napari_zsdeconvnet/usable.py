@@ -323,7 +323,7 @@ def _said(mask: PixelMask, fixed: NDArray[np.bool_] | None, name: str) -> Iterat
             where = _places(np.argwhere(mask.kinds(first) == kind), first, mask.shape, total)
             yield (
                 f"{name} has {_number(total)} that neither light nor noise explains (hot or dead "
-                f"pixels, cosmic rays), {where}{always}: they are masked, and filled from what "
+                f"pixels, cosmic rays), {where}{always}: masked, and filled from what "
                 "surrounds them."
             )
         elif kind == Kind.UNRECORDED:
@@ -335,7 +335,8 @@ def _said(mask: PixelMask, fixed: NDArray[np.bool_] | None, name: str) -> Iterat
                 "any."
             )
         elif kind == Kind.GIVEN:
-            yield f"{_number(total)} of {name} are bad by the map given: they are masked."
+            verb = "is" if total == 1 else "are"
+            yield f"{_number(total)} of {name} {verb} bad by the map given, and masked."
 
 
 def _number(pixels: int) -> str:

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_zsdeconvnet._qt._choosers import ImageChooser
 from napari_zsdeconvnet._qt._forms import Form
+from napari_zsdeconvnet._qt._layers import layer_image
 from napari_zsdeconvnet.simulation import simulate, simulate_volume
 
 LONG = 60_000
@@ -133,3 +134,16 @@ def test_channels_taken_for_planes_are_doubted(chooser, viewer, qtbot):
     viewer.add_image(np.stack(channels), name="two", axis_labels=("z", "y", "x"))
     one = chooser()
     qtbot.waitUntil(lambda: "unrelated things" in one.note.text(), timeout=LONG)
+
+
+def test_saturated_pixels_are_allowed_for_a_layer_in_all_widgets(chooser, viewer):
+    layer = viewer.add_image(np.ones((20, 30)), name="bright")
+    one, other = chooser(), chooser()
+    one.layer = other.layer = layer
+    assert one.applies(one.saturated_box)
+    assert layer_image(layer).pixel_rule.saturation == "refuse"
+    one.saturated_box.value = True
+    assert layer_image(layer).pixel_rule.saturation == "mask"
+    assert other.saturated_box.value
+    one.saturated_box.value = False
+    assert layer_image(layer).pixel_rule.saturation == "refuse"

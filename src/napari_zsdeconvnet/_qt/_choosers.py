@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, SpinBox
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
 from qtpy.compat import isalive
@@ -20,7 +21,7 @@ from ..units import LARGEST_STEP, checked_length
 from . import _preferences as preferences
 from ._forms import note, number
 from ._layer_files import LayerFiles
-from ._layers import METADATA_KEY, layer_image, same_plane
+from ._layers import METADATA_KEY, RULE_KEY, layer_image, rule_of, same_plane
 from ._notify import show_error
 from ._readings import (
     IMAGE,
@@ -113,18 +114,27 @@ class ImageChooser:
             min=0,
             visible=False,
         )
+        self.saturated_box = CheckBox(
+            label="",
+            text="allow saturated pixels",
+            tooltip="Go on where more than 2 % of the lit area are saturated; these pixels are "
+            "masked, and what results hold there is too little.",
+            visible=False,
+        )
         self.step_box.visible = False
         self.boxes: tuple[Any, ...] = (
             self.layer_box,
             self.kind_box,
             self.step_box,
             self.channel_box,
+            self.saturated_box,
         )
         self.note = note()
         self.layer_box.changed.connect(self._refresh)
         self.kind_box.changed.connect(self._on_kind)
         self.step_box.changed.connect(self._on_step)
         self.channel_box.changed.connect(self._refresh)
+        self.saturated_box.changed.connect(self._on_saturated)
         self._state.said_changed.connect(self._on_said)
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
@@ -205,6 +215,8 @@ class ImageChooser:
             return len(self._kinds) > 1
         if box is self.step_box:
             return self.spatial == "ZYX"
+        if box is self.saturated_box:
+            return self.layer is not None and self._reading is not None
         return box is self.layer_box or self.channel_box.max > 0
 
     def reset_choices(self) -> None:
@@ -238,6 +250,12 @@ class ImageChooser:
             with same_plane(self._viewer, layer):
                 set_step(layer, reading.axes, step)
         self._state.say(layer, axial_step=step)
+
+    def _on_saturated(self, allowed: bool) -> None:
+        if self.layer is not None:
+            rule = replace(rule_of(self.layer), saturation="mask" if allowed else "refuse")
+            self.layer.metadata[RULE_KEY] = rule
+            self._state.said_changed.emit(self.layer)
 
     def _on_said(self, layer: ImageLayer) -> None:
         if alive(self._owner) and layer is self.layer:
@@ -278,6 +296,7 @@ class ImageChooser:
             self.kind_box.changed.blocked(),
             self.step_box.changed.blocked(),
             self.channel_box.changed.blocked(),
+            self.saturated_box.changed.blocked(),
         ):
             self.kind_box.reset_choices()
             count = 1
@@ -288,6 +307,8 @@ class ImageChooser:
                     said = self._state.said(layer).axial_step
                     self.step_box.value = said or said_step(layer, reading.axes) or 0
             self.channel_box.max = count - 1
+            allowed = layer is not None and rule_of(layer).saturation == "mask"
+            self.saturated_box.value = allowed
         for box in self.boxes[1:]:
             box.visible = self.applies(box)
         self._say()

@@ -184,7 +184,8 @@ class Form(QWidget):
             self.add(box)
             # Qt hides what moves into another window.
             box.visible = chooser.applies(box)
-            self._labels[box.native].setVisible(chooser.applies(box))
+            if box.native in self._labels:
+                self._labels[box.native].setVisible(chooser.applies(box))
         said = bool(chooser.note.text())
         self.add_note(chooser.note)
         chooser.note.setVisible(said)

@@ -17,7 +17,7 @@ from napari.utils.transforms import Affine, CompositeAffine
 
 from .._samples import METADATA_KEY as METADATA_KEY  # the widgets know layers from here
 from ..errors import InputError
-from ..images import Image, Origin
+from ..images import Image, Origin, PixelRule
 from ..lazy import is_lazy
 from ._readings import Reading, layer_axes, pixels_of, read_as
 from ._state import unwrapped
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _ELLIPSE_CORNERS = 96
+
+
+RULE_KEY = "napari-zsdeconvnet pixel rule"
+"""Where a layer's metadata hold what is said of its bad and saturated pixels, a `PixelRule`."""
 
 
 def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
@@ -62,7 +66,14 @@ def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
         voxel_size=reading.voxel_size,
         name=layer.name,
         origin=origin_of(layer, reading),
+        pixel_rule=rule_of(layer),
     )
+
+
+def rule_of(layer: layers.Image) -> PixelRule:
+    """Return what is said of the bad and saturated pixels of a layer."""
+    rule = layer.metadata.get(RULE_KEY)
+    return rule if isinstance(rule, PixelRule) else PixelRule()
 
 
 def origin_of(layer: layers.Image, reading: Reading) -> Origin | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 
 from ..errors import InputError
-from ._layers import add_or_update, layer_image, made_before, origin_of, shown_place
+from ._layers import add_or_update, layer_image, made_before, origin_of, rule_of, shown_place
 from ._readings import Reading, pixels_of, what_is_there
 from ._records import keep_verdict
 from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, result_names, show_result
@@ -157,6 +157,7 @@ class SIMTask(Task):
                 offset=known["offset"],
                 name=layer.name,
                 origin=origin_of(layer, frames.reading),
+                pixel_rule=rule_of(layer),
             )
 
         return make

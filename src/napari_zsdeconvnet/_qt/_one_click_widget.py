@@ -92,7 +92,7 @@ class OneClickWidget(ActionPanel):
         )
         self.known = Knowledge(self._viewer, self.image, owner=self)
         # The form asks for the plane step, too, beside the rest.
-        self.image.boxes = (self.image.layer_box, self.image.kind_box, self.image.channel_box)
+        self.image.boxes = tuple(box for box in self.image.boxes if box is not self.image.step_box)
         self.chosen = Form()
         self.chosen.add_image(self.image)
         self.form = AskForm()

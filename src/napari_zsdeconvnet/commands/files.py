@@ -17,7 +17,7 @@ from ..console import Console
 from ..errors import InputError
 from ..files import make_folder, written_whole
 from ..image_files import read_image
-from ..images import Image, as_frames, planes_by_step, spatial_axes
+from ..images import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ..lazy import LazyArray, Sliced, whole_index
 
 
@@ -94,7 +94,18 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
         mapped = isinstance(frames, np.ndarray)
         data = frames[0] if mapped else LazyArray(image.data, image.axes, order)
     size = _voxel_size(image.steps, spatial, image.name, arguments)
-    return replace(image, data=data, axes=order, voxel_size=size)
+    rule = pixel_rule(arguments)
+    return replace(image, data=data, axes=order, voxel_size=size, pixel_rule=rule)
+
+
+def pixel_rule(arguments: argparse.Namespace) -> PixelRule:
+    """Take from the command line what is said of bad and saturated pixels."""
+    path = getattr(arguments, "bad_pixels", None)
+    return PixelRule(
+        None if path is None else np.squeeze(np.asarray(read_image(path).data)),
+        "mask" if getattr(arguments, "allow_saturated", False) else "refuse",
+        not getattr(arguments, "keep_outliers", False),
+    )
 
 
 def _axes_by_step(image: Image, arguments: argparse.Namespace) -> str | None:

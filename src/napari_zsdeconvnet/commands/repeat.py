@@ -136,15 +136,18 @@ def _predict(
     names: Mapping[str, Path],
     console: Console,
 ) -> Prediction:
-    from ..record import settings_of, threads
+    from ..record import as_ruled, settings_of, threads
     from ..sim.reconstruction import Reconstruction
 
     settings = settings_of(before)
     with threads(before.threads):
         if isinstance(recording, Image):
-            return predict_into_files(model, recording, names, console, **settings)
+            image = as_ruled(before.source, recording)
+            return predict_into_files(model, image, names, console, **settings)
         assert model.reconstruction is not None
         assert before.camera is not None
+        rule = as_ruled(before.source, recording.image).pixel_rule
+        recording = replace(recording, pixel_rule=rule)
         operator = Reconstruction.from_dict(before.reconstruction or model.reconstruction)
         settings = {name: settings[name] for name in ("device", "tile")}
         made = predict_frames(model, operator, recording, before.camera, names, console, **settings)

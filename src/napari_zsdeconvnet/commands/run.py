@@ -158,6 +158,7 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
         excess_noise=arguments.excess_noise or 1.0,
         name=recording.name,
         origin=recording.origin,
+        pixel_rule=recording.pixel_rule,
     )
     return recipe, recording
 

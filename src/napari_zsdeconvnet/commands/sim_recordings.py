@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from ..console import Console
 from ..errors import InputError
 from ..image_files import read_image
-from ..images import Image, Origin, check_kind
+from ..images import Image, Origin, PixelRule, check_kind
 from ..lazy import LazyArray, Sliced, whole_index
 from ..noise import NoiseModel
 from ..psf import PSF
 from ..sim.frame_axes import frame_axes
 from ..sim.patterns import Patterns
 from .calibrate import measured_noise, read_noise, with_typed
-from .files import given, one_of
+from .files import given, one_of, pixel_rule
 from .words import show_noise
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class Recording:
         Micrometres between planes, if there are any and it is known.
     interleaved
         As for `Sets`.
+    pixel_rule
+        What is said of bad and saturated pixels.
     """
 
     frames: Frames
@@ -123,6 +125,7 @@ class Recording:
     lengths: tuple[int, ...] = ()
     axial_step: float | None = None
     interleaved: bool = False
+    pixel_rule: PixelRule = field(default_factory=PixelRule)
 
     @property
     def sets(self) -> Sets:
@@ -140,6 +143,7 @@ class Recording:
             self.name,
             frame_interval=self.frame_interval,
             origin=self.origin,
+            pixel_rule=self.pixel_rule,
         )
 
     @property
@@ -238,6 +242,7 @@ def open_recording(
         lengths,
         image.steps[0] if "Z" in axes else None,
         found is None and getattr(arguments, "sets", None) == "interleaved",
+        pixel_rule(arguments),
     )
 
 
@@ -419,7 +424,7 @@ def patterns_of(
     from ..sim.estimation import estimate
 
     return estimate(
-        Image(recording.mean(), "TYX", name=recording.name),
+        Image(recording.mean(), "TYX", name=recording.name, pixel_rule=recording.pixel_rule),
         pixel_size=recording.pixel_size,
         na=arguments.na,
         wavelength=arguments.wavelength,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from .methods import methods_paragraph
 from .packing import packed_verdict
 from .prediction import Output, Prediction, iter_recorded, iter_recorded_sim
-from .repeat import check_first, check_same, differences, iter_training, settings_of, threads
+from .repeat import (
+    as_ruled,
+    check_first,
+    check_same,
+    differences,
+    iter_training,
+    settings_of,
+    threads,
+)
 from .run_record import KIND, RunRecord
 
 __all__ = [
@@ -13,6 +21,7 @@ __all__ = [
     "Output",
     "Prediction",
     "RunRecord",
+    "as_ruled",
     "check_first",
     "check_same",
     "differences",

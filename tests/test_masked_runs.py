@@ -1,0 +1,174 @@
+"""Masked pixels from training to result: in Python, from the shell, and once more from a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet.images import Image, PixelRule
+from napari_zsdeconvnet.losses import fidelity
+from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.record import RunRecord, iter_training
+from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.training import train
+
+CAMERA = NoiseModel(100.0, 1.0, 4.0)
+PIXEL = (0.09, 0.09)
+
+
+@pytest.fixture(scope="module")
+def clean() -> np.ndarray:
+    return simulate("filaments", shape=(96, 96), photons=200, pixel_size=0.09, seed=2).raw
+
+
+@pytest.fixture(scope="module")
+def psf() -> PSF:
+    return PSF.simulate(1.3, 0.525, 0.045)
+
+
+PLACES = ((20, 30), (60, 61), (60, 62), (80, 10))
+
+
+@pytest.fixture(scope="module")
+def hot(clean: np.ndarray) -> np.ndarray:
+    image = clean.copy()
+    for place in PLACES:
+        image[place] = 60_000
+    return image
+
+
+def begun(image: np.ndarray, psf: PSF, rule: PixelRule | None = None, steps: int = 2):
+    return train(
+        Image(image, "YX", PIXEL, "cells", pixel_rule=rule or PixelRule()),
+        *(psf, CAMERA),
+        steps=steps,
+        seed=1,
+        device="cpu",
+        preview_every=0,
+    )
+
+
+def exhausted(run):
+    for _ in run:
+        pass
+    return run
+
+
+def far_from(places: list[tuple[int, int]], shape: tuple[int, int], reach: float) -> np.ndarray:
+    y, x = np.indices(shape)
+    near = [np.hypot(y - row, x - column) <= reach for row, column in places]
+    return ~np.any(near, axis=0)
+
+
+def test_what_is_left_out_has_no_say_in_the_loss():
+    prediction, target = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    target[..., 0, 0] = 1e6
+    left_out = target > 1
+    assert float(fidelity(prediction, target, left_out=left_out)) == 1.0
+    assert float(fidelity(prediction, target, "absolute", ~left_out & left_out)) > 1e4
+
+
+class TestHotPixels:
+    def test_pairs_are_filled_and_marked(self, hot: np.ndarray, clean: np.ndarray, psf: PSF):
+        run = begun(hot, psf)
+        assert any("4 pixels" in warning and "(20, 30)" in warning for warning in run.warnings)
+        pairs = run._objective.pairs
+        marked = 0
+        for _ in range(6):
+            pair = pairs.draw()
+            assert pair.left_out.shape == pair.target.shape
+            assert float(pair.target.max()) * run.model.scale < 5 * float(clean.max())
+            marked += int(pair.left_out.sum())
+        assert marked > 0
+        assert run.model.scale == pytest.approx(begun(clean, psf).model.scale, rel=0.02)
+
+    def test_without_any_pairs_are_as_they_were(self, clean: np.ndarray, psf: PSF):
+        assert begun(clean, psf)._objective.pairs.draw().left_out is None
+
+    def test_results_beyond_three_widths_are_those_without_them(
+        self, hot: np.ndarray, clean: np.ndarray, psf: PSF
+    ):
+        model = exhausted(begun(clean, psf)).model
+        expected, result = (model.predict(Image(i, "YX", PIXEL)) for i in (clean, hot))
+        assert expected.warnings == ()
+        assert "4 pixels" in result.warnings[0]
+        width = psf.fwhm[-1] / PIXEL[-1]
+        away = far_from(PLACES, clean.shape, 3 * width)
+        noise = np.sqrt(CAMERA.read_variance)
+        change = np.abs(result.denoised - expected.denoised)
+        assert change[away].max() < 0.1 * noise
+        assert change.max() < 0.2 * float(expected.denoised.max())
+
+    def test_a_training_is_repeated_to_the_bit(self, hot: np.ndarray, psf: PSF):
+        bad = np.zeros(hot.shape, bool)
+        bad[5, 6:9] = True
+        rule = PixelRule(bad_pixels=bad)
+        model = exhausted(begun(hot, psf, rule)).model
+        record = RunRecord.from_dict(RunRecord.of(model).to_dict())
+        steps = iter_training(record, [Image(hot[None], "TYX", PIXEL, "cells")])
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                again = RunRecord.of(end.value)
+                break
+        assert again.weights_sha256 == record.weights_sha256
+        assert again.warnings == record.warnings
+        assert any("3 pixels of cells are bad by the map" in said for said in again.warnings)
+
+
+def test_nothing_is_put_where_nothing_was_recorded(clean: np.ndarray, psf: PSF):
+    model = exhausted(begun(clean, psf)).model
+    image = clean.astype(np.float32)
+    image[:, :15] = np.nan
+    result = model.predict(Image(image, "YX", PIXEL))
+    assert np.isfinite(result.deconvolved).all()
+    assert not result.denoised[:, :15].any()
+    assert not result.deconvolved[:, :30].any()
+    assert result.denoised[:, 15:].any()
+    exhausted(begun(image, psf))
+
+
+class TestShell:
+    def test_what_is_masked_is_said_and_more_can_be_allowed(self, run, cases: Path, tmp_path: Path):
+        answer = run("calibrate", cases / "hot_20_of_300.tif", "--json")
+        assert answer.json["noise"]["gain"] == pytest.approx(0.5, rel=0.1)
+        assert "20 pixels that neither light" in answer.err
+        file = cases / "saturated_int16.tif"
+        refused = run("calibrate", file)
+        assert refused.code == 2
+        assert "--allow-saturated" in refused.err
+        allowed = run("calibrate", file, "--allow-saturated")
+        assert allowed.code == 0
+        assert "1261 saturated pixels" in allowed.out + allowed.err
+
+    def test_a_map_of_bad_pixels(self, run, cases: Path, tmp_path: Path):
+        bad = np.zeros((256, 256), np.uint8)
+        bad[40, 77] = 255
+        tifffile.imwrite(tmp_path / "bad.tif", bad)
+        file = cases / "hot_one.tif"
+        answer = run("calibrate", file, "--bad-pixels", tmp_path / "bad.tif")
+        assert "1 pixel of hot_one.tif is bad by the map given" in answer.out + answer.err
+        tifffile.imwrite(tmp_path / "small.tif", bad[:9])
+        assert run("calibrate", file, "--bad-pixels", tmp_path / "small.tif").code == 2
+
+    def test_outliers_may_be_kept(self, run, cases: Path):
+        answer = run("calibrate", cases / "hot_20_of_300.tif", "--keep-outliers", "--json")
+        assert answer.code == 0
+        assert "neither light" not in answer.err
+
+
+def test_a_rule_says_what_it_may_be():
+    with pytest.raises(InputError, match='"refuse" or "mask"'):
+        PixelRule(saturation="allow")  # type: ignore[arg-type]
+    bad = np.random.default_rng(0).random((7, 9)) > 0.8
+    again = PixelRule.from_dict(PixelRule(bad, "mask", False).to_dict())
+    np.testing.assert_array_equal(again.bad_pixels, bad)
+    assert (again.saturation, again.outliers) == ("mask", False)
+    assert PixelRule().to_dict() == {}
