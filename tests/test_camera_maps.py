@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.camera_maps import CameraMaps
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.images import Image
+from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.pairs import (
     RecorruptedPatches,
@@ -22,10 +22,12 @@ from napari_zsdeconvnet.pairs import (
     recorrupt,
     unevenness,
 )
+from napari_zsdeconvnet.pixel_mask import Kind
 from napari_zsdeconvnet.presets import PRESETS, VOLUME_PRESETS, Preset, find_preset
 from napari_zsdeconvnet.record import RunRecord, iter_training
 from napari_zsdeconvnet.residuals import local_variance
 from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.usable import usable_pixels
 from napari_zsdeconvnet.verdict import judge
 
 SHAPE = (64, 72)
@@ -92,6 +94,21 @@ class TestMaps:
             (2, 3, slice(None), -1),
         ):
             np.testing.assert_array_equal(lazy[place], whole[place])
+
+    def test_saturated_pixels_stay_a_pile_up(self, tmp_path):
+        maps = maps_of()
+        rng = np.random.default_rng(0)
+        light = gaussian_filter(rng.exponential(300, SHAPE), 3) * 4
+        frames = np.minimum(recorded(light, maps, rng), 2000)[None].astype(np.uint16)
+        full = frames == 2000
+        assert 10 < full.sum() < 0.5 * full.size
+        evened = maps.evened(frames)
+        assert (evened == evened.max()).sum() == full.sum()
+        np.save(tmp_path / "full.npy", frames)
+        lazy = maps.evened(np.load(tmp_path / "full.npy", mmap_mode="r"))
+        np.testing.assert_array_equal(lazy[0], evened[0])
+        mask = usable_pixels(evened, PixelRule(saturation="mask"))
+        np.testing.assert_array_equal(mask.kinds(...)[full], Kind.SATURATED)
 
     def test_a_part_of_the_chip(self):
         chip = maps_of((100, 120))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,12 @@ from .image_files import read_image
 from .images import Image
 from .lazy import Sliced, is_lazy, whole_index
 from .noise import NoiseModel, dark_pixels
+from .saturation import piled_up
 
 MapLike: TypeAlias = "float | ArrayLike | str | os.PathLike[str]"
 """A number for all pixels, an array (Y, X), or the file of one (.tif, .mrc, .npy)."""
+
+_PLANES = 16  # in which saturation is looked for
 
 NAMES = ("offset", "gain", "read_variance")
 
@@ -271,7 +275,7 @@ class CameraMaps:
         r"""Bring a recording to the typical camera: its offset and gain in every pixel.
 
         :math:`(c - b) \, \bar g / g + \bar b` in float32, of the same shape. What is read lazily
-        stays so.
+        stays so. Saturated pixels, at one value in the recording, are at one again, the highest.
 
         Parameters
         ----------
@@ -286,10 +290,21 @@ class CameraMaps:
             If the maps have another shape than the frames.
         """
         check_fits(self, frames.shape, name)
-        return Evened(frames, self) if is_lazy(frames) else self._even(np.asarray(frames))
+        top = _end_of_range(frames)
+        if is_lazy(frames):
+            return Evened(frames, self, None if top is None else (top, self._highest(top)))
+        evened = self._even(np.asarray(frames))
+        if top is not None:
+            evened[np.asarray(frames) >= top] = self._highest(top)
+        return evened
 
     def _even(self, counts: NDArray[Any]) -> NDArray[np.float32]:
         return signal_of(counts, self).values + np.float32(self.typical.offset)
+
+    def _highest(self, top: float) -> np.float32:
+        """Give what no pixel below the end of the range comes to."""
+        bound = (top - float(self.offset.min())) * float(self._share.max())
+        return np.float32(bound + self.typical.offset)
 
     def describe(self) -> str:
         """Return one sentence with the typical numbers."""
@@ -319,8 +334,10 @@ Camera: TypeAlias = "NoiseModel | CameraMaps"
 class Evened(Sliced):
     """A recording that is evened where it is read."""
 
-    def __init__(self, source: Any, maps: CameraMaps) -> None:
-        self._source, self._maps = source, maps
+    def __init__(
+        self, source: Any, maps: CameraMaps, saturated: tuple[float, np.float32] | None = None
+    ) -> None:
+        self._source, self._maps, self._saturated = source, maps, saturated
         self.shape = tuple(source.shape)
         self.dtype = np.dtype(np.float32)
 
@@ -329,8 +346,24 @@ class Evened(Sliced):
         place = (_kept(row), _kept(column))
         counts = np.asarray(self._source[(*outer, *place)])
         evened = self._maps.cut(place)._even(counts)
+        if self._saturated is not None:
+            top, highest = self._saturated
+            evened[counts >= top] = highest
         # A row or column that was asked for by its number is gone, as in numpy.
         return evened[(..., *(0 if isinstance(n, int) else slice(None) for n in (row, column)))]
+
+
+def _end_of_range(frames: Any) -> float | None:
+    """Return the value that saturated pixels have, by a few planes; None where there are none."""
+    leading = frames.shape[:-2]
+    count = math.prod(leading)
+    tops = []
+    for index in np.unique(np.linspace(0, count - 1, min(count, _PLANES)).round().astype(int)):
+        plane = np.asarray(frames[tuple(int(i) for i in np.unravel_index(index, leading))])
+        values = plane[np.isfinite(plane)]
+        if values.size and piled_up(values):
+            tops.append(float(values.max()))
+    return max(tops, default=None)
 
 
 def _kept(place: int | slice) -> slice:
