@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 from napari.qt.threading import WorkerBase
 from turns import at_once
 
-from napari_zsdeconvnet import presets, training
+from napari_zsdeconvnet import autosave, presets, training
+from napari_zsdeconvnet._qt import _checkpoints
 from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED, PreviewLayers
 from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet._qt._state import ViewerState
@@ -149,6 +151,41 @@ def test_stop_keeps_the_model_and_resume_goes_on_with_the_same_run(qtbot, viewer
     qtbot.waitUntil(lambda: not train.running, timeout=LONG)
     steps, _ = train.curves.terms["total"]
     assert steps == list(range(1, train._last.step + 1))
+
+
+def test_a_training_is_saved_meanwhile_and_what_broke_off_is_offered(
+    qtbot, viewer, train, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_checkpoints, "folder", lambda: tmp_path / "trainings")
+    monkeypatch.setattr(autosave, "EVERY", 0.05)
+    train.steps_box.value = 5000
+    train.start()
+    qtbot.waitUntil(lambda: any(tmp_path.glob("trainings/*.checkpoint.safetensors")), timeout=LONG)
+    (path,) = tmp_path.glob("trainings/*.checkpoint.safetensors")
+    kept = path.read_bytes()
+    train.stop()
+    qtbot.waitUntil(lambda: not train.running, timeout=LONG)
+    assert not path.exists()  # the model is in the window
+
+    path.write_bytes(kept)  # as if napari had been killed, a while ago
+    assert _checkpoints.broken_off() is None  # it could be another window's
+    os.utime(path, (1e9, 1e9))
+    assert _checkpoints.broken_off() == path
+    other = TrainWidget(viewer)
+    qtbot.addWidget(other)
+    assert "A training broke off; Resume" in other.status_label.text()
+    offered = []
+
+    def chosen(parent, title, place, filters):
+        offered.append(place)
+        return place, filters
+
+    monkeypatch.setattr("qtpy.QtWidgets.QFileDialog.getOpenFileName", chosen)
+    other._on_resume()
+    qtbot.waitUntil(lambda: other._last is not None and other._last.step > 1, timeout=LONG)
+    other.stop()
+    qtbot.waitUntil(lambda: not other.running, timeout=LONG)
+    assert offered == [str(path)]
 
 
 def test_a_saved_training_goes_on_in_another_window(qtbot, viewer, train, tmp_path, notifications):

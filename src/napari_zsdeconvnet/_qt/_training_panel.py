@@ -13,6 +13,7 @@ from superqt import QCollapsible
 
 from ..errors import InputError
 from ..presets import presets_for
+from ._checkpoints import broken_off, is_checkpoint, new_checkpoint
 from ._choosers import MODEL_FILES, DeviceChooser, alive, in_words
 from ._curves import TERMS, LossCurves
 from ._forms import Form, Panel, advance, note
@@ -64,10 +65,13 @@ class TrainingPanel(Panel):
         self._previews = PreviewLayers(self._viewer)
         self._last: Progress | None = None
         self._trained: list[tuple[ImageLayer, Reading]] = []
+        self._checkpoint: Path | None = None
         self._build_training_settings()
         self._build_actions()
         self.curves = LossCurves(self._viewer)
         self.preset_box.changed.connect(self._on_preset_changed)
+        if broken_off() is not None:
+            self._say("A training broke off; Resume… offers the file to go on from.")
 
     # ------------------------------------------------------------------ what differs
 
@@ -225,6 +229,10 @@ class TrainingPanel(Panel):
     def _begin_new(self, **settings: Any) -> None:
         settings["device"] = self.device.device
         settings["preview_every"] = int(self.interval_box.value)
+        resumed = settings.get("resume")
+        self._checkpoint = new_checkpoint()
+        if resumed is not None and is_checkpoint(resumed):
+            self._checkpoint = Path(resumed)
         try:
             make = self._new_run(**settings)
         except InputError as error:
@@ -240,7 +248,7 @@ class TrainingPanel(Panel):
         # Which of several layers the previews will be of is not known yet.
         alone = self.interval_box.value and not continued and len(self._trained) == 1
         self._job = Job(
-            _trained(make),
+            _trained(make, self._checkpoint),
             owner=self,
             on_values=self._on_values,
             on_result=self._on_result,
@@ -351,7 +359,8 @@ class TrainingPanel(Panel):
         if self._can_continue:
             self.resume()
             return
-        path, _ = QFileDialog.getOpenFileName(self, "Resume from a model", "", MODEL_FILES)
+        left = str(broken_off() or "")
+        path, _ = QFileDialog.getOpenFileName(self, "Resume from a model", left, MODEL_FILES)
         if path:
             self.resume(path)
 
@@ -409,9 +418,18 @@ def collapsible(title: str, content: QWidget) -> QCollapsible:
     return part
 
 
-def _trained(make: Callable[[], TrainingRun]) -> Generator[Started | Progress, None, Model]:
-    """Hand the run over first, then all of its progress, then its model."""
+def _trained(
+    make: Callable[[], TrainingRun], checkpoint: Path | None
+) -> Generator[Started | Progress, None, Model]:
+    """Hand the run over first, then all of its progress, then its model; saved meanwhile."""
+    from ..autosave import Autosave
+
     run = make()
     yield Started(run, run.model.history)
-    yield from run
+    if checkpoint is None:
+        yield from run
+        return run.model
+    with Autosave(run, checkpoint) as saving:
+        yield from run
+    saving.remove()
     return run.model
