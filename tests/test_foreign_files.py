@@ -241,6 +241,10 @@ class TestCases:
             assert (image.axes, image.frame_interval) == (axes, interval)
             assert image.voxel_size == pytest.approx(voxel_size)
 
+    def test_the_shell_prints_them(self, cases: Path, run: Any):
+        assert "every 0.05 s" in run("info", cases / "time_in_ms.tif").out
+        assert "0.3 x 0.1 x 0.1 um" in run("info", cases / "decimal_comma.tif").out
+
     def test_pages_of_nothing_known(self, cases: Path):
         path = str(cases / "pages_of_nothing_known.tif")
         for typed in (

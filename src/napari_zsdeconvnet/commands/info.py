@@ -97,6 +97,10 @@ def _show_image(image: Image, console: Console) -> None:
     console.say(f"Image: {image.name}")
     console.say(f"  axes        {image.axes}, {shape}, {data.dtype}")
     console.say(f"  voxel size  {stated_voxel_size(image)}")
+    if image.frame_interval is not None:
+        console.say(f"  frames      every {image.frame_interval:.6g} s")
+    if image.channel_names:
+        console.say(f"  channels    {', '.join(image.channel_names)}")
     console.say(f"  counts      {low:g} to {high:g}, mean {mean:.4g}")
     for note in image.notes:
         console.warn(note)
