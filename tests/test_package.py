@@ -66,7 +66,7 @@ FLOORS = (
     {"losses", "sharpening", "coarse_light", "unrolled"},
     {"networks"},
     {"informed_network", "prior"},
-    {"presets"},
+    {"presets", "out_of_focus"},
     {"pairs", "camera_maps"},
     {"map_parts"},
     {"sim_pairs"},

@@ -123,6 +123,7 @@ def _add_run(commands: _Commands) -> None:
     )
     _add_excess_noise(parser)
     _add_camera_maps(parser)
+    _add_out_of_focus(parser)
     _add_training(parser)
 
 
@@ -289,6 +290,7 @@ def _add_train(commands: _Commands) -> None:
         action=argparse.BooleanOptionalAction,
         help="give the output twice the pixels along Y and X; by default of images, not of volumes",
     )
+    _add_out_of_focus(parser)
     _add_training(parser)
     parser.add_argument(
         "--start",
@@ -708,6 +710,15 @@ def _add_camera_maps(parser: argparse._ActionsContainer) -> None:
         type=values.place,
         metavar="Y,X",
         help="first row and column of the maps that was read out, if they are of the whole camera",
+    )
+
+
+def _add_out_of_focus(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--out-of-focus",
+        action="store_true",
+        help="a widefield image of one plane of a thick sample: light from above and below the "
+        "focal plane becomes a smooth background, which goes to a file of its own",
     )
 
 

@@ -35,7 +35,7 @@ class Evidence(Protocol):
     image
         What the model takes, counts, ([Z,] Y, X).
     signal
-        The same, counts above the offset.
+        The same, counts above the offset and a background that is out of focus.
     camera
         Whose noise it is.
     brightness
@@ -104,8 +104,11 @@ class RecordedImage:
             self.maps, self._read = maps.of_evened(), maps.own_read_variance
         self.image = image
         self.camera = model.noise
+        self._haze = model.background(image)
         self.signal = image - np.float32(model.noise.offset)
         self.brightness = float(self.signal.mean())
+        if self._haze is not None:
+            self.signal = self.signal - self._haze
         self.unknown = ""
         if model.reconstruction is not None:
             self.unknown = (
@@ -127,6 +130,7 @@ class RecordedImage:
             model.upsampling,
             model.network.stated_width,
             self._read,
+            self._haze,
         )
 
     def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
@@ -138,10 +142,13 @@ class RecordedImage:
         """Compare light with that of the image; of a volume, once the result is blurred again.
 
         A microscope spreads light beyond the faces of a stack, and that belongs to the result.
+        A background that is out of focus counts to the result of an image.
         """
         variance = local_variance(self.image, self.camera, self._read)
         error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
         if self.image.ndim == 2:
+            if self._haze is not None:
+                sharp = sharp + self._haze.mean()
             return Flux(flux_ratio(sharp, self.image, self.camera.offset), error)
         model = self._model
         found = explained(self.signal, sharp, model.psf, model.upsampling)

@@ -27,6 +27,10 @@ from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, wind
 
 T = TypeVar("T")
 
+Background = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""Gives the out-of-focus background of a frame (Y, X), both in counts, the former above the
+offset."""
+
 MOST_LOST = 0.8
 """Part of the light that a deconvolved volume holds at least, unless it is blank."""
 
@@ -36,13 +40,15 @@ class Result:
     """What a model makes of an image: signal in camera counts above the offset, float32.
 
     A flat image keeps its counts, so the mean of ``deconvolved`` over an area is that of
-    ``image - offset``.
+    ``image - offset``, and where there is a background that of ``image - offset - background``.
     """
 
     denoised: NDArray[np.float32]
-    """On the grid of the image, shape ([T,] [Z,] Y, X)."""
+    """On the grid of the image, shape ([T,] [Z,] Y, X); a background is part of it."""
     deconvolved: NDArray[np.float32]
     """On the output grid, Y and X ``upsampling`` times as long, planes as they are."""
+    background: NDArray[np.float32] | None = None
+    """Light that is out of focus, on the grid of the image; None where none was estimated."""
     warnings: tuple[str, ...] = ()
     """What of the image was not used, one sentence each; the results hold there what the model
     expects, and no light where nothing was recorded."""
@@ -81,6 +87,7 @@ def infer(
     tile: int | tuple[int, ...] | None = None,
     averaging: Averaging | None = None,
     damping: Damping | None = None,
+    background: Background | None = None,
     into: Result | None = None,
     read_variance: NDArray[np.float32] | None = None,
 ) -> Generator[TileProgress, None, Result]:
@@ -88,7 +95,8 @@ def infer(
 
     Tiles overlap by the network's receptive field, so that the result does not depend on
     them. Where memory runs out, smaller tiles are tried and said. Only the window of a tile
-    is read at a time. Pixels may each have a read variance of their own, (Y, X).
+    is read at a time, but for a background, which is estimated from each frame as a whole.
+    Pixels may each have a read variance of their own, (Y, X).
 
     Yields
     ------
@@ -119,9 +127,9 @@ def infer(
     least = smallest_tile(overlap, multiples)
     size = tuple(map(max, size, least))
     _check_memory(network, device, least, tuple(frames.shape) if into is None else ())
-    result = into or empty_result(network, tuple(frames.shape))
+    result = into or empty_result(network, tuple(frames.shape), background is not None)
     message = ""
-    windows = _Windows(frames, damping, read_variance)
+    windows = _Windows(frames, damping, read_variance, background)
     while True:
         try:
             yield from _infer_tiles(
@@ -155,9 +163,15 @@ def _check_memory(
         check_room(results, "The results of this image")
 
 
-def empty_result(network: TwoStageNetwork, shape: tuple[int, ...]) -> Result:
+def empty_result(
+    network: TwoStageNetwork, shape: tuple[int, ...], background: bool = False
+) -> Result:
     """Make room in memory for the result of frames of this shape, (T, [Z,] Y, X)."""
-    return Result(np.empty(shape, np.float32), np.empty(output_shape(network, shape), np.float32))
+    return Result(
+        np.empty(shape, np.float32),
+        np.empty(output_shape(network, shape), np.float32),
+        np.empty(shape, np.float32) if background else None,
+    )
 
 
 def output_shape(network: TwoStageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -214,6 +228,7 @@ def _infer_tiles(
     message: str,
 ) -> Generator[TileProgress, None, None]:
     length, *shape = source.frames.shape
+    inner = _without_rim(len(shape))
     cover = list(tiles(shape, size, network.reach, network.multiples, network.border))
     generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
     number = thread_count(device)
@@ -224,12 +239,16 @@ def _infer_tiles(
             for done, place in enumerate(cover, index * len(cover) + 1):
                 layers = next(windows).to(device)[None]
                 image = (layers[:, :1] - noise.offset) / scale
+                maps = layers[:, 1 : 1 + len(source.maps)]
+                haze = None
+                if source.background is not None:
+                    haze = layers[:, -1:][inner] / scale
                 with threads(number):
                     fine, sharp = _run(
-                        network, image, layers[:, 1:], noise, scale, averaging, generator
+                        network, image, maps, noise, scale, averaging, generator, haze
                     )
-                    room.see(place, image[_without_rim(len(shape))], fine, sharp)
-                behind(room.put, place, fine, sharp)
+                    room.see(place, image[inner], fine, sharp, haze)
+                behind(room.put, place, fine, sharp, haze)
                 if done == (index + 1) * len(cover):
                     behind(room.finish)
                 yield TileProgress(done, length * len(cover), message, size)
@@ -239,8 +258,8 @@ def _infer_tiles(
 class _Windows:
     """What tiles are computed from, cut out of a series one after the other.
 
-    Windows are (1, [Z,] Y, X), or with each pixel's read variance behind the image
-    (2, [Z,] Y, X).
+    Windows are (1, [Z,] Y, X), or with each pixel's read variance behind the image and the
+    background last, counts above the offset, up to (3, [Z,] Y, X).
     """
 
     def __init__(
@@ -248,11 +267,13 @@ class _Windows:
         frames: NDArray[np.generic],
         damping: Damping | None,
         read_variance: NDArray[np.float32] | None,
+        background: Background | None,
     ) -> None:
         self.frames = frames
         self.damping = damping
         self.maps = () if read_variance is None else (read_variance,)
-        self._damped: tuple[int, NDArray[Any]] | None = None
+        self.background = background
+        self._whole: tuple[int, NDArray[Any], NDArray[np.float32] | None] | None = None
 
     def __call__(self, wanted: tuple[int, Tile]) -> Tensor:
         """Cut a tile's window out of a frame, with the rim that H needs."""
@@ -260,13 +281,25 @@ class _Windows:
         rims = mean_reach(len(place.shape))
         start = [first - rim for first, rim in zip(place.window_start, rims, strict=True)]
         shape = [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)]
-        frames = self.frames
-        if self.damping is not None:
-            if self._damped is None or self._damped[0] != index:
-                self._damped = index, self.damping.apply(self.frames[index])[None]
-            frames, index = self._damped[1], 0
-        maps = [window_of_map(pixels, start, shape) for pixels in self.maps]
-        return torch.stack([window(frames, index, start, shape), *maps])
+        frames, haze = self.frames, None
+        if self.damping is not None or self.background is not None:
+            frames, haze = self._whole_frame(index)
+            index = 0
+        layers = [window(frames, index, start, shape)]
+        layers += [window_of_map(pixels, start, shape) for pixels in self.maps]
+        if haze is not None:
+            layers.append(window(haze[None], 0, start, shape))
+        return torch.stack(layers)
+
+    def _whole_frame(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Give a frame (1, [Z,] Y, X), damped if need be, and its background."""
+        if self._whole is None or self._whole[0] != index:
+            frame = np.asarray(self.frames[index])
+            if self.damping is not None:
+                frame = self.damping.apply(frame)
+            haze = None if self.background is None else self.background(frame)
+            self._whole = index, frame[None], haze
+        return self._whole[1:]
 
 
 class _Frame:
@@ -285,14 +318,21 @@ class _Frame:
         self._balanced = not (image or network.keeps_light)
         self._light = self._found = 0.0
 
-    def see(self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor) -> None:
+    def see(
+        self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor, haze: Tensor | None
+    ) -> None:
         """Note how much light a tile holds and how much its results have."""
-        if self._coarse is not None:
-            self._coarse.take(place, image, fine, sharp)
+        if self._coarse is None:
+            return
+        if haze is not None:
+            image, fine = image - haze, fine - haze
+        self._coarse.take(place, image, fine, sharp)
 
-    def put(self, place: Tile, fine: Tensor, sharp: Tensor) -> None:
+    def put(self, place: Tile, fine: Tensor, sharp: Tensor, haze: Tensor | None) -> None:
         """Put a tile's results where they belong."""
         denoised, deconvolved = self.result.denoised, self.result.deconvolved
+        if haze is not None and self.result.background is not None:
+            _paste(self.result.background, self.index, haze, self.scale, place, 1)
         self._light += _paste(denoised, self.index, fine, self.scale, place, 1)
         self._found += _paste(deconvolved, self.index, sharp, self.scale, place, self.upsampling)
 
@@ -329,13 +369,16 @@ def _run(
     scale: float,
     averaging: Averaging | None,
     generator: torch.Generator,
+    haze: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Apply the network to a normalised window that still has the rim H needs.
 
-    ``maps`` holds each pixel's read variance in counts squared, or no channel.
+    ``maps`` holds each pixel's read variance in counts squared, or no channel; ``haze`` is a
+    background without that rim.
     """
     without_rim = _without_rim(image.ndim - 2)
     inner = image[without_rim]
+    known = {} if haze is None else {"background": haze}
     read: Tensor | float = noise.read_variance / scale**2
     excess: Tensor | float = 1.0
     if maps.shape[1] and noise.slope is not None:
@@ -343,7 +386,7 @@ def _run(
         excess = unevenness(local_mean(image), noise.slope / scale, own, typical)
         read = own
     if averaging is None or averaging.repeats == 0:
-        fine, sharp = network(inner, excess)
+        fine, sharp = network(inner, excess, **known)
     else:
         assert noise.slope is not None
         variance = noise_variance(local_mean(image), noise.slope / scale, read)
@@ -351,7 +394,7 @@ def _run(
         fine, sharp = torch.zeros(()), torch.zeros(())
         for _ in range(averaging.repeats):
             noisier = recorrupt(inner, variance, magnitude, generator, noise.correlation)[0]
-            once, sharper = network(noisier, excess * (1 + averaging.magnitude**2))
+            once, sharper = network(noisier, excess * (1 + averaging.magnitude**2), **known)
             fine = fine.to(once) + once / averaging.repeats
             sharp = sharp.to(sharper) + sharper / averaging.repeats
     return fine, sharp

@@ -136,6 +136,7 @@ class InformedNetwork(TwoStageNetwork):
     """
 
     multiple = 8
+    takes_background = True
     border = (24, 24)
     bytes_per_pixel = 900
     bytes_per_pixel_in_bands = 170
@@ -177,7 +178,9 @@ class InformedNetwork(TwoStageNetwork):
         self.shot = (noise.slope or 1.0) / scale
         self.read = noise.read_variance / scale**2
 
-    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, excess: Tensor | float = 1.0, background: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image.
 
         Parameters
@@ -187,28 +190,34 @@ class InformedNetwork(TwoStageNetwork):
         excess : Tensor or float
             Variance of the image's noise over that of a recording: 1 of a recording,
             1 + alpha squared of a re-corrupted one; of each image or of each pixel.
+        background : Tensor, optional
+            Of the image's shape. It is in the denoised image and its noise is everywhere; what
+            follows is of the structure alone.
         """
         image = image.float()
         own = _of_each_pixel(excess, image)
         denoised, features = self._denoise(image, excess)
         clean = denoised.detach()
         with torch.no_grad():
-            light = self.smooth(clean).clamp(min=0.0)
+            brightness = light = self.smooth(clean).clamp(min=0.0)
+            if background is not None:
+                image, clean = image - background, clean - background
+                light = self.smooth(clean).clamp(min=0.0)
             sharpened = self.sharpen(clean, self.read / self.shot + 0.01)
             expected = self.sharpen.microscope(sharpened)
             missed = self.smooth(image - expected)
 
         def seen(
-            clean: Tensor, light: Tensor, expected: Tensor, missed: Tensor, *finer: Tensor
+            clean: Tensor, brightness: Tensor, expected: Tensor, missed: Tensor, *finer: Tensor
         ) -> Tensor:
             sharpened, features, *own = finer
-            sigma = self._sigma(light, own[0] if own else excess)
+            sigma = self._sigma(brightness, own[0] if own else excess)
             raw = (clean, clean - expected, missed, sigma)
             channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
             channels.append(F.pixel_unshuffle(sharpened.sqrt(), 2 * self.upsampling))
             return torch.cat([features, *channels, self._width_like(channels[0])], dim=1)
 
-        seen_from = (clean, light, expected, missed, sharpened, features, *own)
+        seen_from = (clean, brightness, expected, missed, sharpened, features, *own)
         features = self.corrector(seen, *seen_from)
         deconvolved = by_bands(self._corrected, light, sharpened, features, reach=2, multiple=2)
         return denoised, deconvolved

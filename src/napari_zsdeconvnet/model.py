@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -34,6 +34,7 @@ from .json_values import built, fitting, parse_json
 from .modes import build_network
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .out_of_focus import out_of_focus_background
 from .pixel_mask import Kind, PixelMask
 from .presets import read_settings
 from .processed import processed_words, refuse_below_offset
@@ -45,6 +46,9 @@ from .usable import usable_pixels, with_mask
 
 FORMAT = 1
 """Layout of the file; raised when a reader of today would misread a file of tomorrow."""
+
+WITH_BACKGROUND = 2
+"""The same for models with an out-of-focus background, which readers of before would leave in."""
 
 PIXEL_SIZE_TOLERANCE = 0.05
 """Relative difference of pixel size from which an image is refused."""
@@ -99,6 +103,8 @@ class Model:
     """The model whose weights it began with; None where those were the prior's or random."""
     ending: str = ""
     """Why the training ended by itself, if it did."""
+    out_of_focus: bool = False
+    """Whether images have a background that is out of focus and left out of what is deconvolved."""
 
     @property
     def upsampling(self) -> int:
@@ -167,6 +173,7 @@ class Model:
                 f"data {self.data_hash[:12]}",
                 f"PSF: {self.psf.describe()}",
                 f"Noise: {self.noise.describe()}",
+                *(["With a smooth out-of-focus background."] if self.out_of_focus else []),
             )
         )
 
@@ -188,6 +195,24 @@ class Model:
             Of the image, any axes that end in Y, X.
         """
         return tuple(shape), output_shape(self.network, tuple(shape))
+
+    def background(self, frame: ArrayLike) -> NDArray[np.float32] | None:
+        """Estimate the out-of-focus background of a frame, as `predict` does.
+
+        Parameters
+        ----------
+        frame : array_like
+            Counts, (Y, X).
+
+        Returns
+        -------
+        ndarray or None
+            Counts above the offset, (Y, X); None for a model without such a background.
+        """
+        return self._estimate(frame) if self.out_of_focus else None
+
+    def _estimate(self, frame: ArrayLike) -> NDArray[np.float32]:
+        return out_of_focus_background(frame, self.psf, self.noise, self.upsampling)
 
     def predict(
         self,
@@ -319,6 +344,7 @@ class Model:
             tile=tile,
             averaging=Averaging(repeats, sum(alphas) / 2, seed),
             damping=damping,
+            background=self._estimate if self.out_of_focus else None,
             into=room,
             read_variance=None if maps is None else maps.own_read_variance,
         )
@@ -329,7 +355,7 @@ class Model:
         if into is not None:
             return replace(into, warnings=said) if said else into
         if alone:
-            result = Result(result.denoised[0], result.deconvolved[0])
+            result = _first_of(result)
         return replace(result, warnings=said) if said else result
 
     def pixel_mask(self, frames: Any, rule: PixelRule, name: str = "image") -> PixelMask | None:
@@ -350,16 +376,21 @@ class Model:
 
     def _room(self, into: Result, shape: tuple[int, ...], alone: bool) -> Result:
         """Check the caller's room for the results, and give it the axis of time if it has none."""
-        for name, wanted in zip(
-            ("denoised", "deconvolved"), self.output_shapes(shape), strict=True
-        ):
+        coarse, fine = self.output_shapes(shape)
+        wanted_of = {"denoised": coarse, "deconvolved": fine}
+        if into.background is not None:
+            wanted_of["background"] = coarse
+        for name, wanted in wanted_of.items():
             have = tuple(getattr(into, name).shape)
             if have != wanted:
                 raise InputError(
                     f"into.{name} has the shape {have} and the result is {wanted}: make room with "
                     "model.output_shapes(image.shape)."
                 )
-        return Result(_Alone(into.denoised), _Alone(into.deconvolved)) if alone else into  # type: ignore[arg-type]
+        if not alone:
+            return into
+        rooms: dict[str, Any] = {name: _Alone(getattr(into, name)) for name in wanted_of}
+        return Result(**rooms)
 
     def check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
         """Raise InputError if pixels of this size ([Z,] Y, X; micrometres) are not the model's."""
@@ -408,15 +439,28 @@ def psf_width(psf: PSF, upsampling: int) -> float:
 
 def _empty_unrecorded(result: Result, mask: PixelMask, upsampling: int) -> None:
     """Put no light where nothing was recorded."""
+    rooms: list[tuple[Any, int]] = [(result.denoised, 1), (result.deconvolved, upsampling)]
+    if result.background is not None:
+        rooms.append((result.background, 1))
     for place, runs in mask.planes.items():
         if not (runs.kind == Kind.UNRECORDED).any():
             continue
         empty = mask.kinds(place) == Kind.UNRECORDED
-        for room, factor in ((result.denoised, 1), (result.deconvolved, upsampling)):
+        for room, factor in rooms:
             plane = np.array(room[place])
             if plane.ndim == 2:  # what nobody asked for has no pixels
                 plane[empty.repeat(factor, 0).repeat(factor, 1)] = 0
                 room[place] = plane
+
+
+def _first_of(result: Result) -> Result:
+    """Take the only frame out of a result."""
+    background = result.background
+    return Result(
+        result.denoised[0],
+        result.deconvolved[0],
+        None if background is None else background[0],
+    )
 
 
 class _Alone:
@@ -452,7 +496,7 @@ def save_with_training(
         Optimiser, weights and random state as tensors, the rest as JSON.
     """
     header = {
-        "format": FORMAT,
+        "format": WITH_BACKGROUND if model.out_of_focus else FORMAT,
         "preset": model.preset,
         "settings": dict(model.settings),
         "psf": model.psf.to_metadata(),
@@ -474,6 +518,7 @@ def save_with_training(
         "stretches": [stretch.to_dict() for stretch in model.stretches],
         "beginning": model.beginning and asdict(model.beginning),
         "ending": model.ending,
+        "out_of_focus": model.out_of_focus,
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     if isinstance(model.camera, CameraMaps):
@@ -541,8 +586,7 @@ def _understood(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except _NewerFormat as error:
         raise InputError(
-            f"{path} has format {error} and this version reads up to {FORMAT}: update "
-            "napari-zsdeconvnet."
+            f"{path} has format {error}, newer than this version reads: update napari-zsdeconvnet."
         ) from error
     except (
         LookupError,
@@ -559,6 +603,12 @@ def _understood(path: str | os.PathLike[str]) -> Iterator[None]:
 
 class _NewerFormat(Exception):
     """The file is of a later format than this reader."""
+
+
+def _check_format(header: Mapping[str, Any]) -> None:
+    newest = WITH_BACKGROUND if header.get("out_of_focus") else FORMAT
+    if header["format"] > newest:
+        raise _NewerFormat(header["format"])
 
 
 def _in_one_line(error: Exception) -> str:
@@ -600,8 +650,7 @@ class ModelFacts:
         described, tensors = _read(path, _PSF)
         with _understood(path):
             header = parse_json(described)
-            if header["format"] > FORMAT:
-                raise _NewerFormat(header["format"])
+            _check_format(header)
             size, history = header["voxel_size"], header["history"]
             return cls(
                 preset=header["preset"],
@@ -625,8 +674,7 @@ def _kept(header: Mapping[str, Any]) -> dict[str, Any]:
 def _assemble(
     header: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
-    if header["format"] > FORMAT:
-        raise _NewerFormat(header["format"])
+    _check_format(header)
     if header["axes"] not in ("YX", "ZYX"):
         raise InputError(
             f"it is a model for axes {header['axes']} and this version knows YX and ZYX"
@@ -642,6 +690,8 @@ def _assemble(
     if header.get("reconstruction") is not None:
         check_reconstruction(header["reconstruction"])
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
+    if header.get("out_of_focus") and not network.takes_background:
+        raise InputError("its network cannot take the background that it asks for")
     noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
     network.expect_noise(noise, scale)
     network.load_state_dict(below(_NETWORK, tensors), strict=True)
@@ -673,6 +723,7 @@ def _assemble(
         **_kept(header),
         beginning=None if beginning is None else built(Beginning, beginning),
         ending=header.get("ending", ""),
+        out_of_focus=bool(header.get("out_of_focus")),
     )
     return model, below(_TRAINING, tensors), header["training"]
 

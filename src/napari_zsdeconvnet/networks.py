@@ -47,6 +47,9 @@ class TwoStageNetwork(nn.Module):
     stated_width: tuple[float, ...] | None = None
     """Width (FWHM, output pixels) of the Gaussian through which the deconvolved image shows the
     structure, for networks that state a resolution."""
+    takes_background: bool = False
+    """Whether `forward` knows a third argument, ``background``, of the image's shape and in its
+    units: light that the denoised image has and the deconvolved one has not."""
 
     @property
     def multiples(self) -> tuple[int, ...]:
@@ -224,6 +227,7 @@ class UnrolledNetwork(TwoStageNetwork):
 
     multiple = 4
     bytes_per_pixel = 2500
+    takes_background = True
 
     damping = 0.1
     """Normalised intensity below which the ratio of an update fades, as read noise would."""
@@ -248,14 +252,17 @@ class UnrolledNetwork(TwoStageNetwork):
         # carries less than float32 resolves and would only make tiles overlap more.
         self.receptive_field = 56 + self.sharpen.iterations * (max(core.shape) // 2) // upsampling
 
-    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, excess: Tensor | float = 1.0, background: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image."""
         features = self.denoiser(image)
         smooth = F.avg_pool2d(F.pad(image, (2,) * 4, mode="reflect"), 5, stride=1)
         denoised = smooth + self.denoised(features)
-        sharpened = self.sharpen(denoised.detach(), self.damping)
+        focused = denoised if background is None else denoised - background
+        sharpened = self.sharpen(focused.detach(), self.damping)
         coarse = F.pixel_unshuffle(sharpened, self.upsampling)
-        seen = torch.cat([denoised, features, coarse], dim=1)
+        seen = torch.cat([focused, features, coarse], dim=1)
         fine = F.relu(F.pixel_shuffle(self.expand(self.deconvolver(seen)), self.upsampling))
         correction = self.deconvolved(torch.cat([fine, sharpened.to(fine.dtype)], dim=1))
         return denoised, softened_relu(sharpened + correction.float(), 20.0)

@@ -27,6 +27,7 @@ from .losses import (
 )
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .out_of_focus import Backgrounds
 from .pairs import InterleavedPatches, Pair, RecorruptedPatches
 from .presets import Preset
 from .psf import PSF
@@ -59,6 +60,8 @@ class Setting:
     """What the recordings were reconstructed from, for 2D-SIM."""
     read_variance: NDArray[np.float32] | None = None
     """Each pixel's own, (Y, X); None where all are alike."""
+    out_of_focus: bool = False
+    """Whether images have a background that is out of focus."""
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -112,6 +115,10 @@ class RecorruptedObjective:
     def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
         self.setting = setting
         self.network = network
+        self._backgrounds: Backgrounds | None = None
+        if setting.out_of_focus:
+            known = (setting.psf, setting.noise, network.upsampling)
+            self._backgrounds = Backgrounds(setting.recordings, *known)
         self.pairs = self._source(setting.seed)
         self._kept: list[Pair] = []
         self.blur = Blur(remaining_blur(setting.psf.array, network.stated_width))
@@ -126,6 +133,7 @@ class RecorruptedObjective:
             setting.scale,
             setting.preset,
             setting.read_variance,
+            backgrounds=self._backgrounds,
             **setting.patches(self.network) | {"seed": seed},
         )
 
@@ -145,10 +153,13 @@ class RecorruptedObjective:
         self, network: TwoStageNetwork, pair: Pair
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Denoised, re-blurred and target, and the deconvolved image, all inside the margin."""
+        known = {} if pair.background is None else {"background": pair.background}
         with self.setting.reduced():
-            denoised, deconvolved = network(pair.input, pair.excess)
+            denoised, deconvolved = network(pair.input, pair.excess, **known)
         inner, fine = _inside(self.margin), _on_fine_grid(self.margin, network.upsampling)
         reblurred = bin_down(self.blur(deconvolved, fine), network.upsampling)
+        if pair.background is not None:
+            reblurred = reblurred + pair.background
         return (
             denoised[inner],
             reblurred[inner],

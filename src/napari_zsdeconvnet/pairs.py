@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .noise import NoiseModel
+from .out_of_focus import Backgrounds
 from .pixel_mask import mask_of
 from .presets import Preset
 from .tiling import window, window_of_map
@@ -51,6 +52,8 @@ class Pair:
     """Variance of the input's noise over that of a recording."""
     left_out: Tensor | None = None
     """Pixels of the target that are not to be compared with, True there; None for none."""
+    background: Tensor | None = None
+    """Light in both that is out of focus, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,8 @@ class Patches:
 
     rim: tuple[int, ...]
     """Voxels cut around a patch on each side, continued by reflection at the borders."""
+    backgrounds: Backgrounds | None = None
+    """Out-of-focus backgrounds that are cut beside the images, where there are some."""
     maps: tuple[NDArray[np.float32], ...] = ()
     """What is known of each pixel of the camera, (Y, X), and cut along with patches."""
 
@@ -387,6 +392,8 @@ class Patches:
         )
         cut = window(self.recordings[index], frame, *place)
         layers = [cut, *(window_of_map(pixels, *place) for pixels in self.maps)]
+        if self.backgrounds is not None:
+            layers.append(self.backgrounds.window(index, frame, *place))
         if self._masked:
             mask = self.masks[index]
             layers.append(torch.zeros_like(cut) if mask is None else window(mask, frame, *place))
@@ -412,6 +419,8 @@ class Patches:
 class RecorruptedPatches(Patches):
     """Pairs by re-corruption, of images or volumes; the camera's gain must be known.
 
+    The noise is that of all light, a background's included.
+
     Parameters
     ----------
     recordings, noise, scale, **options
@@ -420,6 +429,8 @@ class RecorruptedPatches(Patches):
         Its ranges of alpha, beta1 and beta2 are used.
     read_variance : ndarray, optional
         Each pixel's own, counts squared, (Y, X), in place of the camera's.
+    backgrounds : Backgrounds, optional
+        Of the recordings, to be given with the pairs.
     """
 
     def __init__(
@@ -429,11 +440,13 @@ class RecorruptedPatches(Patches):
         scale: float,
         preset: Preset,
         read_variance: NDArray[np.float32] | None = None,
+        backgrounds: Backgrounds | None = None,
         **options: Any,
     ) -> None:
         super().__init__(recordings, noise, scale, **options)
         assert noise.slope is not None
         self.shot = noise.slope / scale
+        self.backgrounds = backgrounds
         self.read = noise.read_variance / scale**2
         self.maps = () if read_variance is None else (read_variance,)
         self.preset = preset
@@ -449,7 +462,11 @@ class RecorruptedPatches(Patches):
         cut = self._normalised(layers)
         inner: tuple[Any, ...] = (..., *(slice(rim, -rim) for rim in self.rim))
         image, smooth = cut[inner], local_mean(cut)
-        own = layers[:, 1 : 1 + len(self.maps)][inner] / self.scale**2 if self.maps else self.read
+        behind = 1 + len(self.maps)
+        own = layers[:, 1:behind][inner] / self.scale**2 if self.maps else self.read
+        background = None
+        if self.backgrounds is not None:
+            background = self._normalised(layers[:, behind:][inner])
         shot = self._between(self.preset.shot_noise)
         read = self._between(self.preset.read_noise)
         variance = noise_variance(smooth, self.shot * shot, own * read)
@@ -459,7 +476,8 @@ class RecorruptedPatches(Patches):
         if isinstance(own, Tensor):
             excess = excess * unevenness(smooth, self.shot, own, self.read)
         marked = self._left_out(layers)
-        return Pair(*pair, excess=excess, left_out=None if marked is None else marked[inner])
+        left_out = None if marked is None else marked[inner]
+        return Pair(*pair, excess=excess, left_out=left_out, background=background)
 
     def _between(self, limits: tuple[float, float]) -> Tensor:
         """Draw a number for each patch."""

@@ -15,11 +15,12 @@ import numpy as np
 
 from .camera_maps import Camera, CameraMaps, typical_of
 from .errors import InputError
-from .images import Image, Origin, PixelRule, spatial_axes
+from .images import Image, Origin, PixelRule, as_frames, spatial_axes
 from .inference import Result, TileProgress
 from .model import Model, nanometres, same_pixel_size
 from .modes import usual_upsampling
 from .noise import NoiseModel
+from .out_of_focus import out_of_focus_advice
 from .psf import PSF
 from .record import Prediction, RunRecord, iter_recorded, iter_recorded_sim
 from .sim.estimation import estimate
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from .sim.patterns import Order
 
 Stage = Literal["psf", "noise", "patterns", "model", "result", "verdict"]
+
+RESULTS = ("deconvolved", "denoised", "background")
+"""What a result may hold; a background only where one that is out of focus was asked for."""
 
 SAME_WIDTH = 0.05
 """Relative difference of two PSFs' widths from which a model is for another microscope."""
@@ -102,6 +106,13 @@ class Calibrated:
     said: str
 
 
+@dataclass(frozen=True)
+class Recommended:
+    """A setting would suit this recording and is not on."""
+
+    said: str
+
+
 @dataclass(frozen=True, eq=False)
 class Reconstructed:
     """The patterns of raw frames are known, and the plain image made of them."""
@@ -156,6 +167,7 @@ Step = (
     Began
     | PSFMade
     | Calibrated
+    | Recommended
     | Reconstructed
     | TrainingBegan
     | Progress
@@ -212,7 +224,7 @@ class Pipeline(Iterator[Step]):
     device : str
         See `devices.resolve_device`.
     names : mapping, optional
-        What the record calls the results, by "deconvolved" and "denoised".
+        What the record calls the results, by `RESULTS`.
     settings
         For the training, as `train` takes them.
 
@@ -232,7 +244,7 @@ class Pipeline(Iterator[Step]):
         names: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        self._names = names or {what: what for what in ("deconvolved", "denoised")}
+        self._names = names or {what: what for what in RESULTS}
         self._recipe = recipe
         self._given = () if model is None else (model,) if isinstance(model, Model) else model
         self._judged = judged
@@ -362,6 +374,8 @@ class Images:
         As for `train`.
     frame : int
         Of a series, the one to be judged.
+    out_of_focus : bool
+        As for `train`; where it is not asked for and would suit the image, that is said.
     """
 
     def __init__(
@@ -375,6 +389,7 @@ class Images:
         excess_noise: float = 1.0,
         upsample: bool | None = None,
         frame: int = 0,
+        out_of_focus: bool = False,
     ) -> None:
         self.image = image
         self.microscope = microscope
@@ -386,6 +401,7 @@ class Images:
         usual = usual_upsampling(len(self._spatial))
         self._upsampling = usual if upsample is None else 1 + bool(upsample)
         self._frame = frame
+        self._out_of_focus = out_of_focus
 
     def prepare(self) -> Steps:
         """Make the PSF on the grid of the output."""
@@ -423,6 +439,9 @@ class Images:
             return "The model at hand is for another pixel size."
         if not _same_width(model.psf, self._psf):
             return "The model at hand is for another PSF."
+        if model.out_of_focus != self._out_of_focus:
+            with_or_without = "with" if model.out_of_focus else "without"
+            return f"The model at hand was trained {with_or_without} an out-of-focus background."
         if self._given_noise is not None and not _same_camera(model, self._given_noise):
             return "The model at hand was trained with another calibration of the noise."
         return ""
@@ -439,11 +458,25 @@ class Images:
             noise = noise.with_excess_noise(self._excess_noise)
         self._noise: Camera = noise
         yield Calibrated(typical_of(noise), _sentence(noise.describe()))
+        widefield = self.microscope is None or self.microscope.modality == "widefield"
+        if not self._out_of_focus and self._spatial == "YX" and widefield:
+            frame = as_frames(self.image)[self._frame]
+            if isinstance(noise, CameraMaps):
+                frame, noise = noise.evened(frame), typical_of(noise)
+            advice = out_of_focus_advice(frame, self._psf, noise, self._upsampling)
+            if advice:
+                yield Recommended(advice)
 
     def train(self, **settings: Any) -> TrainingRun:
         """Begin to train."""
-        upsample = self._upsampling == 2
-        return train(self.image, self._psf, self._noise, upsample=upsample, **settings)
+        return train(
+            self.image,
+            self._psf,
+            self._noise,
+            upsample=self._upsampling == 2,
+            out_of_focus=self._out_of_focus,
+            **settings,
+        )
 
     def predict(self, model: Model, device: str) -> Predicting:
         """Apply a model."""

@@ -97,6 +97,7 @@ def residual(
     upsampling: int,
     stated_width: tuple[float, ...] | None = None,
     read_variance: NDArray[np.float32] | None = None,
+    background: ArrayLike | None = None,
 ) -> Residual:
     r"""Blur a result again and compare it with its image.
 
@@ -120,9 +121,14 @@ def residual(
         each axis: h is then what blur is left to do.
     read_variance
         Each pixel's own, (Y, X).
+    background
+        Light that is out of focus and no part of the result, counts above the offset; it counts
+        to what is expected.
     """
     recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
     expected = explained(recorded, deconvolved, psf, upsampling, stated_width)
+    if background is not None:
+        expected = expected + np.asarray(background, dtype=np.float32)
     # Not from the image: where a pixel's own noise enters its variance, or a mean around it takes
     # the edge off structure, chi-square comes out up to a tenth too low.
     variance = _at_least_rounding(noise.variance(expected + noise.offset, read_variance))

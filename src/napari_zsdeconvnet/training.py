@@ -33,8 +33,10 @@ from .images import Image
 from .inference import exhaust, infer
 from .model import Model, below, installed_versions, load_with_training, save_with_training
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
+from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
+from .out_of_focus import few_frames
 from .pixel_mask import as_recorded, one_frame
 from .presets import Preset, find_preset
 from .processed import processed_words
@@ -119,6 +121,7 @@ def train(
     device: str | torch.device = "auto",
     preview_every: int | None = None,
     resume: str | os.PathLike[str] | None = None,
+    out_of_focus: bool = False,
 ) -> TrainingRun:
     """Prepare a training run; iterate over it to train.
 
@@ -165,6 +168,10 @@ def train(
     resume : path, optional
         A file written by `TrainingRun.save`: go on from there, with its PSF, noise model,
         preset, seed and number of steps; ``steps``, where given, is the new total.
+    out_of_focus : bool
+        Whether a smooth background, the light of a thick sample from above and below the focal
+        plane, is estimated and left out of the deconvolved image; for images and the preset
+        ``"fast"``. See `out_of_focus.out_of_focus_background`.
 
     Returns
     -------
@@ -234,6 +241,7 @@ def train(
         sources=sources,
         first=first,
         maps=maps,
+        out_of_focus=out_of_focus,
     )
 
 
@@ -262,6 +270,7 @@ def begin(
     sources: Sequence[Source] | None = None,
     first: First | None = None,
     maps: CameraMaps | None = None,
+    out_of_focus: bool = False,
 ) -> TrainingRun:
     """Make a run of what has been checked and laid out.
 
@@ -283,12 +292,16 @@ def begin(
         The model to begin with.
     maps : CameraMaps, optional
         Of the camera, whose recordings are evened already.
+    out_of_focus : bool
+        Whether images have a background that is out of focus.
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = build_network(preset.network, psf, upsampling)
+    if out_of_focus:
+        _check_out_of_focus(network, preset)
     load_first(network, preset, first)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
@@ -308,11 +321,26 @@ def begin(
         camera=maps if raw is None else raw.camera,
         sources=tuple(sources or map(Source.of, recordings)),
         beginning=None if first is None else first.described,
+        out_of_focus=out_of_focus,
     )
     run = TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
     if steps is not None:
         run.go_on()
     return run
+
+
+def _check_out_of_focus(network: TwoStageNetwork, preset: Preset) -> None:
+    """Refuse a background that is out of focus where there is none or nothing can take it."""
+    if network.takes_background:
+        return
+    if network.axial_field is not None:
+        raise InputError(
+            "An out-of-focus background is for images of one plane; in a volume the PSF itself "
+            "brings such light back to where it came from: leave it out."
+        )
+    raise InputError(
+        f"The preset {preset.name!r} cannot take an out-of-focus background: choose 'fast'."
+    )
 
 
 def _check_preset(preset: Preset, spatial: str) -> None:
@@ -358,7 +386,10 @@ class TrainingRun(Iterator[Progress]):
         )
         self._objective = OBJECTIVES[preset.objective](
             Setting(
-                recordings=[recording.data for recording in recordings],
+                recordings=[
+                    few_frames(recording.data) if model.out_of_focus else recording.data
+                    for recording in recordings
+                ],
                 noise=model.noise,
                 scale=model.scale,
                 psf=model.psf,
@@ -369,6 +400,7 @@ class TrainingRun(Iterator[Progress]):
                 precision=reduced_precision(device),
                 raw=raw,
                 read_variance=None if model.maps is None else model.maps.own_read_variance,
+                out_of_focus=model.out_of_focus,
             ),
             self._network,
         )
@@ -382,6 +414,7 @@ class TrainingRun(Iterator[Progress]):
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
         self._region = preview_region(recordings, model.noise.offset)
         self._plane: int | None = None
+        self._haze: NDArray[np.float32] | None = None
         self._stopped = False
         self._plateau = Plateau(preset.patience, preset.least_gain) if preset.patience else None
         self._elapsed = 0.0
@@ -661,11 +694,12 @@ class TrainingRun(Iterator[Progress]):
         where: tuple[Any, ...] = (frame, *region)
         raw = np.asarray(data[where])
         network = self._average or self._network
-        own = self._objective.setting.read_variance
+        own, haze = self._objective.setting.read_variance, self._background(image, frame)
         result = exhaust(
             infer(
                 *(network, raw[None], self._start.noise, self._start.scale, self.device),
                 read_variance=None if own is None else own[region[-2:]],
+                background=None if haze is None else lambda _: haze[region],
             )
         )
         return Preview(
@@ -676,6 +710,12 @@ class TrainingRun(Iterator[Progress]):
             image=image,
             frame=frame,
         )
+
+    def _background(self, image: int, frame: int) -> NDArray[np.float32] | None:
+        """Give the background of the whole frame that previews show a part of, if it has one."""
+        if self._haze is None and self._start.out_of_focus:
+            self._haze = self._start.background(self._recordings[image].data[frame])
+        return self._haze
 
 
 def _whole(number: int, name: str, least: int = 0) -> int:

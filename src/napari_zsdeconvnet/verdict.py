@@ -22,6 +22,7 @@ from .images import Image, as_frames
 from .inference import Result, TileProgress, exhaust
 from .measures import Measure, not_judged
 from .model import Model
+from .out_of_focus import out_of_focus_advice
 from .psf import PSF
 from .quality import fourier_ring_correlation
 from .spectra import Sharpening
@@ -197,7 +198,11 @@ def iter_judge(
     if maps is not None and other is not None:
         other = maps.evened(other, "the second exposure")
     evidence = RecordedImage(model, raw, maps)
-    return (yield from iter_judge_by(model, evidence, frame, result, other, repeats, device))
+    verdict = yield from iter_judge_by(model, evidence, frame, result, other, repeats, device)
+    if model.axes == "ZYX" or model.out_of_focus or evidence.unknown:
+        return verdict
+    advice = out_of_focus_advice(evidence.image, model.psf, model.noise, model.upsampling)
+    return replace(verdict, notes=(*verdict.notes, *([advice] if advice else [])))
 
 
 def iter_judge_by(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from placed import borders
 
 from napari_zsdeconvnet import presets
@@ -391,3 +392,41 @@ def cancel_early(qtbot, widget, layer):
     qtbot.waitUntil(lambda: widget.steps.states.get("psf") in (DONE, DOUBTFUL), timeout=LONG)
     widget.cancel()
     wait_for_end(qtbot, widget)
+
+
+def test_haze_is_told_and_its_background_is_a_layer_where_it_is_asked_for(
+    qtbot, viewer, one_click, cases
+):
+    plane = tifffile.imread(cases / "nucleus.tif")[21]
+    raw = add(viewer, plane, scale=(0.13, 0.13))
+    run(qtbot, one_click, raw, na=1.4, wavelength=461)
+    assert "Tick 'out-of-focus background'" in one_click.steps.said["image"]
+    assert "cell background" not in viewer.layers
+    without = viewer.layers["cell deconvolved"].data.mean()
+
+    one_click.out_of_focus_box.value = True
+    one_click.start_button.click()
+    wait_for_end(qtbot, one_click)
+    assert "without an out-of-focus background" in one_click.steps.said["model"]
+    assert "Tick" not in one_click.steps.said["image"]
+    background = viewer.layers["cell background"]
+    assert not background.visible
+    assert "'cell background'" in one_click.steps.said["result"]
+    np.testing.assert_allclose(borders(background), borders(raw))
+    both = viewer.layers["cell deconvolved"].data.mean() + background.data.mean()
+    assert both == pytest.approx(without, rel=5e-3)
+    assert viewer.layers.selection.active is viewer.layers["cell deconvolved"]
+
+    one_click.out_of_focus_box.value = False
+    one_click.start_button.click()
+    wait_for_end(qtbot, one_click)
+    assert "cell background" not in viewer.layers
+
+
+def test_a_volume_has_no_use_for_a_background(viewer, one_click):
+    volume = simulate_volume("filaments", shape=(10, 48, 48), photons=100).raw
+    viewer.add_image(volume, name="stack", scale=(0.2, PIXEL, PIXEL), units=("um",) * 3)
+    one_click.image.kind_box.value = one_click.image.kind_box.choices[-1]
+    for kind in one_click.image.kind_box.choices:
+        one_click.image.kind_box.value = kind
+        assert one_click.out_of_focus_box.enabled == (one_click.image.spatial == "YX")

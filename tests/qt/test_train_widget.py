@@ -370,3 +370,10 @@ def test_a_training_begins_with_the_model_at_hand(qtbot, viewer, train):
     assert first.beginning is None
     assert second.beginning.name == "a model of raw"
     assert second.beginning.weights_sha256 == RunRecord.of(first).weights_sha256
+
+
+def test_trains_with_a_background_where_it_is_asked_for(qtbot, viewer, train):
+    assert train.out_of_focus_box.enabled
+    train.out_of_focus_box.value = True
+    run_to_end(qtbot, train)
+    assert ViewerState.of(viewer).model.out_of_focus

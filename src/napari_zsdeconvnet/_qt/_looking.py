@@ -191,8 +191,13 @@ def task_of(
     return SIMTask(layer) if sim else ImageTask(layer, reading, viewer)
 
 
-def recipe_maker(task: Task, values: dict[str, Any], state: ViewerState) -> Callable[[], Any]:
-    """Return what makes the recipe in the worker, from the numbers that a form would give."""
+def recipe_maker(
+    task: Task, values: dict[str, Any], state: ViewerState, *, out_of_focus: bool = False
+) -> Callable[[], Any]:
+    """Return what makes the recipe in the worker, from the numbers that a form would give.
+
+    ``out_of_focus`` asks for the background of thick samples, of images alone.
+    """
     microscope = {name: values[name] for name in values if name in LASTING}
     if microscope.get("pinhole") == 0:
         microscope["pinhole"] = None  # a point
@@ -204,4 +209,5 @@ def recipe_maker(task: Task, values: dict[str, Any], state: ViewerState) -> Call
         psf=users_psf(state, task.spatial),
         offset=users_offset(),
         upsample=state.upsampling(task.spatial) == 2,
+        out_of_focus=out_of_focus and task.spatial == "YX",
     )

@@ -11,7 +11,15 @@ from ..errors import InputError
 from ._layers import add_or_update, layer_image, made_before, origin_of, rule_of, shown_place
 from ._readings import Reading, pixels_of, what_is_there
 from ._records import keep_verdict
-from ._results import DECONVOLVED, DENOISED, result_metadata, result_name, result_names, show_result
+from ._results import (
+    BACKGROUND,
+    DECONVOLVED,
+    DENOISED,
+    result_metadata,
+    result_name,
+    result_names,
+    show_result,
+)
 from ._sim_frames import RawFrames, raw_frames
 from ._state import Made
 from ._workers import Turns
@@ -122,10 +130,13 @@ class ImageTask(Task):
         made = Made(step.model, self.reading)
         record = step.record.to_dict()
         denoised, deconvolved = yield from show_result(
-            viewer, self.layer, made, step.result, record, hidden={DENOISED}
+            viewer, self.layer, made, step.result, record, hidden=(DENOISED,)
         )
         denoised.visible = False
-        return f"'{deconvolved.name}', and hidden '{denoised.name}'."
+        hidden = f"'{denoised.name}'"
+        if step.result.background is not None:
+            hidden += f" and '{result_name(self.layer, BACKGROUND)}'"
+        return f"'{deconvolved.name}', and hidden {hidden}."
 
 
 class SIMTask(Task):

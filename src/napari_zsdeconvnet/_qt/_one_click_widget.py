@@ -30,6 +30,7 @@ from ._one_click import bind_key
 from ._one_click_form import AskForm
 from ._one_click_known import Knowledge
 from ._one_click_tasks import SIM_STEPS, STEPS, Task
+from ._optics_boxes import out_of_focus_box
 from ._previews import DECONVOLVED, DENOISED, PreviewLayers
 from ._readings import in_window_words
 from ._results import result_names
@@ -95,6 +96,8 @@ class OneClickWidget(ActionPanel):
         self.image.boxes = tuple(box for box in self.image.boxes if box is not self.image.step_box)
         self.chosen = Form()
         self.chosen.add_image(self.image)
+        self.out_of_focus_box = out_of_focus_box()
+        self.chosen.add(self.out_of_focus_box)
         self.form = AskForm()
         self.form.hide()
         self.start_button.setDefault(True)
@@ -265,7 +268,8 @@ class OneClickWidget(ActionPanel):
         self._begin_steps(SIM_STEPS if sim else STEPS)
         self.steps.say("image", DONE, task.words)
         self.steps.say("optics", DONE, self.form.words())
-        make = recipe_maker(task, values, self._state)
+        background = bool(self.out_of_focus_box.value)
+        make = recipe_maker(task, values, self._state, out_of_focus=background)
         # Judged by the worker that any widget asks, which adds its maps.
         settings = {
             "device": preferences.device(),
@@ -320,6 +324,7 @@ class OneClickWidget(ActionPanel):
             kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
             kinds.PSFMade: self._on_psf,
             kinds.Calibrated: self._on_noise,
+            kinds.Recommended: self._on_advice,
             kinds.Reconstructed: self._on_reconstructed,
             kinds.TrainingBegan: self._on_training,
             kinds.ModelReady: self._on_model,
@@ -342,6 +347,10 @@ class OneClickWidget(ActionPanel):
             self._state.assumed.add(step.noise)
             self._state.noise = step.noise
         self.steps.say("noise", DONE, _with_cautions(step.said, step.noise.warnings))
+
+    def _on_advice(self, step: pipeline.Recommended) -> None:
+        words = f"{step.said} Tick 'out-of-focus background' and press Deconvolve again to try it."
+        self.steps.say("image", DONE, _with_cautions(self.steps.said["image"], (words,)))
 
     def _on_reconstructed(self, step: pipeline.Reconstructed) -> None:
         self.steps.say("patterns", DONE, _with_cautions(step.said, step.patterns.warnings))
@@ -463,6 +472,7 @@ class OneClickWidget(ActionPanel):
         if not alive(self):
             return
         layer, channel = self._asked_of
+        self.out_of_focus_box.enabled = self.image.spatial == "YX"
         if self._asking and self.image.layer is not layer:
             self.cancel()
         elif self._asking and self.known.channel != channel:

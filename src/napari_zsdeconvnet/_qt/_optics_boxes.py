@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox
+from magicgui.widgets import CheckBox, ComboBox
 
 from ._forms import number
 
@@ -154,4 +154,15 @@ def modality_box() -> ComboBox:
         choices=["widefield", "confocal", "light-sheet"],
         tooltip="How it lights and looks: all of the sample (widefield), a point that is scanned "
         "(confocal) or one plane from the side (light-sheet, volumes only).",
+    )
+
+
+def out_of_focus_box() -> CheckBox:
+    """Return the switch for the background of thick samples."""
+    return CheckBox(
+        text="out-of-focus background",
+        tooltip="For widefield images of one plane of a thick sample: the smooth light from above "
+        "and below the focal plane becomes a layer of its own, and the deconvolved image is of "
+        "what is in focus. Both together hold the light of the recording. Of a thin sample it "
+        "may take even structure for background. Volumes do without: their PSF knows that light.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ._readings import Reading
 
-DENOISED, DECONVOLVED = "denoised", "deconvolved"
+DENOISED, DECONVOLVED, BACKGROUND = "denoised", "deconvolved", "background"
 
 
 def result_metadata(model: Model, record: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def result_metadata(model: Model, record: Mapping[str, Any] | None) -> dict[str,
 
 
 def result_names(layer: ImageLayer) -> dict[str, str]:
-    """Name both layers that show what was made of another."""
-    return {what: result_name(layer, what) for what in (DENOISED, DECONVOLVED)}
+    """Name the layers that show what was made of another; a background there may be or not."""
+    return {what: result_name(layer, what) for what in (DENOISED, DECONVOLVED, BACKGROUND)}
 
 
 def result_name(layer: ImageLayer, what: str) -> str:
@@ -49,11 +49,12 @@ def show_result(
     result: Result,
     record: Mapping[str, Any] | None = None,
     *,
-    hidden: Container[str] = (),
+    hidden: Sequence[str] = (),
 ) -> Turns[list[ImageLayer]]:
     """Show the denoised and the deconvolved image over the layer that they were made from.
 
-    Each in a turn of its own, as napari takes long over a new layer.
+    And hidden, where there is one, the background that is out of focus. Each in a turn of its
+    own, as napari takes long over a new layer.
 
     Parameters
     ----------
@@ -67,8 +68,8 @@ def show_result(
         What it made.
     record : mapping, optional
         Kept with both layers, as `RunRecord.to_dict` gives it.
-    hidden : container of str
-        Which of the two are hidden where they are new.
+    hidden : sequence of str
+        Which of the first two are hidden where they are new.
 
     Returns
     -------
@@ -76,10 +77,17 @@ def show_result(
         Denoised and deconvolved.
     """
     shown = []
+    background = result_name(layer, BACKGROUND)
+    before = made_before(viewer, background, layer)
+    if result.background is None and before is not None:
+        viewer.layers.remove(before)  # of another model
     for what, pixels, upsampling in (
+        (BACKGROUND, result.background, 1),
         (DENOISED, result.denoised, 1),
         (DECONVOLVED, result.deconvolved, made.model.upsampling),
     ):
+        if pixels is None:
+            continue
         one = add_or_update(
             viewer,
             result_name(layer, what),
@@ -88,12 +96,12 @@ def show_result(
             axes=made.reading.axes,
             upsampling=upsampling,
             metadata=result_metadata(made.model, record),
-            visible=what not in hidden,
+            visible=what not in (BACKGROUND, *hidden),
         )
         ViewerState.of(viewer).made[one] = made
         shown.append(one)
         yield
-    return shown
+    return shown[-2:]
 
 
 def shown_result(

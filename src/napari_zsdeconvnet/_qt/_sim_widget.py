@@ -323,8 +323,9 @@ class SIMWidget(TrainingPanel):
         result, record = made
         metadata = result_metadata(model, record)
         for what, name in result_names(layer).items():
-            self._show_image(name, getattr(result, what), layer, frames, metadata)
-            yield
+            if getattr(result, what) is not None:
+                self._show_image(name, getattr(result, what), layer, frames, metadata)
+                yield
         self._say(f"Done: '{layer.name} denoised' and '{layer.name} deconvolved'.")
 
     # ------------------------------------------------------------------ work in a thread

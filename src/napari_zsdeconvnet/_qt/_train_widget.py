@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from ._choosers import ImageChooser, alive, image_layers
 from ._known import Known
 from ._layers import layer_image, shown_place
+from ._optics_boxes import out_of_focus_box
 from ._training_panel import TrainingPanel
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class TrainWidget(TrainingPanel):
             "the time and memory, and pays where the raw pixel is coarse for the optics. Planes "
             "stay as they are.",
         )
+        self.out_of_focus_box = out_of_focus_box()
         self.more_box = Select(
             label="Also train on",
             tooltip="Further images of the same microscope and pixel size, trained on together "
@@ -96,6 +98,7 @@ class TrainWidget(TrainingPanel):
         self.form.add_image(self.image)
         self.form.add(self.preset_box)
         self.form.add(self.upsample_box)
+        self.form.add(self.out_of_focus_box)
         self.settings.add(self.begin_box)
         self.settings.add(self.more_box)
 
@@ -134,6 +137,7 @@ class TrainWidget(TrainingPanel):
             "psf": self._state.psf,
             "noise": self._state.noise,
             "upsample": bool(self.upsample_box.value),
+            "out_of_focus": self._spatial == "YX" and bool(self.out_of_focus_box.value),
             "start": self._state.model if self._begins_with_model else self.begin_box.value,
         }
 
@@ -182,6 +186,7 @@ class TrainWidget(TrainingPanel):
             return
         if self.image.spatial != self._spatial:
             self._spatial = self.image.spatial
+            self.out_of_focus_box.enabled = self._spatial == "YX"
             self._on_kind_changed()
             self._show_upsample()
         self._update_buttons()

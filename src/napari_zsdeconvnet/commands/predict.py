@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..inference import Result, TileProgress
     from ..model import Model
 
-DECONVOLVED, DENOISED = "deconvolved", "denoised"
+DECONVOLVED, DENOISED, BACKGROUND = "deconvolved", "denoised", "background"
 """Endings of the names of results."""
 
 
@@ -40,6 +40,11 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     from ..model import Model
 
     model = Model.load(arguments.model)
+    if model.out_of_focus:
+        for names in files:
+            names[BACKGROUND] = beside(names[DECONVOLVED], DECONVOLVED, BACKGROUND)
+            refuse_overwriting(names[BACKGROUND], [*paths, arguments.model])
+            check_writable(names[BACKGROUND])
     done: list[dict[str, Any]] = []
     try:
         for path, names in zip(paths, files, strict=True):
@@ -157,8 +162,8 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
     finer = None
     if size is not None:
         finer = (*size[:-2], *(step / model.upsampling for step in size[-2:]))
-    rooms: dict[str, Any] = {DENOISED: _Nowhere(coarse)}
-    grids = {DENOISED: (coarse, size), DECONVOLVED: (fine, finer)}
+    rooms: dict[str, Any] = {DENOISED: _Nowhere(coarse), BACKGROUND: None}
+    grids = dict.fromkeys(rooms, (coarse, size)) | {DECONVOLVED: (fine, finer)}
     with ExitStack() as files:
         for what, name in names.items():
             shape, voxel_size = grids[what]
@@ -172,7 +177,7 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
                     channel_names=image.channel_names,
                 )
             )
-        yield Result(rooms[DENOISED], rooms[DECONVOLVED])
+        yield Result(rooms[DENOISED], rooms[DECONVOLVED], rooms[BACKGROUND])
 
 
 class _Nowhere:

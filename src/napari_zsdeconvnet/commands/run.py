@@ -16,7 +16,7 @@ from ..images import Image
 from .camera import camera_for
 from .files import beside, given, load, output_names, refuse_overwriting
 from .interruption import first_signal_calls, no_signal
-from .predict import DECONVOLVED, DENOISED
+from .predict import BACKGROUND, DECONVOLVED, DENOISED
 from .records import check_record, record_beside
 from .sim_recordings import Recording, open_recording, typed_cutoff
 from .train import offered
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     files = {
         DECONVOLVED: output,
         DENOISED: beside(output, DECONVOLVED, DENOISED),
+        BACKGROUND: beside(output, DECONVOLVED, BACKGROUND),
         "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
     }
     for path in files.values():
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         judged=not arguments.no_verdict,
         device=arguments.device,
         preset=arguments.preset,
-        names={what: files[what].name for what in (DECONVOLVED, DENOISED)},
+        names={what: files[what].name for what in (DECONVOLVED, DENOISED, BACKGROUND)},
         preview_every=0,
         resume=resume,
         **given(arguments, "steps", "seed"),
@@ -69,14 +70,17 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if made is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
     predicted, verdict, autosave = made
+    if predicted.result.background is None:
+        del files[BACKGROUND]
+    results = [what for what in files if what != "model"]
     with no_signal(), replaced_together():
         predicted.model.save(files["model"])
-        for what in (DECONVOLVED, DENOISED):
+        for what in results:
             _write(files[what], getattr(predicted.result, what), source)
         replace(predicted.record, verdict=verdict).write(record_beside(output))
     if autosave is not None:
         autosave.remove()
-    for what in (DECONVOLVED, DENOISED):
+    for what in results:
         console.say(f"{arguments.image} -> {files[what]}")
     console.result(
         {
@@ -138,6 +142,7 @@ def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Ima
         noise=camera,
         offset=arguments.offset,
         excess_noise=arguments.excess_noise or 1.0,
+        out_of_focus=arguments.out_of_focus,
     )
     return recipe, image
 
@@ -190,7 +195,7 @@ def _follow(
 ) -> tuple[Predicted | None, Verdict | None]:
     """Run to the end, saying what each step assumed."""
     from ..autosave import Autosave, checkpoint_of
-    from ..pipeline import Began, Judged, Predicted, TrainingBegan, Working
+    from ..pipeline import Began, Judged, Predicted, Recommended, TrainingBegan, Working
     from ..training import Progress
 
     predicted, verdict = None, None
@@ -215,6 +220,8 @@ def _follow(
         elif isinstance(step, Judged):
             verdict = step.verdict
             console.say(step.verdict.summary())
+        elif isinstance(step, Recommended):
+            console.say(f"{step.said} Add --out-of-focus to try it.")
         elif not isinstance(step, Began):
             console.say(step.said)
     return predicted, verdict

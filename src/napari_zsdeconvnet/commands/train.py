@@ -33,6 +33,7 @@ _FIXED_BY_RESUME = (
     *("refractive_index", "modality", "excitation_wavelength", "excitation_na", "pinhole"),
     *("sheet_thickness", "noise", "offset", "gain", "read_variance", "background", "seed"),
     *("upsample", "start", "offset_map", "gain_map", "variance_map", "map_start", "excess_noise"),
+    "out_of_focus",
 )
 
 
@@ -71,6 +72,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         device=arguments.device,
         preview_every=0,
         resume=resume,
+        out_of_focus=arguments.out_of_focus,
     )
     finish(run, arguments.output, console)
 

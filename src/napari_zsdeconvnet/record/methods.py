@@ -73,6 +73,7 @@ def methods_paragraph(record: RunRecord) -> str:
         _data(record),
         _camera(record),
         _psf(record),
+        _background(record),
         _training(record),
         _network(record),
         _result(record),
@@ -174,6 +175,16 @@ def _psf(record: RunRecord) -> str:
     return f"The point spread function ({of}) has a full width at half maximum of {widths}."
 
 
+def _background(record: RunRecord) -> str:
+    if not record.out_of_focus:
+        return ""
+    return (
+        "A smooth background of out-of-focus light was estimated from every image together with "
+        "its structure (Richardson, 1972; Lucy, 1974) and left out of the deconvolved images; they "
+        "and the background hold the light of the recording."
+    )
+
+
 def _training(record: RunRecord) -> str:
     settings = record.settings
     made = _PAIRS.get(settings["objective"])
@@ -270,7 +281,7 @@ def _computed(record: RunRecord) -> str:
 def _references(record: RunRecord) -> list[str]:
     year = record.stretches[-1].started[:4] if record.stretches else "n.d."
     found = [_QIAO, _SOFTWARE.format(version=_version(record), year=year)]
-    if record.richardson_lucy:
+    if record.richardson_lucy or record.out_of_focus:
         found += [_RICHARDSON, _LUCY, _BIGGS]
     if record.reconstruction is not None:
         found.append(_GUSTAFSSON)

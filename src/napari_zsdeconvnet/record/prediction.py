@@ -51,7 +51,7 @@ class Prediction:
     source
         The image.
     outputs
-        By what they are: "deconvolved", "denoised".
+        By what they are: "deconvolved", "denoised", "background".
     device
         What computed, in words.
     threads
@@ -128,12 +128,15 @@ class Prediction:
         result
             Its pixels, with the axes of the source or without that of time.
         names
-            Of the files or layers they went to, by "deconvolved" and "denoised".
+            Of the files or layers they went to, by what they are; one that the result does not
+            hold is passed over.
         """
         axes = self.source.axes.replace("C", "")
         outputs = {}
         for what, name in names.items():
             pixels = getattr(result, what)
+            if pixels is None:
+                continue
             outputs[what] = Output.of(name, pixels, axes[-pixels.ndim :])
         return replace(self, outputs=outputs)
 

@@ -165,8 +165,14 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
         operator = Reconstruction.from_dict(record.reconstruction)
         options.pop("start", None)
         return train_sim(list(images), operator, record.camera, **options)
-    camera = record.noise if record.camera is None else record.camera
-    return train(list(images), record.psf, camera, upsample=record.upsampling == 2, **options)
+    return train(
+        list(images),
+        record.psf,
+        record.noise if record.camera is None else record.camera,
+        upsample=record.upsampling == 2,
+        out_of_focus=record.out_of_focus,
+        **options,
+    )
 
 
 def _resumed(

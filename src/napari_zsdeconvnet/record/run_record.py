@@ -85,6 +85,8 @@ class RunRecord:
         The result, if this is the record of one.
     verdict
         How far it can be believed, if that was asked.
+    out_of_focus
+        Whether images have a background that is out of focus.
     """
 
     sources: tuple[Source, ...]
@@ -112,6 +114,7 @@ class RunRecord:
     beginning: Beginning | None = None
     prediction: Prediction | None = None
     verdict: Verdict | None = None
+    out_of_focus: bool = False
 
     @classmethod
     def of(
@@ -160,6 +163,7 @@ class RunRecord:
             beginning=model.beginning,
             prediction=prediction,
             verdict=verdict,
+            out_of_focus=model.out_of_focus,
         )
 
     @property
@@ -206,6 +210,8 @@ class RunRecord:
         ]
         if self.beginning is not None:
             lines.append(f"Began with the weights of {self.beginning.name}")
+        if self.out_of_focus:
+            lines.append("With a smooth out-of-focus background")
         if self.prediction is not None:
             files = ", ".join(output.file for output in self.prediction.outputs.values())
             lines.append(f"{self.prediction.source.name} -> {files}")
@@ -250,6 +256,7 @@ class RunRecord:
             "beginning": self.beginning and asdict(self.beginning),
             "prediction": self.prediction and self.prediction.to_dict(),
             "verdict": self.verdict and packed_verdict(self.verdict),
+            "out_of_focus": self.out_of_focus,
             "obstacles": list(self.obstacles),
         }
 
