@@ -225,6 +225,7 @@ class TestFile:
             ({"steps": 10**15 * 10**15}, "steps is 1000000000"),
             ({"losses": {"total": "small"}}, "losses.total is 'small'"),
             ({"settings": {"batch": 10**15}}, "damaged"),
+            ({"planned": 10**15}, "more than any run has"),
         ],
     )
     def test_what_cannot_be_read_is_refused(self, change, words, model: Model, tmp_path: Path):

@@ -14,8 +14,11 @@ from typing import Any, Literal
 from .errors import InputError
 from .json_values import built
 
+MOST_STEPS = 10**8
+"""Steps of a run at most; more would take years."""
+
 _LARGEST = {
-    "steps": 10**8,
+    "steps": MOST_STEPS,
     "batch": 2**12,
     "patch": 2**13,
     "margin": 2**12,

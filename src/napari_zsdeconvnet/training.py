@@ -38,7 +38,7 @@ from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
 from .out_of_focus import few_frames
 from .pixel_mask import as_recorded, one_frame
-from .presets import Preset, find_preset
+from .presets import MOST_STEPS, Preset, find_preset
 from .processed import processed_words
 from .provenance import Source, fingerprint, with_step
 from .psf import PSF
@@ -185,6 +185,8 @@ def train(
     """
     processor = resolve_device(device)
     steps = None if steps is None else _whole(steps, "steps", least=1)
+    if steps is not None and steps > MOST_STEPS:
+        raise InputError(f"steps is {steps}: give {MOST_STEPS} at most.")
     recordings = lay_out(images, axes, voxel_size)
     spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in recordings[0].axes else "YX"
     if resume is not None:

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import written_whole
 from ..json_values import built, read_json
 from ..noise import NoiseModel
-from ..presets import read_settings
+from ..presets import MOST_STEPS, read_settings
 from ..provenance import Beginning, Source, Stretch, weights_fingerprint
 from ..psf import PSF
 from ..sim.patterns import check_reconstruction
@@ -303,7 +303,12 @@ class RunRecord:
             "settings": read_settings(values["settings"]),
         }
         known = {field.name for field in fields(cls)} & set(values)
-        return built(cls, {name: values[name] for name in known}, **made)
+        record = built(cls, {name: values[name] for name in known}, **made)
+        numbers = [record.steps, record.planned]
+        numbers += [n for part in record.stretches for n in (part.last, part.planned)]
+        if not 0 <= min(numbers) <= max(numbers) <= MOST_STEPS:
+            raise ValueError(f"{max(numbers)} steps are more than any run has")
+        return record
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all.
