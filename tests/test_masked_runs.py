@@ -17,6 +17,7 @@ from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.record import RunRecord, iter_training
 from napari_zsdeconvnet.simulation import simulate
 from napari_zsdeconvnet.training import train
+from napari_zsdeconvnet.verdict import judge
 
 CAMERA = NoiseModel(100.0, 1.0, 4.0)
 PIXEL = (0.09, 0.09)
@@ -104,6 +105,16 @@ class TestHotPixels:
         change = np.abs(result.denoised - expected.denoised)
         assert change[away].max() < 0.1 * noise
         assert change.max() < 0.2 * float(expected.denoised.max())
+
+    def test_the_verdict_leaves_them_out_and_says_so(
+        self, hot: np.ndarray, clean: np.ndarray, psf: PSF
+    ):
+        model = exhausted(begun(clean, psf)).model
+        without, found = (judge(model, Image(i, "YX", PIXEL), repeats=0) for i in (clean, hot))
+        assert any("4 pixels" in note for note in found.notes)
+        for name in ("noise level", "re-blur", "flux"):
+            assert found[name].value == pytest.approx(without[name].value, rel=0.02)
+        assert not found.maps["z_map"][20, 30]
 
     def test_a_training_is_repeated_to_the_bit(self, hot: np.ndarray, psf: PSF):
         bad = np.zeros(hot.shape, bool)

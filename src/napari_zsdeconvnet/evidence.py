@@ -16,6 +16,7 @@ from .beyond import uneven_light
 from .camera_maps import CameraMaps
 from .model import Model
 from .noise import NoiseModel
+from .pixel_mask import Kind
 from .quality import Flux, flux_ratio
 from .residuals import Residual, explained, inside, local_variance, residual
 from .spectra import FloatArray, Sharpening, sharpening
@@ -88,19 +89,26 @@ class RecordedImage:
     model
         That is to be judged, with the camera's noise.
     image
-        Counts, ([Z,] Y, X).
+        Counts, ([Z,] Y, X), evened where there are maps.
     maps
         Of the camera, as `Model.maps_for` gives them.
+    kinds
+        Why pixels of the image must not be used (`pixel_mask.Kind`), 0 where they can be; the
+        image, evened by the maps, is filled there. None where all can.
     """
 
     def __init__(
-        self, model: Model, image: NDArray[np.float32], maps: CameraMaps | None = None
+        self,
+        model: Model,
+        image: NDArray[np.float32],
+        maps: CameraMaps | None = None,
+        kinds: NDArray[np.uint8] | None = None,
     ) -> None:
+        self._kinds = kinds
         self._model = model
         self._read: NDArray[np.float32] | None = None
         self.maps = None
         if maps is not None:
-            image = maps.evened(image)
             self.maps, self._read = maps.of_evened(), maps.own_read_variance
         self.image = image
         self.camera = model.noise
@@ -131,6 +139,7 @@ class RecordedImage:
             model.network.stated_width,
             self._read,
             self._haze,
+            None if self._kinds is None else self._kinds > 0,
         )
 
     def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
@@ -146,15 +155,21 @@ class RecordedImage:
         """
         variance = local_variance(self.image, self.camera, self._read)
         error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
+        image, signal, brightness = self.image, self.signal, self.brightness
+        if self._kinds is not None:  # results hold no light where nothing was recorded
+            nothing = self._kinds == Kind.UNRECORDED
+            image = np.where(nothing, np.float32(self.camera.offset), image)
+            signal = np.where(nothing, np.float32(0), signal)
+            brightness = float(signal.mean())
         if self.image.ndim == 2:
             if self._haze is not None:
                 sharp = sharp + self._haze.mean()
-            return Flux(flux_ratio(sharp, self.image, self.camera.offset), error)
+            return Flux(flux_ratio(sharp, image, self.camera.offset), error)
         model = self._model
-        found = explained(self.signal, sharp, model.psf, model.upsampling)
+        found = explained(signal, sharp, model.psf, model.upsampling)
         part = inside(found.shape, model.psf, model.upsampling)
-        uneven = uneven_light(self.signal[part], found[part], variance[part])
-        ratio = float(found.mean(dtype=float)) / max(self.brightness, 1e-12)
+        uneven = uneven_light(signal[part], found[part], variance[part])
+        ratio = float(found.mean(dtype=float)) / max(brightness, 1e-12)
         return Flux(ratio, error, uneven)
 
     def pairs(self, place: Place, count: int) -> Iterator[tuple[FloatArray, FloatArray]]:

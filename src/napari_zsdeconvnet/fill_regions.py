@@ -43,7 +43,7 @@ def never_recorded(plane: NDArray[Any]) -> NDArray[np.bool_]:
 
 def touching_border(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the connected areas that touch the border of a plane."""
-    labels, _ = ndimage.label(marked, _AROUND)
+    labels, _ = ndimage.label(marked)
     return np.asarray(np.isin(labels, list(_at_border(labels))))
 
 

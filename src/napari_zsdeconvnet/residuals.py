@@ -98,6 +98,7 @@ def residual(
     stated_width: tuple[float, ...] | None = None,
     read_variance: NDArray[np.float32] | None = None,
     background: ArrayLike | None = None,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> Residual:
     r"""Blur a result again and compare it with its image.
 
@@ -124,6 +125,8 @@ def residual(
     background
         Light that is out of focus and no part of the result, counts above the offset; it counts
         to what is expected.
+    left_out
+        True for pixels that must not be used, of the image's shape; z is 0 there.
     """
     recorded = np.asarray(image, dtype=np.float32) - np.float32(noise.offset)
     expected = explained(recorded, deconvolved, psf, upsampling, stated_width)
@@ -135,6 +138,10 @@ def residual(
     z = (recorded - expected) / np.sqrt(variance)
     part = inside(z.shape, psf, upsampling)
     inner = z[part]
+    if left_out is not None:
+        z[left_out] = 0
+        # White noise of which some pixels are left out has so much less power at all frequencies.
+        inner = z[part] / math.sqrt(max(float(np.mean(~left_out[part])), 1e-6))
     structure = (expected / np.sqrt(variance))[part]
     spectrum, signal = (fft.fft2(values, norm="ortho") for values in (inner, structure))
     # Shared noise has its own spectrum; only what departs from it says anything, and where it has

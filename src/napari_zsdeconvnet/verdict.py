@@ -18,7 +18,7 @@ from .camera_maps import CameraMaps
 from .decorrelation import decorrelation_resolution
 from .errors import InputError
 from .evidence import Evidence, RecordedImage
-from .images import Image, as_frames
+from .images import Image, PixelRule, as_frames
 from .inference import Result, TileProgress, exhaust
 from .measures import Measure, not_judged
 from .model import Model
@@ -27,6 +27,7 @@ from .psf import PSF
 from .quality import fourier_ring_correlation
 from .spectra import Sharpening
 from .stability import Spread, background_level, iter_blank, iter_spread, scaled, with_psf
+from .usable import with_mask
 
 PSF_CHANGE = 0.1
 """Relative change of the PSF's width whose effect is measured."""
@@ -192,13 +193,12 @@ def iter_judge(
 
     The parameters are those of `judge`; close the generator to cancel.
     """
-    raw = _one_frame(model, image, axes, frame)
-    other = None if second is None else _one_frame(model, second, axes, frame)
     maps = model.maps_for(camera, as_frames(image, axes, spatial=model.axes))
-    if maps is not None and other is not None:
-        other = maps.evened(other, "the second exposure")
-    evidence = RecordedImage(model, raw, maps)
+    raw, kinds, said = _one_frame(model, image, axes, frame, maps)
+    other = None if second is None else _one_frame(model, second, axes, frame, maps)[0]
+    evidence = RecordedImage(model, raw, maps, kinds)
     verdict = yield from iter_judge_by(model, evidence, frame, result, other, repeats, device)
+    verdict = replace(verdict, notes=(*verdict.notes, *said))
     if model.axes == "ZYX" or model.out_of_focus or evidence.unknown:
         return verdict
     advice = out_of_focus_advice(evidence.image, model.psf, model.noise, model.upsampling)
@@ -298,18 +298,32 @@ def _marked(steps: Generator[TileProgress, None, T], what: str) -> Generator[Til
 
 
 def _one_frame(
-    model: Model, image: ArrayLike | Image, axes: str | None, frame: int
-) -> NDArray[np.float32]:
-    """Take one frame of an image, ([Z,] Y, X) counts."""
+    model: Model, image: ArrayLike | Image, axes: str | None, frame: int, maps: CameraMaps | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, tuple[str, ...]]:
+    """Take one frame of an image, ([Z,] Y, X) counts, evened and filled where it is masked.
+
+    Beside it stands why its pixels are masked, None where none is, and what is said of them.
+    """
+    name, rule = "image", PixelRule()
     if isinstance(image, Image):
         model.check_voxel_size(image.voxel_size, image.name)
+        name, rule = image.name or name, image.pixel_rule
     frames = as_frames(image, axes, spatial=model.axes)
     if not 0 <= frame < len(frames):
         raise InputError(
             f"frame is {frame} and the image has {len(frames)}: give an index from 0 to "
             f"{len(frames) - 1}."
         )
-    return np.asarray(frames[frame], dtype=np.float32)
+    if maps is not None:
+        frames = maps.evened(frames, name)
+    if model.reconstruction is not None:
+        rule = PixelRule(outliers=False)
+    mask = model.pixel_mask(frames, rule, name)
+    raw = np.asarray(with_mask(frames, mask)[frame], dtype=np.float32)
+    if mask is None:
+        return raw, None, ()
+    kinds = mask.kinds(frame)
+    return raw, kinds if kinds.any() else None, mask.sentences
 
 
 def _predicted(
