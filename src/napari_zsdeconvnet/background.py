@@ -29,7 +29,6 @@ FEW_PIXELS = 200
 _PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and cost time
 _FRAMES_CHECKED = 4
 _PLANES_COMPARED = 3  # along Z, at each of so many places
-_FULL = 0.001  # of a region at the end of the camera's range
 _HOT = 8.0  # robust standard deviations; a sound camera has none beyond
 _HOT_SHARE = 0.01  # more than this are not outliers but something in the region
 
@@ -305,7 +304,7 @@ def _check_values(values: FloatArray, name: str) -> None:
             "the part of the image that the camera recorded."
         )
     full = values.max()
-    if np.mean(values == full) > _FULL and piled_up(values):
+    if np.mean(values == full) > _HOT_SHARE and piled_up(values):
         raise InputError(
             f"{name} is saturated in the background region, whose highest value, {full:g}, is the "
             "end of the camera's range; draw it where the image is dark."

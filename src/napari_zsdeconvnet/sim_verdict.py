@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .camera_maps import CameraMaps, check_fits
 from .errors import InputError
-from .images import Image, check_finite
+from .images import Image, PixelRule
 from .inference import Result, TileProgress, exhaust
 from .model import Model, same_pixel_size
 from .noise import NoiseModel
 from .provenance import Source
-from .sim.frames import as_raw
+from .sim.frames import as_raw, usable_frames
 from .sim.patterns import Patterns
 from .sim.reconstruction import Reconstruction
 from .sim_evidence import RecordedSIM
@@ -168,8 +168,9 @@ def _one_image(
             f"frame is {frame} and the recording has {len(sets)} images: give an index from 0 to "
             f"{len(sets) - 1}."
         )
-    chosen = np.asarray(sets[frame])
-    check_finite(chosen, name="raw")
+    rule = raw.pixel_rule if isinstance(raw, Image) else PixelRule()
+    usable, _ = usable_frames(np.asarray(sets[frame]), replace(rule, saturation="mask"))
+    chosen = np.asarray(usable)[0]
     check_fits(camera, chosen.shape)
     return chosen
 
