@@ -181,8 +181,8 @@ def assert_sharp(folder: Path, result: np.ndarray) -> None:
 
 NOISE = zs.NoiseModel(100.0, 2.0, 16.0)
 VOXEL = (STEP, PIXEL, PIXEL)
-STEPS = 8
-"""Few: the physics does nearly all of it."""
+STEPS = 1
+"""The physics does nearly all of it."""
 
 
 @pytest.mark.slow

@@ -62,11 +62,12 @@ class Sharpening(nn.Module):
         Output pixels side by side in a raw pixel, 1 or 2.
     """
 
-    iterations, coarse_iterations = 36, 60
+    iterations, coarse_iterations = 36, 90
     """Steps at most on the output grid, and on each of those with wider pixels."""
-    settled = 0.0025
+    settled, settled_haze = 0.0025, 0.0015
     """Change of what would be recorded, in standard deviations of the noise, at which the steps
-    on a grid end."""
+    on a grid end, for compact PSFs and for wide ones: haze moves little at each step, and far
+    in all."""
     carried = 20
     """Steps whose momentum those on a finer grid begin with."""
     finishing = 5
@@ -92,6 +93,7 @@ class Sharpening(nn.Module):
         radius = psf.energy_radius(0.5) / psf.steps[-1]
         self.grids = tuple(factor for factor in (4, 2) if radius >= factor * self.coarse_pixels)
         """Output pixels side by side in those of the coarse grids, coarsest first."""
+        self.least_change = self.settled_haze if self.grids else self.settled
         self._fields: dict[tuple[tuple[int, ...], torch.device], dict[int, OpenField]] = {}
 
     kernel: Tensor
@@ -162,7 +164,7 @@ class Sharpening(nn.Module):
         for step in range(done + 1, done + most + 1):
             expected = field.expected(leading)
             if last is not None and _relative(expected - last, image + damping) < (
-                self.settled * noise
+                self.least_change * noise
             ):
                 break
             last = expected
