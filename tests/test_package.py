@@ -26,7 +26,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {
-        *("errors", "bands", "overlapping", "stopping"),
+        *("errors", "bands", "best_weights", "overlapping", "stopping"),
         *("outliers", "saturation", "fill_regions"),
     },
     {"units"},
@@ -66,7 +66,7 @@ FLOORS = (
     {"losses", "sharpening", "coarse_light", "unrolled"},
     {"networks"},
     {"informed_network", "prior"},
-    {"presets", "out_of_focus"},
+    {"presets", "held_out", "out_of_focus"},
     {"pairs", "camera_maps"},
     {"map_parts"},
     {"sim_pairs"},

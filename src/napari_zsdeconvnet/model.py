@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .best_weights import Choice
 from .camera_maps import CameraMaps, check_fits, typical_of
 from .damping import Damping
 from .devices import resolve_device
@@ -105,6 +106,18 @@ class Model:
     """Why the training ended by itself, if it did."""
     out_of_focus: bool = False
     """Whether images have a background that is out of focus and left out of what is deconvolved."""
+    chosen: Choice | None = None
+    """Which weights were kept by the held-out pixels; None where there were none."""
+
+    @property
+    def kept(self) -> str:
+        """Say in a sentence which weights were kept, where held-out pixels decided."""
+        if self.chosen is None:
+            return ""
+        prior = self.settings.get("start") == "prior"
+        return self.chosen.describe(
+            "the pretrained weights" if prior else "the weights that it began with"
+        )
 
     @property
     def upsampling(self) -> int:
@@ -519,6 +532,7 @@ def save_with_training(
         "beginning": model.beginning and asdict(model.beginning),
         "ending": model.ending,
         "out_of_focus": model.out_of_focus,
+        "chosen": model.chosen and asdict(model.chosen),
     }
     contents = {_PSF: torch.tensor(model.psf.array)}
     if isinstance(model.camera, CameraMaps):
@@ -724,6 +738,7 @@ def _assemble(
         beginning=None if beginning is None else built(Beginning, beginning),
         ending=header.get("ending", ""),
         out_of_focus=bool(header.get("out_of_focus")),
+        chosen=None if header.get("chosen") is None else built(Choice, header["chosen"]),
     )
     return model, below(_TRAINING, tensors), header["training"]
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .forward import Blur, bin_down, remaining_blur
+from .held_out import HeldOutPixels, Lattice
 from .losses import (
     combined_loss,
     deconvolution_loss,
@@ -36,6 +37,9 @@ from .volume_networks import SharpeningNetwork
 
 HELD_OUT = 4
 """Batches of pairs that tell when a training has nothing more to gain."""
+
+JUDGED = 2**18
+"""Pixels of the windows whose held-out pixels are looked at; that takes as long as five steps."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Setting:
     """Each pixel's own, (Y, X); None where all are alike."""
     out_of_focus: bool = False
     """Whether images have a background that is out of focus."""
+    lattice: Lattice | None = None
+    """Pixels that take no part in the training."""
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -121,6 +127,7 @@ class RecorruptedObjective:
             self._backgrounds = Backgrounds(setting.recordings, *known)
         self.pairs = self._source(setting.seed)
         self._kept: list[Pair] = []
+        self._pixels: HeldOutPixels | None = None
         self.blur = Blur(remaining_blur(setting.psf.array, network.stated_width))
         self.blur.to(setting.device)
         self.margin = setting.margin(self.pairs.patch)
@@ -134,6 +141,7 @@ class RecorruptedObjective:
             setting.preset,
             setting.read_variance,
             backgrounds=self._backgrounds,
+            lattice=setting.lattice,
             **setting.patches(self.network) | {"seed": seed},
         )
 
@@ -186,6 +194,36 @@ class RecorruptedObjective:
                 + (1 - share) * deconvolution_loss(reblurred, target, norm, left_out)
             )
         return float(torch.stack(losses).mean())
+
+    @torch.no_grad()
+    def held_out_errors(self, network: TwoStageNetwork) -> Tensor | None:
+        """Sum a network's squared errors at the held-out pixels, see `HeldOutPixels.errors`.
+
+        None where none are held out.
+        """
+        if self.setting.lattice is None:
+            return None
+        with self.setting.reduced():
+            return self._held_out_pixels().errors(network.eval(), self._reblurred)
+
+    @torch.no_grad()
+    def expected_noise(self, network: TwoStageNetwork) -> float:
+        """Tell how much noise the camera says that the held-out pixels have."""
+        noise, scale = self.setting.noise, self.setting.scale
+        assert noise.slope is not None
+        shot, read = noise.slope / scale, noise.read_variance / scale**2
+        return self._held_out_pixels().expected(network.eval(), shot, read)
+
+    def _held_out_pixels(self) -> HeldOutPixels:
+        setting = self.setting
+        if self._pixels is None:
+            assert setting.lattice is not None
+            windows = self._source(setting.seed + 2).windows(JUDGED, self.network.multiples)
+            self._pixels = HeldOutPixels(windows, setting.lattice, setting.device)
+        return self._pixels
+
+    def _reblurred(self, deconvolved: Tensor) -> Tensor:
+        return bin_down(self.blur(deconvolved), self.network.upsampling)
 
     def random_state(self) -> dict[str, Tensor]:
         """State of all random draws, for a checkpoint."""

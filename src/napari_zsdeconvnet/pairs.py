@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .held_out import Lattice
 from .noise import NoiseModel
 from .out_of_focus import Backgrounds
 from .pixel_mask import mask_of
@@ -234,6 +235,8 @@ class Patches:
         What each axis of a patch must be divisible by.
     psf : ndarray, optional
         Patches are turned and flipped only as this PSF allows.
+    lattice : Lattice, optional
+        Pixels of images that take no part in the training.
     """
 
     rim: tuple[int, ...]
@@ -255,9 +258,11 @@ class Patches:
         seed: int,
         multiples: tuple[int, ...],
         psf: NDArray[np.floating] | None = None,
+        lattice: Lattice | None = None,
     ) -> None:
         self.recordings = recordings
         self.masks = [mask_of(recording) for recording in recordings]
+        self.lattice = lattice
         self.scale = scale
         self.offset = noise.offset
         self.batch = batch
@@ -336,17 +341,33 @@ class Patches:
     def _cut_with_maps(self, count: int) -> Tensor:
         """Cut patches in counts and, behind them, the maps there, (N, 1 + maps, [Z,] Y, X).
 
-        Where pixels of any recording must not be used, they are marked behind the maps.
+        Where pixels of any recording must not be used, or are held out, they are marked behind
+        the maps.
         """
         return torch.stack([self._cut(*self._place()) for _ in range(count)]).to(self.device)
 
     def _left_out(self, layers: Tensor) -> Tensor | None:
         """Give which of the pixels that were cut with maps must not be used, (N, 1, [Z,] Y, X)."""
-        return layers[:, -1:] > 0 if self._masked else None
+        return layers[:, -1:] > 0 if self._marked else None
 
     @property
-    def _masked(self) -> bool:
-        return any(mask is not None for mask in self.masks)
+    def _marked(self) -> bool:
+        return self.lattice is not None or any(mask is not None for mask in self.masks)
+
+    def _marks(self, index: int, frame: int, start: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """Tell which voxels of a window must not be used or are held out."""
+        held_out = None if self.lattice is None else self.lattice.left_out(start, shape)
+        unusable = self._unusable(index, frame, start, shape)
+        return unusable if held_out is None else unusable | held_out
+
+    def _unusable(
+        self, index: int, frame: int, start: Sequence[int], shape: Sequence[int]
+    ) -> Tensor:
+        """Tell which voxels of a window must not be used."""
+        mask = self.masks[index]
+        if mask is None:
+            return torch.zeros(*shape, dtype=torch.bool)
+        return window(mask, frame, start, shape) > 0
 
     def _normalised(self, cut: Tensor) -> Tensor:
         return (cut[:, :1] - self.offset) / self.scale
@@ -373,6 +394,48 @@ class Patches:
         size = cell_size(len(cell))
         return index, int(frame), tuple(int(n) * c for n, c in zip(cell, size, strict=True))
 
+    def draw_place(self) -> tuple[int, int, list[int]]:
+        """Draw where a patch lies: recording, frame and first voxel."""
+        index, frame, cell = self._place()
+        return index, frame, self._start(index, cell)
+
+    def windows(
+        self, pixels: int, multiples: Sequence[int], width: int = 256
+    ) -> list[tuple[Tensor, Tensor, list[int]]]:
+        """Cut normalised windows (Y, X) of no more pixels in all.
+
+        With each come the pixels of it that must not be used, and where it begins.
+
+        All frames as they are where they are few, else windows drawn as patches are.
+
+        Parameters
+        ----------
+        pixels : int
+            In all of them.
+        multiples : sequence of int
+            What the sides of a window must be divisible by.
+        width : int
+            Of a drawn window.
+        """
+        if sum(recording.size for recording in self.recordings) <= pixels:
+            places = [
+                (index, frame, [0, 0], recording.shape[1:])
+                for index, recording in enumerate(self.recordings)
+                for frame in range(len(recording))
+            ]
+        else:
+            least = [min(recording.shape[-2:]) for recording in self.recordings]
+            self.patch = (min(width, *least),) * 2
+            count = max(pixels // math.prod(self.patch), 1)
+            places = [(*self.draw_place(), self.patch) for _ in range(count)]
+        cut = []
+        for index, frame, start, shape in places:
+            whole = [n // multiple * multiple for n, multiple in zip(shape, multiples, strict=True)]
+            part = window(self.recordings[index], frame, start, whole)
+            unusable = self._unusable(index, frame, start, whole)
+            cut.append(((part - self.offset) / self.scale, unusable, start))
+        return cut
+
     def _start(self, index: int, cell: tuple[int, ...]) -> list[int]:
         """Draw the first voxel of a patch around a cell."""
         shape = self.recordings[index].shape[1:]
@@ -394,9 +457,8 @@ class Patches:
         layers = [cut, *(window_of_map(pixels, *place) for pixels in self.maps)]
         if self.backgrounds is not None:
             layers.append(self.backgrounds.window(index, frame, *place))
-        if self._masked:
-            mask = self.masks[index]
-            layers.append(torch.zeros_like(cut) if mask is None else window(mask, frame, *place))
+        if self._marked:
+            layers.append(self._marks(index, frame, *place).to(cut))
         return self._turned(torch.stack(layers))
 
     def _turned(self, cut: Tensor) -> Tensor:

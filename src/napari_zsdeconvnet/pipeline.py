@@ -337,7 +337,7 @@ class Pipeline(Iterator[Step]):
         self._cut_short, self._stopped = self._stopped, False
         model = run.model
         how = "Stopped after" if self._cut_short else "Trained for"
-        words = (f"{how} {run.step} steps on this recording.", run.ending, ended, why)
+        words = (f"{how} {run.step} steps on this recording.", run.ending, model.kept, ended, why)
         yield ModelReady(model, " ".join(filter(None, words)), True)
         return model
 

@@ -97,6 +97,8 @@ class Preset:
     itself; 0 never does."""
     least_gain: float = 1e-3
     """What counts as a gain, as a part of the held-out loss, most of which is noise."""
+    guarded: bool = False
+    """Whether some pixels are held out from training, which choose the weights that are kept."""
     weight_average: float = 0.0
     """Decay per step of the running average of the weights that is kept as the model; 0 keeps
     the last weights."""
@@ -152,6 +154,7 @@ PRESETS = {
             learning_rate=8e-4,
             schedule="steady",
             patience=60,
+            guarded=True,
             weight_average=0.98,
             # More would blur again what is shown at a stated resolution.
             hessian_weight=0.005,
@@ -279,6 +282,7 @@ _OF_THE_START = (
     "learning_rate",
     "schedule",
     "patience",
+    "guarded",
     "weight_average",
     "hessian_weight",
 )

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .beginning import First, Start, beginning, load_first
+from .best_weights import BestWeights, Seen
 from .camera_maps import CameraMaps
 from .devices import (
     describe_device,
@@ -29,6 +30,7 @@ from .devices import (
     threads,
 )
 from .errors import InputError
+from .held_out import Lattice
 from .images import Image
 from .inference import exhaust, infer
 from .model import Model, below, installed_versions, load_with_training, save_with_training
@@ -56,6 +58,12 @@ from .stopping import Plateau
 
 CHECK_EVERY = 20
 """Steps between two looks at the held-out pairs; one takes as long as a step or two."""
+
+LOOK_EVERY = 60
+"""Steps between two looks at the held-out pixels, which take as long as five steps at most."""
+
+FIRST_LOOKS = (0, 20, 40)
+"""Steps of further looks, as some trainings do well at first alone."""
 
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
@@ -403,6 +411,7 @@ class TrainingRun(Iterator[Progress]):
                 raw=raw,
                 read_variance=None if model.maps is None else model.maps.own_read_variance,
                 out_of_focus=model.out_of_focus,
+                lattice=_lattice(model, preset, steps),
             ),
             self._network,
         )
@@ -419,6 +428,7 @@ class TrainingRun(Iterator[Progress]):
         self._haze: NDArray[np.float32] | None = None
         self._stopped = False
         self._plateau = Plateau(preset.patience, preset.least_gain) if preset.patience else None
+        self._best: BestWeights | None = None
         self._elapsed = 0.0
         self._lock = threading.RLock()
 
@@ -443,16 +453,29 @@ class TrainingRun(Iterator[Progress]):
         """Do one step, and a preview where it is due."""
         begun = self._begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
+        if self.step == 0:
+            self._look()
         losses, message = self._step_within_memory(rate)
+        worse = self._look()
         if self._nothing_gained():
-            self._stopped = True
-            message = self.ending = (
+            self.ending = (
                 f"Ended by itself after {self.step} steps: held-out pairs have gained nothing in "
                 f"the last {self._preset.patience}."
             )
+        elif worse and self._plateau is not None:
+            self.ending = (
+                f"Ended by itself after {self.step} steps: held-out pixels say that more make the "
+                "result worse."
+            )
         last = self.step == self.steps or bool(self.ending)
+        network = self._average or self._network
+        if last:
+            self._stopped = self._stopped or bool(self.ending)
+            model = self.model
+            network = model.network
+            message = " ".join(filter(None, (message, self.ending, model.kept)))
         due = self._every and (self.step % self._every == 0 or last)
-        preview = self._preview() if due else None
+        preview = self._preview(network) if due else None
         self._elapsed += time.perf_counter() - begun
         return Progress(
             step=self.step,
@@ -491,6 +514,36 @@ class TrainingRun(Iterator[Progress]):
         assert self._plateau is not None
         held_out = objective.held_out(self._average or self._network)
         return self._plateau.reached(self.step, held_out)
+
+    def _look(self) -> bool:
+        """Judge the weights by the held-out pixels, when that is due.
+
+        Returns
+        -------
+        bool
+            Whether they have become worse than the best, beyond doubt.
+        """
+        if self.step % LOOK_EVERY and self.step not in FIRST_LOOKS:
+            return False
+        network = copy.deepcopy(self._average or self._network)
+        seen = self._seen(network, self.step)
+        if seen is None:
+            return False
+        assert isinstance(self._objective, RecorruptedObjective)
+        with self._lock:
+            if self._best is None:
+                self._best = BestWeights.beginning(seen, self._objective.expected_noise(network))
+            else:
+                self._best = self._best.after(seen)
+            return self._best.too_noisy or (self.step > LOOK_EVERY and self._best.hopeless(seen))
+
+    def _seen(self, network: TwoStageNetwork, step: int) -> Seen | None:
+        """Judge a network by the held-out pixels, if there are any."""
+        objective = self._objective
+        if not isinstance(objective, RecorruptedObjective):
+            return None
+        errors = objective.held_out_errors(network)
+        return None if errors is None else Seen(step, errors, network.state_dict())
 
     def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
         """Do a step, with a smaller batch where memory runs out, in full width where half fails."""
@@ -610,7 +663,24 @@ class TrainingRun(Iterator[Progress]):
 
     @property
     def model(self) -> Model:
-        """The model as it stands, a copy that further steps do not touch."""
+        """The model as it stands, a copy that further steps do not touch.
+
+        Where pixels are held out, its weights are the best so far by these.
+        """
+        with self._lock:
+            best, model = self._best, self.latest
+        if best is None:
+            return model
+        network = move_network(model.network, self.device)
+        seen = self._seen(network, model.steps_trained)
+        assert seen is not None
+        best = best.after(seen)
+        network.load_state_dict(best.best.weights)
+        return replace(model, network=network.cpu().eval(), chosen=best.choice)
+
+    @property
+    def latest(self) -> Model:
+        """The same with the weights of the last step, whatever held-out pixels say of them."""
         with self._lock:
             network = copy.deepcopy(self._average or self._network)
             history = list(self._history)
@@ -624,6 +694,7 @@ class TrainingRun(Iterator[Progress]):
             history=tuple(history),
             stretches=stretches,
             ending=self.ending,
+            chosen=None,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -640,6 +711,10 @@ class TrainingRun(Iterator[Progress]):
             for index, state in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
             tensors |= {f"random.{name}": value for name, value in self._random_state.items()}
+            if self._average is not None:
+                tensors |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
+            if self._best is not None:
+                tensors |= self._best.to_tensors()
             tensors = {name: value.detach().clone() for name, value in tensors.items()}
             state = {
                 "step": self.step,
@@ -661,7 +736,10 @@ class TrainingRun(Iterator[Progress]):
         self._objective.pairs.batch = state["batch"]
         self._objective.pairs.patch = tuple(state.get("patch", self._objective.pairs.patch))
         if self._average is not None:
-            self._average.load_state_dict(self._network.state_dict())
+            # Files of before pixels were held out have the average as the model's own weights.
+            average = below("average.", tensors) or self._network.state_dict()
+            self._average.load_state_dict(average)
+        self._best = BestWeights.from_tensors(tensors)
         self._network.load_state_dict(below("network.", tensors))
         adam = self._optimiser.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}
@@ -686,7 +764,7 @@ class TrainingRun(Iterator[Progress]):
         """
         self._plane = plane
 
-    def _preview(self) -> Preview:
+    def _preview(self, network: TwoStageNetwork) -> Preview:
         """Render the region with the model of the moment."""
         image, frame, region = self._region
         data = self._recordings[image].data
@@ -695,7 +773,6 @@ class TrainingRun(Iterator[Progress]):
             region = (planes_around(plane, data.shape[1]), *region[1:])
         where: tuple[Any, ...] = (frame, *region)
         raw = np.asarray(data[where])
-        network = self._average or self._network
         own, haze = self._objective.setting.read_variance, self._background(image, frame)
         result = exhaust(
             infer(
@@ -718,6 +795,17 @@ class TrainingRun(Iterator[Progress]):
         if self._haze is None and self._start.out_of_focus:
             self._haze = self._start.background(self._recordings[image].data[frame])
         return self._haze
+
+
+def _lattice(model: Model, preset: Preset, steps: int) -> Lattice | None:
+    """Choose the pixels that judge the training, where the preset wants some.
+
+    Fewer steps than there are to the first look are not judged.
+    """
+    images = preset.objective == "recorrupted" and model.axes == "YX" and not model.out_of_focus
+    if not (preset.guarded and images) or steps < FIRST_LOOKS[1]:
+        return None
+    return Lattice.fitting(model.noise.correlation, model.seed)
 
 
 def _whole(number: int, name: str, least: int = 0) -> int:

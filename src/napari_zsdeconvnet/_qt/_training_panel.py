@@ -273,7 +273,7 @@ class TrainingPanel(Panel):
             self._last = value
             self.curves.append(value.step, value.losses)
             shown = value.preview or shown
-            if value.message and self._run is not None and value.message == self._run.ending:
+            if value.message and value.finished:
                 show_info(value.message)
             elif value.message:
                 show_warning(value.message)

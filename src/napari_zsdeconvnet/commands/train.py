@@ -111,8 +111,8 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
             autosave.remove()
     stopped = not last.finished
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
-    if run.ending:
-        console.say(run.ending)
+    for sentence in filter(None, (run.ending, run.model.kept)):
+        console.say(sentence)
     console.say(
         f"{done} steps in {last.seconds_elapsed:.0f} s on {last.device}; the model is in {output}."
     )
@@ -237,7 +237,7 @@ def show_step(progress: Progress, bar: tqdm[Any], console: Console) -> None:
     bar.total = progress.steps
     bar.set_postfix_str(_losses(progress.losses), refresh=False)
     bar.update(progress.step - bar.n)
-    if progress.message:
+    if progress.message and not progress.finished:  # how it ended is said when all is saved
         bar.clear()
         console.warn(progress.message)
 

@@ -203,6 +203,13 @@ def _training(record: RunRecord) -> str:
     return f"{sentence}."
 
 
+def _ending(words: str) -> str:
+    """Say in the course of a sentence why a training ended by itself."""
+    if "pixels" in words:
+        return ", after which pixels held out from training said that more would make it worse"
+    return ", after which pairs held out from training had gained nothing more"
+
+
 def _network(record: RunRecord) -> str:
     settings = record.settings
     inside = ""
@@ -214,9 +221,12 @@ def _network(record: RunRecord) -> str:
     steps = f"{record.steps} steps"
     ended = ""
     if record.ending:
-        ended = ", after which pairs held out from training had gained nothing more"
+        ended = _ending(record.ending)
     elif record.steps < record.planned:
         steps = f"{record.steps} of {record.planned} planned steps"
+    if record.chosen is not None:
+        which = f"after step {record.chosen.step}" if record.chosen.step else "of the beginning"
+        ended += f"; the weights {which} were kept, by pixels held out from training"
     patch: tuple[int, ...] = (settings["patch"],) * 2
     if settings["planes"] is not None:
         patch = (settings["planes"], *patch)

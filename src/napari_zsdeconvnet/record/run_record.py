@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ..best_weights import Choice
 from ..camera_maps import CameraMaps
 from ..errors import InputError
 from ..files import written_whole
@@ -81,6 +82,8 @@ class RunRecord:
         What was noticed about images, PSF and noise when training began.
     beginning
         The model whose weights training began with; None where it was the prior or chance.
+    chosen
+        Which weights were kept by the held-out pixels; None where there were none.
     prediction
         The result, if this is the record of one.
     verdict
@@ -112,6 +115,7 @@ class RunRecord:
     versions: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     beginning: Beginning | None = None
+    chosen: Choice | None = None
     prediction: Prediction | None = None
     verdict: Verdict | None = None
     out_of_focus: bool = False
@@ -161,6 +165,7 @@ class RunRecord:
             versions=dict(model.versions),
             warnings=model.warnings,
             beginning=model.beginning,
+            chosen=model.chosen,
             prediction=prediction,
             verdict=verdict,
             out_of_focus=model.out_of_focus,
@@ -254,6 +259,7 @@ class RunRecord:
             "versions": dict(self.versions),
             "warnings": list(self.warnings),
             "beginning": self.beginning and asdict(self.beginning),
+            "chosen": self.chosen and asdict(self.chosen),
             "prediction": self.prediction and self.prediction.to_dict(),
             "verdict": self.verdict and packed_verdict(self.verdict),
             "out_of_focus": self.out_of_focus,

@@ -1,0 +1,178 @@
+"""Which weights of a training are kept: the best that it has passed, by its held-out pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+TOO_NOISY = 1.3
+"""Times by which a camera's noise exceeds what held-out pixels scatter, at which it is wrong."""
+
+SIGNIFICANT = 1.0
+"""Standard errors by which weights must be better than the beginning, in both stages."""
+
+HOPELESS = 2.0
+"""Standard errors by which they must be worse than the best for a training to end."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better weights are than others at the held-out pixels, of both stages.
+
+    Attributes
+    ----------
+    shares
+        Part of the squared error that is gone, denoised and deconvolved; most of that error is
+        the noise of the recording, which none can take away.
+    errors
+        Their standard errors.
+    """
+
+    shares: tuple[float, float]
+    errors: tuple[float, float]
+
+    @classmethod
+    def over(cls, before: Tensor, after: Tensor) -> Self:
+        """Compare the errors (2, cells) of two networks at the same pixels."""
+        gained = before - after
+        total = before.sum(dim=1)
+        scatter = gained.std(dim=1) * math.sqrt(gained.shape[1])
+        return cls(_two(gained.sum(dim=1) / total), _two(scatter / total))
+
+    @property
+    def total(self) -> float:
+        """Of both stages together, as both are trained."""
+        return sum(self.shares)
+
+    def exceeds(self, errors: float) -> bool:
+        """Tell whether both stages are better by more than so many standard errors."""
+        return all(s > errors * e for s, e in zip(self.shares, self.errors, strict=True))
+
+
+def _two(values: Tensor) -> tuple[float, float]:
+    first, second = values.tolist()
+    return first, second
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which weights of a training were kept.
+
+    Attributes
+    ----------
+    step
+        After which they were; 0 is the beginning.
+    gain
+        Over the beginning, at the held-out pixels.
+    too_noisy
+        Whether they scatter less than the camera's noise alone would, so that what training under
+        that camera brings cannot be judged.
+    """
+
+    step: int
+    gain: Gain
+    too_noisy: bool = False
+
+    def describe(self, beginning: str) -> str:
+        """Say in a sentence what was kept; ``beginning`` names the first weights."""
+        if self.too_noisy:
+            return (
+                "The held-out pixels scatter less than the camera's noise alone would: gain or "
+                f"read variance are too high. {beginning.capitalize()} are kept."
+            )
+        if self.step == 0:
+            return f"No step improved the held-out pixels: {beginning} are kept."
+        return f"The weights after step {self.step}, the best for the held-out pixels, are kept."
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Weights at a look, with their errors."""
+
+    step: int
+    errors: Tensor
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class BestWeights:
+    """The best of the weights that a training has passed, by their held-out pixels.
+
+    Attributes
+    ----------
+    first
+        Errors of the beginning.
+    best
+        The best so far.
+    too_noisy
+        As in `Choice`: the beginning stays the best.
+    """
+
+    first: Tensor
+    best: Seen
+    too_noisy: bool = False
+
+    @classmethod
+    def beginning(cls, seen: Seen, expected: float) -> Self:
+        """Begin with the weights before the first step.
+
+        Parameters
+        ----------
+        seen : Seen
+            These weights.
+        expected : float
+            Noise of the held-out pixels by the camera, see `HeldOutPixels.expected`.
+        """
+        return cls(seen.errors, seen, expected > TOO_NOISY * float(seen.errors[0].sum()))
+
+    def after(self, seen: Seen) -> Self:
+        """Give what is best after another look.
+
+        To be preferred, weights must be better than the beginning beyond chance, denoised and
+        deconvolved.
+        """
+        gain = Gain.over(self.first, seen.errors)
+        if self.too_noisy or not gain.exceeds(SIGNIFICANT):
+            return self
+        better = Gain.over(self.best.errors, seen.errors).total > 0
+        return replace(self, best=seen) if better or self.best.step == 0 else self
+
+    def hopeless(self, seen: Seen) -> bool:
+        """Tell whether weights have become worse than the best, beyond doubt."""
+        worse = Gain.over(seen.errors, self.best.errors)
+        stages = zip(worse.shares, worse.errors, strict=True)
+        return any(share > HOPELESS * error for share, error in stages)
+
+    @property
+    def choice(self) -> Choice:
+        """Say which weights are the best."""
+        return Choice(self.best.step, Gain.over(self.first, self.best.errors), self.too_noisy)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Give all of it as tensors, for a file."""
+        return {
+            "held_out.first": self.first,
+            "held_out.best": self.best.errors,
+            "held_out.step": torch.tensor(self.best.step),
+            "held_out.too_noisy": torch.tensor(self.too_noisy),
+            **{f"best.{name}": value for name, value in self.best.weights.items()},
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self | None:
+        """Rebuild it from what `to_tensors` gave, if that is among these."""
+        if "held_out.first" not in tensors:
+            return None
+        weights = {
+            name.removeprefix("best."): value
+            for name, value in tensors.items()
+            if name.startswith("best.")
+        }
+        best = Seen(int(tensors["held_out.step"]), tensors["held_out.best"], weights)
+        too_noisy = bool(tensors["held_out.too_noisy"])
+        return cls(tensors["held_out.first"], best, too_noisy)
