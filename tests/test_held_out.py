@@ -187,7 +187,7 @@ class TestBestWeights:
 
     def test_a_camera_with_more_noise_than_there_is_cannot_be_trained_under(self):
         first = self.seen(0, 1.0, 1.0)
-        for expected, believed in ((1.2, True), (1.4, False)):
+        for expected, believed in ((1.1, True), (1.3, False)):
             best = BestWeights.beginning(first, expected * self.CELLS)
             best = best.after(self.seen(20, 0.5, 0.5))
             assert (best.best.step == 20) == believed

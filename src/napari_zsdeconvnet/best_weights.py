@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-TOO_NOISY = 1.3
+TOO_NOISY = 1.2
 """Times by which a camera's noise exceeds what held-out pixels scatter, at which it is wrong."""
 
 SIGNIFICANT = 1.0
