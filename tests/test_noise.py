@@ -391,7 +391,7 @@ class TestOneImage:
             NoiseModel.from_image(np.full((128, 128), 7), 100)
         broken = np.ones((128, 128))
         broken[3, 4] = np.inf
-        with pytest.raises(InputError, match=r"\(0, 3, 4\)|\(3, 4\)"):
+        with pytest.raises(InputError, match="no pixel that can be used"):
             NoiseModel.from_image(broken, 100)
         with pytest.raises(InputError, match="offset is nan"):
             NoiseModel.from_image(expose(phantom("cells", 0), 0), np.nan)
