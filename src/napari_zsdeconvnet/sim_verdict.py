@@ -170,7 +170,7 @@ def _one_image(
         )
     rule = raw.pixel_rule if isinstance(raw, Image) else PixelRule()
     usable, _ = usable_frames(np.asarray(sets[frame]), replace(rule, saturation="mask"))
-    chosen = np.asarray(usable)[0]
+    chosen: NDArray[Any] = np.asarray(usable)[0]
     check_fits(camera, chosen.shape)
     return chosen
 
