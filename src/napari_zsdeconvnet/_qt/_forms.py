@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -97,10 +98,52 @@ def number(
     spin.setDecimals(decimals)
     box.value = value  # not before: it would be rounded to the digits of the step
     spin.setSuffix(f" {unit}" if unit else "")
-    spin.setSpecialValueText(absent)
+    name_absent(spin, absent)
     # A number is taken when it is complete, not after each digit.
     spin.setKeyboardTracking(False)
     return box
+
+
+def name_absent(spin: QAbstractSpinBox, words: str) -> None:
+    """Show words in place of the smallest value of a box, and let typing replace them."""
+    spin.setSpecialValueText(words)
+    _Replaced(spin)
+
+
+class _Replaced(QObject):
+    """Selects the words for an absent value before they are typed over.
+
+    Qt lets the user edit these words like a number, and refuses each digit that is put between
+    them. A box has the focus in place of its line, but the line gets the clicks.
+    """
+
+    _LEADING = (QEvent.Type.KeyPress, QEvent.Type.InputMethod)
+    _LATER = (QEvent.Type.FocusIn, QEvent.Type.MouseButtonRelease)
+
+    def __init__(self, spin: QAbstractSpinBox) -> None:
+        super().__init__(spin)
+        self._spin = spin
+        self._afterwards = QTimer(self)
+        self._afterwards.setSingleShot(True)
+        self._afterwards.timeout.connect(self._select)
+        self._line = spin.lineEdit()
+        for watched in (spin, self._line):
+            if watched is not None:
+                watched.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Select before a key is handled, and once a click has put the cursor."""
+        kind = None if event is None else event.type()
+        if kind in self._LEADING:
+            self._select()
+        elif kind in self._LATER:
+            self._afterwards.start()
+        return False
+
+    def _select(self) -> None:
+        words = self._spin.specialValueText()
+        if words and self._line is not None and self._line.text() == words:
+            self._line.selectAll()
 
 
 def note(text: str = "") -> QLabel:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ..errors import InputError
 from ..units import checked_length
-from ._choosers import alive
 from ._facts import TYPED, Facts, needed, preset_values
 from ._forms import heading, note
 from ._optics_boxes import QUANTITIES, modality_box, optics_box
@@ -79,9 +77,9 @@ class AskForm(QWidget):
         for name, box in self.boxes.items():
             box.changed.connect(partial(self._on_typed, name))
             if name != "modality":
-                line = box.native.lineEdit()
-                line.installEventFilter(self)
-                line.returnPressed.connect(self._on_return)
+                # With the last digit the form is complete, and its button can be clicked.
+                box.native.setKeyboardTracking(True)
+                box.native.lineEdit().returnPressed.connect(self._on_return)
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
@@ -156,12 +154,6 @@ class AskForm(QWidget):
         name = next(names, None)
         if name is not None:
             self.boxes[name].native.setFocus()
-
-    def eventFilter(self, line: QObject | None, event: QEvent | None) -> bool:
-        """Let the first digit replace what stands in a box, also the words for not known."""
-        if event is not None and event.type() == QEvent.Type.FocusIn:
-            QTimer.singleShot(0, partial(_select_all, line))
-        return False
 
     def read_as(self, spatial: str, *, psf: bool) -> None:
         """Ask what images ("YX") or volumes ("ZYX") need, with or without a PSF for them."""
@@ -263,11 +255,6 @@ class AskForm(QWidget):
     def _origin(self, name: str) -> str:
         origin = self._origins.get(name, "")
         return f"● {origin}" if name in self._unsure else origin
-
-
-def _select_all(line: Any) -> None:
-    if alive(line):
-        line.selectAll()
 
 
 def _shown(box: Any) -> str:

@@ -247,10 +247,10 @@ class OneClickWidget(ActionPanel):
     def _open_form(self) -> None:
         self._asking = True
         self.form.show()
-        self.form.take_focus()
         self.steps.say("image", ACTIVE, "Waiting for the form above.")
         self._say("Complete the form, then press Go on.")
         self._update_buttons()
+        self.form.take_focus()  # not before: what is disabled takes none
 
     # ------------------------------------------------------------------ the work
 

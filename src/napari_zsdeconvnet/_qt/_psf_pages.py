@@ -18,7 +18,7 @@ from napari.layers import Image as ImageLayer
 from ..errors import InputError
 from ..psf import PSF
 from ._choosers import image_layers
-from ._forms import Form, number
+from ._forms import Form, name_absent, number
 from ._layers import layer_image
 from ._optics_boxes import NANOMETRES as NANOMETRES  # the other widgets know it from here
 from ._optics_boxes import modality_box, optics_box
@@ -72,7 +72,7 @@ class SimulatePage:
             max=999,
             tooltip="Planes of the PSF, an odd number; 0 takes as many as the stack can see.",
         )
-        self.planes.native.setSpecialValueText("as needed")
+        name_absent(self.planes.native, "as needed")
         self.form = Form(
             self.modality,
             self.na,
@@ -273,7 +273,7 @@ class BeadsPage:
             tooltip="Pixels across the crop of each bead, an odd number; smaller ones fit between "
             "beads that are near one another. 0 takes eight widths of a bead.",
         )
-        self.size.native.setSpecialValueText("as needed")
+        name_absent(self.size.native, "as needed")
         self.form = Form(self.layer, self.voxel_size, self.step, self.diameter, self.size)
 
     def maker(self, grid: Grid | None) -> Maker:
