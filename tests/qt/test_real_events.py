@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from real_events import AVAILABLE, MISSING, User
 
+from napari_zsdeconvnet import presets
+from napari_zsdeconvnet._qt import _one_click_widget
+from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt._judging import Asked
 from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt._state import ViewerState
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason=MISSING)
 
@@ -60,3 +67,48 @@ def test_box_that_is_not_known_takes_typing_after_one_click(form, user):
     user.press("Home", "Delete")
     user.type("6")
     assert form.boxes["wavelength"].value == 625
+
+
+@pytest.fixture
+def stopped(qtbot, viewer, one_click, user, monkeypatch):
+    """One click, its training stopped by a click before there was a preview."""
+    endless = replace(presets.PRESETS["fast"], patch=48, batch=1, steps=5000)
+    monkeypatch.setitem(presets.PRESETS, "fast", endless)
+    monkeypatch.setitem(_one_click_widget.PREVIEW_INTERVALS, "YX", 5000)
+    one_click.asked = Asked(repeats=0)
+    viewer.layers["cell"].blending = "additive"
+    for typed in ("62.6\t\t", "1.3\t", "525"):
+        user.type(typed)
+    user.click(one_click.start_button)
+    qtbot.waitUntil(lambda: one_click.cancel_button.text() == "Stop here", timeout=LONG)
+    user.click(one_click.cancel_button)
+    qtbot.waitUntil(lambda: not one_click.running, timeout=LONG)
+    return one_click
+
+
+def is_seen(viewer, name):
+    """Whether a result is visible, opaque and above its source."""
+    result, order = viewer.layers[name], list(viewer.layers)
+    above = order.index(result) > order.index(viewer.layers["cell"])
+    return result.visible and result.opacity == 1 and above
+
+
+def test_result_of_a_training_stopped_before_its_first_preview_is_seen(
+    qtbot, viewer, stopped, user
+):
+    assert 0 < ViewerState.of(viewer).model.steps_trained < 5000
+    result = viewer.layers["cell deconvolved"]
+    assert is_seen(viewer, "cell deconvolved")
+    assert result.blending == "additive"
+    # Made again, it is seen again, whatever became of its layer.
+    result.visible, result.opacity, result.blending = False, 0.0, "translucent"
+    viewer.layers.move(viewer.layers.index(result), 0)
+    widget = DeconvolveWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Deconvolve", tabify=True).raise_()
+    qtbot.wait(200)
+    user.click(widget.start_button)
+    qtbot.waitUntil(lambda: widget.status_label.text().startswith("Done"), timeout=LONG)
+    assert viewer.layers["cell deconvolved"] is result
+    assert is_seen(viewer, "cell deconvolved")
+    assert is_seen(viewer, "cell denoised")
+    assert result.blending == "translucent"  # the user's own

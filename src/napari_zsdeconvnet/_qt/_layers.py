@@ -123,8 +123,8 @@ def add_or_update(
     data : array
         The axes of `like`, or its last ones, without its channel axis.
     like : napari.layers.Image
-        The source: scale, translation, rotation, units, axis labels and colormap come
-        from it.
+        The source: scale, translation, rotation, units, axis labels, colormap and blending
+        come from it.
     upsampling : int
         Pixels of `data` per pixel of the source, along Y and X.
     origin : tuple of float
@@ -165,7 +165,7 @@ def add_or_update(
         data,
         name=name,
         colormap=like.colormap,
-        blending="translucent",
+        blending=like.blending,  # channels that are added up stay so
         metadata=metadata,
         visible=visible,
         contrast_limits=limits,  # napari would look for others first
@@ -212,7 +212,20 @@ def make_into(
         return
     layer.metadata = {**layer.metadata, METADATA_KEY: _key(like, becomes)}
     layer.name = becomes
+    layer.opacity = 1.0  # a preview is clear until there is something to show
     layer.visible = True
+
+
+def bring_forward(
+    viewer: napari.viewer.Viewer, layer: layers.Image, *, like: layers.Image
+) -> layers.Image:
+    """Let a result be seen: visible, opaque, and above the source that it was made from."""
+    stack = unwrapped(viewer).layers
+    layer.opacity = 1.0
+    layer.visible = True
+    if like in stack and stack.index(layer) < stack.index(like):
+        stack.move(stack.index(layer), stack.index(like) + 1)
+    return layer
 
 
 @contextmanager

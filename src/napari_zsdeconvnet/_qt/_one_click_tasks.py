@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 
 from ..errors import InputError
-from ._layers import add_or_update, layer_image, made_before, origin_of, rule_of, shown_place
+from ._layers import (
+    add_or_update,
+    bring_forward,
+    layer_image,
+    made_before,
+    origin_of,
+    rule_of,
+    shown_place,
+)
 from ._readings import Reading, pixels_of, what_is_there
 from ._records import keep_verdict
 from ._results import (
@@ -196,7 +204,7 @@ class SIMTask(Task):
         *,
         visible: bool = True,
     ) -> ImageLayer:
-        return add_or_update(
+        one = add_or_update(
             viewer,
             result_name(self.layer, what),
             pixels,
@@ -207,3 +215,4 @@ class SIMTask(Task):
             metadata=metadata,
             visible=visible,
         )
+        return bring_forward(viewer, one, like=self.layer) if visible else one

@@ -100,14 +100,16 @@ class PreviewLayers:
         upsampling = preview.deconvolved.shape[-1] // preview.denoised.shape[-1]
         self._show(preview, DECONVOLVED, preview.deconvolved, upsampling=upsampling)
 
-    def make_into(self, source: ImageLayer, result: Result) -> None:
+    def make_into(self, source: ImageLayer, made: Result) -> None:
         """Let the layers of the run be those in which its results are to be shown."""
         for name, what, pixels in (
-            (DENOISED, _results.DENOISED, result.denoised),
-            (DECONVOLVED, _results.DECONVOLVED, result.deconvolved),
+            (DENOISED, _results.DENOISED, made.denoised),
+            (DECONVOLVED, _results.DECONVOLVED, made.deconvolved),
         ):
             becomes = result_name(source, what)
             make_into(self._viewer, name, becomes, like=source, ndim=pixels.ndim)
+            result = made_before(self._viewer, becomes, source)
+            self._empty = [layer for layer in self._empty if layer is not result]
 
     def _show(
         self, preview: Preview, name: str, pixels: NDArray[np.float32], *, upsampling: int

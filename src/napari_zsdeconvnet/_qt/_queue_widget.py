@@ -255,12 +255,12 @@ class QueueWidget(ActionPanel):
             title=self._title(self._asked),
         )
         self.form.show()
-        self.form.take_focus()
         self._say(
             f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in One "
             "click. Otherwise complete the form, then press Go on."
         )
         self._update_buttons()
+        self.form.take_focus()  # not before: what is disabled takes none
 
     def _title(self, asked: list[Waiting]) -> str:
         names = [one.layer.name for one in asked]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images import Image
-from ._layers import add_or_update, layer_image, made_before, shown_place
+from ._layers import add_or_update, bring_forward, layer_image, made_before, shown_place
 from ._records import RECORD_KEY
 from ._state import Made, ViewerState
 from ._workers import Turns
@@ -88,6 +88,7 @@ def show_result(
     ):
         if pixels is None:
             continue
+        visible = what not in (BACKGROUND, *hidden)
         one = add_or_update(
             viewer,
             result_name(layer, what),
@@ -96,8 +97,10 @@ def show_result(
             axes=made.reading.axes,
             upsampling=upsampling,
             metadata=result_metadata(made.model, record),
-            visible=what not in (BACKGROUND, *hidden),
+            visible=visible,
         )
+        if visible:
+            bring_forward(viewer, one, like=layer)
         ViewerState.of(viewer).made[one] = made
         shown.append(one)
         yield
@@ -183,12 +186,12 @@ def show_frame(
     metadata : dict, optional
         Kept with the layer.
     visible : bool
-        Whether a new layer is shown at first.
+        Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
     """
     origin = (0,) * pixels.ndim
     if frame.index is not None:
         pixels, origin = pixels[np.newaxis], (frame.index, *origin)
-    return add_or_update(
+    one = add_or_update(
         viewer,
         result_name(frame.layer, what),
         pixels,
@@ -199,3 +202,4 @@ def show_frame(
         metadata=metadata,
         visible=visible,
     )
+    return bring_forward(viewer, one, like=frame.layer) if visible else one

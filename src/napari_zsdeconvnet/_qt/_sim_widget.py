@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..inference import TileProgress
 from ._choosers import alive
 from ._forms import Form, advance, heading, note, number
-from ._layers import add_or_update
+from ._layers import add_or_update, bring_forward
 from ._notify import show_error, show_info, show_warning
 from ._results import result_metadata, result_names
 from ._sim_camera import CameraForm
@@ -251,7 +251,7 @@ class SIMWidget(TrainingPanel):
         frames: RawFrames,
         metadata: dict[str, Any],
     ) -> None:
-        add_or_update(
+        result = add_or_update(
             self._viewer,
             name,
             pixels,
@@ -261,6 +261,7 @@ class SIMWidget(TrainingPanel):
             every=frames.every if frames.images > 1 else 1,
             metadata=metadata,
         )
+        bring_forward(self._viewer, result, like=layer)
 
     def load_patterns(self, path: str | Path) -> None:
         """Take patterns from a file that *Save* has written."""
