@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 from real_events import AVAILABLE, MISSING, User
 
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt import _one_click_widget
+from napari_zsdeconvnet._qt._choosers import image_layers
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt._judging import Asked
+from napari_zsdeconvnet._qt._layers import add_or_update
 from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt._psf_widget import PSFWidget
 from napari_zsdeconvnet._qt._state import ViewerState
+from napari_zsdeconvnet._samples import filaments
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason=MISSING)
 
@@ -112,3 +118,27 @@ def test_result_of_a_training_stopped_before_its_first_preview_is_seen(
     assert is_seen(viewer, "cell deconvolved")
     assert is_seen(viewer, "cell denoised")
     assert result.blending == "translucent"  # the user's own
+
+
+def test_layers_of_the_plugin_are_offered_neither_as_recordings_nor_as_psfs(
+    qtbot, viewer, raw, sample, user
+):
+    widget = PSFWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="PSF")
+    user.use(viewer.window._qt_window)
+    user.click(widget.make_button)
+    qtbot.waitUntil(lambda: ViewerState.of(viewer).psf is not None, timeout=LONG)
+    add_or_update(viewer, "raw z-map", sample.raw, like=raw)
+    viewer.layers.selection = set(viewer.layers) - {raw}
+    _duplicate_layer(viewer.layers)
+    assert len(viewer.layers) == 5
+    widget.reset_choices()
+    assert image_layers(viewer) == [raw]
+    assert list(widget.image.layer_box.choices) == [raw]
+    assert list(widget.beads_page.layer.choices) == [raw]
+    assert list(widget.layer_page.layer.choices) == [raw]
+    # The PSF of a sample is a recording of none, but a PSF.
+    theirs = viewer.add_layer(Layer.create(*filaments()[1]))
+    widget.reset_choices()
+    assert list(widget.layer_page.layer.choices) == [raw, theirs]
+    assert list(widget.image.layer_box.choices) == [raw]

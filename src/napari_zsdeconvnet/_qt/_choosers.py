@@ -59,6 +59,20 @@ def image_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
     ]
 
 
+def psf_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
+    """Return the layers that may be a PSF: `image_layers`, and the PSFs of the samples.
+
+    The layer in which this plugin shows its PSF is in the units of the image beside it, and would
+    come back with another pixel size.
+    """
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, ImageLayer)
+        and layer.metadata.get(METADATA_KEY, ("", "psf"))[1] == "psf"
+    ]
+
+
 class ImageChooser:
     """A choice among the viewer's image layers, and how the chosen one is to be read.
 

@@ -17,7 +17,7 @@ from napari.layers import Image as ImageLayer
 
 from ..errors import InputError
 from ..psf import PSF
-from ._choosers import image_layers
+from ._choosers import image_layers, psf_layers
 from ._forms import Form, name_absent, number
 from ._layers import layer_image
 from ._optics_boxes import NANOMETRES as NANOMETRES  # the other widgets know it from here
@@ -203,7 +203,7 @@ class LayerPage:
         self.layer = ComboBox(
             label="Layer",
             tooltip="An image of a single point; its scale says its pixel size.",
-            choices=lambda _: [one for one in viewer.layers if isinstance(one, ImageLayer)],
+            choices=lambda _: psf_layers(viewer),
         )
         self.axes = _axes_box()
         self.in_focus = _plane_box()
