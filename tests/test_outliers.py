@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from napari_zsdeconvnet.outliers import gaussian_bound, isolated_outliers
 from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.usable import usable_pixels
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -160,3 +161,12 @@ def test_the_bound_is_that_of_a_point_source():
     profile = pixels.reshape(41, 9).mean(axis=1)
     assert profile[20] / profile[19] == pytest.approx(gaussian_bound(2.0), rel=0.03)
     assert gaussian_bound(9.0) == gaussian_bound(2.0) < gaussian_bound(1.2) < gaussian_bound(None)
+
+
+@pytest.mark.parametrize("brightest", [300, 3000])
+def test_dim_corners_of_a_hazy_volume_are_no_dead_pixels(brightest: int):
+    """Haze falls off to the borders, so that corners lie far below the darkest few per cent."""
+    y, x = np.mgrid[:200, :180]
+    haze = 50 + brightest * np.exp(-((y - 100) ** 2 + (x - 90) ** 2) / (2 * 70**2))
+    volume = 100 + np.random.default_rng(3).poisson(np.repeat(haze[None], 16, axis=0))
+    assert usable_pixels(volume[None]) is None  # (T, Z, Y, X)

@@ -23,9 +23,8 @@ from .background import BackgroundFit, fit_background
 from .errors import InputError
 from .images import Image, PixelRule, as_frames, check_pixels, spatial_axes
 from .lazy import volumes_in_slabs
-from .outliers import width_from_cutoff
+from .outliers import NYQUIST_WIDTH, width_from_cutoff
 from .photon_transfer import (
-    NYQUIST_CUTOFF,
     SERIES_FROM,
     PhotonTransfer,
     chosen_planes,
@@ -260,7 +259,7 @@ class NoiseModel:
             If the image shows too little signal or is too small, is constant, or too many of its
             pixels are NaN or saturated: see `usable.usable_pixels`.
         """
-        width = width_from_cutoff(NYQUIST_CUTOFF if cutoff is None else cutoff)
+        width = NYQUIST_WIDTH if cutoff is None else width_from_cutoff(cutoff)
         frames, warnings = checked(
             _laid_out(image, axes), _rule(image), width=width, name=_name(image)
         )

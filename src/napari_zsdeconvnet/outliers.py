@@ -30,6 +30,9 @@ Marked = NDArray[np.bool_]
 USUAL_WIDTH = 1.0
 """Full width at half maximum of the PSF, pixels, where it is not known: coarsely sampled."""
 
+NYQUIST_WIDTH = 2.04
+"""The same where pixels are as coarse as the optics allow, which is assumed of an image alone."""
+
 _WIDEST = 2.0  # pixels; a wider PSF adds nothing, and a wrong one would cost structure
 _NARROWEST = 0.5
 _MARGIN = 1.5  # times rho; real PSFs are no Gaussians
@@ -106,9 +109,10 @@ def gaussian_bound(width: float | None) -> float:
 def width_from_cutoff(cutoff: float | None) -> float | None:
     """Full width at half maximum, pixels, of a PSF with this cutoff in cycles per pixel.
 
-    Of a widefield microscope, 0.51 wavelength / NA where the cutoff is 2 NA / wavelength.
+    Of a widefield microscope, 0.51 wavelength / NA where the cutoff is 2 NA / wavelength. From half
+    a cycle per pixel on pixels are too coarse to tell, and the PSF may be narrower.
     """
-    return None if cutoff is None else 1.02 / cutoff
+    return None if cutoff is None or cutoff >= 0.5 else NYQUIST_WIDTH * 0.5 / cutoff
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +160,9 @@ class _Light:
         return self.floor + ratio * self._lit(level) + noise * self.deviation(level)
 
     def below(self, level: Any, ratio: float, limit: float) -> Any:
-        """Give the fewest."""
-        return self.floor + self._lit(level) / ratio - limit * self.deviation(level)
+        """Give the fewest; where all around is darker than the floor, no fewer than around."""
+        dark = np.minimum(level, self.floor)
+        return dark + self._lit(level) / ratio - limit * self.deviation(level)
 
     def _lit(self, level: Any) -> Any:
         return np.maximum(level - self.floor, 0)
@@ -184,17 +189,12 @@ class _Light:
     def isolated(self, pixels: Plane) -> Marked:
         """Mark single pixels and small clusters."""
         around = _padded(pixels)
-        height, breadth = pixels.shape
-        least = np.full(pixels.shape, np.inf, np.float32)
-        second = least.copy()
-        for dy, dx in _AROUND:
-            moved = around[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + breadth]
-            np.minimum(second, np.maximum(least, moved), out=second)
-            np.minimum(least, moved, out=least)
         near, far = _MARGIN * self.ratio, _MARGIN * self.ratio**2
-        found = self._compared(pixels, second, near, self.low, dark=True)
+        # At the border a dead pixel must not be its own neighbour.
+        beside = _second_lowest(np.pad(pixels, 1, mode="reflect"))
+        found = self._compared(pixels, beside, near, self.low, dark=True)
         # The second lowest neighbour is no brighter than those that are compared below.
-        candidates = self._compared(pixels, second, near, self.high)
+        candidates = self._compared(pixels, _second_lowest(around), near, self.high)
         curvature = _curvature(around)
         candidates |= curvature > self.curved * _CURVATURE_NOISE * np.float32(self.deviations[0])
         places = np.nonzero(candidates)
@@ -247,6 +247,18 @@ class _Light:
         count = np.isfinite(sides).sum(axis=0)
         total = np.nansum(sides, axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), self.floor).astype(np.float32)
+
+
+def _second_lowest(around: Plane) -> Plane:
+    """Give the second lowest of the eight neighbours of each pixel, without the rim."""
+    height, breadth = around.shape[0] - 2, around.shape[1] - 2
+    least = np.full((height, breadth), np.inf, np.float32)
+    second = least.copy()
+    for dy, dx in _AROUND:
+        moved = around[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + breadth]
+        np.minimum(second, np.maximum(least, moved), out=second)
+        np.minimum(least, moved, out=least)
+    return second
 
 
 def _ranked(pixels: Plane, y: int, x: int, reach: int, above: int) -> float:
