@@ -172,6 +172,14 @@ class Model:
         """Optimiser steps behind this model."""
         return int(self.history[-1]["step"]) if self.history else 0
 
+    @property
+    def stopped(self) -> str:
+        """Say "stopped after 20 of 240 steps" of a training that was; empty of one that ended."""
+        planned = self.stretches[-1].planned if self.stretches else 0
+        if self.ending or self.steps_trained >= planned:
+            return ""
+        return f"stopped after {self.steps_trained} of {planned} steps"
+
     def describe(self) -> str:
         """Say in a few lines what the model is and what it is for."""
         pixel = (
@@ -182,7 +190,7 @@ class Model:
         return "\n".join(
             (
                 f"{self.preset} model, axes {self.axes}, {self._grid()}, {pixel}",
-                f"trained for {self.steps_trained} steps, seed {self.seed}, "
+                f"{self.stopped or f'trained for {self.steps_trained} steps'}, seed {self.seed}, "
                 f"data {self.data_hash[:12]}",
                 f"PSF: {self.psf.describe()}",
                 f"Noise: {self.noise.describe()}",

@@ -219,6 +219,8 @@ class Pipeline(Iterator[Step]):
         The recording with what is known of it.
     model : Model or sequence of Model, optional
         The first that fits is used as it is; where none does, one is trained.
+    finished : bool
+        Whether a model whose training was stopped does not count as fitting.
     judged : bool
         Whether the verdict is the last step.
     device : str
@@ -239,6 +241,7 @@ class Pipeline(Iterator[Step]):
         recipe: Recipe,
         *,
         model: Model | Sequence[Model] | None = None,
+        finished: bool = False,
         judged: bool = True,
         device: str = "auto",
         names: Mapping[str, str] | None = None,
@@ -247,6 +250,7 @@ class Pipeline(Iterator[Step]):
         self._names = names or {what: what for what in RESULTS}
         self._recipe = recipe
         self._given = () if model is None else (model,) if isinstance(model, Model) else model
+        self._finished = finished
         self._judged = judged
         self._device = device
         self._settings = settings
@@ -280,7 +284,10 @@ class Pipeline(Iterator[Step]):
             return
         model, misfits = None, []
         for given in self._given:
-            misfits.append(self._recipe.misfit(given))
+            misfit = self._recipe.misfit(given)
+            if self._finished and not misfit:
+                misfit = _stopped_words(given)
+            misfits.append(misfit)
             if not misfits[-1]:
                 model = given
                 break
@@ -295,7 +302,8 @@ class Pipeline(Iterator[Step]):
                 return
         else:
             yield Began("model")
-            yield ModelReady(model, f"At hand, for such recordings: {_facts(model)}", False)
+            words = ("At hand, for such recordings:", _facts(model), _stopped_words(model))
+            yield ModelReady(model, " ".join(filter(None, words)), False)
         yield Began("result")
         made = yield from self._working("result", self._recipe.predict(model, self._device))
         if made is None:
@@ -654,6 +662,10 @@ def _same_camera(model: Model, camera: Camera) -> bool:
     return all(
         math.isclose(getattr(one, name), getattr(other, name), rel_tol=1e-6) for name in names
     )
+
+
+def _stopped_words(model: Model) -> str:
+    return f"The training of the model at hand was {model.stopped}." if model.stopped else ""
 
 
 def _facts(model: Model) -> str:

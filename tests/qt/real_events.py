@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 MISSING = "xdotool and an X display are needed to send real events"
 """Why a test is skipped."""
@@ -27,7 +27,12 @@ class User:
         self._send("windowfocus", str(int(window.winId())))
 
     def click(self, widget):
-        """Click once in the middle of a widget."""
+        """Scroll to a widget and click once in its middle."""
+        holder = widget.parentWidget()
+        while holder is not None:
+            if isinstance(holder, QScrollArea):
+                holder.ensureWidgetVisible(widget)
+            holder = holder.parentWidget()
         place = widget.mapToGlobal(widget.rect().center())
         self._send("mousemove", str(place.x()), str(place.y()), "click", "1")
 

@@ -67,7 +67,7 @@ class OneClickWidget(ActionPanel):
         self._run: TrainingRun | None = None
         self._asking = False
         self._asked_of: tuple[ImageLayer | None, str] = (None, "")
-        self._anew = False
+        self._anew = self._as_it_is = False
         self._task: Task | None = None
         self._last: Progress | None = None
         self._previews = PreviewLayers(self._viewer)
@@ -131,7 +131,9 @@ class OneClickWidget(ActionPanel):
         """Whether the form is open, and waits to be accepted."""
         return self._asking
 
-    def start(self, layer: ImageLayer | None = None, *, anew: bool = False) -> None:
+    def start(
+        self, layer: ImageLayer | None = None, *, anew: bool = False, as_it_is: bool = False
+    ) -> None:
         """Deconvolve a layer: the given one, or the one that is chosen.
 
         Parameters
@@ -140,12 +142,14 @@ class OneClickWidget(ActionPanel):
             The raw layer.
         anew : bool
             Train also where a model at hand would fit.
+        as_it_is : bool
+            Take a model that fits also where its training was stopped.
         """
         why = "one is under way; cancel it first." if self.running else self._choose(layer)
         if why:
             show_error(why)
             return
-        self._anew = anew
+        self._anew, self._as_it_is = anew, as_it_is
         self._asking = False
         self._begin_steps(STEPS)
         self.steps.say("image", ACTIVE, "Looking at it…")
@@ -277,6 +281,7 @@ class OneClickWidget(ActionPanel):
             "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
             "names": result_names(layer),
             "steps": task.steps,
+            "finished": not self._as_it_is,
         }
         model = None if self._anew else self._state.model
         self._last = self._run = None
@@ -366,7 +371,9 @@ class OneClickWidget(ActionPanel):
             self._previews.begin([(self._task.layer, self._task.reading)], self._task.grid)
         warnings = dict.fromkeys(in_window_words(words) for words in step.run.warnings)
         told = [text for text in warnings if not any(text in said for said in self._said())]
-        self.steps.say("model", ACTIVE, _with_cautions("Training…", tuple(told)))
+        before = self._state.model
+        why = f" The model at hand was {before.stopped}." if before and before.stopped else ""
+        self.steps.say("model", ACTIVE, _with_cautions(f"Training…{why}", tuple(told)))
 
     def _on_plane_moved(self, _: Any = None) -> None:
         """Let the next preview show the planes that the user looks at."""
@@ -387,6 +394,8 @@ class OneClickWidget(ActionPanel):
             words += self._task.more if self._task is not None else ""
         cautions = self.steps.said["model"].partition("\n")[2]
         self.steps.say("model", DONE, f"{words}\n{cautions}".strip())
+        if step.model.stopped:
+            self.steps.offer("model", "Use it as it is", "as-it-is")
         if step.trained:
             self._keep(step.model)
 
@@ -487,8 +496,9 @@ class OneClickWidget(ActionPanel):
                 self._ask()
                 self._open_form()
             return
-        if target == "anew":
-            self.start(self._task.layer if self._task else None, anew=True)
+        if target in ("anew", "as-it-is"):
+            layer = self._task.layer if self._task else None
+            self.start(layer, anew=target == "anew", as_it_is=target == "as-it-is")
             return
         widget = open_widget(self._viewer, target)
         chooser = getattr(widget, "raw" if target == "SIM" else "image", None)
@@ -549,13 +559,18 @@ class OneClickWidget(ActionPanel):
         self.steps.end(ENDED, words)
         self._say(words)
 
+    def _again(self) -> str:
+        """Say what pressing the button once more does: a stopped model is not taken again."""
+        model = self._state.model
+        return "Train anew" if model is not None and model.stopped else "Deconvolve again"
+
     def _update_buttons(self) -> None:
         if not alive(self):
             return
         running = self.running
         again = self.steps.states.get("result") == DONE
         self.start_button.setText(
-            "Go on" if self._asking else "Deconvolve again" if again else "Deconvolve"
+            "Go on" if self._asking else self._again() if again else "Deconvolve"
         )
         missing = self.form.missing if self._asking else self._choose(None)
         self.start_button.setEnabled(not running and not missing)

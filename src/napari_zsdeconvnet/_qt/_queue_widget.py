@@ -298,6 +298,7 @@ class QueueWidget(ActionPanel):
             "device": preferences.device(),
             "judged": bool(self.judge_box.value),
             "preview_every": 0,
+            "finished": True,
         }
         models = [] if self._state.model is None else [self._state.model]
         self._job = Job(

@@ -79,6 +79,12 @@ class StepList(QWidget):
             self.said[key] = self.said[key] if words is None else words
             self._show(key)
 
+    def offer(self, key: str, words: str, target: str) -> None:
+        """Add a link to those of a step, until the steps begin anew."""
+        if key in self.labels:
+            self._links[key] = (*self._links[key], (words, target))
+            self._show(key)
+
     def end(self, state: str, words: str) -> None:
         """Mark the step under way as ended before its time, else the first that waits."""
         for wanted in (ACTIVE, WAITING):
