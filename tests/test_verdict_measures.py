@@ -12,6 +12,7 @@ from napari_zsdeconvnet import measures
 from napari_zsdeconvnet.decorrelation import decorrelation_resolution
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.quality import fourier_ring_correlation
 from napari_zsdeconvnet.residuals import Residual, residual
 from napari_zsdeconvnet.simulation import Sample, camera, simulate
@@ -108,6 +109,20 @@ class TestSharpening:
         assert found.raised == pytest.approx(1, abs=1e-6)
         assert found.width_after == pytest.approx(found.width_before)
         assert measures.sharper(found, 1000, "nm").passed is False
+
+    def test_haze_that_goes_back_to_its_planes_is_seen(self):
+        """A body in 5 of 15 planes, before and after; the image itself raises nothing."""
+        body = np.zeros((15, 64, 64))
+        body[5:10, 16:48, 16:48] = 100.0
+        psf = PSF.simulate(
+            na=1.2, wavelength=0.525, pixel_size=0.1, axial_step=0.3, stack=body.shape
+        )
+        haze = gaussian_filter(body, (4, 3, 3))
+        for result, passed in ((body, True), (haze, False)):
+            found = sharpening(haze, result, np.full(body.shape, 1e-6), psf, 1)
+            assert (found.along_z > 1.5) is passed
+            assert measures.sharper(found, 1000, "nm").passed is passed
+        assert found.along_z == pytest.approx(1, abs=0.01)
 
     def test_optical_width_is_that_of_the_psf(self, sample: Sample):
         signal = sample.noise_free * 2.0

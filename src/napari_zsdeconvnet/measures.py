@@ -258,11 +258,17 @@ def sharper(spectrum: Sharpening, scale: float, unit: str) -> Measure:
         f"{spectrum.raised:.1f}-fold, and blur goes from {before:.0f} to {after:.0f} {unit} (full "
         "width at half maximum)"
     )
+    good = f"Sharpened to {after:.0f} {unit}: {found}."
+    if spectrum.along_z >= SHARPER:  # planes that lose their haze lose contrast across as well
+        haze = f"the contrast of coarse structure along z is raised {spectrum.along_z:.1f}-fold"
+        across = f"; across, {found}" if value >= SHARPER else ""
+        good = f"Haze went back to where it is from: {haze}{across}."
+        value = max(value, spectrum.along_z)
     return _judged(
         "sharpening",
         value,
         (SHARPER, None),
-        good=f"Sharpened to {after:.0f} {unit}: {found}.",
+        good=good,
         low=f"Denoised only: {found}. The PSF is too narrow or not on the output grid, the image "
         "is too dim to be sharpened, or training is not done; check the PSF's pixel size and "
         "width, and train longer.",

@@ -8,6 +8,7 @@ optics do not pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,9 @@ from .errors import InputError
 from .psf import PSF
 
 FloatArray = NDArray[np.float64]
+
+_BLOCK = 8
+"""Pixels along each side of the blocks in which a volume is seen coarsely."""
 
 CERTAIN = 3.0
 """Standard errors above the noise at which a ring counts as holding signal."""
@@ -46,6 +50,9 @@ class Sharpening:
         Frequency beyond which the optics pass nothing.
     beyond
         Part of the result's power, its mean aside, that lies beyond the cutoff.
+    along_z
+        Of a volume, contrast of its coarse structure along z over that of the image: haze that
+        goes back to where it is from raises it. NaN of images, and where the image shows none.
     """
 
     frequency: FloatArray
@@ -56,6 +63,7 @@ class Sharpening:
     noise: FloatArray
     cutoff: float
     beyond: float
+    along_z: float = float("nan")
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -169,7 +177,24 @@ def sharpening(
         noise=noise,
         cutoff=cutoff,
         beyond=beyond / whole if whole > 0 else 0.0,
+        along_z=_along_z(recorded, coarse, np.asarray(variance)) if np.ndim(image) == 3 else np.nan,
     )
+
+
+def _along_z(image: FloatArray, result: FloatArray, variance: NDArray[Any]) -> float:
+    """Give the contrast along z of a result over that of its image, both seen coarsely."""
+    side = min(_BLOCK, *image.shape[-2:])
+    rows, columns = (length // side * side for length in image.shape[-2:])
+    blocks, sharp = (_binned(planes[:, :rows, :columns], side) for planes in (image, result))
+    noise = float(np.mean(variance)) / side**2
+    shown = float(blocks.var(axis=0).mean()) - noise
+    if shown <= noise or blocks.mean() <= 0 or sharp.mean() <= 0:
+        return float("nan")
+    before, after = (
+        shown**0.5 / blocks.mean(),
+        float(sharp.var(axis=0).mean()) ** 0.5 / sharp.mean(),
+    )
+    return float(after / before)
 
 
 def rings(shape: tuple[int, ...], pixel: float) -> tuple[FloatArray, NDArray[np.intp]]:
