@@ -551,10 +551,11 @@ class TestPredict:
         iter_predict = Model.iter_predict
 
         def interrupted(self: Model, image: Image, **options: object):
-            for progress in iter_predict(self, image, **options):
-                if image.name == "unsized.tif":
-                    raise KeyboardInterrupt
-                yield progress
+            steps = iter_predict(self, image, **options)
+            if image.name == "unsized.tif":
+                yield next(steps)
+                raise KeyboardInterrupt
+            return (yield from steps)
 
         monkeypatch.setattr(Model, "iter_predict", interrupted)
         answer = run(

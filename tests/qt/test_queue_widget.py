@@ -111,7 +111,7 @@ def test_failures_are_listed_at_the_end_and_in_nobodys_way(
     qtbot, viewer, pixels, queue, notifications
 ):
     holed = pixels.astype(np.float32)
-    holed[3, 4] = np.nan
+    holed[20:40, 20:40] = np.nan
     add(viewer, holed, "holed")
     add(viewer, np.stack([pixels] * 2), "two channels", scale=(1, PIXEL, PIXEL),
         units=("pixel", "um", "um"), axis_labels=("c", "y", "x"))  # fmt: skip

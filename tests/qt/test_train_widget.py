@@ -245,7 +245,7 @@ def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(
     qtbot, viewer, train, notifications, sample
 ):
     holes = sample.raw.astype(np.float32)
-    holes[3, 4] = np.nan
+    holes[20:40, 20:40] = np.nan
     viewer.add_image(holes, name="holes")
     train.image.layer = viewer.layers["holes"]
     run_to_end(qtbot, train)
