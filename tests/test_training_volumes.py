@@ -11,6 +11,7 @@ import torch
 from watched import Watched
 
 import napari_zsdeconvnet as zs
+from napari_zsdeconvnet.beyond import volume_reblurred
 from napari_zsdeconvnet.damping import Damping
 from napari_zsdeconvnet.inference import Result
 from napari_zsdeconvnet.objectives import SequentialObjective
@@ -153,7 +154,9 @@ class TestCounts:
         result = trained(stack, psf).predict(stack)
         light = stack.mean() - 100
         assert result.denoised.mean() == pytest.approx(light, rel=0.01)
-        assert result.deconvolved.mean() == pytest.approx(result.denoised.mean(), rel=1e-4)
+        # Of the deconvolved stack what it is once blurred again: the rest went beyond the faces.
+        reblurred = volume_reblurred(stack - 100.0, result.deconvolved, psf, 1)
+        assert reblurred.mean() == pytest.approx(light, rel=0.02)
 
     def test_blank_in_blank_out(self, stack, psf):
         blank = np.random.default_rng(1).normal(100, 2, (12, 48, 52)).round().astype(np.uint16)
