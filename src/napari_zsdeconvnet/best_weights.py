@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOO_NOISY = 1.2
 """Times by which a camera's noise exceeds what held-out pixels scatter, at which it is wrong."""
@@ -155,6 +155,8 @@ class BestWeights:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Give all of it as tensors, for a file."""
+        import torch  # records know of choices, and need no torch
+
         return {
             "held_out.first": self.first,
             "held_out.best": self.best.errors,

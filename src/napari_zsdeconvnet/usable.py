@@ -138,7 +138,7 @@ class _Search:
         sentences = [*self._saturation(), *self._clipping()]
         mask = PixelMask(self.shape, self.found)
         sentences = [*_said(mask, self.fixed, self.name), *sentences]
-        return PixelMask(self.shape, self.found, tuple(sentences)) if sentences else None
+        return PixelMask(self.shape, self.found, tuple(sentences)) if self.found or sentences else None
 
     def _refuse_nothing_usable(self) -> None:
         """Say why nothing is left, unless every plane is constant, which others say."""
@@ -314,6 +314,8 @@ def _said(mask: PixelMask, fixed: NDArray[np.bool_] | None, name: str) -> Iterat
     for place, runs in mask.planes.items():
         for kind in np.unique(runs.kind):
             pixels = int(runs.length[runs.kind == kind].sum())
+            if kind == Kind.UNRECORDED and pixels == np.prod(mask.shape[-2:]):
+                continue  # empty planes are said elsewhere
             found.setdefault(int(kind), []).append((place, pixels))
     for kind, entries in found.items():
         total, (first, _) = sum(pixels for _, pixels in entries), entries[0]
