@@ -246,3 +246,12 @@ class TestCases:
             step = 16 * 60 if "left" in file else 60 * 8
             noise = NoiseModel.from_image(allowed, cutoff=self.CUTOFF)
             assert noise.gain == pytest.approx(0.5 * step, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">u2", ">f4"])
+def test_pixels_of_every_type_are_looked_at(dtype):
+    image = np.random.default_rng(0).poisson(50, (1, 40, 48)).astype(dtype)
+    image[0, 10, 12] = 2000
+    mask = usable_pixels(image)
+    assert mask is not None
+    assert "(10, 12)" in mask.sentences[0]

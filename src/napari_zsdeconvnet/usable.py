@@ -138,7 +138,9 @@ class _Search:
         sentences = [*self._saturation(), *self._clipping()]
         mask = PixelMask(self.shape, self.found)
         sentences = [*_said(mask, self.fixed, self.name), *sentences]
-        return PixelMask(self.shape, self.found, tuple(sentences)) if self.found or sentences else None
+        return (
+            PixelMask(self.shape, self.found, tuple(sentences)) if self.found or sentences else None
+        )
 
     def _refuse_nothing_usable(self) -> None:
         """Say why nothing is left, unless every plane is constant, which others say."""
@@ -149,9 +151,15 @@ class _Search:
                 "one value, or bad by the map given; check that the right file was chosen."
             )
 
+    def _plane(self, place: Place) -> NDArray[Any]:
+        plane: NDArray[Any] = np.asarray(self.recording[place])
+        # Filters know neither half nor extended precision.
+        odd = plane.dtype.kind == "f" and plane.dtype.itemsize not in (4, 8)
+        return plane.astype(np.float32) if odd else plane
+
     def _read(self, place: Place) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Read a plane, and mark what is known before looking for outliers."""
-        plane = np.asarray(self.recording[place])
+        plane = self._plane(place)
         kinds = np.zeros(plane.shape, np.uint8)
         missing = never_recorded(plane)
         if missing.any():
@@ -242,7 +250,7 @@ class _Search:
             )
         first = brightest[0]
         for place in counts:
-            plane, kinds = np.asarray(self.recording[place]), self._kinds(place)
+            plane, kinds = self._plane(place), self._kinds(place)
             kinds[(plane == top) & (kinds == 0)] = Kind.SATURATED
             self._keep(place, plane, kinds)
         where = np.argwhere(self._kinds(first) == Kind.SATURATED)
@@ -272,8 +280,7 @@ class _Search:
         return PixelMask(self.shape, self.found).kinds(place)
 
     def _usable(self, place: Place) -> NDArray[Any]:
-        plane: NDArray[Any] = np.asarray(self.recording[place])
-        return np.extract(self._kinds(place) == 0, plane)
+        return np.extract(self._kinds(place) == 0, self._plane(place))
 
 
 def _given_map(
