@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,21 @@ def run(capsys: pytest.CaptureFixture[str]):
         return Answer(code, captured.out, captured.err)
 
     return answer
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGHUP do what they usually do.
+
+    What a shell starts with `nohup` or in the background ignores them, and commands respect that.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

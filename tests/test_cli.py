@@ -398,6 +398,7 @@ class TestTrain:
         assert "--psf-focus" in answer.err
         assert run("train", files / "raw.tif", "--psf", path, "--psf-focus", *common).code == 0
 
+    @pytest.mark.usefixtures("usual_signals")
     def test_ctrl_c_keeps_a_model_that_resumes(self, run, files: Path, tmp_path: Path, monkeypatch):
         usual = signal.getsignal(signal.SIGINT)
         step = training.TrainingRun.__next__

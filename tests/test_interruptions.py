@@ -49,6 +49,7 @@ def signalled_at(step: int, *numbers: int):
     return following
 
 
+@pytest.mark.usefixtures("usual_signals")
 class TestSignals:
     @POSIX
     @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
@@ -63,6 +64,14 @@ class TestSignals:
         assert f"Stopped by {name}; the model of step 2 is in {model}" in answer.err
         assert Model.load(model).steps_trained == 2
         assert signal.getsignal(number) is signal.SIG_DFL
+
+    @POSIX
+    def test_with_nohup_the_terminal_may_close(self, run, image: Path, tmp_path: Path, monkeypatch):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        monkeypatch.setattr(training.TrainingRun, "__next__", signalled_at(2, signal.SIGHUP))
+        model = tmp_path / "m.safetensors"
+        assert run("train", image, *OPTIONS, "--steps", "3", "-o", model).code == 0
+        assert Model.load(model).steps_trained == 3
 
     def test_a_second_ctrl_c_at_once_does_not_discard_what_the_first_saves(
         self, run, image: Path, tmp_path: Path, monkeypatch

@@ -165,6 +165,8 @@ class TestTraining:
         image = by_rows(sample.raw)
         truth = by_rows(sample.noise_free)
         camera = replace(CAMERA, gain=0.5, read_variance=2.0)
+        # Held-out pixels would keep the beginning where the camera is not as told: not here.
+        preset = replace(PRESETS["fast"], patch=64, batch=2, guarded=False)
         found = {}
         for name, noise in (("told", camera), ("not", replace(camera, correlation=(0.0, 0.0)))):
             run = zs.train(
@@ -172,7 +174,7 @@ class TestTraining:
                 sample.psf,
                 noise,
                 voxel_size=sample.voxel_size,
-                preset=replace(PRESETS["fast"], patch=64, batch=2),
+                preset=preset,
                 steps=100,
                 seed=1,
                 device="cpu",
