@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -15,7 +16,7 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.sim.agreement import coinciding, in_agreement
+from napari_zsdeconvnet.sim.agreement import coinciding, in_agreement, without_false_ones
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
 from napari_zsdeconvnet.simulation import camera
@@ -77,6 +78,37 @@ def test_orientations_that_coincide_are_refused_with_what_else_to_try():
         estimate(three_planes_of_one, offset=100, **MICROSCOPE)
     with pytest.raises(InputError, match=r'the same angle \(.*give order="orientation"'):
         estimate(three_planes_of_one, offset=100, order="phase", **MICROSCOPE)
+
+
+@pytest.mark.parametrize(
+    ("photons", "options"),
+    [
+        (100, {"bleaching": 0.3, "depth": 0.5}),
+        (60, {"noise": NoiseModel(100.0, 2.2, 6.0)}),
+    ],
+)
+def test_weak_fringes_at_the_angle_of_clear_ones_are_those_of_the_sample(photons, options):
+    # These filaments have no detail along 18 degrees.
+    made = sample("filaments", photons, 21, shape=(112, 112), **options)
+    patterns = estimate(made.raw, offset=100, **MICROSCOPE)
+    assert [pattern.found for pattern in patterns] == [False, True, True]
+    assert patterns[0].confidence == 0
+    assert "about the angle of orientation 2" in patterns[0].reason
+    assert re.search(r"near 1[78] degrees with a period of 19\d nm", patterns[0].reason)
+    for found, true in zip(patterns[1:], made.patterns[1:], strict=True):
+        assert found.angle == pytest.approx(true.angle, abs=1.5)
+        assert found.period == pytest.approx(true.period, rel=0.03)
+
+
+def test_fringes_of_one_angle_and_one_depth_are_no_reason_to_leave_one_out():
+    patterns = tuple(estimate(sample().raw, offset=100, **MICROSCOPE))
+    for depth in (0.1, 0.8):
+        twice = tuple(
+            replace(p, depth=depth, angle=a) for p, a in zip(patterns, (18, 20, 138), strict=True)
+        )
+        assert without_false_ones(twice) == twice
+    apart = tuple(replace(p, depth=d) for p, d in zip(patterns, (0.05, 0.8, 0.8), strict=True))
+    assert without_false_ones(apart) == apart
 
 
 def test_what_does_not_fit_the_others_is_less_sure():

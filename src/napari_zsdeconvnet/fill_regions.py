@@ -61,14 +61,17 @@ def _constant_borders(plane: NDArray[Any], missing: NDArray[np.bool_]) -> NDArra
     if not count:
         return found
     top = np.nanmax(values)
+    boxes = ndimage.find_objects(labels)
     for label in _at_border(labels):
-        core = labels == label
-        value = plane[core][0]
+        # Areas are many where few photons were counted, so that each is looked at on its own.
+        box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in boxes[label - 1])
+        core = labels[box] == label
+        value = plane[box][core][0]
         if value == top:
             continue
-        area = ndimage.binary_dilation(core, _AROUND) & (plane == value)
+        area = ndimage.binary_dilation(core, _AROUND) & (plane[box] == value)
         if area.sum() >= SMALLEST and _punctures(area) <= _PUNCTURES:
-            found |= area
+            found[box] |= area
     return found
 
 

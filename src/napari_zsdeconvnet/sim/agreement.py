@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
-from .patterns import Order, Pattern
+from .patterns import SHALLOW, Order, Pattern
 
 _COINCIDE = 0.25  # of the angle between orientations that are evenly spread
 _APART = 0.6  # of that angle, from which on two orientations do not lessen each other's confidence
+_WEAK = 0.5  # of the depth of another orientation; the same fringes, seen twice, are as deep
 _ALIKE = 0.1  # relative difference between periods that apertures and mirrors explain
 
 
@@ -32,6 +33,29 @@ def coinciding(angles: Sequence[float], share: float = _COINCIDE) -> list[tuple[
         for (one, angle), (other, beside) in combinations(enumerate(angles), 2)
         if abs((angle - beside + 90) % 180 - 90) < least
     ]
+
+
+def without_false_ones(patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+    """Take orientations as not found that are weak and have the angle of one that is not.
+
+    A sample that has no detail across the fringes of an orientation, as of parallel filaments,
+    shows none of them, and the highest peak there is of the sample's own structure.
+    """
+    found = [index for index, pattern in enumerate(patterns) if pattern.found]
+    checked = list(patterns)
+    for pair in coinciding([patterns[index].angle for index in found]):
+        indices = (found[place] for place in pair)
+        weak, clear = sorted(indices, key=lambda index: patterns[index].depth)
+        depth = patterns[weak].depth
+        if depth < min(SHALLOW, _WEAK * patterns[clear].depth):
+            reason = (
+                f"No pattern is found: the highest peak has about the angle of orientation "
+                f"{clear + 1} and a depth of {depth:.2f} only, as of the sample's own structure; "
+                "record more of the sample, with detail in all directions, or give period and "
+                "angles."
+            )
+            checked[weak] = replace(patterns[weak], found=False, confidence=0.0, reason=reason)
+    return tuple(checked)
 
 
 def refuse_coinciding(

@@ -17,7 +17,7 @@ from ..outliers import width_from_cutoff
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
-from .agreement import coinciding, in_agreement, refuse_coinciding
+from .agreement import coinciding, in_agreement, refuse_coinciding, without_false_ones
 from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted, together
 from .orders import FloatArray, Grid, even_phases
 from .otf import OTF
@@ -139,7 +139,7 @@ def estimate(
         fit.again(seen, moved=fit.moved + off) if off.any() else fit
         for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
     ]
-    patterns = tuple(map(_pattern, together(fits, seen)))
+    patterns = without_false_ones(tuple(map(_pattern, together(fits, seen))))
     refuse_coinciding(patterns, name, chosen, order)
     patterns = in_agreement(patterns)
     patterns = tuple(
