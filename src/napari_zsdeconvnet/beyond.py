@@ -15,8 +15,12 @@ from .psf import PSF
 WIDER = 4
 """Output pixels side by side in those on which light from beyond is estimated: it is smooth."""
 
-STEPS = 20
+STEPS = 40
 """Steps of Richardson-Lucy for it."""
+
+DARKEST = 0.001
+"""Share of the pixels that may be darker than what is added to both sides of these steps, so that
+noise below zero is compared as it is and single dead pixels do not slow them."""
 
 REGION = (8, 32, 32)
 """Raw voxels of a region whose light is compared."""
@@ -76,7 +80,9 @@ def volume_reblurred(
     light = field.expected(outside)
     missing = float((light * (coarse_image - coarse_seen)).sum() / light.square().sum())
     outside *= max(missing, 1e-3)
-    small = 0.01 * float(coarse_image.mean().clamp(min=1e-6))
+    # Noise below zero counts, too: else a dim stack would seem to hold more light than it does.
+    darkest = float(np.quantile(coarse_image.numpy(), DARKEST))
+    small = max(0.01 * float(coarse_image.mean()), -darkest, 1e-8)
     for _ in range(STEPS):
         ratio = (coarse_image + small).clamp(min=0.0)
         ratio /= (coarse_seen + field.expected(outside)).clamp(min=0.0) + small

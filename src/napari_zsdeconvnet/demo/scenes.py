@@ -152,7 +152,7 @@ VOLUME = Scene(
     columns=("PSNR", "SSIM", "denoised", "filament", "along z", "light", "time"),
     notes="PSNR and SSIM against the truth at 150 nm laterally and 350 nm along z; denoised "
     "against the noise-free volume;\nwidths of filaments, which are thin, sideways and along z; "
-    "light as a share of that in the raw volume.",
+    "light of the result blurred again, as a share of that in the raw volume.",
     sample=_volume,
     draw=_draw_volumes,
     microscope={"refractive_index": 1.33},

@@ -25,6 +25,7 @@ from ..quality import (
     score,
     truth_at_resolution,
 )
+from ..residuals import explained
 from ..simulation import Sample
 from .scenes import Scene
 
@@ -60,7 +61,8 @@ class Row:
     resolution_nm
         Of an image: where the Fourier rings of two exposures cease to agree.
     light
-        Sum of the result over that of the raw image; None where it is not looked at.
+        Sum of the result over that of the raw image, in a volume once the result is blurred
+        again; None where it is not looked at.
     seconds
         What the method took, training included; None where there was nothing to do.
     """
@@ -138,9 +140,15 @@ class Judge:
             filament_nm=1000 * filament_fwhm(output.fine, *grid),
             axial_nm=axial,
             resolution_nm=resolution,
-            light=flux_ratio(output.fine, sample.raw, self.noise.offset),
+            light=self._light(output.fine),
             seconds=output.seconds,
         )
+
+    def _light(self, fine: NDArray[np.floating]) -> float:
+        sample, offset = self.sample, self.noise.offset
+        if "Z" in sample.axes:  # part of a volume's own light went beyond the faces of its stack
+            fine = explained(sample.raw - offset, fine, sample.psf, sample.upsampling)
+        return flux_ratio(fine, sample.raw, offset)
 
 
 def closest_iteration(
