@@ -193,12 +193,35 @@ class TestBestWeights:
             assert (best.best.step == 20) == believed
         assert "gain or read variance are too high" in best.choice.describe("these")
 
+    def test_a_plausible_camera_is_believed_unless_pixels_speak_against_it(self):
+        first = self.seen(0, 1.0, 1.0)
+        for expected, believed in ((0.75, False), (0.95, True)):
+            best = BestWeights.beginning(first, expected * self.CELLS)
+            # Half a standard error, which is 0.01 * sqrt(2) / 10: neither a gain nor a loss.
+            slight = Seen(40, first.errors + self.scatter(level=0.0007), {"w": torch.tensor(40)})
+            best = best.after(slight)
+            assert (best.best.step == 40) == believed
+            for levels in ((1.01, 0.9), (0.9, 1.01)):
+                assert best.after(self.seen(60, *levels)).best.step != 60
+
+    def test_a_plausible_camera_does_not_lose_what_was_gained(self):
+        best = BestWeights.beginning(self.seen(0, 1.0, 1.0), 0.95 * self.CELLS)
+        best = best.after(self.seen(40, 0.8, 0.8))
+        assert best.after(self.seen(60, 0.81, 0.7)).best.step == 40
+
+    def scatter(self, level: float) -> torch.Tensor:
+        """Differences of this mean and a standard deviation of 0.014."""
+        drawn = np.random.default_rng(7).normal(size=(2, self.CELLS))
+        drawn -= drawn.mean(axis=1, keepdims=True)
+        return torch.tensor(level + 0.014 * drawn / drawn.std(axis=1, ddof=1, keepdims=True))
+
     def test_is_kept_in_tensors(self):
-        best = BestWeights.beginning(self.seen(0, 1.0, 1.0), expected=0.0)
+        best = BestWeights.beginning(self.seen(0, 1.0, 1.0), expected=0.95 * self.CELLS)
         best = best.after(self.seen(20, 0.5, 0.5))
         again = BestWeights.from_tensors(best.to_tensors())
         assert again is not None
         assert again.choice == best.choice
+        assert again.plausible
         assert again.best.weights == best.best.weights
         assert BestWeights.from_tensors({}) is None
 

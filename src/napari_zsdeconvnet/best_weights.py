@@ -13,8 +13,19 @@ if TYPE_CHECKING:
 TOO_NOISY = 1.2
 """Times by which a camera's noise exceeds what held-out pixels scatter, at which it is wrong."""
 
+PLAUSIBLE = (0.85, 1.1)
+"""Times that a camera's noise may be what held-out pixels scatter for its word to be taken.
+
+Right cameras lie at 0.8 to 1.0, as the error of the prediction is part of the scatter; half the
+gain at 0.6 to 0.75, twice the gain from 1.2.
+"""
+
 SIGNIFICANT = 1.0
-"""Standard errors by which weights must be better than the beginning, in both stages."""
+"""Standard errors that are beyond chance, in both stages.
+
+By so many, weights must be better than the beginning. Where the camera is plausible, training
+is known to help and small images cannot prove it: there they must only not be worse by as many.
+"""
 
 HOPELESS = 2.0
 """Standard errors by which they must be worse than the best for a training to end."""
@@ -111,11 +122,14 @@ class BestWeights:
         The best so far.
     too_noisy
         As in `Choice`: the beginning stays the best.
+    plausible
+        Whether they scatter as the camera says.
     """
 
     first: Tensor
     best: Seen
     too_noisy: bool = False
+    plausible: bool = False
 
     @classmethod
     def beginning(cls, seen: Seen, expected: float) -> Self:
@@ -128,19 +142,25 @@ class BestWeights:
         expected : float
             Noise of the held-out pixels by the camera, see `HeldOutPixels.expected`.
         """
-        return cls(seen.errors, seen, expected > TOO_NOISY * float(seen.errors[0].sum()))
+        ratio = expected / max(float(seen.errors[0].sum()), 1e-30)
+        return cls(seen.errors, seen, ratio > TOO_NOISY, PLAUSIBLE[0] < ratio < PLAUSIBLE[1])
 
     def after(self, seen: Seen) -> Self:
         """Give what is best after another look.
 
         To be preferred, weights must be better than the beginning beyond chance, denoised and
-        deconvolved.
+        deconvolved, and better than the best so far. Those of a plausible camera are preferred
+        unless they are worse than the beginning beyond chance, or than the best beyond doubt.
         """
-        gain = Gain.over(self.first, seen.errors)
-        if self.too_noisy or not gain.exceeds(SIGNIFICANT):
-            return self
-        better = Gain.over(self.best.errors, seen.errors).total > 0
-        return replace(self, best=seen) if better or self.best.step == 0 else self
+        over_first, over_best = (
+            Gain.over(errors, seen.errors) for errors in (self.first, self.best.errors)
+        )
+        if self.plausible:
+            better = over_first.exceeds(-SIGNIFICANT) and over_best.exceeds(-HOPELESS)
+        else:
+            gained = over_first.exceeds(SIGNIFICANT) and not self.too_noisy
+            better = gained and (over_best.total > 0 or self.best.step == 0)
+        return replace(self, best=seen) if better else self
 
     def hopeless(self, seen: Seen) -> bool:
         """Tell whether weights have become worse than the best, beyond doubt."""
@@ -162,6 +182,7 @@ class BestWeights:
             "held_out.best": self.best.errors,
             "held_out.step": torch.tensor(self.best.step),
             "held_out.too_noisy": torch.tensor(self.too_noisy),
+            "held_out.plausible": torch.tensor(self.plausible),
             **{f"best.{name}": value for name, value in self.best.weights.items()},
         }
 
@@ -177,4 +198,5 @@ class BestWeights:
         }
         best = Seen(int(tensors["held_out.step"]), tensors["held_out.best"], weights)
         too_noisy = bool(tensors["held_out.too_noisy"])
-        return cls(tensors["held_out.first"], best, too_noisy)
+        plausible = bool(tensors.get("held_out.plausible", False))
+        return cls(tensors["held_out.first"], best, too_noisy, plausible)
