@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 _AGAIN = 1.0  # seconds; a signal so soon after the first says the same once more
 _ENDING = [
@@ -35,7 +36,6 @@ def first_signal_calls(stop: Callable[[], None]) -> Iterator[None]:
 
     Others within a second say the same again; a later one breaks off at once.
     """
-    usual = {number: signal.getsignal(number) for number in _handled()}
     first: list[float] = []
 
     def on_signal(number: int, frame: object) -> None:
@@ -46,46 +46,39 @@ def first_signal_calls(stop: Callable[[], None]) -> Iterator[None]:
         elif time.monotonic() - first[0] > _AGAIN:
             raise KeyboardInterrupt
 
-    for number in usual:
-        signal.signal(number, on_signal)
-    try:
+    with _handling(_handled(), on_signal):
         yield
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def no_signal() -> Iterator[None]:
     """Let nothing interrupt a block that saves what there is; signals are forgotten."""
-    usual = {number: signal.getsignal(number) for number in _handled()}
-    for number in usual:
-        signal.signal(number, lambda *_: None)
-    try:
+    with _handling(_handled(), lambda *_: None):
         yield
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def ending_signals_interrupt() -> Iterator[None]:
     """Let SIGTERM and SIGHUP clean up as Ctrl-C does."""
     came.clear()
-    usual = {
-        number: handler
-        for number in _handled()
-        if (handler := signal.getsignal(number)) is signal.SIG_DFL
-    }
+    ending = [number for number in _handled() if signal.getsignal(number) is signal.SIG_DFL]
 
     def on_signal(number: int, frame: object) -> None:
         _note(number)
         raise KeyboardInterrupt
 
-    for number in usual:
-        signal.signal(number, on_signal)
+    with _handling(ending, on_signal):
+        yield
+
+
+@contextmanager
+def _handling(
+    numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle these signals within a block, and as before after it."""
+    usual = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
+        for number, before in usual.items():
+            signal.signal(number, before)
