@@ -42,6 +42,7 @@ FLOORS = (
         "forward",
         "tiling",
         "metadata",
+        "fourier",
     },
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask", "open_field"},
     {"tiff_tags", "tiff_sets", "stand_in"},

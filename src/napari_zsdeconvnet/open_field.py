@@ -13,8 +13,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 
 from .forward import bin_down, enlarge
-
-_AXES = (-3, -2, -1)
+from .fourier import cut, from_spectrum, placed, to_spectrum
 
 MARGIN = (8, 32, 32)
 """Planes, rows and columns that structure goes on beyond a volume, at most: light from farther
@@ -57,14 +56,13 @@ class OpenField:
         self.margins = tuple(
             (m, full - m - n) for full, m, n in zip(self.shape, margin, size, strict=True)
         )
-        self.margin = margin
+        self.margin, self.size = margin, tuple(size)
         self.upsampling = upsampling
         self.sieve = _gaussians(self.shape, sieve, device)
         self.optics = self._optics(psf, device)
         self.transfer = self._through_sieve(self.optics.clone())
-        seen = torch.zeros((1, 1, *self.shape), device=device)
-        self.inside(seen).fill_(1.0)
-        seen = self._convolved(seen, self.transfer.conj())
+        seen = torch.ones((1, 1, *self.size), device=device)
+        seen = self._whole(self._spectrum(seen).mul_(self.transfer.conj()))
         self.unseen = (DIMMEST - seen).clamp_(min=0.0)
         self.visibility = seen.clamp_(min=DIMMEST)
         """Part of the light of each voxel that reaches the volume."""
@@ -90,17 +88,17 @@ class OpenField:
 
     def expected(self, structure: Tensor) -> Tensor:
         """Give what is recorded of a structure (N, 1, Z, Y, X) that fills the room."""
-        return bin_down(self.inside(self._convolved(structure, self.transfer)), self.upsampling)
+        spectrum = to_spectrum(structure, self.shape, (0, 0, 0)).mul_(self.transfer)
+        return bin_down(self._inside(spectrum), self.upsampling)
 
     def blurred(self, volume: Tensor) -> Tensor:
         """Give what is recorded of the volume itself, as `shown`, with nothing around it."""
-        seen = self._convolved(self.placed(volume), self.optics)
-        return bin_down(self.inside(seen), self.upsampling)
+        return bin_down(self._inside(self._spectrum(volume).mul_(self.optics)), self.upsampling)
 
     def shown(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure, through the Gaussian."""
-        spectrum = self._through_sieve(torch.fft.rfftn(structure, dim=_AXES))
-        return self.inside(torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES))
+        spectrum = to_spectrum(structure, self.shape, (0, 0, 0))
+        return self._inside(self._through_sieve(spectrum))
 
     def factor(self, ratio: Tensor) -> Tensor:
         """Give what a step of Richardson-Lucy multiplies by: H^T of a ratio on the raw grid.
@@ -108,26 +106,31 @@ class OpenField:
         Over the part of each voxel's light that reaches the volume, so that what is far outside
         moves as fast as what is in the middle; what is hardly seen stays as it is.
         """
-        whole = self.placed(enlarge(ratio, self.upsampling))
-        spread = self._convolved(whole, self.transfer.conj())
+        spectrum = self._spectrum(enlarge(ratio, self.upsampling))
+        spread = self._whole(spectrum.mul_(self.transfer.conj()))
         return spread.add_(self.unseen).div_(self.visibility)
 
     def placed(self, volume: Tensor) -> Tensor:
         """Put a volume of the recorded part into the room, with nothing around it."""
-        whole = volume.new_zeros((*volume.shape[:2], *self.shape))
-        self.inside(whole).copy_(volume)
-        return whole
+        return placed(volume, self.shape, self._start)
 
     def inside(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure, as a view."""
-        for axis, (before, behind) in enumerate(self.margins, -3):
-            structure = structure.narrow(axis, before, structure.shape[axis] - before - behind)
-        return structure
+        return cut(structure, self._start, self.size)
 
-    def _convolved(self, structure: Tensor, transfer: Tensor) -> Tensor:
-        spectrum = torch.fft.rfftn(structure, dim=_AXES).mul_(transfer)
-        convolved: Tensor = torch.fft.irfftn(spectrum, s=self.shape, dim=_AXES)
-        return convolved
+    @property
+    def _start(self) -> tuple[int, ...]:
+        return tuple(before for before, _ in self.margins)
+
+    def _spectrum(self, volume: Tensor) -> Tensor:
+        """Transform the room with nothing but a volume of the recorded part in it."""
+        return to_spectrum(volume, self.shape, self._start)
+
+    def _inside(self, spectrum: Tensor) -> Tensor:
+        return from_spectrum(spectrum, self.shape, self._start, self.size)
+
+    def _whole(self, spectrum: Tensor) -> Tensor:
+        return from_spectrum(spectrum, self.shape, (0, 0, 0), self.shape)
 
 
 def room_of(size: Sequence[int], margin: Sequence[int], psf: Sequence[int]) -> tuple[int, ...]:
