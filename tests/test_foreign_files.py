@@ -15,7 +15,7 @@ from napari_zsdeconvnet.commands.files import load
 from napari_zsdeconvnet.console import Console
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, read_recorded, write_image, written_image
-from napari_zsdeconvnet.images import Image
+from napari_zsdeconvnet.images import Image, as_frames
 from napari_zsdeconvnet.recordings import lay_out
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.frames import as_raw
@@ -40,6 +40,15 @@ def written(
                 **options,
             )
     return path
+
+
+def ome(pixels: str, inside: str = "<TiffData/>") -> str:
+    """OME-XML of one image of 70 x 64 pixels."""
+    return (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="70" SizeY="64" '
+        f"{pixels}>{inside}</Pixels></Image></OME>"
+    )
 
 
 def imagej(*lines: str, planes: int = 9) -> str:
@@ -133,6 +142,22 @@ class TestSizes:
         assert "not square" in image.notes[0]
         assert image.frame_interval == 90
 
+    @pytest.mark.parametrize(("unit", "per"), [("MILLIMETER", 1e4), ("MICROMETER", 10)])
+    def test_units_of_the_tag_that_came_later(self, tmp_path: Path, unit: str, per: float):
+        tifffile.imwrite(
+            tmp_path / "i.tif", STACK[0], resolution=(per, per), resolutionunit=unit, metadata=None
+        )
+        assert read_image(tmp_path / "i.tif").voxel_size == (0.1, 0.1)
+
+    def test_ome_with_decimal_commas_and_names_of_digits(self, tmp_path: Path):
+        xml = ome(
+            'SizeC="1" SizeT="1" SizeZ="9" PhysicalSizeX="0,05" PhysicalSizeY="0,05" '
+            'PhysicalSizeZ="-0,3"',
+            '<Channel ID="Channel:0:0" Name="0488"/><TiffData/>',
+        )
+        image = read_image(written(tmp_path / "i.ome.tif", xml))
+        assert (image.voxel_size, image.channel_names) == ((0.3, 0.05, 0.05), ("0488",))
+
     def test_pages_with_a_step_between_them_are_planes(self, tmp_path: Path):
         image = read_image(written(tmp_path / "i.tif", imagej("unit=um", "spacing=0.3")))
         assert (image.axes, image.guessed) == ("ZYX", "Z")
@@ -185,13 +210,99 @@ class TestSets:
         with pytest.raises(InputError, match=r"truncated or incomplete: 5 of its 14 planes"):
             read_image(path)
 
-    def test_a_companion_is_named(self, tmp_path: Path):
-        xml = (
-            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
-            '<BinaryOnly MetadataFile="cell.companion.ome" UUID="urn:uuid:1"/></OME>'
-        )
-        image = read_image(written(tmp_path / "i.ome.tif", xml))
-        assert any("cell.companion.ome" in note for note in image.notes)
+    def test_a_companion_is_read_where_it_is_and_named_where_it_is_not(self, tmp_path: Path):
+        only = '<BinaryOnly MetadataFile="cell.companion.ome" UUID="urn:uuid:9"/>'
+        parts = ""
+        for c in range(2):
+            xml = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{only}</OME>'
+            written(tmp_path / f"c{c}.ome.tif", xml, data=STACK[4 * c : 4 * c + 4])
+            parts += (
+                f'<TiffData FirstC="{c}" PlaneCount="4"><UUID FileName="c{c}.ome.tif">'
+                f"urn:uuid:{c}</UUID></TiffData>"
+            )
+        names = "".join(f'<Channel ID="Channel:0:{c}" Name="dye {c}"/>' for c in range(2))
+        said = 'SizeC="2" SizeT="1" SizeZ="4" PhysicalSizeX="0.1" PhysicalSizeY="0.1" '
+        whole = ome(f'{said}PhysicalSizeZ="0.3"', names + parts)
+        path, companion = tmp_path / "c1.ome.tif", tmp_path / "cell.companion.ome"
+
+        alone = read_image(path)
+        assert alone.data.shape == (4, 64, 70)
+        assert "cell.companion.ome describes, which is not beside it" in alone.notes[0]
+        companion.write_text(whole)
+        image = read_image(path)
+        np.testing.assert_array_equal(image.data, STACK[:8].reshape(2, 4, 64, 70))
+        assert (image.axes, image.voxel_size) == ("CZYX", (0.3, 0.1, 0.1))
+        assert image.channel_names == read_recorded(path).channel_names == ("dye 0", "dye 1")
+        companion.write_text(whole.replace("c1.ome.tif", "d1.ome.tif"))
+        assert "it does not name c1.ome.tif" in read_image(path).notes[0]
+        companion.write_text(whole)
+        (tmp_path / "c0.ome.tif").unlink()
+        with pytest.raises(InputError, match=r"they are in c0\.ome\.tif, not to be found"):
+            read_image(path)
+
+    def test_counts_that_are_not_those_of_the_pages(self, tmp_path: Path):
+        few = written(tmp_path / "few.tif", imagej("slices=6", planes=6))
+        odd = written(tmp_path / "odd.tif", imagej("slices=2", "frames=4", planes=9))
+        for path in (few, odd):
+            image = read_image(path)
+            np.testing.assert_array_equal(image.data, STACK)
+            assert "not the 9 pages that are there" in image.notes[0]
+        more = ome('SizeC="1" SizeT="1" SizeZ="7"')
+        image = read_image(written(tmp_path / "more.ome.tif", more))
+        assert image.data.shape == (7, 64, 70)
+        assert "count 7 of its 9 pages" in image.notes[0]
+        wide = ome('SizeC="1" SizeT="1" SizeZ="9"').replace('"70"', '"140"')
+        image = read_image(written(tmp_path / "wide.ome.tif", wide))
+        np.testing.assert_array_equal(image.data, STACK)
+        assert "describe other pixels than it holds" in image.notes[0]
+
+
+class TestPixels:
+    def test_samples_that_are_no_colours_are_channels(self, tmp_path: Path):
+        for name, config, axis in (("apart", "separate", 0), ("together", "contig", -1)):
+            pixels = np.stack([STACK[0], STACK[1]], axis)
+            how = {"photometric": "minisblack", "planarconfig": config, "metadata": None}
+            tifffile.imwrite(tmp_path / f"{name}.tif", pixels, **how)
+            image = read_image(tmp_path / f"{name}.tif")
+            assert image.axes == "CYX"
+            np.testing.assert_array_equal(image.data, STACK[:2])
+        tifffile.imwrite(tmp_path / "rgb.tif", STACK[:3], photometric="rgb", metadata=None)
+        with pytest.raises(InputError, match='from Python with photometric="minisblack"'):
+            read_image(tmp_path / "rgb.tif")
+
+    def test_values_that_may_not_rise_with_the_light(self, tmp_path: Path):
+        shuffled = np.random.default_rng(0).permutation(256).astype(np.uint16) * 257
+        for name, table, words in (
+            ("green", np.arange(256, dtype=np.uint16) * [[0], [257], [0]], ""),
+            ("indexed", np.stack([shuffled] * 3), "a table of colours"),
+        ):
+            page = STACK[0].astype(np.uint8)
+            how = {"photometric": "palette", "colormap": table.astype(np.uint16), "metadata": None}
+            tifffile.imwrite(tmp_path / f"{name}.tif", page, **how)
+            assert words in "".join(read_image(tmp_path / f"{name}.tif").notes)
+            assert bool(read_image(tmp_path / f"{name}.tif").notes) == bool(words)
+        tifffile.imwrite(tmp_path / "w.tif", STACK[0], photometric="miniswhite", metadata=None)
+        assert "white is zero" in read_image(tmp_path / "w.tif").notes[0]
+
+    def test_complex_values_are_refused(self, tmp_path: Path):
+        tifffile.imwrite(tmp_path / "i.tif", STACK[0].astype(np.complex64), metadata=None)
+        with pytest.raises(InputError, match="complex"):
+            read_image(tmp_path / "i.tif")
+
+    def test_other_axes_are_called_by_their_names(self, tmp_path: Path):
+        grey = {"photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / "r.tif", STACK, metadata={"axes": "RYX"}, **grey)
+        image = read_image(tmp_path / "r.tif")
+        assert (image.axes, image.guessed) == ("TYX", "T")
+        assert "its 9 positions are taken as time" in image.notes[0]
+        angles = STACK.reshape(3, 3, 64, 70)
+        tifffile.imwrite(tmp_path / "ap.tif", angles, metadata={"axes": "APYX"}, **grey)
+        assert read_image(tmp_path / "ap.tif").axes == "TCYX"
+        # Of a volume only the planes are planes.
+        tifffile.imwrite(tmp_path / "rz.tif", angles, metadata={"axes": "RZYX"}, **grey)
+        volumes = read_image(tmp_path / "rz.tif")
+        assert as_frames(volumes, spatial="ZYX").shape == (3, 3, 64, 70)
+        assert load(str(tmp_path / "rz.tif"), arguments("--voxel-size", "0.3,0.1,0.1"), Console())
 
 
 class TestTimesAndNames:
@@ -210,6 +321,29 @@ class TestTimesAndNames:
         image = read_image(written(tmp_path / "i.tif", text))
         assert image.frame_interval is None
         assert "50 ticks" in image.notes[-1]
+
+    @pytest.mark.parametrize(
+        ("times", "unit", "seconds"),
+        [
+            ([0, 1990, 4010, 6000, 8000, 10000, 12000, 14000, 16000], "ms", 2.0),
+            ([0.1 * n for n in range(9)], None, 0.1),
+            ([2**n for n in range(9)], None, None),
+            ([0] * 9, None, None),
+        ],
+    )
+    def test_ome_with_a_time_for_each_plane(
+        self, tmp_path: Path, times: Any, unit: Any, seconds: Any
+    ):
+        own = f'DeltaTUnit="{unit}"' if unit else ""
+        planes = "".join(
+            f'<Plane TheT="{n}" TheZ="0" TheC="0" DeltaT="{t}" {own}/>' for n, t in enumerate(times)
+        )
+        xml = ome('SizeC="1" SizeZ="1" SizeT="9"', f"<TiffData/>{planes}")
+        path = written(tmp_path / "i.ome.tif", xml)
+        image = read_image(path)
+        assert image.frame_interval == (None if seconds is None else pytest.approx(seconds))
+        assert read_recorded(path).frame_interval == image.frame_interval
+        assert ("unevenly in time" in "".join(image.notes)) == (seconds is None and any(times))
 
     @pytest.mark.parametrize("name", ["i.tif", "i.ome.tif"])
     def test_the_channel_of_a_result_is_named(self, tmp_path: Path, name: str):

@@ -30,7 +30,7 @@ FLOORS = (
         *("outliers", "saturation", "fill_regions"),
     },
     {"units"},
-    {"memory", "json_values"},
+    {"memory", "json_values", "ome_xml", "tiff_vendors"},
     {
         "tiff_sizes",
         "files",

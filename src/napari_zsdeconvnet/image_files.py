@@ -21,14 +21,16 @@ from .memory import check_room, in_bytes
 from .metadata import Recorded
 from .mrc_files import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages
-from .tiff_sets import check_whole, first_series
+from .tiff_sets import check_whole, first_series, read_companion
 from .tiff_sizes import check_expansion, check_series, lost_metadata
 from .tiff_tags import (
     IMAGEJ_ORDER,
+    is_coloured,
     options_for,
     read_channel_names,
     read_interval,
     read_letters,
+    read_meaning,
     read_steps,
     recorded_in,
     voxel_size_of,
@@ -116,7 +118,12 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
                 series, _ = first_series(tiff)
                 check_whole(tiff, series, path)
                 steps, _ = read_steps(tiff)
-                letters, guessed, _ = read_letters(series.axes, series.shape, path.name)
+                letters, guessed, _ = read_letters(
+                    series.axes,
+                    series.shape,
+                    path.name,
+                    coloured=is_coloured(series.keyframe),
+                )
                 names = read_channel_names(tiff, "".join(letters))
                 interval, _ = read_interval(tiff)
                 found = recorded_in(tiff)
@@ -378,10 +385,16 @@ def _read_tiff(path: Path) -> Image:
                     raise InputError(f"{path} holds no image; export it again.")
                 series, others = first_series(tiff)
                 notes = [*lost, *check_whole(tiff, series, path)]
+                if series.dtype.kind == "c":
+                    check_kind(series, path.name)
                 pixels = _pixels(tiff, series, path)
                 steps, size_notes = read_steps(tiff)
                 axes, guessed, axis_notes = read_letters(
-                    series.axes, pixels.shape, path.name, unnamed="Z" if steps[0] else "T"
+                    series.axes,
+                    pixels.shape,
+                    path.name,
+                    unnamed="Z" if steps[0] else "T",
+                    coloured=is_coloured(series.keyframe),
                 )
                 notes += axis_notes
                 order = "".join(letter for letter in ORDER if letter in axes)
@@ -389,7 +402,7 @@ def _read_tiff(path: Path) -> Image:
                 interval, interval_notes = read_interval(tiff)
                 names = read_channel_names(tiff, order)
                 optics = recorded_in(tiff).channels
-                said = [*size_notes, *missing, *interval_notes]
+                said = [*size_notes, *missing, *interval_notes, *read_meaning(series.keyframe)]
                 notes += [f"{path.name}: {note}" for note in said]
                 if others:
                     notes.append(f"{path.name} holds {others + 1} images; the first is read.")
@@ -425,12 +438,17 @@ def _opened(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[str]]]:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        # What is cut off at its end is no OME to tifffile.
         begins = tiff.pages.first.description
+        companion, note = read_companion(begins, path)
+        # What is cut off at its end is no OME to tifffile.
         problem = lost_metadata(begins if "<OME" in begins[:1000] else tiff.ome_metadata)
-        if not problem:
-            yield tiff, []
+        if not problem and companion is None:
+            yield tiff, [note] if note else []
             return
+    if companion is not None:
+        with tifffile.TiffFile(path, omexml=companion) as tiff:
+            yield tiff, []
+        return
     with tifffile.TiffFile(path, is_ome=False) as tiff:
         yield (
             tiff,

@@ -197,7 +197,8 @@ def planes_by_step(data: ArrayLike | Image, voxel_size: Any) -> str | None:
     if voxel_size is None or np.size(voxel_size) != len("ZYX"):
         return None
     if isinstance(data, Image):
-        return data.axes.replace("T", "Z") if data.guessed == "T" else None
+        unknown = data.guessed == "T" and "Z" not in data.axes
+        return data.axes.replace("T", "Z") if unknown else None
     return "ZYX" if np.ndim(data) == len("ZYX") else None
 
 
@@ -238,7 +239,7 @@ def as_frames(
         frames are asked for (or none where volumes are), or an unfit number of axes.
     """
     if isinstance(data, Image):
-        if axes is None and spatial == "ZYX" and data.guessed == "T":
+        if axes is None and spatial == "ZYX" and data.guessed == "T" and "Z" not in data.axes:
             axes = data.axes.replace("T", "Z")
         axes = axes or data.axes
         name = data.name or name
@@ -448,7 +449,8 @@ def rgb_error(name: str) -> InputError:
     """Return the refusal of a colour picture."""
     return InputError(
         f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
-        "Image > Color > Split Channels."
+        "Image > Color > Split Channels. Planes or frames that a program has saved as colours "
+        'are to be saved again as grey ones, from Python with photometric="minisblack".'
     )
 
 

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .ome_xml import companion_of, files_of_set
+from .tiff_sizes import lost_metadata
 
 if TYPE_CHECKING:
     import tifffile
+
+_LARGEST_COMPANION = 2**28  # bytes
 
 
 def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> list[str]:
@@ -48,13 +52,12 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
             "it says them, are missing; copy or export it again, or save those there are as a "
             "new stack, for instance from Fiji."
         )
-    companion = _companion(tiff)
-    if companion:
-        beside = path.with_name(Path(companion).name)
+    if tiff.is_ome:
+        return _ome_notes(tiff, series, path)
+    if tiff.is_imagej and series.kind != "imagej":
         return [
-            f"{path.name} is a part of a set that {beside.name} describes"
-            + ("" if beside.exists() else ", which is not beside it")
-            + "; this part alone is read, without what is said there."
+            f"{path.name}: the planes that ImageJ's description counts are not the "
+            f"{len(tiff.pages)} pages that are there; they are taken one by one."
         ]
     return []
 
@@ -63,54 +66,93 @@ def first_series(tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, int]
     """Return the series to be read, and how many other images there are.
 
     Pages that were written one by one each count as a series of their own; alike in shape and
-    type they are the pages of one.
+    type they are the pages of one. So are all pages where ImageJ's counts do not fit them.
     """
-    import tifffile
-
     several = list(tiff.series)
     first = several[0]
+    if first.kind == "imagej" and _miscounted(first):
+        return _in_a_row(list(tiff.pages), first), 0
     alike = all(
         one.kind == "shaped" and (one.shape, one.dtype) == (first.shape, first.dtype)
         for one in several
     )
     if len(several) < 2 or not alike or len(first.shape) != 2:
         return first, len(several) - 1
-    pages = [page for one in several for page in one.pages]
-    shape, axes = (len(pages), *first.shape), f"I{first.axes}"
-    return tifffile.TiffPageSeries(pages, shape, first.dtype, axes, kind="generic"), 0
+    return _in_a_row([page for one in several for page in one.pages], first), 0
+
+
+def read_companion(begins: str, path: Path) -> tuple[str | None, str]:
+    """Read the metadata of a set from the file that a part of it names.
+
+    Parameters
+    ----------
+    begins
+        Description of the part's first page.
+    path
+        Of the part.
+
+    Returns
+    -------
+    xml, note
+        None where the part names no such file, or it is of no use; the note says why.
+    """
+    companion = companion_of(begins) if "<BinaryOnly" in begins else ""
+    if not companion:
+        return None, ""
+    beside = path.with_name(Path(companion).name)
+    try:
+        if beside.stat().st_size > _LARGEST_COMPANION:
+            raise ValueError("it is too large for metadata")
+        xml = beside.read_text(encoding="utf-8-sig").strip()
+        if problem := lost_metadata(xml):
+            raise ValueError(problem)
+        if path.name not in (Path(name).name for name in files_of_set(xml)):
+            raise ValueError(f"it does not name {path.name}")
+    except (OSError, ValueError) as error:
+        why = "is not beside it" if isinstance(error, OSError) else f"cannot be used, as {error}"
+        return None, (
+            f"{path.name} is a part of a set that {beside.name} describes, which {why}; this part "
+            "alone is read, without what is said there. Put that file beside it for all of the set."
+        )
+    return xml, ""
+
+
+def _ome_notes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> list[str]:
+    """Say where the pages are not those that OME metadata describe."""
+    if companion_of(tiff.ome_metadata):
+        return []  # said where it was looked for
+    if series.kind != "ome":
+        return [
+            f"{path.name}: its OME metadata describe other pixels than it holds; its pages are "
+            "taken one by one."
+        ]
+    own = sum(page.parent is tiff for page in series.pages)
+    if len(tiff.series) > 1 or not own or len(tiff.pages) <= own:
+        return []
+    return [
+        f"{path.name}: its OME metadata count {own} of its {len(tiff.pages)} pages; the others are "
+        "not read."
+    ]
+
+
+def _miscounted(series: tifffile.TiffPageSeries) -> bool:
+    """Tell whether the axes hold more or fewer planes than there are pages."""
+    pages = len(series.pages)
+    return pages > 1 and series.size != pages * series.keyframe.size
+
+
+def _in_a_row(pages: list[Any], like: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
+    """Make a series of pages of which nothing is known but that they are alike."""
+    import tifffile
+
+    key = like.keyframe
+    shape, axes = (len(pages), *key.shape), f"I{key.axes}"
+    return tifffile.TiffPageSeries(pages, shape, key.dtype, axes, kind="generic")
 
 
 def _absent_partners(tiff: tifffile.TiffFile, path: Path) -> list[str]:
     """Name the files of an OME set that are not there."""
-    names = [str(node.get("FileName", "")) for node in _nodes(_ome(tiff), "UUID")]
+    names = files_of_set(tiff.ome_metadata)
     return sorted(
         {Path(name).name for name in names if name and not path.with_name(Path(name).name).exists()}
     )
-
-
-def _companion(tiff: tifffile.TiffFile) -> str:
-    """Return the name of the file that holds the metadata, empty where it is this one."""
-    return next(
-        (str(node.get("MetadataFile", "")) for node in _nodes(_ome(tiff), "BinaryOnly")), ""
-    )
-
-
-def _ome(tiff: tifffile.TiffFile) -> Any:
-    import tifffile
-
-    return tifffile.xml2dict(tiff.ome_metadata) if tiff.is_ome and tiff.ome_metadata else {}
-
-
-def _nodes(tree: Any, name: str) -> list[dict[str, Any]]:
-    """List all elements of that name."""
-    if isinstance(tree, list | tuple):
-        return [node for part in tree for node in _nodes(part, name)]
-    if not isinstance(tree, dict):
-        return []
-    found: list[dict[str, Any]] = []
-    for key, value in tree.items():
-        if key == name:
-            several = value if isinstance(value, list | tuple) else [value]
-            found += [node for node in several if isinstance(node, dict)]
-        found += _nodes(value, name)
-    return found

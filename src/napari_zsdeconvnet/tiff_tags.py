@@ -6,9 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import InputError
 from .images import ORDER, Image, rgb_error
 from .metadata import Recorded, recorded
+from .ome_xml import first_pixels, interval_of_planes
+from .tiff_vendors import said_by_vendor
 from .units import (
     LARGEST_PIXEL,
     LARGEST_STEP,
@@ -28,7 +32,20 @@ IMAGEJ_ORDER = "TZCYX"
 Steps = tuple[float | None, float | None, float | None]
 """Micrometres along Z, Y, X, each None where it is not known."""
 
-_RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # values of the TIFF tag ResolutionUnit
+_COLOURED = {2, 5, 6, 8}  # values of the tag PhotometricInterpretation: RGB, CMYK, YCbCr, CIELab
+_OTHER_AXES = {
+    "R": "positions",
+    "A": "angles",
+    "P": "phases",
+    "H": "lifetimes",
+    "E": "wavelengths",
+    "L": "exposures",
+    "M": "tiles of a mosaic",
+    "V": "events",
+}
+_FALLING = 0.2  # of a table of colours; one for intensities rises nearly everywhere
+
+_RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}  # values of the TIFF tag ResolutionUnit
 
 
 def options_for(image: Image, *, ome: bool) -> dict[str, Any]:
@@ -83,7 +100,7 @@ def _ome_metadata(image: Image) -> dict[str, Any]:
 
 
 def read_letters(
-    axes: str, shape: tuple[int, ...], name: str, *, unnamed: str = "T"
+    axes: str, shape: tuple[int, ...], name: str, *, unnamed: str = "T", coloured: bool = True
 ) -> tuple[list[str], str, list[str]]:
     """Translate the letters of tifffile into ours.
 
@@ -95,6 +112,8 @@ def read_letters(
         Of the file, for messages.
     unnamed
         The letter for pages of which nothing is said: "T", or "Z" where there is a step.
+    coloured
+        Whether the samples of a pixel are colours; otherwise they are channels.
 
     Returns
     -------
@@ -106,12 +125,17 @@ def read_letters(
     notes: list[str] = []
     guessed = ""
     for letter, length in zip(axes, shape, strict=True):
-        if letter == "S" and length > 1:
+        if letter == "S" and length > 1 and (coloured or "C" in axes):
             raise rgb_error(name)
-        if letter in ORDER:
+        if letter == "S" and length > 1:
+            letters.append("C")
+        elif letter in ORDER:
             letters.append(letter)
         elif length == 1:
             letters.append("")
+        elif letter == "P" and "A" in axes and "C" not in axes:
+            letters.append("C")  # of raw SIM, whose angles are the other axis
+            notes.append(f"{name}: its {length} phases are taken as channels.")
         elif guessed or unnamed in axes:
             raise InputError(
                 f'{name} has axes "{axes}" of shape {shape}, of which "{letter}" is not known; '
@@ -120,11 +144,40 @@ def read_letters(
         else:
             letters.append(unnamed)
             guessed += unnamed
-            taken = "time" if unnamed == "T" else "planes, as it says the step between them"
-            notes.append(
-                f"{name} does not say what its {length} pages are; they are taken as {taken}."
-            )
+            notes.append(_guess_words(name, letter, length, unnamed))
     return letters, guessed, notes
+
+
+def _guess_words(name: str, letter: str, length: int, unnamed: str) -> str:
+    taken = "time" if unnamed == "T" else "planes, as it says the step between them"
+    if letter in _OTHER_AXES:
+        return f"{name}: its {length} {_OTHER_AXES[letter]} are taken as {taken}."
+    return f"{name} does not say what its {length} pages are; they are taken as {taken}."
+
+
+def is_coloured(page: Any) -> bool:
+    """Tell whether the samples of a page's pixels are colours, and not channels."""
+    return int(page.photometric) in _COLOURED
+
+
+def read_meaning(page: Any) -> list[str]:
+    """Say where a page's pixels may be no intensities that rise with the light."""
+    if int(page.photometric) == 0 and page.dtype.kind != "b":
+        return [
+            "its tags say that white is zero; the values are taken as they are, so invert them "
+            "if structure is dark in them."
+        ]
+    table = getattr(page, "colormap", None)
+    if int(page.photometric) != 3 or table is None:
+        return []
+    brightness = np.asarray(table, dtype=float)[:3].T @ (0.3, 0.59, 0.11)
+    steps = np.diff(brightness)
+    if np.count_nonzero(steps < 0) <= _FALLING * len(steps):
+        return []
+    return [
+        "its pixels point into a table of colours, whose brightness does not rise with them; they "
+        "are taken as they are, so check that they are intensities and no numbers of colours."
+    ]
 
 
 def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
@@ -134,6 +187,8 @@ def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
     else:
         metadata = tiff.imagej_metadata if tiff.is_imagej else (tiff.shaped_metadata or ({},))[0]
         sizes, notes = _tag_sizes(tiff, metadata or {})
+        own = said_by_vendor(tiff).sizes
+        sizes = {**own, **{letter: size for letter, size in sizes.items() if size}}
     if (sizes.get("Y"), sizes.get("X")) == (1.0, 1.0):
         notes.append(
             "the pixel size in the file, 1 um, is what is written when none is known; it is not "
@@ -229,13 +284,14 @@ def _unreadable(letter: str, said: Any, unit: str) -> str:
 
 
 def _ome_sizes(tiff: tifffile.TiffFile) -> tuple[dict[str, float | None], list[str]]:
-    attributes = _ome_pixels(tiff)
+    attributes = first_pixels(tiff.ome_metadata).attributes
     sizes: dict[str, float | None] = {}
     notes: list[str] = []
     for letter in "XYZ":
         said = attributes.get(f"PhysicalSize{letter}")
         unit = str(attributes.get(f"PhysicalSize{letter}Unit", "um"))
         size, scale = number_in(said), micrometres_in(unit)
+        size = abs(size) if size and letter == "Z" else size  # from the last plane to the first
         if said is None or is_no_unit(unit):
             continue
         if scale is None or not size or size < 0:
@@ -245,22 +301,11 @@ def _ome_sizes(tiff: tifffile.TiffFile) -> tuple[dict[str, float | None], list[s
     return sizes, notes
 
 
-def _ome_pixels(tiff: tifffile.TiffFile) -> dict[str, Any]:
-    import tifffile
-
-    image = tifffile.xml2dict(tiff.ome_metadata or "<OME/>").get("OME", {}).get("Image", {})
-    first = image[0] if isinstance(image, list | tuple) else image
-    pixels = first.get("Pixels", {}) if isinstance(first, dict) else {}
-    return dict(pixels)
-
-
 def read_channel_names(tiff: tifffile.TiffFile, axes: str) -> tuple[str, ...]:
     """Find the names of the channels: as many as there are, or none."""
     names: list[Any] = []
     if tiff.is_ome:
-        channels = _ome_pixels(tiff).get("Channel", [])
-        channels = channels if isinstance(channels, list | tuple) else [channels]
-        names = [channel.get("Name", "") for channel in channels if isinstance(channel, dict)]
+        names = [channel.get("Name", "") for channel in first_pixels(tiff.ome_metadata).channels]
     elif tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
         labels = metadata.get("Labels", [])
@@ -269,6 +314,7 @@ def read_channel_names(tiff: tifffile.TiffFile, axes: str) -> tuple[str, ...]:
             names = labels[: int(metadata.get("channels", 0))]
         elif len(set(labels)) == 1 and not set("./:") & set(str(labels[0])):
             names = labels[:1]  # one for all planes that is no name of a file
+    names = names if any(names) else list(said_by_vendor(tiff).channel_names)
     if "C" not in axes and len(names) > 1:
         return ()
     return tuple(str(name) for name in names) if all(names) else ()
@@ -277,14 +323,18 @@ def read_channel_names(tiff: tifffile.TiffFile, axes: str) -> tuple[str, ...]:
 def read_interval(tiff: tifffile.TiffFile) -> tuple[float | None, list[str]]:
     """Find the seconds between frames, and say where what the file has is not used."""
     if tiff.is_ome:
-        metadata: Mapping[str, Any] = _ome_pixels(tiff)
+        pixels = first_pixels(tiff.ome_metadata)
+        metadata: Mapping[str, Any] = pixels.attributes
         said, unit = metadata.get("TimeIncrement"), metadata.get("TimeIncrementUnit", "s")
+        if said is None or number_in(said) == 0:
+            interval, note = interval_of_planes(pixels)
+            return interval, [note] if note else []
     else:
         metadata = (tiff.imagej_metadata if tiff.is_imagej else None) or {}
         said, unit = metadata.get("finterval"), metadata.get("tunit", "s")
+        if said is None or number_in(said) == 0:
+            return said_by_vendor(tiff).interval, []
     interval, seconds = number_in(said), seconds_in(str(unit))
-    if said is None or interval == 0:
-        return None, []
     if interval is None or interval < 0 or seconds is None:
         return None, [f"the frame interval cannot be read from {said!r} {unit}; it is not used."]
     return float(f"{interval * seconds:.9g}"), []
