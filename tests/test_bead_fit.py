@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from scipy import optimize
+from scipy import ndimage, optimize
 
 from napari_zsdeconvnet import image_files
 from napari_zsdeconvnet.bead_fit import fitted_together
@@ -17,13 +17,19 @@ from napari_zsdeconvnet.image_files import read_image
 from napari_zsdeconvnet.psf import PSF
 
 
-def field(places: Any, sigma: float = 3.0, shape: Any = (90, 90), light: float = 4e4) -> Any:
+def field(
+    places: Any,
+    sigma: float = 3.0,
+    shape: Any = (90, 90),
+    light: float = 4e4,
+    fading: float = 0.2,
+) -> Any:
     """Beads as Gaussians, recorded on a background of 100 counts."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     scene = np.zeros(shape)
     for number, (row, column) in enumerate(places):
         spot = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2))
-        scene += light * (1 - 0.2 * number) * spot / spot.sum()
+        scene += light * (1 - fading * number) * spot / spot.sum()
     return (100 + np.random.default_rng(1).poisson(scene + 5)).astype(np.uint16)
 
 
@@ -106,6 +112,50 @@ def test_a_flat_top_is_said() -> None:
             assert not any("flat" in one for one in PSF.from_array(array, background=0).warnings)
         saturated = np.minimum(sound, 0.5 if sigma == 1 else 0.8)
         assert any("flat" in one for one in PSF.from_array(saturated, background=0).warnings)
+
+
+def test_a_row_of_beads_is_one_bead() -> None:
+    places = [(float(row), float(column)) for row in (25, 45, 65) for column in (26, 46, 66)]
+    psf = PSF.from_beads(field(places[:8], sigma=2.2, light=2e4, fading=0.05), 0.1)
+    assert "fit to 8 beads" in psf.source
+    assert sigmas(psf) == pytest.approx([2.2, 2.2], rel=0.04)
+
+
+def test_two_beads_in_one_are_left_out() -> None:
+    singles = [(25.0, 25.0), (25.0, 95.0), (95.0, 25.0), (95.0, 95.0)]
+    twins = [(28.0, 25.0), (95.0, 98.0)]
+    image = field(singles + twins, sigma=2.2, shape=(120, 120), light=2e4, fading=0.02)
+    psf = PSF.from_beads(image, 0.1)
+    assert "2 two in one" in psf.source
+    assert sigmas(psf) == pytest.approx([2.2, 2.2], rel=0.04)
+
+
+def test_beads_at_the_ends_of_a_stack_show_the_psf_together() -> None:
+    scene = np.zeros((31, 90, 90))
+    for place in ((1, 25, 25), (29, 65, 65), (2, 25, 65)):
+        scene[place] = 1
+    scene = ndimage.gaussian_filter(scene, (2.5, 2.2, 2.2))
+    counts = 100 + np.random.default_rng(1).poisson(3000 * scene / scene.max() + 5)
+    psf = PSF.from_beads(counts.astype(np.uint16), (0.2, 0.1, 0.1))
+    assert psf.array.shape[0] > 5
+    assert psf.fwhm == pytest.approx([1.18, 0.52, 0.52], rel=0.15)
+
+
+def test_what_no_microscope_makes_is_said() -> None:
+    def said(array: Any, size: Any = (0.2, 0.1, 0.1)) -> str:
+        return " ".join(PSF.from_array(array, size).warnings)
+
+    point = np.zeros((21, 41, 41))
+    point[10, 20, 20] = 1
+    psf = ndimage.gaussian_filter(point, (2.4, 1.5, 1.5))
+    for words in ("second peak", "unlike that of", "deeper sideways", "other half", "noise of"):
+        assert words not in said(psf)
+    assert "a second peak of 100 %" in said(psf + np.roll(psf, 9, 2))
+    assert "11.8 nm wide (FWHM), unlike" in said(psf, (0.02, 0.00333, 0.00333))
+    assert "deeper sideways" in said(psf, (0.03, 0.1, 0.1))
+    assert "brightest plane of the PSF is its first" in said(psf[10:])
+    noisy = np.random.default_rng(0).poisson(20 + 60 * psf / psf.max())
+    assert "uncertain; average more beads" in said(noisy)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 
 from napari_zsdeconvnet.argument_values import angles, number_or_file
 from napari_zsdeconvnet.cli import main
+from napari_zsdeconvnet.commands.repeat import _opened
 from napari_zsdeconvnet.commands.sim_recordings import Frames, open_recording
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, write_image
+from napari_zsdeconvnet.provenance import Source
 from napari_zsdeconvnet.record import RunRecord
 from napari_zsdeconvnet.sim.patterns import Patterns
 from napari_zsdeconvnet.sim.simulation import simulate_sim
@@ -122,6 +125,12 @@ class TestRecordings:
         assert recording.axes == "Z"
         np.testing.assert_array_equal(recording.sets[:], both)
         np.testing.assert_array_equal(recording.mean(), both.mean(axis=0, dtype=np.float32))
+        # A record does not say how they follow; its fingerprint tells.
+        again = _opened(str(path), Source.of(recording.image))
+        np.testing.assert_array_equal(again.sets[:], both)
+        source = replace(Source.of(recording.image), sha256="0" * 64)
+        with pytest.raises(InputError, match="is not the raw.tif of the record"):
+            _opened(str(path), source)
 
     def test_nothing_is_read_before_it_is_cut(self):
         class Pages:

@@ -111,6 +111,23 @@ def test_fringes_of_one_angle_and_one_depth_are_no_reason_to_leave_one_out():
     assert without_false_ones(apart) == apart
 
 
+def test_frames_that_are_no_phases_are_less_sure_or_none():
+    frames = sample(shape=(128, 128)).raw
+    still = np.concatenate([np.repeat(frames[3 * n : 3 * n + 1], 3, axis=0) for n in range(3)])
+    with pytest.raises(InputError, match="No pattern is found in any orientation"):
+        estimate(still, offset=100, order="orientation", **MICROSCOPE)
+    mixed = estimate(frames[[4, 0, 7, 2, 8, 1, 6, 3, 5]], offset=100, **MICROSCOPE)
+    assert max(pattern.confidence for pattern in mixed) < 0.9
+    sound = estimate(frames, offset=100, **MICROSCOPE)
+    assert min(pattern.confidence for pattern in sound) > 0.95
+
+
+def test_pixels_said_twice_too_large_end_in_no_numbers_that_are_none():
+    frames = sample(shape=(128, 128), photons=400).raw
+    patterns = estimate(frames, offset=100, **{**MICROSCOPE, "pixel_size": 0.1252})
+    assert any("coarser" in warning for warning in patterns.warnings)
+
+
 def test_what_does_not_fit_the_others_is_less_sure():
     patterns = tuple(estimate(sample().raw, offset=100, **MICROSCOPE))
     turned = replace(patterns[2], angle=(patterns[1].angle + 20) % 180)

@@ -21,6 +21,8 @@ _RING = 0.05  # of the brightest nearby
 _NEIGHBOUR = 0.15  # a neighbour below this share of a bead's height is put up with
 _BRIGHTNESS = 2.5  # times the median, either way: doublets and dirt
 _WIDTH = 0.25  # share of the median width
+_DOUBLET = (1.4, 1.08)  # light and width, over those of the faint and the narrow, of two in one
+_UNSOUND = 0.2  # of the peak of a fitted shape, below zero or away from it
 _SIZE_IN_WIDTHS = 8  # holds 95 % of an Airy pattern
 _LEAST_IN_WIDTHS = 1.8  # to either side, where the border cuts all beads
 _SMALLEST_SIZE, _LARGEST_SIZE = 15, 65
@@ -144,6 +146,8 @@ def _together(
         # Smaller windows leave less of the shape to others where the border cuts them.
         sides = (*half[:-2], lateral, lateral)
         fitted = fitted_together(counts, peaks[usable], sides, width)
+        if fitted is not None and not _sound(fitted[0], width):
+            fitted = None  # in a row of beads each window holds the next one in the same place
         lateral -= max(lateral // 8, 1)
     if fitted is None:
         raise InputError(
@@ -159,6 +163,17 @@ def _together(
         {"saturated, faint or cut by the border": left_out} if left_out else {},
         fitted=True,
     )
+
+
+def _sound(shape: FloatArray, width: float) -> bool:
+    """Tell whether a fitted shape is one bead: hardly negative, and without another peak."""
+    away = np.ones(shape.shape[-2:], dtype=bool)
+    core = math.ceil(1.5 * width)
+    middle = [slice(max(n // 2 - core, 0), n // 2 + core + 1) for n in away.shape]
+    away[tuple(middle)] = False
+    peak = float(shape.max())
+    beyond = float(shape[..., away].max(initial=0.0))
+    return float(shape.min()) > -_UNSOUND * peak and beyond < _UNSOUND * peak
 
 
 def in_words(rejected: dict[str, int]) -> str:
@@ -243,7 +258,10 @@ def _half_depth(counts: FloatArray, peaks: NDArray[np.intp], heights: FloatArray
     """
     room = np.minimum(peaks[:, 0], len(counts) - 1 - peaks[:, 0])
     shared, most = int(np.percentile(room, 20)) - 1, int(room.max()) - 1
-    return max(min(max(shared, math.ceil(3 * _depth(counts, peaks, heights))), most), 0)
+    depth = _depth(counts, peaks, heights)
+    if room.max() < depth / 2 and depth < len(counts) / 2:
+        return math.ceil(depth)  # all are cut in half; together they may show what is whole
+    return max(min(max(shared, math.ceil(3 * depth)), most), 0)
 
 
 def _depth(counts: FloatArray, peaks: NDArray[np.intp], heights: FloatArray) -> float:
@@ -296,9 +314,11 @@ def _alike(crops: list[FloatArray], rejected: dict[str, int]) -> list[int]:
     if not crops:
         return []
     brightness = np.array([_core_light(crop) for crop in crops])
-    width = np.array(
-        [np.mean(widths(ndimage.gaussian_filter(c, 0.7), (1,) * c.ndim)[-2:]) for c in crops]
+    across_both = np.array(
+        [widths(ndimage.gaussian_filter(c, 0.7), (1,) * c.ndim)[-2:] for c in crops]
     )
+    width = across_both.mean(axis=1)
+    doublet = _doublets(brightness, across_both)
     middle = np.median(brightness)
     kept = []
     for index, (light, across) in enumerate(zip(brightness, width, strict=True)):
@@ -306,11 +326,21 @@ def _alike(crops: list[FloatArray], rejected: dict[str, int]) -> list[int]:
             reason = "of another brightness"
         elif not abs(across - np.nanmedian(width)) <= _WIDTH * np.nanmedian(width):
             reason = "of another width"
+        elif doublet[index]:
+            reason = "two in one"
         else:
             kept.append(index)
             continue
         rejected[reason] = rejected.get(reason, 0) + 1
     return kept
+
+
+def _doublets(brightness: FloatArray, across: FloatArray) -> NDArray[np.bool_]:
+    """Mark beads that are brighter and, along Y or X, wider than others: two close together."""
+    light, width = (np.nanpercentile(values, 25, axis=0) for values in (brightness, across))
+    return np.asarray(
+        (brightness > _DOUBLET[0] * light) & (across > _DOUBLET[1] * width).any(axis=1)
+    )
 
 
 def _offset(crop: FloatArray, width: float) -> FloatArray:

@@ -24,13 +24,16 @@ from .psf_checks import (
     centre_words,
     check_light,
     checked_pixels,
+    cut_words,
     finite,
     in_order,
+    noise_words,
     odd,
     plane_words,
     shape_words,
     times,
     top_words,
+    unlikely_words,
     voxel_sizes,
     width_words,
 )
@@ -153,6 +156,9 @@ class PSF:
             *centre_words(cleaned.array.shape, moved.shape, shift),
             *shape_words(moved),
             *width_words(moved, steps),
+            *unlikely_words(moved, steps),
+            *cut_words(cleaned.array),
+            *noise_words(cleaned),
             *flat,
         ]
         if moved.ndim == 3 and steps is not None:

@@ -25,6 +25,9 @@ _FEWEST_PLANES_ACROSS = 1.75  # what an ideal widefield PSF has at its axial Nyq
 _UNEQUAL = 1.2  # ratio of the widths along Y and X that is worth a word
 _FLAT = 0.005  # below the maximum; so much of the top of a PSF is
 _FLAT_SHARE = 0.03  # of the pixels above half of the maximum; a smooth top has less than 1 %
+_NOISY = 0.04  # of the maximum; such noise changes widths by a tenth
+_SECOND_PEAK = 0.4  # of the maximum; sidelobes across the field are fainter
+_LIGHT_WIDTHS = (0.03, 6.0)  # micrometres across the field; narrower is none of far-field light
 _THICKEST_SHEET = 100.0  # micrometres
 _WIDEST_PINHOLE = 10.0  # Airy units; a wider one holds nothing back
 
@@ -298,6 +301,63 @@ def top_words(array: NDArray[np.float64]) -> list[str]:
     return [
         f"The top of the PSF is flat: {flat} pixels are within {100 * _FLAT:g} % of its maximum, "
         "as in a saturated bead. It is wider than the true PSF, so record it with less light."
+    ]
+
+
+def noise_words(cleaned: psf_grid.Cleaned) -> list[str]:
+    """Say that noise is a good part of a recorded PSF."""
+    share = cleaned.noise / max(float(cleaned.array.max()), 1e-30)
+    if share <= _NOISY:
+        return []
+    return [
+        f"The noise of the PSF is {100 * share:.2g} % of its peak, so that its shape and width are "
+        "uncertain; average more beads, or brighter ones."
+    ]
+
+
+def unlikely_words(array: NDArray[np.float64], steps: Sequence[float] | None) -> list[str]:
+    """Say what the PSF of a microscope is not: two points, half a point, or of such a width."""
+    words = []
+    across = psf_grid.widths(array, (1.0,) * array.ndim)
+    reach = [math.ceil(1.5 * width) if math.isfinite(width) else 1 for width in across[-2:]]
+    away = np.array(array.max(axis=0) if array.ndim == 3 else array)
+    peak = np.unravel_index(int(away.argmax()), away.shape)
+    highest = float(away.max())
+    near = [slice(max(int(p) - r, 0), int(p) + r + 1) for p, r in zip(peak, reach, strict=True)]
+    away[tuple(near)] = 0
+    if away.max() > _SECOND_PEAK * highest:
+        words.append(
+            f"The PSF has a second peak of {100 * away.max() / highest:.0f} % of the first, as of "
+            "two beads; give a crop of one."
+        )
+    if steps is None:
+        return words
+    *deep, y, x = psf_grid.widths(array, tuple(steps))
+    narrow, wide = min(y, x), max(y, x)
+    if narrow < _LIGHT_WIDTHS[0] or wide > _LIGHT_WIDTHS[1]:
+        words.append(
+            f"The PSF is {1000 * narrow:.3g} nm wide (FWHM), unlike that of any light microscope; "
+            "check its voxel size."
+        )
+    if deep and deep[0] < 0.7 * narrow:
+        words.append(
+            f"The PSF is {deep[0]:.3g} um deep along Z and {narrow:.3g} um wide across it (FWHM), "
+            "so that it is deeper sideways; check the order of its axes and its voxel size."
+        )
+    return words
+
+
+def cut_words(array: NDArray[np.float64]) -> list[str]:
+    """Say that the brightest plane of a PSF is its first or last, so that a half is missing."""
+    if array.ndim == 2 or len(array) < 3:
+        return []
+    plane = int(np.unravel_index(int(array.argmax()), array.shape)[0])
+    if 0 < plane < len(array) - 1:
+        return []
+    end = "first" if plane == 0 else "last"
+    return [
+        f"The brightest plane of the PSF is its {end}, so that its other half is missing; give one "
+        "with planes to both sides."
     ]
 
 

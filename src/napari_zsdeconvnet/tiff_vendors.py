@@ -83,13 +83,11 @@ def _micromanager(tags: Mapping[str, Any]) -> Vendor:
     pixel = summary.get("PixelSize_um") or page.get("PixelSizeUm")
     sizes = _in_unit({"Z": summary.get("z-step_um"), "Y": pixel, "X": pixel}, "um")
     interval = number_in(summary.get("Interval_ms"))
-    names = summary.get("ChNames") or ()
+    names = summary.get("ChNames")
     return Vendor(
         sizes,
         interval / 1000 if interval and interval > 0 else None,
-        tuple(map(str, names))
-        if isinstance(names, Sequence) and not isinstance(names, str)
-        else (),
+        tuple(str(name) for name in names) if isinstance(names, list) else (),
     )
 
 

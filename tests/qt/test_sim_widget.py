@@ -270,6 +270,8 @@ def test_raw_frames_are_recognised_by_the_other_widgets(qtbot, viewer, sample, m
         ((9, 4, 64, 64), 4, "CTYX", 1),
         ((3, 3, 4, 64, 64), 4, "CCTYX", 1),
         ((27, 64, 64), 3, "TYX", 9),
+        ((2, 4, 9, 64, 64), 8, "TTCYX", 1),
+        ((2, 9, 4, 64, 64), 8, "TCTYX", 1),
     ],
 )
 def test_how_frames_make_images(shape, images, axes, every):
@@ -282,6 +284,22 @@ def test_how_frames_make_images(shape, images, axes, every):
     layer = Image(number * np.ones(shape[-2:]), rgb=False)
     if axes == "CTYX":
         np.testing.assert_array_equal(frames.of(layer)[1, :, 0, 0], np.arange(1, 36, 4))
+
+
+def test_time_points_of_planes_of_frames(qtbot, viewer, sample):
+    raw = np.broadcast_to(sample.raw, (2, 3, *sample.raw.shape)).swapaxes(1, 2)
+    layer = add_raw(viewer, sample, np.ascontiguousarray(raw))
+    layer.axis_labels = ("t", "c", "z", "y", "x")
+    layer.scale = (1, 1, 0.2, *layer.scale[-2:])
+    ViewerState.of(viewer).noise = sample.noise
+    widget = opened(viewer, sample)
+    assert "6 images of 9 frames" in widget.raw.note.text()
+    estimate(qtbot, widget)
+    image = viewer.layers["raw Wiener"]
+    assert image.data.shape == (2, 3, 2 * SIDE, 2 * SIDE)
+    assert image.axis_labels == ("t", "z", "y", "x")
+    np.testing.assert_allclose(image.scale[:2], (1, 0.2))
+    np.testing.assert_allclose(lateral_box(image), lateral_box(layer))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import Colormap
 
-from ._layers import add_or_update, layer_image, made_before
+from ._layers import add_or_update, layer_image, made_before, shown_place
 from ._readings import Reading, layer_voxel_size, pixels_of, read_as
 from ._records import RECORD_KEY, keep_verdict
 from ._results import DECONVOLVED, DENOISED, Frame, result_name, show_frame, shown_result
@@ -253,9 +253,11 @@ class _SIMJudging(_Judging):
     """Judging by raw SIM frames, with the camera and the patterns of the result."""
 
     _frames: RawFrames
+    _place: tuple[int, ...]
 
     def _as_made(self, made: Made) -> Made:
         self._frames = _frames_of(self._layer, made.model)
+        self._place = shown_place(self._layer, self._viewer, self._frames.reading)
         return Made(made.model, self._frames.reading)
 
     def _shown_result(self) -> list[ImageLayer] | None:
@@ -272,7 +274,7 @@ class _SIMJudging(_Judging):
         if asked.second is not None:
             second = _frames_of(asked.second, model).image(asked.second, None)
         shown = self._shown
-        pixels = None if shown is None else [one.data for one in shown]
+        pixels = None if shown is None else [self._frames.in_a_row(one.data) for one in shown]
         record = None if shown is None else shown[-1].metadata[RECORD_KEY]
         options: dict[str, Any] = {
             "frame": self._index or 0,
@@ -301,14 +303,19 @@ class _SIMJudging(_Judging):
 
     @property
     def _index(self) -> int | None:
-        """Which image of the series the sliders stand at."""
+        """Which image of the recording the sliders stand at."""
+        if len(self._frames.lengths) > 1:
+            return int(np.ravel_multi_index(self._place, self._frames.lengths))
         index = self._frame.index
         return None if index is None else index // self._frames.every
 
     def _show_map(self, what: str, pixels: Any) -> ImageLayer:
         frames = self._frames
         origin: tuple[float, ...] = (0, 0)
-        if self._index is not None:
+        if len(frames.lengths) > 1:
+            leading = (1,) * len(frames.lengths)
+            pixels, origin = pixels.reshape(*leading, *pixels.shape), (*self._place, 0, 0)
+        elif self._index is not None:
             pixels, origin = pixels[np.newaxis], (self._index * frames.every, 0, 0)
         return add_or_update(
             self._viewer,

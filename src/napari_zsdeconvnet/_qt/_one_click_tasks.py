@@ -207,7 +207,7 @@ class SIMTask(Task):
         one = add_or_update(
             viewer,
             result_name(self.layer, what),
-            pixels,
+            self._frames.placed(pixels),
             like=self.layer,
             axes=self._frames.axes,
             upsampling=2,

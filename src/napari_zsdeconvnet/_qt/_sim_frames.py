@@ -54,6 +54,8 @@ class RawFrames:
         Frames along the layer's first axis for one image, where images follow each other there.
     order : tuple of int
         Axes before Y and X in the order of images and frames; empty where they have it already.
+    lengths : tuple of int
+        How many images along each axis of the layer that has some, such as time and planes.
     """
 
     axes: str
@@ -61,6 +63,7 @@ class RawFrames:
     per_image: int
     every: int = 1
     order: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     @property
     def reading(self) -> Reading:
@@ -76,6 +79,16 @@ class RawFrames:
         if self.images == 1:
             return pixels.reshape(self.per_image, *field)
         return pixels.reshape(self.images, self.per_image, *field)
+
+    def placed(self, results: NDArray[Any]) -> NDArray[Any]:
+        """Lay out what was made of each image, (N, Y, X), along the layer's own axes."""
+        if self.images == 1 or len(self.lengths) < 2:
+            return results
+        return results.reshape(*self.lengths, *results.shape[-2:])
+
+    def in_a_row(self, placed: NDArray[Any]) -> NDArray[Any]:
+        """Undo `placed`."""
+        return placed.reshape(-1, *placed.shape[-2:]) if len(self.lengths) > 1 else placed
 
     def image(self, layer: ImageLayer, pixel_size: float | None) -> Image:
         """Read the frames with what is known of them, their pixels in micrometres."""
@@ -110,10 +123,12 @@ def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:
     labels = [str(label).upper() for label in layer.axis_labels[:-2]]
     letters = "".join(labels) if all(label in ("T", "C", "Z") for label in labels) else ""
     found = frame_axes(leading, orientations, phases, letters=letters, name=f"Layer {layer.name!r}")
-    if found is not None and sum(leading[axis] > 1 for axis in found.images) < 2:
+    if found is not None:
         axes = "".join("T" if axis in found.images else "C" for axis in range(len(leading)))
-        images = math.prod(leading[axis] for axis in found.images)
-        return RawFrames(f"{axes}YX", images, wanted, order=found.order)
+        lengths = tuple(leading[axis] for axis in found.images)
+        return RawFrames(
+            f"{axes}YX", math.prod(lengths), wanted, order=found.order, lengths=lengths
+        )
     if len(leading) == 1 and total % wanted == 0:
         return RawFrames("TYX", total // wanted, wanted, every=wanted)
     usual = RAW_COUNTS.get(leading[-1])

@@ -254,7 +254,7 @@ class SIMWidget(TrainingPanel):
         result = add_or_update(
             self._viewer,
             name,
-            pixels,
+            frames.placed(pixels),
             like=layer,
             axes=frames.axes,
             upsampling=2,

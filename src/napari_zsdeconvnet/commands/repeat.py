@@ -199,12 +199,7 @@ def _opened(path: str, source: Source) -> Image | Recording:
 
     origin = source.origin or Origin(path)
     if source.axes == "TCYX":
-        options = argparse.Namespace(
-            pixel_size=source.voxel_size and source.voxel_size[-1], channel=origin.channel
-        )
-        recording = open_recording(path, options, source.shape[1])
-        check_same(source, recording.image)
-        return recording
+        return _raw_frames(path, source, origin)
     first: Image | InputError | None = None
     for image in _readings(path, source, origin):
         if isinstance(image, Image) and Source.of(image).sha256 == source.sha256:
@@ -214,6 +209,32 @@ def _opened(path: str, source: Source) -> Image | Recording:
         raise first
     assert first is not None  # there is one way to read a file at least
     check_same(source, first)
+    return first
+
+
+def _raw_frames(path: str, source: Source, origin: Origin) -> Recording:
+    """Open raw SIM; where planes follow each other along one axis, the pixels tell how."""
+    from ..record import check_same
+
+    first: Recording | InputError | None = None
+    for sets in (None, "consecutive", "interleaved"):
+        options = argparse.Namespace(
+            pixel_size=source.voxel_size and source.voxel_size[-1],
+            channel=origin.channel,
+            sets=sets,
+        )
+        try:
+            recording = open_recording(path, options, source.shape[1])
+        except InputError as error:
+            first = first or error
+            continue
+        if Source.of(recording.image).sha256 == source.sha256:
+            return recording
+        first = recording if first is None or isinstance(first, InputError) else first
+    if isinstance(first, InputError):
+        raise first
+    assert first is not None  # each way ends in one or the other
+    check_same(source, first.image)
     return first
 
 

@@ -29,6 +29,8 @@ _STOKES = 0.8  # excitation wavelength over emission wavelength, at least
 _NEAR = 0.05  # relative difference to a period that is given
 _BEYOND = 1.02  # times what the optics allow; apertures and wavelengths are known that well
 _CLEAR = 0.5  # of what a peak explains, by which others must explain less to be no rivals
+_STILL = 0.1  # of an even step, within which fringes do not move
+_UNEVEN = 0.35  # of an even step, by which others make it doubtful that frames belong together
 _OTHER_ORDER = 1.5  # times higher peaks, from which on the other order of frames is right
 
 
@@ -319,6 +321,8 @@ def _pattern(fit: Fit) -> Pattern:
     seen = fit.seen
     found = seen or given
     depth = min(fit.fringes.depth, 1.0)
+    moves = _moves(phases)
+    still = float(moves.max()) < _STILL
     reason = ""
     if not seen and given:
         reason = (
@@ -331,13 +335,20 @@ def _pattern(fit: Fit) -> Pattern:
             f"which noise alone has with a chance of {peak.chance:.0%}; average more frames, or "
             "give period and angles."
         )
+    elif still:
+        found = given
+        reason = (
+            "No pattern is found: the fringes stand still from frame to frame, so that the frames "
+            "are no phases of one orientation; check which axis of the file holds the frames."
+        )
     elif depth < SHALLOW:
         reason = (
             f"The depth is {depth:.2f}, below {SHALLOW:g}, so that the order is weak and its "
             "detail mostly noise; check the polarisation, the focus and light out of focus."
         )
     unrivalled = min(1.0, (1 - fit.rival) / _CLEAR)
-    confidence = (1 - peak.chance) * min(1.0, depth / SHALLOW) * unrivalled
+    steady = 0.0 if still else min(1.0, _UNEVEN / max(float(np.abs(moves - 1).max()), 1e-9))
+    confidence = (1 - peak.chance) * min(1.0, depth / SHALLOW) * unrivalled * steady
     turned = tuple(math.remainder(float(phase), 2 * math.pi) for phase in phases)
     return Pattern(
         period=1 / math.hypot(ky, kx),
@@ -349,6 +360,13 @@ def _pattern(fit: Fit) -> Pattern:
         found=found,
         reason=reason,
     )
+
+
+def _moves(phases: FloatArray) -> FloatArray:
+    """Give the steps from phase to phase, in even ones."""
+    steps = np.diff(np.append(phases, phases[0]))
+    off = np.abs(np.remainder(steps + np.pi, 2 * np.pi) - np.pi)
+    return np.asarray(off * len(phases) / (2 * np.pi))
 
 
 def _with_hint(pattern: Pattern, number: int, patterns: tuple[Pattern, ...]) -> Pattern:

@@ -24,6 +24,7 @@ from .overlap import far_from_zero
 
 _FALL = 1.5  # power of the frequency with which the power of samples falls, about
 _LEFT_OVER = 0.03  # of the power of order 0 that is in the way of finding phases
+_LEAST = 1e-12  # of what is divided by
 _TILES = 5  # along Y and along X, left out in turn
 
 
@@ -65,12 +66,13 @@ def uneven_steps(
     least = 2 * max(grid.step) / otf.cutoff
     behind, own, ahead = (power * np.maximum(radius, least) ** -_FALL for radius in away)
     moved = fft.fft2(frames.mean(axis=0) * grid.ramp(frequency), workers=-1)
-    sample = there.conj() * moved / (np.abs(there) ** 2 + noise / behind)
+    # Where pixels are too coarse to show noise alone, there may be none in the way at all.
+    sample = there.conj() * moved / np.maximum(np.abs(there) ** 2 + noise / behind, _LEAST)
     in_the_way = len(frames) * noise + np.abs(here) ** 2 * (
         (depth / 2) ** 2 * ahead + _LEFT_OVER * own
     )
     counts = far_from_zero(grid.ky - ky, grid.kx - kx, grid, 1.0) * (np.abs(there) > 0)
-    template = fft.ifft2(counts * here * sample / in_the_way, workers=-1)
+    template = fft.ifft2(counts * here * sample / np.maximum(in_the_way, _LEAST), workers=-1)
 
     edges = [np.linspace(0, n, _TILES + 1).astype(int)[:-1] for n in grid.shape]
     product = np.add.reduceat(frames * template.conj(), edges[0], axis=-2)
