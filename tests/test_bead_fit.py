@@ -13,7 +13,6 @@ from scipy import ndimage, optimize
 from napari_zsdeconvnet import image_files
 from napari_zsdeconvnet.bead_fit import fitted_together
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.image_files import read_image
 from napari_zsdeconvnet.psf import PSF
 
 
@@ -171,21 +170,3 @@ def test_large_files_are_read(tmp_path: Path, monkeypatch: Any, how: dict[str, A
             writer.write(plane, contiguous=False, **how)
     read = PSF.read(tmp_path / "psf.tif", (0.2, 0.1, 0.1))
     np.testing.assert_allclose(read.array, psf.array, atol=1e-6)
-
-
-class TestCases:
-    def test_beads(self, cases: Path, run: Any) -> None:
-        psf = PSF.from_beads(read_image(cases / "beads.tif"))
-        assert sigmas(psf) == pytest.approx([2.6, 4.3, 4.3], rel=0.05)
-        assert np.unravel_index(psf.array.argmax(), psf.array.shape) == pytest.approx(
-            [n // 2 for n in psf.array.shape], abs=2
-        )
-        answer = run("psf", "beads", cases / "beads.tif", "--json")
-        assert answer.json["fwhm"] == pytest.approx(psf.fwhm, rel=1e-3)
-
-    def test_other_psfs(self, cases: Path) -> None:
-        assert any(
-            "give its axes as YXZ" in one for one in PSF.read(cases / "psf_yxz.tif").warnings
-        )
-        large = PSF.read(cases / "psf_18_mib_deflate.tif", (0.2, 0.1, 0.1))
-        assert large.array.shape == (61, 281, 281)

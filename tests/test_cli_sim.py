@@ -129,7 +129,7 @@ class TestRecordings:
         again = _opened(str(path), Source.of(recording.image))
         np.testing.assert_array_equal(again.sets[:], both)
         source = replace(Source.of(recording.image), sha256="0" * 64)
-        with pytest.raises(InputError, match="is not the raw.tif of the record"):
+        with pytest.raises(InputError, match="is not the raw"):
             _opened(str(path), source)
 
     def test_nothing_is_read_before_it_is_cut(self):

@@ -17,8 +17,6 @@ from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image, read_recorded, write_image, written_image
 from napari_zsdeconvnet.images import Image, as_frames
 from napari_zsdeconvnet.recordings import lay_out
-from napari_zsdeconvnet.sim.estimation import estimate
-from napari_zsdeconvnet.sim.frames import as_raw
 
 STACK = np.arange(9 * 64 * 70, dtype=np.uint16).reshape(9, 64, 70)
 
@@ -354,57 +352,3 @@ class TestTimesAndNames:
         for path in (tmp_path / name, tmp_path / f"2{name}"):
             image = read_image(path)
             assert (image.channel_names, image.frame_interval) == (("GFP",), 0.05)
-
-
-class TestCases:
-    """The recordings that stand for what users bring."""
-
-    @pytest.mark.parametrize(
-        ("name", "axes", "voxel_size", "interval"),
-        [
-            ("units_z_in_micron", "ZYX", (0.3, 0.1, 0.1), None),
-            ("decimal_comma", "ZYX", (0.3, 0.1, 0.1), None),
-            ("time_in_ms", "TYX", (0.1, 0.1), 0.05),
-        ],
-    )
-    def test_sizes_and_times(
-        self, cases: Path, name: str, axes: str, voxel_size: Any, interval: Any
-    ):
-        path = cases / f"{name}.tif"
-        for image in (read_image(path), load(str(path), arguments(), Console())):
-            assert (image.axes, image.frame_interval) == (axes, interval)
-            assert image.voxel_size == pytest.approx(voxel_size)
-
-    def test_the_shell_prints_them(self, cases: Path, run: Any):
-        assert "every 0.05 s" in run("info", cases / "time_in_ms.tif").out
-        assert "0.3 x 0.1 x 0.1 um" in run("info", cases / "decimal_comma.tif").out
-
-    def test_pages_of_nothing_known(self, cases: Path):
-        path = str(cases / "pages_of_nothing_known.tif")
-        for typed in (
-            ["--voxel-size", "0.3,0.1,0.1"],
-            ["--axial-step", "0.3", "--pixel-size", "0.1"],
-        ):
-            image = load(path, arguments(*typed), Console())
-            assert (image.axes, image.voxel_size) == ("ZYX", (0.3, 0.1, 0.1))
-        assert load(path, arguments(), Console()).axes == "TYX"
-
-    def test_planes_missing(self, cases: Path, run: Any):
-        answer = run("info", cases / "planes_missing.ome.tif")
-        assert answer.code == 2
-        assert "5 of the 14 planes" in answer.err
-
-    def test_sim_frames_as_channels_of_planes(self, cases: Path, run: Any):
-        path = cases / "sim_zcyx.tif"
-        optics = {"na": 1.41, "wavelength": 0.525}
-        patterns = estimate(read_image(path), pixel_size=0.0626, offset=100, **optics)
-        assert sorted(pattern.angle for pattern in patterns) == pytest.approx([18, 78, 138], abs=1)
-        assert [pattern.period for pattern in patterns] == pytest.approx([0.2] * 3, rel=0.01)
-        answer = run("sim", "estimate", path, "--na", 1.41, "--wavelength", 0.525, "--json")
-        found = answer.json["recordings"][0]["patterns"]["orientations"]
-        assert sorted(one["angle"] for one in found) == pytest.approx([18, 78, 138], abs=1)
-        # The planes apart have the same angles, and a plane of each frame is refused.
-        raw = as_raw(read_image(path))
-        assert raw.shape == (3, 9, 160, 160)
-        with pytest.raises(InputError, match="the same angle"):
-            estimate(raw.swapaxes(0, 1).reshape(27, 160, 160)[:9], pixel_size=0.0626, **optics)

@@ -81,10 +81,16 @@ def test_files_of_another_kind_are_refused(tmp_path):
     path.write_text(json.dumps({**values, "version": 99}))
     with pytest.raises(InputError, match="version 99"):
         Patterns.load(path)
-    del values["na"]
-    path.write_text(json.dumps(values))
-    with pytest.raises(InputError, match="damaged"):
-        Patterns.load(path)
+    phases = {"phases": [0.0, float("inf"), 2.0]}
+    for damaged in (
+        {name: value for name, value in values.items() if name != "na"},
+        {**values, "pixel_size": 0.0},
+        {**values, "orientations": [{**one, **phases} for one in values["orientations"]]},
+        {**values, "orientations": [{**one, "period": 0} for one in values["orientations"]]},
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match="damaged"):
+            Patterns.load(path)
 
 
 @pytest.mark.parametrize(

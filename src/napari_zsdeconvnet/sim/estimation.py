@@ -30,6 +30,7 @@ _NEAR = 0.05  # relative difference to a period that is given
 _BEYOND = 1.02  # times what the optics allow; apertures and wavelengths are known that well
 _CLEAR = 0.5  # of what a peak explains, by which others must explain less to be no rivals
 _STILL = 0.1  # of an even step, within which fringes do not move
+_NO_DEPTH = 0.01  # of fringes; so little comes of frames that are all alike
 _UNEVEN = 0.35  # of an even step, by which others make it doubtful that frames belong together
 _OTHER_ORDER = 1.5  # times higher peaks, from which on the other order of frames is right
 
@@ -322,7 +323,7 @@ def _pattern(fit: Fit) -> Pattern:
     found = seen or given
     depth = min(fit.fringes.depth, 1.0)
     moves = _moves(phases)
-    still = float(moves.max()) < _STILL
+    still = float(moves.max()) < _STILL or depth < _NO_DEPTH
     reason = ""
     if not seen and given:
         reason = (

@@ -288,14 +288,14 @@ class Patterns(Sequence[Pattern]):
             rows, columns = values["shape"]
             return cls(
                 orientations=orientations,
-                pixel_size=float(values["pixel_size"]),
-                na=float(values["na"]),
-                wavelength=float(values["wavelength"]),
+                pixel_size=_positive(values["pixel_size"]),
+                na=_positive(values["na"]),
+                wavelength=_positive(values["wavelength"]),
                 shape=(int(rows), int(columns)),
                 order=values["order"],
-                brightness=tuple(tuple(map(float, row)) for row in values["brightness"]),
+                brightness=tuple(tuple(map(_finite, row)) for row in values["brightness"]),
                 warnings=tuple(map(str, values["warnings"])),
-                attenuation=float(values["attenuation"]),
+                attenuation=_finite(values["attenuation"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
@@ -359,14 +359,28 @@ def check_reconstruction(values: Mapping[str, Any]) -> None:
         ) from None
 
 
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"it has {number} where a number is wanted")
+    return number
+
+
+def _positive(value: Any) -> float:
+    number = _finite(value)
+    if number <= 0:
+        raise ValueError(f"it has {number:g} where a number above zero is wanted")
+    return number
+
+
 def _pattern(values: Mapping[str, Any]) -> Pattern:
     snr = values["peak_snr"]
     return Pattern(
-        period=float(values["period"]),
-        angle=float(values["angle"]),
-        phases=tuple(map(float, values["phases"])),
-        depth=float(values["depth"]),
-        confidence=float(values["confidence"]),
+        period=_positive(values["period"]),
+        angle=_finite(values["angle"]),
+        phases=tuple(map(_finite, values["phases"])),
+        depth=_finite(values["depth"]),
+        confidence=_finite(values["confidence"]),
         peak_snr=math.inf if snr is None else float(snr),
         found=bool(values["found"]),
         reason=str(values["reason"]),
