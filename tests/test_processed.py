@@ -52,6 +52,7 @@ class TestWords:
             ("a share of 16 bit", "multiply by what it was divided by"),
             ("standardised", "standardised elsewhere"),
             ("shifted", "add what was subtracted"),
+            ("by percentiles", "as by percentiles"),
         ],
     )
     def test_what_is_refused(self, sample: Any, kind: str, words: str):
@@ -61,6 +62,24 @@ class TestWords:
     def test_an_offset_that_was_subtracted_is_said(self, sample: Any):
         (said,) = processed_words(versions(sample.raw)["without its offset"])
         assert "something was subtracted" in said
+
+    def test_contrast_that_was_stretched_is_said(self, sample: Any):
+        whole = (sample.raw - sample.raw.min()) / np.ptp(sample.raw).astype(float)
+        for stretched in (
+            (255 * whole).astype(np.float32),
+            100 * whole,
+            np.rint(65535 * whole).astype(np.uint16),
+        ):
+            (said,) = processed_words(stretched)
+            assert "contrast was stretched" in said
+        dark = np.clip(sample.raw.astype(int) - 100, 0, 65535)
+        dark[3, 3] = 65535  # a cosmic ray, and an offset of zero
+        assert processed_words(dark.astype(np.uint16)) == []
+
+    def test_what_is_not_finite_says_nothing(self, sample: Any):
+        holes = np.where(np.arange(96) == 5, np.nan, sample.raw)
+        assert processed_words(holes) == []
+        assert processed_words(np.full((9, 9), np.inf)) == []
 
     def test_counts_pass(self, sample: Any):
         sparse = np.zeros((64, 64), np.uint8)  # of a detector that counts single photons
