@@ -167,9 +167,10 @@ def _together(
 
 def _sound(shape: FloatArray, width: float) -> bool:
     """Tell whether a fitted shape is one bead: hardly negative, and without another peak."""
-    away = np.ones(shape.shape[-2:], dtype=bool)
+    height, breadth = shape.shape[-2:]
+    away = np.ones((height, breadth), dtype=bool)
     core = math.ceil(1.5 * width)
-    middle = [slice(max(n // 2 - core, 0), n // 2 + core + 1) for n in away.shape]
+    middle = [slice(max(n // 2 - core, 0), n // 2 + core + 1) for n in (height, breadth)]
     away[tuple(middle)] = False
     peak = float(shape.max())
     beyond = float(shape[..., away].max(initial=0.0))

@@ -126,7 +126,7 @@ def _ome_notes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: P
             f"{path.name}: its OME metadata describe other pixels than it holds; its pages are "
             "taken one by one."
         ]
-    own = sum(page.parent is tiff for page in series.pages)
+    own = sum(page is not None and page.parent is tiff for page in series.pages)
     if len(tiff.series) > 1 or not own or len(tiff.pages) <= own:
         return []
     return [
