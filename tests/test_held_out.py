@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.best_weights import BestWeights, Gain, Seen
+from napari_zsdeconvnet.best_weights import BestWeights, Gain, Seen, Trust
 from napari_zsdeconvnet.held_out import MARGIN, HeldOutPixels, Lattice, filled
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.noise_check import NoiseCheck, NoiseState
 from napari_zsdeconvnet.pairs import shared
 from napari_zsdeconvnet.presets import PRESETS
 from napari_zsdeconvnet.simulation import Sample, simulate
@@ -193,16 +194,50 @@ class TestBestWeights:
             assert (best.best.step == 20) == believed
         assert "gain or read variance are too high" in best.choice.describe("these")
 
-    def test_a_plausible_camera_is_believed_unless_pixels_speak_against_it(self):
-        first = self.seen(0, 1.0, 1.0)
-        for expected, believed in ((0.75, False), (0.95, True)):
-            best = BestWeights.beginning(first, expected * self.CELLS)
-            # Half a standard error, which is 0.01 * sqrt(2) / 10: neither a gain nor a loss.
-            slight = Seen(40, first.errors + self.scatter(level=0.0007), {"w": torch.tensor(40)})
-            best = best.after(slight)
-            assert (best.best.step == 40) == believed
-            for levels in ((1.01, 0.9), (0.9, 1.01)):
-                assert best.after(self.seen(60, *levels)).best.step != 60
+    def begun(self, state: NoiseState, expected: float = 0.9, ratio: float = 1.0) -> BestWeights:
+        check = NoiseCheck(state, (0.7, ratio, 1.5), "the why of it", ratio)
+        return BestWeights.beginning(self.seen(0, 1.0, 1.0), expected * self.CELLS, check)
+
+    def slight(self, best: BestWeights, level: float = 0.0007) -> Seen:
+        """Weights that are better by half a standard error, 0.014 / 10: no gain and no loss."""
+        return Seen(40, best.first - self.scatter(level), {"w": torch.tensor(40)})
+
+    @pytest.mark.parametrize(
+        ("state", "expected", "kept"),
+        [
+            (NoiseState.AGREES, 0.75, True),
+            (NoiseState.UNKNOWN, 0.75, False),
+            (NoiseState.UNKNOWN, 0.95, True),
+            (NoiseState.DIFFERS, 0.95, False),
+            (NoiseState.PROCESSED, 0.95, False),
+        ],
+    )
+    def test_a_camera_that_explains_the_noise_is_believed(self, state, expected, kept):
+        """Where nothing is seen of the noise alone, one that explains the scatter is, too."""
+        best = self.begun(state, expected)
+        assert (best.after(self.slight(best)).best.step == 40) == kept
+        for levels in ((1.01, 0.9), (0.9, 1.01)):
+            assert best.after(self.seen(60, *levels)).best.step == 0
+
+    def test_under_a_wrong_camera_a_gain_must_be_beyond_doubt(self):
+        best = self.begun(NoiseState.DIFFERS)
+        for level, kept in ((1.5, False), (2.5, True)):
+            found = best.after(self.slight(best, level * 0.0014))
+            assert (found.best.step == 40) == kept
+        assert best.choice.describe("these weights").startswith("The noise is 0.7 times")
+
+    @pytest.mark.parametrize(
+        ("state", "ratio"), [(NoiseState.PROCESSED, 1.0), (NoiseState.DIFFERS, 0.6)]
+    )
+    def test_where_pixels_share_noise_the_beginning_is_kept(self, state, ratio):
+        """Also where they scatter more than what is seen of the noise lets them."""
+        best = self.begun(state, ratio=ratio)
+        best = best.after(self.seen(20, 0.5, 0.5))
+        assert best.best.step == 0
+        assert best.trust is Trust.NOTHING
+        words = best.choice.describe("the first weights")
+        assert words.startswith("Training cannot be trusted here: ")
+        assert words.endswith(". The first weights are kept.")
 
     def test_a_plausible_camera_does_not_lose_what_was_gained(self):
         best = BestWeights.beginning(self.seen(0, 1.0, 1.0), 0.95 * self.CELLS)
@@ -215,15 +250,23 @@ class TestBestWeights:
         drawn -= drawn.mean(axis=1, keepdims=True)
         return torch.tensor(level + 0.014 * drawn / drawn.std(axis=1, ddof=1, keepdims=True))
 
-    def test_is_kept_in_tensors(self):
-        best = BestWeights.beginning(self.seen(0, 1.0, 1.0), expected=0.95 * self.CELLS)
-        best = best.after(self.seen(20, 0.5, 0.5))
+    @pytest.mark.parametrize("state", NoiseState)
+    def test_is_kept_in_tensors(self, state: NoiseState):
+        best = self.begun(state).after(self.seen(20, 0.5, 0.5))
         again = BestWeights.from_tensors(best.to_tensors())
         assert again is not None
         assert again.choice == best.choice
-        assert again.plausible
+        assert again.trust is best.trust
         assert again.best.weights == best.best.weights
         assert BestWeights.from_tensors({}) is None
+
+    @pytest.mark.parametrize(("plausible", "trust"), [(True, Trust.CAMERA), (False, Trust.PIXELS)])
+    def test_files_of_before_the_noise_was_checked_go_on(self, plausible: bool, trust: Trust):
+        tensors = self.begun(NoiseState.UNKNOWN).to_tensors()
+        del tensors["held_out.trust"], tensors["held_out.reason"]
+        again = BestWeights.from_tensors({**tensors, "held_out.plausible": torch.tensor(plausible)})
+        assert again is not None
+        assert again.trust is trust
 
 
 QUICK = replace(PRESETS["fast"], patch=48, batch=2)

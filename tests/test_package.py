@@ -26,7 +26,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 # those on the floors below its own, none beside it and none above.
 FLOORS = (
     {
-        *("errors", "bands", "best_weights", "overlapping", "stopping"),
+        *("errors", "bands", "overlapping", "stopping"),
         *("outliers", "saturation", "fill_regions"),
     },
     {"units"},
@@ -62,8 +62,8 @@ FLOORS = (
     {"photon_transfer", "psf_simulation", "fixed_lines"},
     {"psf"},
     {"noise"},
-    {"simulation", "classical"},
-    {"sim"},
+    {"simulation", "classical", "noise_check"},
+    {"sim", "best_weights"},
     {"losses", "sharpening", "coarse_light", "unrolled"},
     {"networks"},
     {"informed_network", "prior"},

@@ -28,6 +28,7 @@ from .losses import (
 )
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
+from .noise_check import NoiseCheck, check_recordings
 from .out_of_focus import Backgrounds
 from .pairs import InterleavedPatches, Pair, RecorruptedPatches
 from .presets import Preset
@@ -213,6 +214,17 @@ class RecorruptedObjective:
         assert noise.slope is not None
         shot, read = noise.slope / scale, noise.read_variance / scale**2
         return self._held_out_pixels().expected(network.eval(), shot, read)
+
+    def noise_check(self) -> NoiseCheck:
+        """Compare the noise of the recordings with the camera, beyond the optical cutoff."""
+        setting = self.setting
+        pixel = setting.psf.steps[-1] * self.network.upsampling
+        return check_recordings(
+            setting.recordings,
+            setting.noise,
+            setting.psf.otf_cutoff * pixel,
+            setting.read_variance,
+        )
 
     def _held_out_pixels(self) -> HeldOutPixels:
         setting = self.setting

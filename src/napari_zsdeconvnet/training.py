@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .beginning import First, Start, beginning, load_first
-from .best_weights import BestWeights, Seen
+from .best_weights import BestWeights, Seen, Trust
 from .camera_maps import CameraMaps
 from .devices import (
     describe_device,
@@ -463,9 +463,10 @@ class TrainingRun(Iterator[Progress]):
                 f"the last {self._preset.patience}."
             )
         elif worse and self._plateau is not None:
-            self.ending = (
-                f"Ended by itself after {self.step} steps: held-out pixels say that more make the "
-                "result worse."
+            self.ending = f"Ended by itself after {self.step} steps: " + (
+                "what more of them bring cannot be judged."
+                if self._best is not None and self._best.trust is Trust.NOTHING
+                else "held-out pixels say that more make the result worse."
             )
         last = self.step == self.steps or bool(self.ending)
         network = self._average or self._network
@@ -532,10 +533,12 @@ class TrainingRun(Iterator[Progress]):
         assert isinstance(self._objective, RecorruptedObjective)
         with self._lock:
             if self._best is None:
-                self._best = BestWeights.beginning(seen, self._objective.expected_noise(network))
+                expected = self._objective.expected_noise(network)
+                self._best = BestWeights.beginning(seen, expected, self._objective.noise_check())
             else:
                 self._best = self._best.after(seen)
-            return self._best.too_noisy or (self.step > LOOK_EVERY and self._best.hopeless(seen))
+            hopeless = self.step > LOOK_EVERY and self._best.hopeless(seen)
+            return hopeless or self._best.trust is Trust.NOTHING
 
     def _seen(self, network: TwoStageNetwork, step: int) -> Seen | None:
         """Judge a network by the held-out pixels, if there are any."""
