@@ -256,7 +256,7 @@ class TestReconstruct:
         assert Path(entry["reconstructed"]).name == "series_sim.tif"
         assert image.axes == "TYX"
         assert image.data.shape == (2, 256, 256)
-        assert image.frame_interval == 0.5
+        assert image.frame_interval == 4.5  # nine frames of half a second
         single = tmp_path / "single.tif"
         run(
             *("sim", "reconstruct", files / "raw.tif", "--patterns", files / "patterns.json"),

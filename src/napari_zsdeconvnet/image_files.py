@@ -514,7 +514,8 @@ def _complaints() -> Iterator[list[str]]:
     logger.addHandler(handler)
     passes_on, logger.propagate = logger.propagate, False
     try:
-        yield collected
+        with np.errstate(all="ignore"):  # of dates and sizes in damaged tags
+            yield collected
     finally:
         logger.removeHandler(handler)
         logger.propagate = passes_on

@@ -59,14 +59,15 @@ class LayerFiles:
         job: Job[Any, Recorded] = Job(
             once(recorded_of, layer),
             owner=self._owner,
-            on_result=partial(self._on_read, layer),
+            on_result=partial(self.take, layer),
             on_failure=partial(self._on_failure, layer),
             title="reading what a file says",
         )
         self._jobs = [*(one for one in self._jobs if one.running), job]
         job.start()
 
-    def _on_read(self, layer: ImageLayer, said: Recorded) -> None:
+    def take(self, layer: ImageLayer, said: Recorded) -> None:
+        """Write what the file of a layer says into it, if it says nothing itself."""
         if layer in self._viewer.layers and says_nothing(layer):
             self._state.files[layer] = said
             with same_plane(self._viewer, layer):

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _ELLIPSE_CORNERS = 96
 
 
+CHANNEL_KEY = "channel"
+"""Where the metadata of a result hold the name of the channel that it was made of."""
+
 RULE_KEY = "napari-zsdeconvnet pixel rule"
 """Where a layer's metadata hold what is said of its bad and saturated pixels, a `PixelRule`."""
 

@@ -18,6 +18,7 @@ from ._action_panel import ActionPanel
 from ._choosers import alive, image_layers, in_words
 from ._forms import advance, heading
 from ._kept_models import keep_by_itself
+from ._layer_files import LayerFiles
 from ._looking import recipe_maker, task_of, users_psf, write_scale
 from ._notify import show_error
 from ._one_click_form import AskForm
@@ -59,6 +60,7 @@ class QueueWidget(ActionPanel):
         self._running: list[Waiting] = []
         self._asked: list[Waiting] = []
         self._cancelled = False
+        self._files = LayerFiles(viewer, owner=self)
         self._build()
         self._lay_out()
         self.reset_choices()
@@ -125,6 +127,7 @@ class QueueWidget(ActionPanel):
         """Offer the layers that the viewer holds now; napari calls it when they change."""
         if not alive(self):
             return
+        self._files.look()
         offered = image_layers(self._viewer)
         before = self.layers
         if [id(one) for one in offered] == [id(one) for one in before]:
@@ -224,6 +227,9 @@ class QueueWidget(ActionPanel):
         for one in found:
             waiting = self._queue[one.index]
             waiting.look, waiting.doubt, waiting.problem = one.look, one.doubt, one.problem
+            if one.look is not None and waiting.layer.source.path:
+                self._files.take(waiting.layer, one.look.recorded)
+                waiting.read_again(self._state)
 
     def _on_looked(self) -> None:
         self.progress_bar.setRange(0, 1)

@@ -84,6 +84,16 @@ class Waiting:
             return cls(layer, problem=str(error))
         return cls(layer, reading)
 
+    def read_again(self, state: ViewerState) -> None:
+        """Read the layer as it is by now, where its file has told what the axes are."""
+        new = Waiting.of(self.layer, state)
+        if new.problem or self.reading is None or new.reading is None:
+            self.reading, self.problem = new.reading, self.problem or new.problem
+        elif new.reading.axes != self.reading.axes:
+            self.reading, self.doubt = new.reading, ""
+        else:
+            self.reading = new.reading
+
     def decide(self, state: ViewerState) -> None:
         """Take what is known as it is, if that is all that is needed."""
         if self.problem or self.look is None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images import Image
-from ._layers import add_or_update, bring_forward, layer_image, made_before, shown_place
+from ..metadata import recorded
+from ._layer_metadata import channel_name, channel_of
+from ._layers import (
+    CHANNEL_KEY,
+    add_or_update,
+    bring_forward,
+    layer_image,
+    made_before,
+    shown_place,
+)
 from ._records import RECORD_KEY
 from ._state import Made, ViewerState
 from ._workers import Turns
@@ -26,10 +35,21 @@ if TYPE_CHECKING:
 DENOISED, DECONVOLVED, BACKGROUND = "denoised", "deconvolved", "background"
 
 
-def result_metadata(model: Model, record: Mapping[str, Any] | None) -> dict[str, Any]:
+def result_metadata(
+    model: Model, record: Mapping[str, Any] | None, channel: str = ""
+) -> dict[str, Any]:
     """Return what a result layer keeps of where it comes from."""
     kept = {} if record is None else {RECORD_KEY: dict(record)}
-    return {"model": model.describe(), **kept}
+    named = {CHANNEL_KEY: channel} if channel else {}
+    return {"model": model.describe(), **named, **kept}
+
+
+def _channel(state: ViewerState, layer: ImageLayer, reading: Reading) -> str:
+    """Return the name of the channel that is read, as the layer or its file says it."""
+    said = recorded(layer.metadata)
+    if not said.channel_names:
+        said = state.files.get(layer, said)
+    return channel_name(said, channel_of(layer, said, reading.channel))
 
 
 def result_names(layer: ImageLayer) -> dict[str, str]:
@@ -77,6 +97,8 @@ def show_result(
         Denoised and deconvolved.
     """
     shown = []
+    state = ViewerState.of(viewer)
+    metadata = result_metadata(made.model, record, _channel(state, layer, made.reading))
     background = result_name(layer, BACKGROUND)
     before = made_before(viewer, background, layer)
     if result.background is None and before is not None:
@@ -96,12 +118,12 @@ def show_result(
             like=layer,
             axes=made.reading.axes,
             upsampling=upsampling,
-            metadata=result_metadata(made.model, record),
+            metadata=metadata,
             visible=visible,
         )
         if visible:
             bring_forward(viewer, one, like=layer)
-        ViewerState.of(viewer).made[one] = made
+        state.made[one] = made
         shown.append(one)
         yield
     return shown[-2:]

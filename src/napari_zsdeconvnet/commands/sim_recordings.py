@@ -231,11 +231,14 @@ def open_recording(
             f"{image.name} has no pixel size, without which no pattern can be found; give it with "
             "--pixel-size, in micrometres."
         )
+    interval = image.frame_interval
+    if interval is not None and found is None and axes == "T":
+        interval *= per_image  # the file's is that from frame to frame
     return Recording(
         frames,
         per_image,
         float(pixel_size),
-        image.frame_interval,
+        interval,
         image.name,
         image.origin,
         axes,
