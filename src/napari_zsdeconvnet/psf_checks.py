@@ -27,7 +27,7 @@ _FLAT = 0.005  # below the maximum; so much of the top of a PSF is
 _FLAT_SHARE = 0.03  # of the pixels above half of the maximum; a smooth top has less than 1 %
 _NOISY = 0.04  # of the maximum; such noise changes widths by a tenth
 _SECOND_PEAK = 0.4  # of the maximum; sidelobes across the field are fainter
-_LIGHT_WIDTHS = (0.03, 6.0)  # micrometres across the field; narrower is none of far-field light
+_LIGHT_WIDTHS = (0.08, 6.0)  # micrometres across the field, without super-resolution
 _THICKEST_SHEET = 100.0  # micrometres
 _WIDEST_PINHOLE = 10.0  # Airy units; a wider one holds nothing back
 
@@ -336,8 +336,8 @@ def unlikely_words(array: NDArray[np.float64], steps: Sequence[float] | None) ->
     narrow, wide = min(y, x), max(y, x)
     if narrow < _LIGHT_WIDTHS[0] or wide > _LIGHT_WIDTHS[1]:
         words.append(
-            f"The PSF is {1000 * narrow:.3g} nm wide (FWHM), unlike that of any light microscope; "
-            "check its voxel size."
+            f"The PSF is {1000 * narrow:.3g} nm wide (FWHM), unlike that of a light microscope "
+            "without super-resolution; check its voxel size."
         )
     if deep and deep[0] < 0.7 * narrow:
         words.append(
