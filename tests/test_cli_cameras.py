@@ -91,6 +91,16 @@ def test_training_and_prediction_use_the_part_that_was_read_out(files, run, tmp_
     np.testing.assert_array_equal(tifffile.imread(result), tifffile.imread(same))
     record = json.loads((tmp_path / "same.json").read_text())
     assert record["prediction"]["camera"]["offset"]["shape"] == list(SHAPE)
+    judged = [
+        run(
+            *("verdict", files / "cells.tif", "-m", model, "--pixel-size", "0.0626"),
+            *("--repeats", "0", "--device", "cpu", "--json", *maps),
+        )
+        for maps in ((), maps_options(files), ("--offset-map", files / "offset.tif"))
+    ]
+    assert judged[0].json["measures"] == judged[1].json["measures"]
+    assert judged[2].code == 2
+    assert "maps are (110, 120)" in judged[2].err
     repeated = run("repeat", tmp_path / "same.json", "-o", tmp_path / "again", "--json")
     assert repeated.code == 0, repeated.err
     assert repeated.json["same_to_the_bit"] == {"model": True, "deconvolved": True}

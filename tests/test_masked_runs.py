@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import tifffile
 import torch
 
 from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet.evidence import RecordedImage
 from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.losses import fidelity
+from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.record import RunRecord, iter_training
@@ -115,6 +118,33 @@ class TestHotPixels:
         for name in ("noise level", "re-blur", "flux"):
             assert found[name].value == pytest.approx(without[name].value, rel=0.02)
         assert not found.maps["z_map"][20, 30]
+
+    def test_a_verdict_searches_the_recording_alone(
+        self, hot: np.ndarray, psf: PSF, monkeypatch: pytest.MonkeyPatch
+    ):
+        model = exhausted(begun(hot, psf)).model
+        searched = []
+
+        def counted(self: Model, frames: Any, *rest: Any) -> Any:
+            searched.append(frames)
+            return found(self, frames, *rest)
+
+        found = Model.pixel_mask
+        monkeypatch.setattr(Model, "pixel_mask", counted)
+        verdict = judge(model, Image(hot, "YX", PIXEL), second=Image(hot, "YX", PIXEL), repeats=2)
+        assert len(searched) == 2  # of the image and of the second exposure
+        assert any("neither light nor noise explains" in note for note in verdict.notes)
+
+    def test_pairs_of_a_verdict_have_no_noise_where_something_stands_for_a_pixel(
+        self, hot: np.ndarray, psf: PSF
+    ):
+        model = exhausted(begun(hot, psf)).model
+        kinds = np.zeros(hot.shape, np.uint8)
+        kinds[tuple(np.transpose(PLACES))] = 1
+        evidence = RecordedImage(model, hot.astype(np.float32), kinds=kinds)
+        (pair,) = evidence.pairs((slice(0, 48), slice(None)), 1)
+        alike = np.equal(*pair)
+        assert [tuple(place) for place in np.argwhere(alike)] == [PLACES[0]]
 
     def test_a_training_is_repeated_to_the_bit(self, hot: np.ndarray, psf: PSF):
         bad = np.zeros(hot.shape, bool)

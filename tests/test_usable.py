@@ -14,7 +14,7 @@ from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.pixel_mask import Filled, Kind, PixelMask, Runs, one_frame
 from napari_zsdeconvnet.saturation import clipped_share, piled_up
-from napari_zsdeconvnet.usable import checked, usable_pixels, with_mask
+from napari_zsdeconvnet.usable import checked, filled_frame, usable_pixels, with_mask
 
 ALLOWED = PixelRule(saturation="mask")
 
@@ -195,6 +195,11 @@ class TestNeverRecorded:
         found = mask.kinds(0) == Kind.UNRECORDED
         assert (found & ~empty).sum() <= 12  # a neighbour that has this value by chance
         assert found[empty].mean() > 0.99  # but for the tips of the corner
+        said = " ".join(NoiseModel.from_image(image, 100.0).warnings)
+        series = np.stack([np.where(empty, fill, record(light, n)) for n in range(3)])
+        said_of_series = " ".join(NoiseModel.from_series(series, offset=100.0).warnings)
+        for text in (said, said_of_series):
+            assert text.count("with one value") == 1
         filled, warnings = checked(image[None])
         assert np.isfinite(filled[0]).all()
         assert filled[0][empty].min() > 80
@@ -216,6 +221,18 @@ class TestNeverRecorded:
             usable_pixels(image[None])
         with pytest.raises(InputError, match="no pixel that can be used"):
             usable_pixels(np.full((1, 20, 20), np.nan))
+
+
+def test_one_frame_is_filled_whatever_is_said_of_the_others(light: np.ndarray):
+    series = np.stack([record(light, n) for n in range(3)])
+    series[1, 50, 60] = 20_000
+    bad = np.zeros(series.shape, bool)
+    bad[1, 9, 9] = bad[2, 3, 3] = True
+    frame = filled_frame(series, 1, PixelRule(bad_pixels=bad))
+    changed = np.argwhere(frame != series[1])
+    assert {tuple(place) for place in changed} <= {(50, 60), (9, 9)}
+    assert frame[50, 60] < 300
+    assert np.array_equal(filled_frame(series, 0, PixelRule(bad_pixels=bad)), series[0])
 
 
 class TestCases:

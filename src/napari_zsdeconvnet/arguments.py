@@ -637,6 +637,7 @@ def _add_verdict(commands: _Commands) -> None:
         metavar="JSON",
         help="run record of the result, to which the verdict is added; made if there is none",
     )
+    _add_camera_maps(parser.add_argument_group("camera: by default that of the record or model"))
     _add_device(parser)
 
 

@@ -47,6 +47,9 @@ class Evidence(Protocol):
     maps
         Of the camera, by which the model is told how noisy each pixel of the image is; None
         where all are alike.
+    kinds
+        Why pixels of the image are not used (`pixel_mask.Kind`), 0 where they are; the image is
+        filled there. None where all are.
     """
 
     image: NDArray[np.float32]
@@ -55,6 +58,7 @@ class Evidence(Protocol):
     brightness: float
     unknown: str
     maps: CameraMaps | None
+    kinds: NDArray[np.uint8] | None
 
     def residual(self, sharp: NDArray[np.float32]) -> Residual:
         """Say what a result leaves unexplained."""
@@ -104,7 +108,7 @@ class RecordedImage:
         maps: CameraMaps | None = None,
         kinds: NDArray[np.uint8] | None = None,
     ) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self._model = model
         self._read: NDArray[np.float32] | None = None
         self.maps = None
@@ -139,7 +143,7 @@ class RecordedImage:
             model.network.stated_width,
             self._read,
             self._haze,
-            None if self._kinds is None else self._kinds > 0,
+            None if self.kinds is None else self.kinds > 0,
         )
 
     def sharpening(self, sharp: NDArray[np.float32]) -> Sharpening:
@@ -156,8 +160,8 @@ class RecordedImage:
         variance = local_variance(self.image, self.camera, self._read)
         error = float(np.sqrt(variance.mean() / self.image.size)) / max(self.brightness, 1e-12)
         image, signal, brightness = self.image, self.signal, self.brightness
-        if self._kinds is not None:  # results hold no light where nothing was recorded
-            nothing = self._kinds == Kind.UNRECORDED
+        if self.kinds is not None:  # results hold no light where nothing was recorded
+            nothing = self.kinds == Kind.UNRECORDED
             image = np.where(nothing, np.float32(self.camera.offset), image)
             signal = np.where(nothing, np.float32(0), signal)
             brightness = float(signal.mean())
@@ -175,7 +179,8 @@ class RecordedImage:
     def pairs(self, place: Place, count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Draw pairs of re-corruptions of a part of the image."""
         read = self._read_at(place)
-        return recorruptions(self.image[place], self.camera, count, read_variance=read)
+        used = None if self.kinds is None else self.kinds[place] == 0
+        return recorruptions(self.image[place], self.camera, count, read_variance=read, noisy=used)
 
     def followed(self, place: Place) -> Followed:
         """Return what compares changes in standard deviations of the noise, beyond the cutoff."""

@@ -325,10 +325,12 @@ class Model:
         damping: Damping | None = None,
         into: Result | None = None,
         camera: CameraMaps | None = None,
+        mask: PixelMask | None = None,
     ) -> Generator[TileProgress, None, Result]:
         """Predict tile by tile: yields `TileProgress`, returns the `Result`.
 
-        The parameters are those of `predict`; close the generator to cancel.
+        The parameters are those of `predict`, and `mask`, what must not be used of the image where
+        that is known, (T, [Z,] Y, X): nothing is searched then. Close the generator to cancel.
         """
         frames = as_frames(image, axes, spatial=self.axes)
         name = image.name if isinstance(image, Image) else "image"
@@ -347,7 +349,8 @@ class Model:
         rule = image.pixel_rule if isinstance(image, Image) else PixelRule()
         if self.reconstruction is not None:  # bad pixels are those of the raw frames
             rule = PixelRule(outliers=False)
-        mask = self.pixel_mask(frames, rule, name)
+        if mask is None:
+            mask = self.pixel_mask(frames, rule, name)
         frames = with_mask(frames, mask)
         if self.reconstruction is None:  # a reconstruction of raw frames goes below zero
             processed_words(frames, name=name)

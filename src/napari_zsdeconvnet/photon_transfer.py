@@ -158,7 +158,13 @@ def transfer_of_images(
     shown = [n for n, plane in enumerate(planes) if plane.min() < plane.max()]
     chosen = np.stack([planes[n] for n in shown or range(len(planes))])
     kinds = _kinds(frames, [places[n] for n in shown or range(len(planes))])
-    padding = float(np.mean([filled(frame).mean() for frame in chosen]))
+    # What the mask has is said where it is made.
+    known = itertools.repeat(0) if kinds is None else kinds == Kind.UNRECORDED
+    padding = float(
+        np.mean(
+            [(filled(frame) & (of == 0)).mean() for frame, of in zip(chosen, known, strict=False)]
+        )
+    )
     if padding > 0:
         warnings.append(filled_warning(padding, name))
     offset_error = None
@@ -449,7 +455,7 @@ def transfer_of_series(
             f"leaves it; those {apart} apart were compared, and gain and read variance are those "
             "of the averaged frames, not of the camera."
         )
-    padding = float(np.mean([filled(field[pairs[0][0]]).mean() for field in fields]))
+    padding = float(np.mean([_padding(field, pairs[0][0]) for field in fields]))
     if padding > 0:
         warnings.append(filled_warning(padding, name))
     for some in (few, few, pairs):
@@ -467,6 +473,12 @@ def transfer_of_series(
         shifted = replace(blocks, signal=blocks.signal + level - offset)
         fitted = _fitted(shifted, offset, None, warnings, scale=1.0, name=name)
     return replace(fitted, frames=len(chosen.frames))
+
+
+def _padding(frames: Any, index: int) -> float:
+    """Return which part of a frame is filled with one value and not masked."""
+    padding, mask = filled(frames[index]), mask_of(frames)
+    return float((padding if mask is None else padding & ~mask[index]).mean())
 
 
 def _some(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ from .sim.reconstruction import Reconstruction
 from .sim_training import reconstruct, train_sim
 from .sim_verdict import iter_judge_sim
 from .training import NonFiniteLossError, Progress, TrainingRun, train
+from .usable import filled_frame
 from .verdict import Verdict, iter_judge
 
 if TYPE_CHECKING:
@@ -468,9 +469,11 @@ class Images:
         yield Calibrated(typical_of(noise), _sentence(noise.describe()))
         widefield = self.microscope is None or self.microscope.modality == "widefield"
         if not self._out_of_focus and self._spatial == "YX" and widefield:
-            frame = as_frames(self.image)[self._frame]
+            frames = as_frames(self.image)
             if isinstance(noise, CameraMaps):
-                frame, noise = noise.evened(frame), typical_of(noise)
+                frames, noise = noise.evened(frames), typical_of(noise)
+            width = self._psf.fwhm[-1] / (self._psf.steps[-1] * self._upsampling)
+            frame = filled_frame(frames, self._frame, self.image.pixel_rule, width=width)
             advice = out_of_focus_advice(frame, self._psf, noise, self._upsampling)
             if advice:
                 yield Recommended(advice)

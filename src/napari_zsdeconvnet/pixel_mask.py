@@ -178,6 +178,28 @@ def as_recorded(recording: Any) -> Any:
     return recording.source if isinstance(recording, Filled) else recording
 
 
+def mask_of_filled(pixels: NDArray[Any], kinds: NDArray[np.uint8] | None) -> PixelMask:
+    """Give the mask of one frame that is filled already.
+
+    Parameters
+    ----------
+    pixels
+        Counts, ([Z,] Y, X), with what stands for masked pixels in their place.
+    kinds
+        Why each pixel is not used, as `Kind` does, 0 where it is; None where all are.
+
+    Returns
+    -------
+    PixelMask
+        Of a recording of this one frame, (1, [Z,] Y, X).
+    """
+    planes: dict[tuple[int, ...], Runs] = {}
+    for place in np.ndindex(pixels.shape[:-2]) if kinds is not None else ():
+        if kinds[place].any():
+            planes[(0, *place)] = Runs.of(kinds[place], pixels[place])
+    return PixelMask((1, *pixels.shape), planes)
+
+
 def one_frame(recording: Any, frame: int) -> Any:
     """Give one frame of a recording as a recording of one, with its mask if it has one."""
     pixels = np.asarray(recording[frame])[np.newaxis]

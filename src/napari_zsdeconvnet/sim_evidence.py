@@ -75,7 +75,9 @@ class RecordedSIM:
         self.brightness = float(self._recorded.values.mean())
         self.image = self.signal = reconstruction(self._recorded.values)
         self.unknown = ""
-        self.maps: CameraMaps | None = None  # a reconstruction has no pixels of a camera
+        # A reconstruction has no pixels of a camera.
+        self.maps: CameraMaps | None = None
+        self.kinds: NDArray[np.uint8] | None = None
         if self.camera.gain is None:
             self.unknown = "the noise of these frames is not known, since the camera has no gain."
             return

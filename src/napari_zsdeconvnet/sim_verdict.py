@@ -111,7 +111,7 @@ def iter_judge_sim(
     evidence = RecordedSIM(model, frames, known, operator)
     other = None
     if second is not None:
-        other = reconstruct(_one_image(second, operator, known, frame), operator, known)
+        other = reconstruct(_one_image(second, operator, known, frame), operator, known), None
     judged = replace(model, reconstruction=made_with)
     return (yield from iter_judge_by(judged, evidence, frame, result, other, repeats, device))
 

@@ -21,6 +21,7 @@ from .model import Model
 from .modes import build_network
 from .noise import NoiseModel
 from .pairs import shared
+from .pixel_mask import PixelMask
 from .psf import PSF
 from .residuals import FEWEST_MODES, beyond_cutoff, inside, local_variance
 from .spectra import FloatArray
@@ -84,6 +85,7 @@ def recorruptions(
     pairs: int,
     seed: int = 0,
     read_variance: ArrayLike | None = None,
+    noisy: ArrayLike | None = None,
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Give pairs of re-corruptions of an image with opposite noise (equations 2 and 3).
 
@@ -99,9 +101,13 @@ def recorruptions(
         Of the noise.
     read_variance
         Each pixel's own, (Y, X).
+    noisy
+        Where the image has noise, ([Z,] Y, X): not where something stands for the pixels.
     """
     values = np.asarray(image, dtype=float)
     deviation = np.sqrt(local_variance(values, noise, read_variance))
+    if noisy is not None:
+        deviation *= np.asarray(noisy, dtype=float)
     rng = np.random.default_rng(seed)
     for _ in range(pairs):
         drawn = shared(torch.from_numpy(rng.normal(size=values.shape)), noise.correlation).numpy()
@@ -115,6 +121,7 @@ def iter_spread(
     followed: Followed,
     device: str,
     camera: CameraMaps | None = None,
+    mask: PixelMask | None = None,
 ) -> Generator[TileProgress, None, Spread]:
     """Send pairs of re-corruptions through a model; yields per tile, returns `Spread`.
 
@@ -131,13 +138,17 @@ def iter_spread(
         See `devices.resolve_device`.
     camera
         Maps of the camera that recorded them.
+    mask
+        What must not be used of each, (1, [Z,] Y, X); None searches each anew.
     """
     total: FloatArray | None = None
     shares = []
     for pair in pairs:
         results = []
         for noisy in pair:
-            steps = model.iter_predict(noisy, axes=model.axes, device=device, camera=camera)
+            steps = model.iter_predict(
+                noisy, axes=model.axes, device=device, camera=camera, mask=mask
+            )
             results.append((yield from steps))
         one, other = (result.deconvolved for result in results)
         if total is None:
@@ -236,7 +247,8 @@ def iter_blank(
     device
         See `devices.resolve_device`.
     """
-    result = yield from model.iter_predict(background, axes=model.axes, device=device)
+    nothing = PixelMask((1, *np.shape(background)), {})
+    result = yield from model.iter_predict(background, axes=model.axes, device=device, mask=nothing)
     shown = result.deconvolved.astype(float)
     structure = float(np.percentile(shown, 99.9) - shown.mean())
     return Blank(level, noise, structure)

@@ -7,6 +7,7 @@ what surrounds them in their place, and so the results hold there what the model
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -75,6 +76,28 @@ def usable_pixels(
 def with_mask(recording: Any, mask: PixelMask | None) -> Any:
     """Give a recording filled as its mask says, or as it is where there is none."""
     return Filled(recording, mask) if mask is not None and mask.planes else recording
+
+
+def filled_frame(
+    recording: Any, frame: int, rule: PixelRule, *, width: float | None = None
+) -> NDArray[Any]:
+    """Give one frame, filled where its pixels must not be used, however many are saturated.
+
+    Parameters
+    ----------
+    recording
+        As for `usable_pixels`.
+    frame
+        Index along T.
+    rule, width
+        As for `usable_pixels`.
+    """
+    one: NDArray[Any] = np.asarray(recording[frame])[np.newaxis]
+    bad = rule.bad_pixels
+    if bad is not None and bad.ndim == len(recording.shape):
+        bad = bad[frame][np.newaxis]
+    mask = usable_pixels(one, replace(rule, bad_pixels=bad, saturation="mask"), width=width)
+    return np.asarray(with_mask(one, mask)[0])
 
 
 def checked(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from .inference import Result, TileProgress, exhaust
 from .measures import Measure, not_judged
 from .model import Model
 from .out_of_focus import out_of_focus_advice
+from .pixel_mask import mask_of_filled
 from .psf import PSF
 from .quality import fourier_ring_correlation
 from .spectra import Sharpening
@@ -37,6 +38,9 @@ REGION = {2: (256, 256), 3: (32, 128, 128)}
 which would take minutes as a whole, that of other noise too."""
 
 T = TypeVar("T")
+
+Exposure: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.uint8] | None]"
+"""Counts, ([Z,] Y, X), filled where pixels are not used, and why those are not; None if all are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +199,7 @@ def iter_judge(
     """
     maps = model.maps_for(camera, as_frames(image, axes, spatial=model.axes))
     raw, kinds, said = _one_frame(model, image, axes, frame, maps)
-    other = None if second is None else _one_frame(model, second, axes, frame, maps)[0]
+    other = None if second is None else _one_frame(model, second, axes, frame, maps)[:2]
     evidence = RecordedImage(model, raw, maps, kinds)
     verdict = yield from iter_judge_by(model, evidence, frame, result, other, repeats, device)
     verdict = replace(verdict, notes=(*verdict.notes, *said))
@@ -210,7 +214,7 @@ def iter_judge_by(
     evidence: Evidence,
     frame: int,
     result: Result | None,
-    other: NDArray[np.float32] | None,
+    other: Exposure | None,
     repeats: int,
     device: str,
 ) -> Generator[TileProgress, None, Verdict]:
@@ -223,20 +227,21 @@ def iter_judge_by(
     evidence
         Of that frame.
     other
-        Another exposure, as the model takes it.
+        Another exposure, as the model takes it, and why its pixels are not used.
     """
     raw, pixels = evidence.image, evidence.maps
     if pixels is not None:  # the image is evened, and needs no maps of another recording
         model = replace(model, camera=None)
-    if other is not None and other.shape != raw.shape:
+    if other is not None and other[0].shape != raw.shape:
         raise InputError(
-            f"The second exposure has the shape {other.shape} and the image {raw.shape}: give two "
+            f"The second exposure has the shape {other[0].shape} and the image {raw.shape}: give two "
             "exposures of one scene."
         )
     if repeats < 0 or repeats % 2:
         raise InputError(f"repeats is {repeats}: give an even number, or 0 for none.")
     if result is None:
-        sharp, fine = yield from _predicted(model, raw, device, "the result", pixels)
+        exposure = raw, evidence.kinds
+        sharp, fine = yield from _predicted(model, exposure, device, "the result", pixels)
     else:
         sharp, fine = _given(model, raw.shape, result, frame)
 
@@ -269,7 +274,7 @@ def iter_judge_by(
         found += [not_judged(name, evidence.unknown) for name in names]
 
     found += yield from _stability(model, evidence, other, sharp, repeats, device, maps)
-    found.append((yield from _sensitivity(model, raw, device, pixels)))
+    found.append((yield from _sensitivity(model, evidence, device)))
     if spectrum is not None:
         level = background_level(fine)
         background, deviation = evidence.background(level)
@@ -328,13 +333,14 @@ def _one_frame(
 
 def _predicted(
     model: Model,
-    raw: NDArray[np.float32],
+    exposure: Exposure,
     device: str,
     what: str,
     camera: CameraMaps | None = None,
 ) -> Generator[TileProgress, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Make the deconvolved and the denoised image."""
-    steps = model.iter_predict(raw, axes=model.axes, device=device, camera=camera)
+    raw, mask = exposure[0], mask_of_filled(*exposure)
+    steps = model.iter_predict(raw, axes=model.axes, device=device, camera=camera, mask=mask)
     result = yield from _marked(steps, f"Predicting {what}")
     return result.deconvolved, result.denoised
 
@@ -399,7 +405,7 @@ def _length(psf: PSF) -> tuple[float, str]:
 def _stability(
     model: Model,
     evidence: Evidence,
-    other: NDArray[np.float32] | None,
+    other: Exposure | None,
     sharp: NDArray[np.float32],
     repeats: int,
     device: str,
@@ -413,7 +419,12 @@ def _stability(
     if repeats and not evidence.unknown:
         pairs = evidence.pairs(place, repeats // 2)
         steps = iter_spread(
-            model, pairs, evidence.followed(place), device, _at(evidence.maps, place)
+            model,
+            pairs,
+            evidence.followed(place),
+            device,
+            _at(evidence.maps, place),
+            mask_of_filled(*_part(evidence, place)),
         )
         spread = yield from _marked(steps, "Repeating with other noise")
         for name, found_there in (("spread", spread.deviation), ("mean", spread.mean)):
@@ -427,7 +438,7 @@ def _stability(
         sharp_other, _ = yield from _predicted(
             model, other, device, "the second exposure", evidence.maps
         )
-        before = fourier_ring_correlation(raw, other, model.upsampling * pixel)
+        before = fourier_ring_correlation(raw, other[0], model.upsampling * pixel)
         after = fourier_ring_correlation(sharp, sharp_other, pixel)
         source = "two exposures"
     elif spread is not None:
@@ -459,12 +470,18 @@ def _at(camera: CameraMaps | None, place: tuple[slice, ...]) -> CameraMaps | Non
     return None if camera is None else camera.cut(place)
 
 
+def _part(evidence: Evidence, place: tuple[slice, ...]) -> Exposure:
+    """Cut a part of the image, with why its pixels are not used."""
+    kinds = evidence.kinds
+    return evidence.image[place], None if kinds is None else kinds[place]
+
+
 def _sensitivity(
-    model: Model, raw: NDArray[np.float32], device: str, camera: CameraMaps | None
+    model: Model, evidence: Evidence, device: str
 ) -> Generator[TileProgress, None, Measure]:
     """Measure what a wider and a narrower PSF in the same network change."""
-    place = _brightest(raw)
-    part, there = raw[place], _at(camera, place)
+    place = _brightest(evidence.image)
+    part, there = _part(evidence, place), _at(evidence.maps, place)
     results = []
     for factor in (1 - PSF_CHANGE, 1 + PSF_CHANGE):
         changed = with_psf(model, scaled(model.psf, factor))

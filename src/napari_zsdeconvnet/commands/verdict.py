@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..camera_maps import CameraMaps
+from ..camera_maps import Camera, CameraMaps, typical_of
 from ..console import Console
 from ..errors import InputError
 from ..files import check_writable, make_folder
 from ..image_files import read_image, write_image
 from ..images import Image
 from ..record import RunRecord, check_same
+from .camera import maps_for
 from .files import load
 from .records import check_record
 from .sim_recordings import open_recording
@@ -77,7 +78,9 @@ def _begin(model: Model, arguments: argparse.Namespace, console: Console) -> _Be
     second = load(arguments.second, arguments, console) if arguments.second else None
     options = {name: getattr(arguments, name) for name in ("frame", "repeats", "device")}
     made = None if record is None else record.prediction
-    camera = made.camera if made is not None and isinstance(made.camera, CameraMaps) else None
+    camera = maps_for(arguments, model.noise, image)
+    if camera is None and made is not None and isinstance(made.camera, CameraMaps):
+        camera = made.camera
     return iter_judge(model, image, second=second, camera=camera, **options), image, record
 
 
@@ -96,10 +99,13 @@ def _begin_sim(model: Model, arguments: argparse.Namespace, console: Console) ->
     image = opened(arguments.image)
     record = _record(arguments.record, model, image) if arguments.record else None
     made = None if record is None else record.prediction
+    camera: Camera | None = maps_for(arguments, typical_of(model.camera or model.noise), image)
+    if camera is None and made is not None:
+        camera = made.camera
     steps = iter_judge_sim(
         model,
         image,
-        None if made is None else made.camera,
+        camera,
         reconstruction=None if made is None else made.reconstruction,
         second=opened(arguments.second) if arguments.second else None,
         **{name: getattr(arguments, name) for name in ("frame", "repeats", "device")},
