@@ -24,6 +24,8 @@ from napari_zsdeconvnet.verdict import judge
 
 CAMERA = NoiseModel(100.0, 1.0, 4.0)
 PIXEL = (0.09, 0.09)
+TRAINED = 40
+"""Steps after which the weights have left their beginning."""
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +49,14 @@ def hot(clean: np.ndarray) -> np.ndarray:
     return image
 
 
-def begun(image: np.ndarray, psf: PSF, rule: PixelRule | None = None, steps: int = 2):
+def begun(
+    image: np.ndarray, psf: PSF, rule: PixelRule | None = None, steps: int = 2, seed: int = 1
+):
     return train(
         Image(image, "YX", PIXEL, "cells", pixel_rule=rule or PixelRule()),
         *(psf, CAMERA),
         steps=steps,
-        seed=1,
+        seed=seed,
         device="cpu",
         preview_every=0,
     )
@@ -108,6 +112,29 @@ class TestHotPixels:
         change = np.abs(result.denoised - expected.denoised)
         assert change[away].max() < 0.1 * noise
         assert change.max() < 0.2 * float(expected.denoised.max())
+
+    @pytest.mark.slow
+    def test_a_training_with_them_differs_by_less_than_one_from_another_seed(
+        self, clean: np.ndarray, psf: PSF
+    ):
+        places = np.random.default_rng(3).integers(4, 92, (20, 2))
+        spoilt = clean.copy()
+        spoilt[tuple(places.T)] += 400
+        result, again, other = (
+            exhausted(begun(image, psf, steps=TRAINED, seed=seed)).model.predict(
+                Image(image, "YX", PIXEL)
+            )
+            for image, seed in ((clean, 1), (spoilt, 1), (clean, 2))
+        )
+        assert "20 pixels" in again.warnings[0]
+        away = far_from([tuple(place) for place in places], clean.shape, 3 * 2.3)
+        for name, fine in (("denoised", 1), ("deconvolved", 2)):
+            there = away.repeat(fine, 0).repeat(fine, 1)
+            by_pixels, by_seed = (
+                np.sqrt(np.mean((getattr(one, name) - getattr(result, name))[there] ** 2))
+                for one in (again, other)
+            )
+            assert by_pixels < by_seed
 
     def test_the_verdict_leaves_them_out_and_says_so(
         self, hot: np.ndarray, clean: np.ndarray, psf: PSF

@@ -13,6 +13,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.noise import NoiseModel, fit_background
 from napari_zsdeconvnet.photon_transfer import transfer_of_images, transfer_of_series
 
@@ -38,6 +39,23 @@ def phantom(kind: str, seed: int, size: int = 512) -> np.ndarray:
         image *= 1 + rng.exponential(size=image.shape)
     image = gaussian_filter(image, 1.4, mode="wrap")
     return image / np.percentile(image, 99.9)
+
+
+@lru_cache(maxsize=8)
+def blurred_points(width: float, size: int = 192, count: int = 400) -> np.ndarray:
+    """Return points as an aberration-free widefield microscope shows them, about 1 where bright.
+
+    Its cutoff is 1.02 / width cycles per pixel.
+    """
+    rng = np.random.default_rng(0)
+    fine = np.zeros((4 * size, 4 * size))
+    np.add.at(fine, tuple(rng.integers(0, 4 * size, (2, count))), rng.exponential(1, count))
+    frequency = np.hypot(np.fft.fftfreq(4 * size)[:, None], np.fft.fftfreq(4 * size))
+    share = np.clip(4 * frequency * width / 1.02, 0, 1)
+    otf = 2 / np.pi * (np.arccos(share) - share * np.sqrt(1 - share**2))
+    image = np.fft.ifft2(np.fft.fft2(fine) * otf).real
+    image = np.maximum(image.reshape(size, 4, size, 4).mean(axis=(1, 3)), 0)
+    return image / np.quantile(image, 0.995) + 0.01
 
 
 def expose(
@@ -332,6 +350,28 @@ class TestOneImage:
         assert noise.gain == pytest.approx(1, rel=0.1)
         assert "darkest" in noise.source
         assert any("offset was not given" in warning for warning in noise.warnings)
+
+    @pytest.mark.parametrize("width", [2.3, 8.0])
+    def test_light_far_above_the_noise_does_not_leak(self, width):
+        """The filter passes nothing of what the optics do, however bright and well sampled."""
+        light = 3000 * blurred_points(width)
+        noise = NoiseModel.from_image(expose(light, 0, gain=0.2), 100.0, cutoff=1.02 / width)
+        assert noise.gain == pytest.approx(0.2, rel=0.15)
+
+    def test_coarse_pixels_are_told_by_the_corner_of_the_spectrum(self):
+        light = 200 * blurred_points(1.5)
+        noise = NoiseModel.from_image(expose(light, 0, gain=0.5), 100.0)
+        assert abs(noise.gain - 0.5) < 2 * noise.gain_error
+        assert any("not to be relied on" in warning for warning in noise.warnings)
+        fine = NoiseModel.from_image(expose(200 * blurred_points(3.0), 0, gain=0.5), 100.0)
+        assert not any("not to be relied on" in warning for warning in fine.warnings)
+
+    def test_few_bad_pixels_that_nobody_found_do_not_count(self):
+        image = expose(200 * blurred_points(3.0), 0, gain=2.0)
+        image[tuple(np.random.default_rng(1).integers(3, 189, (2, 12)))] += 300
+        image = Image(image, "YX", pixel_rule=PixelRule(outliers=False))
+        noise = NoiseModel.from_image(image, 100.0, cutoff=0.34)
+        assert noise.gain == pytest.approx(2.0, rel=0.12)
 
     def test_undersampled_image_needs_no_rescue_with_a_cutoff(self):
         image = expose(200 * phantom("cells", 2), 2)

@@ -101,6 +101,38 @@ class TestFound:
         assert isolated_outliers(cells, 2.2)[place]
 
 
+class TestOnStructure:
+    """Where the PSF is known to be well sampled, a pixel follows from those around it."""
+
+    @pytest.mark.parametrize("width", [2.3, 3.0, 6.0])
+    def test_hot_pixels_among_many_points(self, width: float):
+        image = expose(2 + 200 * spots(width, 900), gain=2.0)
+        rng = np.random.default_rng(1)
+        places = np.zeros(image.shape, bool)
+        places[tuple(rng.integers(2, 190, (2, 60)))] = True
+        image[places] += 300
+        found = isolated_outliers(image, width)
+        assert not (found & ~places).any()
+        assert found[places].sum() >= 0.9 * places.sum()
+        # Those that are left out hardly raise the noise.
+        assert found[places].sum() > isolated_outliers(image)[places].sum() + 5
+
+    def test_a_dead_pixel_where_a_pixel_has_few_electrons_to_lose(self):
+        y, x = np.mgrid[:128, :128]
+        image = expose(1500 * np.exp(-((y - 60) ** 2 + (x - 60) ** 2) / 800), read=2.0)
+        image[58, 63] = 100 + 0.6 * (image[58, 63] - 100)
+        assert [tuple(place) for place in np.argwhere(isolated_outliers(image, 3.0))] == [(58, 63)]
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    @pytest.mark.parametrize("count", [5, 60, 900])
+    @pytest.mark.parametrize(("true", "told"), [(2.2, 2.2), (2.2, 8.0), (4.0, 4.0), (1.9, 2.2)])
+    def test_single_molecules_and_vesicles_are_none(
+        self, true: float, told: float, count: int, seed: int
+    ):
+        image = expose(2 + 3000 * spots(true, count, seed), seed)
+        assert not isolated_outliers(image, told).any()
+
+
 class TestNotFound:
     """Not one false outlier, or next to none where noise has tails of its own."""
 

@@ -27,7 +27,7 @@ PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 FLOORS = (
     {
         *("errors", "bands", "overlapping", "stopping"),
-        *("outliers", "saturation", "fill_regions"),
+        *("surroundings", "saturation", "fill_regions"),
     },
     {"units"},
     {"memory", "json_values", "ome_xml", "tiff_vendors"},
@@ -46,6 +46,7 @@ FLOORS = (
     },
     {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask", "open_field"},
     {"tiff_tags", "tiff_sets", "stand_in"},
+    {"outliers"},
     {"image_files", "provenance", "usable", "bead_fit"},
     {
         *(

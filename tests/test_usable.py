@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
+from napari_zsdeconvnet.background import filled
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image, PixelRule
 from napari_zsdeconvnet.noise import NoiseModel
@@ -204,6 +205,20 @@ class TestNeverRecorded:
         assert np.isfinite(filled[0]).all()
         assert filled[0][empty].min() > 80
         assert any("up to the border" in warning for warning in warnings)
+
+    def test_dark_parts_whose_noise_is_less_than_a_count_are_recorded(self, light: np.ndarray):
+        rng = np.random.default_rng(0)
+        counts = 100 + 0.1 * rng.poisson(10 * (light - 3) + 0.3) + rng.normal(0, 0.15, light.shape)
+        image = np.rint(counts).astype(np.uint16)
+        assert (image == 100).mean() > 0.2
+        assert filled(image).mean() == 0
+        assert usable_pixels(image[None]) is None
+        noise = NoiseModel.from_image(image, 100.0)
+        assert noise.gain == pytest.approx(0.1, rel=0.25)  # rounding is no noise of its own here
+        image[:, :20] = 0
+        mask = usable_pixels(image[None])
+        assert (mask.kinds(0) == Kind.UNRECORDED)[:, :20].all()
+        assert filled(image)[:, :16].all()
 
     def test_zeros_between_counted_photons_are_recorded(self):
         rng = np.random.default_rng(4)

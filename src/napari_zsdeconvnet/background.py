@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_dilation
 from scipy.special import ndtr
 
 from .errors import InputError
@@ -30,6 +31,7 @@ _PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and co
 _FRAMES_CHECKED = 4
 _PLANES_COMPARED = 3  # along Z, at each of so many places
 _HOT = 8.0  # robust standard deviations; a sound camera has none beyond
+_FILLINGS = 4  # values of flat squares that are looked at
 _HOT_SHARE = 0.01  # more than this are not outliers but something in the region
 
 
@@ -197,8 +199,26 @@ def filled(image: NDArray[Any], side: int = 8) -> NDArray[np.bool_]:
     marked = np.zeros(image.shape, dtype=bool)
     squares = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
     flat = squares.max(axis=(1, 3)) == squares.min(axis=(1, 3))
+    if flat.any() and not flat.all():
+        flat &= ~_as_those_beside(squares, flat)
     marked[: rows * side, : columns * side] = flat.repeat(side, axis=0).repeat(side, axis=1)
     return marked
+
+
+def _as_those_beside(squares: NDArray[Any], flat: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark flat squares whose value most pixels of those beside them have, too.
+
+    So it is where the noise of the camera is less than one count.
+    """
+    alike = np.zeros(flat.shape, dtype=bool)
+    values = squares[:, 0, :, 0]
+    # A filling has one value or a few; where noise is less than one count it is the same.
+    for value in np.unique(values[flat])[:_FILLINGS]:
+        own = flat & (values == value)
+        beside = binary_dilation(own, np.ones((3, 3))) & ~flat
+        if beside.any() and (squares == value).mean(axis=(1, 3))[beside].mean() > 0.5:
+            alike |= own
+    return alike
 
 
 def filled_warning(share: float, what: str) -> str:

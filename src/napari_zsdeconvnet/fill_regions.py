@@ -16,6 +16,8 @@ SMALLEST = 64
 
 _RUN = 8  # equal pixels in a row at the border that make it worth a look
 _PUNCTURES = 2  # single other pixels in an area; in what was filled there are none
+_CURVED = 0.75  # steps, for the mixed second difference beside it
+_NEAR = 0.75  # of the pixels next to it, which differ by one step at most
 _AROUND = np.ones((3, 3), dtype=bool)
 
 
@@ -23,7 +25,8 @@ def never_recorded(plane: NDArray[Any]) -> NDArray[np.bool_]:
     """Mark NaN and infinite pixels, and areas of one value that touch the border.
 
     Areas at the highest value are left: they may be saturated. So are areas with single other
-    pixels in them, as where few photons were counted.
+    pixels in them, as where few photons were counted, and areas from which values go on
+    by single steps, as where noise is less than one count.
 
     Parameters
     ----------
@@ -64,15 +67,33 @@ def _constant_borders(plane: NDArray[Any], missing: NDArray[np.bool_]) -> NDArra
     boxes = ndimage.find_objects(labels)
     for label in _at_border(labels):
         # Areas are many where few photons were counted, so that each is looked at on its own.
-        box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in boxes[label - 1])
+        box = tuple(slice(max(side.start - 3, 0), side.stop + 3) for side in boxes[label - 1])
         core = labels[box] == label
         value = plane[box][core][0]
         if value == top:
             continue
         area = ndimage.binary_dilation(core, _AROUND) & (plane[box] == value)
-        if area.sum() >= SMALLEST and _punctures(area) <= _PUNCTURES:
+        if area.sum() < SMALLEST or _punctures(area) > _PUNCTURES:
+            continue
+        if not _goes_on(area, plane[box]):
             found[box] |= area
     return found
+
+
+def _goes_on(area: NDArray[np.bool_], plane: NDArray[Any]) -> bool:
+    """Tell whether values rise from those of an area by single steps, without noise.
+
+    So they do where the noise of the camera is less than one count, and beside no filling.
+    """
+    values = plane.astype(np.float64)
+    beside = ndimage.binary_dilation(area, _AROUND) & ~area & np.isfinite(values)
+    if not beside.any():
+        return False
+    step = float(np.diff(np.unique(values[beside | area])).min())
+    near = np.abs(values[beside] - values[area][0]) <= step
+    rows = values - ndimage.correlate1d(values, (0.5, 0.0, 0.5), axis=0)
+    curvature = rows - ndimage.correlate1d(rows, (0.5, 0.0, 0.5), axis=1)
+    return bool(near.mean() > _NEAR and np.median(np.abs(curvature[beside])) <= _CURVED * step)
 
 
 def _punctures(area: NDArray[np.bool_]) -> int:

@@ -333,7 +333,7 @@ class Model:
         that is known, (T, [Z,] Y, X): nothing is searched then. Close the generator to cancel.
         """
         frames = as_frames(image, axes, spatial=self.axes)
-        name = image.name if isinstance(image, Image) else "image"
+        name = (image.name if isinstance(image, Image) else "") or "image"
         if voxel_size is None and isinstance(image, Image):
             voxel_size = image.voxel_size
         self.check_voxel_size(voxel_size, name)

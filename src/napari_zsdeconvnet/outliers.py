@@ -7,7 +7,8 @@ that is brighter than that, or darker by as much, beyond its noise, is no light.
 ranked; the second (against one hot neighbour) and the fourth (against a small cluster) are
 compared. On bright structure a finer test is that of its curvature: with :math:`g = 1 / \rho` a
 point source leaves :math:`(1 - g)^2` of itself in the mixed second difference, and whatever is
-smoother leaves less.
+smoother leaves less. Where the width of a PSF is known to be finer sampled than the optics ask for,
+a pixel is also compared with what all of its surroundings predict (`surroundings`).
 
 Nothing of the camera is known yet. So the noise is measured in the plane itself, by its level, and
 the tails of its distribution are continued as exponentials from the quantiles at 5 and 1 %: the
@@ -22,7 +23,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import maximum_filter, uniform_filter1d
+
+from .stand_in import stand_in
+from .surroundings import REACH, Predictor, beyond_predicted, predictors
 
 Plane = NDArray[np.floating]
 Marked = NDArray[np.bool_]
@@ -45,6 +49,10 @@ _LEAST_LIMIT = 8.0  # standard deviations
 _MOST = 0.005  # part of a plane; more are not isolated, and the plane is as it is
 _RINGS = 0.04  # part of the light nearby that rings and spikes of a bright spot have
 _CLUSTER = 5  # pixels at most
+_WELL_SAMPLED = 2.1  # pixels in the width of a PSF, from where on surroundings predict a pixel
+_WIDEST_PREDICTED = 2.3  # pixels; a wider PSF adds little, and a wrong one would cost structure
+_LEFT = 1.5  # times what light leaves; real PSFs are no Gaussians
+_ROUNDS = 4
 _NEARBY = 7  # pixels to either side
 _RUN = 16  # pixels of a column or row that is hot or dead as a whole
 _RUN_SHARE = 0.8
@@ -86,9 +94,72 @@ def isolated_outliers(
     lines = found.any()
     filled = np.where(found, light.beside(pixels, found), pixels) if lines else pixels
     single = light.isolated(filled) & usable & ~found
+    if width is not None and width > _WELL_SAMPLED:
+        single |= _unpredicted(pixels, light.floor, width, single | found | ~usable)
     if single.sum() > _MOST * single.size:
         return found
     return found | single
+
+
+def _unpredicted(pixels: Plane, floor: float, width: float, known: Marked) -> Marked:
+    """Mark single pixels that differ from what their surroundings predict, on bright structure.
+
+    The strongest are filled before others near them are looked at.
+    """
+    width = min(width, _WIDEST_PREDICTED)
+    quantum = _quantum(pixels.ravel()[:: max(pixels.size // _SAMPLE, 1)])
+    found = np.zeros(pixels.shape, dtype=bool)
+    for _ in range(_ROUNDS):
+        left_out = known | found
+        filled = stand_in(pixels, left_out.astype(np.uint8)) if left_out.any() else pixels
+        beside = np.maximum(_second_brightest(_padded(filled)), floor)
+        new = np.zeros(pixels.shape, dtype=bool)
+        for predictor, left in zip(predictors(width), beyond_predicted(filled, width), strict=True):
+            level = np.maximum(filled - left, beside)
+            new |= _beyond(predictor, left, level, floor, quantum, left_out)
+        for y, x in np.argwhere(new):
+            lit = _ranked(filled, y, x, _NEARBY, _CLUSTER + 3) - floor
+            new[y, x] = abs(pixels[y, x] - beside[y, x]) > _RINGS * lit
+        if not new.any():
+            break
+        found |= new
+    return found
+
+
+def _beyond(
+    predictor: Predictor,
+    left: Plane,
+    level: Plane,
+    floor: float,
+    quantum: float,
+    left_out: Marked,
+) -> Marked:
+    """Mark what neither light of this level nor noise leaves over."""
+    step = max(left.size // _SAMPLE, 1)
+    sample = ~left_out.ravel()[::step]
+    some, at = left.ravel()[::step][sample], level.ravel()[::step][sample]
+    if len(some) < 256:
+        return np.zeros(left.shape, dtype=bool)
+    noise = _Light(floor, 1.0, *_noise_by_level(some, at, quantum), 0.0, 0.0, 0.0)
+    z = some / noise.deviation(at)
+    lit = np.maximum(level - floor, 0)
+    bound = np.where(
+        left > 0,
+        np.hypot(
+            _limit(z, left.size) * noise.deviation(level), _LEFT * _of_rest(predictor.above) * lit
+        ),
+        np.hypot(
+            _limit(-z, left.size) * noise.deviation(level), _LEFT * _of_rest(predictor.below) * lit
+        ),
+    )
+    strength = np.abs(left)
+    peak = strength >= maximum_filter(strength, 2 * REACH - 1)
+    return np.asarray((strength > bound) & peak & ~left_out)
+
+
+def _of_rest(share: float) -> float:
+    """Turn a share of a pixel's light into one of what is predicted of it."""
+    return share / max(1 - share, 0.1)
 
 
 def gaussian_bound(width: float | None) -> float:
@@ -259,6 +330,11 @@ def _second_lowest(around: Plane) -> Plane:
         np.minimum(second, np.maximum(least, moved), out=second)
         np.minimum(least, moved, out=least)
     return second
+
+
+def _second_brightest(around: Plane) -> Plane:
+    """Give the second brightest of the eight neighbours of each pixel, without the rim."""
+    return -_second_lowest(-around)
 
 
 def _ranked(pixels: Plane, y: int, x: int, reach: int, above: int) -> float:

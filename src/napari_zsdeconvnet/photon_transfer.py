@@ -66,6 +66,11 @@ _SHARED = 0.2  # from where on it is no chance, even where a few bright spots ma
 _EDGE = 0.43  # cycles per pixel, from where on well sampled images hold noise alone
 _LAST_EDGE = 0.495  # beyond which too little is left
 _SURELY_BEYOND = 1.05  # times the cutoff, from where on a spectrum is noise for certain
+_SLOPE = 0.03  # cycles per pixel beyond the cutoff, where the filter passes half
+_FURTHER, _CORNER = 0.1, 0.62  # cycles per pixel beyond that, and at most, for the corner
+_COMPARED = 4  # planes in which the corner is looked at
+_FALLEN = 0.25  # part of the gain by which the corner must be lower
+_STRAY = 6.0  # times the upper spread of blocks, from where on one is far off
 _BESIDE = 3  # pixels a side, around one that is not used, in which the filter lacks noise
 _LEAST_USED = 0.5  # part of a block
 _MOVED = 4.5  # standard deviations of the local mean difference
@@ -174,15 +179,13 @@ def transfer_of_images(
             f"The offset was not given; the darkest part of the image, {offset:.1f} counts, stands "
             "for it, so background light counts as offset and its noise as read variance."
         )
-    kernel = _highpass(cutoff)
-    unusable: Iterable[Any] = _each(None) if kinds is None else _windows(kinds)
-    parts = [
-        _image_blocks(window, offset, kernel, unused)
-        for window, unused in zip(_windows(chosen), unusable, strict=False)
-    ]
-    _check_blocks(sum(len(part.signal) for part in parts), name)
-    blocks = _joined(parts)
+    kernel = _highpass(_edge(cutoff))
+    blocks = _blocks_of_images(chosen, kinds, offset, kernel, name)
+    corner = _highpass(min(_edge(cutoff) + _FURTHER, _CORNER))
+    beyond = _fit_line(_blocks_of_images(chosen[:_COMPARED], kinds, offset, corner, name))
     scale, correlation = _correlation_scale(chosen, kernel, kinds)
+    if scale != 1 and _structure_beyond(_fit_line(blocks), beyond):
+        scale = 1.0
     if scale != 1:
         warnings.append(
             f"The gain was scaled by {scale:.1f}, since neighbouring pixels share noise "
@@ -193,7 +196,100 @@ def transfer_of_images(
         axial = _axial_correlation(frames)
         if axial > _CORRELATED:
             warnings.append(correlated_noise(axial, "planes"))
-    return _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
+    fitted = _fitted(blocks, offset, offset_error, warnings, scale=scale, name=name)
+    return _lower_at_the_corner(fitted, beyond) if scale == 1 else fitted
+
+
+def _edge(cutoff: float) -> float:
+    """Return where the filter begins, so that its slope lies beyond the cutoff where it can."""
+    return max(min(cutoff + _SLOPE, NYQUIST_CUTOFF), cutoff)
+
+
+def _blocks_of_images(
+    planes: NDArray[Any],
+    kinds: NDArray[np.uint8] | None,
+    offset: float,
+    kernel: FloatArray,
+    name: str,
+) -> _Blocks:
+    """Gather the blocks of all planes, without those that something else than noise made."""
+    unusable: Iterable[Any] = _each(None) if kinds is None else _windows(kinds)
+    parts = [
+        _image_blocks(window, offset, kernel, unused)
+        for window, unused in zip(_windows(planes), unusable, strict=False)
+    ]
+    _check_blocks(sum(len(part.signal) for part in parts), name)
+    energy = np.abs(np.fft.fft2(kernel, (128, 128))) ** 2
+    modes = _BLOCK**2 * float(energy.mean() ** 2 / (energy**2).mean())
+    return _without_far_off(_joined(parts), modes)
+
+
+def _without_far_off(blocks: _Blocks, modes: float) -> _Blocks:
+    """Leave out few blocks far above the line, where a bad pixel was not found or structure shows.
+
+    Variances of blocks scatter as chi squared over as many numbers as modes pass the filter, and
+    wider where few photons were counted: so do most of these, and the limit follows them.
+    """
+    kept = np.ones(len(blocks.signal), dtype=bool)
+    for _ in range(3):
+        line = _fit_line(_some_blocks(blocks, kept))
+        ratio = blocks.variance / np.maximum(
+            line.intercept + line.slope * blocks.signal, 0.2 * max(line.intercept, 1e-12)
+        )
+        middle, high = np.quantile(ratio[kept], (0.5, 0.84))
+        limit = max(float(chdtri(modes, _CHANCE) / modes), float(middle + _STRAY * (high - middle)))
+        fewer = ratio <= limit
+        if (fewer == kept).all() or fewer.mean() < 1 - _MOST_FAR_OFF:
+            break
+        kept = fewer
+    return _some_blocks(blocks, kept)
+
+
+def _some_blocks(blocks: _Blocks, kept: NDArray[np.bool_]) -> _Blocks:
+    return replace(
+        blocks,
+        signal=blocks.signal[kept],
+        variance=blocks.variance[kept],
+        weight=blocks.weight[kept],
+    )
+
+
+def _structure_beyond(line: _Line, corner: _Line) -> bool:
+    """Tell structure beyond the cutoff from noise that neighbours share.
+
+    At the corner of the spectrum such noise lacks in the dark as much as where it is bright;
+    structure shows where it is bright alone.
+    """
+    certain = 3 * math.hypot(line.slope_error, corner.slope_error)
+    lower = line.slope - corner.slope > max(certain, _FALLEN * line.slope)
+    dark = corner.intercept > max(line.intercept, 3 * corner.intercept_error)
+    return bool(lower and dark)
+
+
+def _lower_at_the_corner(fitted: PhotonTransfer, line: _Line) -> PhotonTransfer:
+    """Take the gain of the corner of the spectrum where it is lower for certain.
+
+    White noise gives both the same; structure beyond the cutoff, as of pixels too coarse for it
+    or of optics that are finer than said, raises what lies nearer to the middle.
+    """
+    fall = fitted.gain - line.slope
+    certain = 3 * math.hypot(fitted.gain_error, line.slope_error)
+    if fall < max(certain, _FALLEN * fitted.gain):
+        return fitted
+    return replace(
+        fitted,
+        gain=max(line.slope, line.slope_error, 1e-3 * fitted.gain),
+        gain_error=fall,
+        read_variance=max(line.intercept, 0.0),
+        read_variance_error=max(line.intercept_error, abs(fitted.read_variance - line.intercept)),
+        warnings=(
+            *fitted.warnings,
+            "The highest frequencies of the image hold less noise than those below them, as if "
+            "structure reached beyond the optical cutoff (pixels too coarse, or optics finer than "
+            f"said): the gain comes out as {line.slope:.3g} to {fitted.gain:.3g} counts per "
+            "electron and is not to be relied on; measure it in a series or type it in.",
+        ),
+    )
 
 
 def chosen_planes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -858,7 +954,8 @@ def _fitted(
         offset=offset,
         offset_error=offset_error,
         gain=scale * line.slope,
-        gain_error=scale * line.slope_error,
+        # What is scaled is known to a part of what the scale adds.
+        gain_error=math.hypot(scale * line.slope_error, (scale - 1) / 2 * line.slope),
         read_variance=max(scale * line.intercept, 0.0),
         read_variance_error=scale * line.intercept_error,
         warnings=tuple(warnings),

@@ -194,9 +194,10 @@ def mask_of_filled(pixels: NDArray[Any], kinds: NDArray[np.uint8] | None) -> Pix
         Of a recording of this one frame, (1, [Z,] Y, X).
     """
     planes: dict[tuple[int, ...], Runs] = {}
-    for place in np.ndindex(pixels.shape[:-2]) if kinds is not None else ():
-        if kinds[place].any():
-            planes[(0, *place)] = Runs.of(kinds[place], pixels[place])
+    if kinds is not None:
+        for place in np.ndindex(pixels.shape[:-2]):
+            if kinds[place].any():
+                planes[(0, *place)] = Runs.of(kinds[place], pixels[place])
     return PixelMask((1, *pixels.shape), planes)
 
 

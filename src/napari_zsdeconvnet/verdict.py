@@ -234,8 +234,8 @@ def iter_judge_by(
         model = replace(model, camera=None)
     if other is not None and other[0].shape != raw.shape:
         raise InputError(
-            f"The second exposure has the shape {other[0].shape} and the image {raw.shape}: give two "
-            "exposures of one scene."
+            f"The second exposure has the shape {other[0].shape} and the image {raw.shape}: give "
+            "two exposures of one scene."
         )
     if repeats < 0 or repeats % 2:
         raise InputError(f"repeats is {repeats}: give an even number, or 0 for none.")

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import Qt
 
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt._layers import METADATA_KEY, RULE_KEY, layer_image, rule_of
 from napari_zsdeconvnet._qt._looking import recipe_maker, task_of
 from napari_zsdeconvnet._qt._noise_values import GAIN
 from napari_zsdeconvnet._qt._noise_widget import NoiseWidget
@@ -17,9 +19,11 @@ from napari_zsdeconvnet._qt._readings import read_as
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._train_widget import TrainWidget
 from napari_zsdeconvnet.camera_maps import CameraMaps
+from napari_zsdeconvnet.images import PixelRule
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.usable import usable_pixels
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds
@@ -96,6 +100,74 @@ def test_one_click_makes_its_recipe_with_them(viewer, calibrated):
     camera = recipe._given_noise
     assert isinstance(camera, CameraMaps)
     np.testing.assert_array_equal(camera.gain, chip().part(START, SHAPE).gain)
+
+
+def bad_pixels(tmp_path) -> tuple[np.ndarray, str]:
+    bad = np.zeros(CHIP, np.uint8)
+    bad[START[0] + 30, START[1] + 40] = bad[0, 0] = 1
+    path = tmp_path / "bad.tif"
+    tifffile.imwrite(path, bad)
+    return bad, path
+
+
+def test_bad_pixels_of_the_camera_go_to_every_layer_that_they_fit(viewer, calibrated, tmp_path):
+    calibrated.maps.bad_box.value = bad_pixels(tmp_path)[1]
+    raw = viewer.layers["raw"]
+    image = layer_image(raw, read_as(raw))
+    assert [tuple(place) for place in np.argwhere(image.pixel_rule.bad_pixels)] == [(30, 40)]
+    assert "2 bad pixels of 100 x 110: 1 layer." in calibrated.maps.bad_note.text()
+    assert (
+        "1 pixel of image is bad" in usable_pixels(image.data[None], image.pixel_rule).sentences[0]
+    )
+    rng = np.random.default_rng(0)
+    whole = viewer.add_image(rng.poisson(50, CHIP).astype(np.uint16), name="chip")
+    assert np.count_nonzero(rule_of(whole).bad_pixels) == 2
+    result = viewer.add_image(whole.data, name="result", metadata={METADATA_KEY: "made"})
+    assert rule_of(result).bad_pixels is None
+    calibrated.maps.row_box.value = 90
+    assert rule_of(raw).bad_pixels is None
+    calibrated.maps.bad_box.value = None
+    assert rule_of(whole).bad_pixels is None
+    assert not calibrated.maps.bad_note.text()
+
+
+def test_a_rule_that_came_from_elsewhere_stays(viewer, calibrated):
+    raw = viewer.layers["raw"]
+    own = PixelRule(bad_pixels=np.eye(*SHAPE, dtype=bool), saturation="mask")
+    raw.metadata[RULE_KEY] = own
+    calibrated.maps.row_box.value = 3
+    assert rule_of(raw) is own
+
+
+def test_a_map_of_bad_pixels_that_cannot_be_one_is_said(viewer, calibrated, tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.zeros((5, *CHIP), np.uint8))
+    calibrated.maps.bad_box.value = path
+    assert "give a map of the camera's pixels" in calibrated.maps.bad_note.text()
+    assert rule_of(viewer.layers["raw"]).bad_pixels is None
+
+
+def test_a_dark_stack_tells_of_each_pixel_once_the_gain_is_known(qtbot, viewer):
+    maps, rng = chip(), np.random.default_rng(2)
+    dark = np.round(maps.offset + rng.normal(0, 2, (40, *CHIP))).astype(np.uint16)
+    viewer.add_image(dark, name="dark", axis_labels=("t", "y", "x"))
+    widget = NoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Noise calibration")
+    state = ViewerState.of(viewer)
+    qtbot.mouseClick(widget.dark_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
+    assert widget.maps.dark_box.visible
+    assert state.maps is None
+    assert "once the gain is known" in widget.summary.text()
+    widget.values.boxes[GAIN].value = 1.25
+    assert state.maps.names == ("offset", "read_variance")
+    assert np.std(state.maps.offset - maps.offset) < 0.5
+    widget.maps.row_box.value, widget.maps.column_box.value = START
+    camera = state.maps.camera(state.noise, SHAPE)
+    assert camera.shape == SHAPE
+    assert camera.typical.gain == 1.25
+    widget.maps.dark_box.value = False
+    assert state.maps is None
 
 
 def test_no_file_is_no_map(viewer, calibrated):

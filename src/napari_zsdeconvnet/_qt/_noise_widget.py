@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ..errors import InputError
 from ..images import Image
-from ..noise import BackgroundFit, NoiseModel, fit_background
+from ..noise import BackgroundFit, NoiseModel, dark_pixels, fit_background
 from ._camera_maps import MapsForm
 from ._choosers import ImageChooser, alive
 from ._forms import Form, Panel, heading, note
@@ -159,7 +159,7 @@ class NoiseWidget(Panel):
         self.dark_button.clicked.connect(lambda: self.calibrate_from_dark())
 
         self.values = NoiseValues()
-        self.maps = MapsForm()
+        self.maps = MapsForm(self._viewer)
         self.maps.changed.connect(self._on_maps)
         self.summary = note()
 
@@ -370,9 +370,14 @@ class NoiseWidget(Panel):
         if chosen is None:
             return
         layer, reading = chosen
-        self._calibrate(
-            lambda: NoiseModel.from_dark(layer_image(layer, reading)), (OFFSET, READ_VARIANCE)
-        )
+        each: list[NDArray[np.float32]] = []
+
+        def measure() -> NoiseModel:
+            frames = layer_image(layer, reading)
+            each.extend(dark_pixels(frames))
+            return NoiseModel.from_dark(frames)
+
+        self._calibrate(measure, (OFFSET, READ_VARIANCE), lambda: self.maps.measured(*each))
 
     def _chosen(self) -> tuple[ImageLayer, Reading] | None:
         """Return the chosen layer and how it is read, or say why there is none."""
@@ -402,12 +407,18 @@ class NoiseWidget(Panel):
         jobs = (self._fit_job, self._calibration)
         return self._timer.isActive() or any(job is not None and job.running for job in jobs)
 
-    def _calibrate(self, measure: Callable[[], NoiseModel], names: tuple[str, ...]) -> None:
+    def _calibrate(
+        self,
+        measure: Callable[[], NoiseModel],
+        names: tuple[str, ...],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         def take(noise: NoiseModel) -> None:
             # What photon transfer measures is the gain times the excess noise.
             self.values.take(noise.with_excess_noise(self.values.excess_noise), names)
             self._of_gain = noise.warnings
             self._share()
+            then()
 
         self._set_busy(True)
         self._calibration = Job(
@@ -452,7 +463,7 @@ class NoiseWidget(Panel):
 
     def _on_maps(self) -> None:
         """Put the maps where training and prediction find them, with the numbers they lack."""
-        self._state.maps = self.maps.parts
+        self._state.maps = self.maps.parts(gain=self.values[GAIN].value is not None)
         self._summarise()
 
     def _on_typed(self) -> None:
@@ -468,6 +479,8 @@ class NoiseWidget(Panel):
         if noise is not None:
             self._shared = noise
             self._state.noise = noise
+        if self.maps.waits:
+            self._on_maps()
         self._summarise()
 
     def _on_noise_changed(self, noise: NoiseModel | None) -> None:
@@ -486,6 +499,8 @@ class NoiseWidget(Panel):
             lines.append("Training needs offset and read variance: draw, measure or type them.")
         elif gain is None:
             lines.append("Ready. The gain will be measured in the image that is trained on.")
+        if self.maps.waits and gain is None:
+            lines.append("What the dark stack tells of each pixel is used once the gain is known.")
         if self._state.maps is not None:
             lines.append(f"With {self._state.maps.describe()}; what they do not say stands above.")
         self.summary.setText("\n".join([*lines, *self._of_gain]))
