@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift, gaussian_filter
 
+from napari_zsdeconvnet import photon_transfer
 from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.frame_pairs import pair_frames
+from napari_zsdeconvnet.frame_pairs import pair_frames, spread_runs
 from napari_zsdeconvnet.image_files import read_image
 from napari_zsdeconvnet.noise import NoiseModel
 
@@ -168,6 +169,32 @@ def test_series_of_users(cases, name):
     }
     assert all(words in noise.warnings[0] for words in left_out[name])
     assert ("15 of 30" if name == "frames_twice" else "29 of 30") in noise.source
+
+
+class TestLongSeries:
+    def test_runs_are_evenly_spread(self):
+        assert spread_runs(30, 40) == tuple(range(30))
+        chosen = spread_runs(1000, 40)
+        assert len(chosen) == 40
+        assert chosen[:9] == (*range(8), 248)
+        assert chosen[-1] == 999
+
+    def test_a_part_is_looked_at_and_said_with_the_frames_as_they_count(self, monkeypatch):
+        monkeypatch.setattr(photon_transfer, "SERIES_PIXELS", 40 * SIZE**2)
+        rng = np.random.default_rng(4)
+        series = plain(rng, 192)
+        series[-3] = record(10 * SCENE, rng)
+        series[-2, 50, 60] = 9000
+        noise = NoiseModel.from_series(series, offset=OFFSET)
+        assert noise.gain == pytest.approx(GAIN, rel=0.05)
+        said = " ".join(noise.warnings)
+        assert "40 of the 192 frames were looked at" in said
+        assert "in a flash or after a jump (index 189)" in said
+        assert "(190, 50, 60)" in said
+        monkeypatch.undo()
+        assert "were looked at" not in " ".join(
+            NoiseModel.from_series(series[:40], offset=OFFSET).warnings
+        )
 
 
 class TestAveragedFrames:

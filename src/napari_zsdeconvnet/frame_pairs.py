@@ -9,7 +9,7 @@ the noise of pixels, so that the choice leaves the variance as it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+
+RUN = 8
+"""Neighbouring frames of a long series that are looked at together."""
 
 _BLOCKS = 64  # along each side of a frame at most, for the means that are compared
 _BLOCK = 8  # pixels of a block at least
@@ -68,7 +71,26 @@ class FramePairs:
         return tuple(found)
 
 
-def pair_frames(fields: Sequence[Any], name: str = "frames") -> FramePairs:
+def spread_runs(count: int, most: int) -> tuple[int, ...]:
+    """Choose frames of a long series, in runs of neighbours that are evenly spread.
+
+    Parameters
+    ----------
+    count
+        Frames of the series.
+    most
+        How many are looked at, a few of each run less; all, where there are no more.
+    """
+    if count <= most:
+        return tuple(range(count))
+    runs = max(most // RUN, 1)
+    starts = np.linspace(0, count - RUN, runs).round().astype(int)
+    return tuple(sorted({int(start) + step for start in starts for step in range(RUN)}))
+
+
+def pair_frames(
+    fields: Sequence[Any], name: str = "frames", among: Sequence[int] | None = None
+) -> FramePairs:
     """Pair each frame with the next one like it.
 
     Parameters
@@ -78,23 +100,28 @@ def pair_frames(fields: Sequence[Any], name: str = "frames") -> FramePairs:
         frame is read once.
     name
         What messages call the series.
+    among
+        Indices of the frames that are looked at, rising; None takes all.
 
     Raises
     ------
     InputError
         If no two frames are left that differ by noise.
     """
-    count = len(fields[0])
-    means, prints = zip(*(_seen(fields, index) for index in range(count)), strict=True)
-    coarse = np.stack(means)
+    looked_at = range(len(fields[0])) if among is None else among
+    count = len(looked_at)
+    means, prints = zip(*(_seen(fields, index) for index in looked_at), strict=True)
+    coarse = dict(zip(looked_at, means, strict=True))
     left_out: dict[tuple[str, str], list[int]] = {}
 
     first: dict[bytes, int] = {}
     left_out[_REPEATED] = [
-        index for index, print_ in enumerate(prints) if first.setdefault(print_, index) != index
+        index
+        for index, print_ in zip(looked_at, prints, strict=True)
+        if first.setdefault(print_, index) != index
     ]
     distinct = np.array(sorted(first.values()))
-    contrast = coarse[distinct].var(axis=1)
+    contrast = np.array([coarse[index].var() for index in distinct])
     lit = contrast >= _UNLIT * np.median(contrast)
     left_out[_DARK] = distinct[~lit].tolist()
 
@@ -134,11 +161,16 @@ def _seen(fields: Sequence[Any], index: int) -> tuple[NDArray[np.float64], bytes
 
 
 def _alike(
-    kept: NDArray[np.intp], coarse: NDArray[np.float64]
+    kept: NDArray[np.intp], coarse: Mapping[int, NDArray[np.float64]]
 ) -> tuple[list[tuple[int, int]], int]:
     """Pair frames that show the same, so many apart that they do; also gives how many."""
     differences = {
-        lag: np.mean((coarse[kept[lag:]] - coarse[kept[:-lag]]) ** 2, axis=1)
+        lag: np.array(
+            [
+                np.mean((coarse[int(last)] - coarse[int(first)]) ** 2)
+                for first, last in zip(kept[:-lag], kept[lag:], strict=True)
+            ]
+        )
         for lag in range(1, min(_LONGEST_LAG, len(kept) - 1) + 1)
     }
     if not differences:

@@ -28,6 +28,7 @@ from .photon_transfer import (
     SERIES_FROM,
     PhotonTransfer,
     chosen_planes,
+    looked_at,
     shared_noise,
     transfer_of_images,
     transfer_of_series,
@@ -308,13 +309,18 @@ class NoiseModel:
             If there are fewer than two frames or too little signal, they are constant, or too many
             pixels are NaN or saturated: see `usable.usable_pixels`.
         """
-        series, warnings = checked(
-            _laid_out(frames, axes, name="frames"), _rule(frames), name=_name(frames, "frames")
-        )
+        laid_out, name = _laid_out(frames, axes, name="frames"), _name(frames, "frames")
+        among = looked_at(laid_out.shape)
+        series, warnings = checked(laid_out, _rule(frames), name=name, among=among)
+        if len(among) < len(series):
+            warnings += (
+                f"{len(among)} of the {len(series)} frames were looked at, in runs of neighbours "
+                "evenly spread; more would add no precision.",
+            )
         warnings += tuple(processed_words(series, name=_name(frames, "frames")))
         if offset is not None:
             offset = _number(offset, "offset", "counts")
-        transfer = transfer_of_series(series, offset)
+        transfer = transfer_of_series(series, offset, among=among)
         darkest = ", the offset from the darkest pixels" if offset is None else ""
         kind = "volumes" if series.ndim == 4 else "frames"
         left = transfer.frames < len(series)

@@ -37,7 +37,7 @@ from .background import (
     neighbour_correlation,
 )
 from .errors import InputError
-from .frame_pairs import FramePairs, pair_frames
+from .frame_pairs import FramePairs, pair_frames, spread_runs
 from .lazy import PlaneInTime
 from .pixel_mask import Kind, mask_of
 
@@ -59,7 +59,12 @@ _SMALLEST = 64  # pixels; a smaller frame has too few blocks for a line
 _WINDOW = 1024  # large frames are taken in windows of this side, to bound memory
 _MOST_WINDOWS = 16
 _PLANE_PIXELS = 4_000_000  # and planes of so many pixels in all
-_SERIES_PIXELS = 100_000_000  # differences beyond this many pixels add no precision, only time
+SERIES_PIXELS = 25_000_000
+"""So many pixels of a series are looked at; more add no precision, only time."""
+
+FEWEST_LOOKED_AT = 32
+"""Frames that are looked at, however large."""
+
 _CORRELATED = 0.1
 SERIES_FROM = 10  # frames; fewer say less about the noise than one image does
 _SHARED = 0.2  # from where on it is no chance, even where a few bright spots make the noise
@@ -489,7 +494,11 @@ def _axial_correlation(volumes: Any) -> float:
 
 
 def transfer_of_series(
-    frames: NDArray[Any], offset: float | None, *, name: str = "frames"
+    frames: NDArray[Any],
+    offset: float | None,
+    *,
+    name: str = "frames",
+    among: Sequence[int] | None = None,
 ) -> PhotonTransfer:
     """Measure gain and read variance from the differences of consecutive frames.
 
@@ -513,6 +522,8 @@ def transfer_of_series(
         Counts without light; None to take the darkest pixels' mean for it.
     name
         What messages call the series.
+    among
+        As for `frame_pairs.pair_frames`.
 
     Raises
     ------
@@ -528,9 +539,8 @@ def transfer_of_series(
     fields: list[Any] = [frames]
     if frames.ndim == 4:
         fields = [PlaneInTime(frames, int(z)) for z in _spread(frames.shape[1], MOST_FRAMES)]
-    chosen = pair_frames(fields, name)
-    affordable = _SERIES_PIXELS // (len(fields) * math.prod(frames.shape[-2:]))
-    pairs = _some(chosen.pairs, max(affordable, 1))
+    chosen = pair_frames(fields, name, among)
+    pairs = list(chosen.pairs)
     correlation = float(np.mean([_series_correlation(field, pairs) for field in fields]))
     white = abs(correlation) < _CORRELATED
     kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
@@ -544,7 +554,7 @@ def transfer_of_series(
     line = _first_line(fields, few, level)
     apart = _apart(fields, chosen, kernel, level, line)
     if apart > 1:
-        pairs = _some(chosen.apart(apart), max(affordable, 1))
+        pairs = list(chosen.apart(apart))
         few = _some(pairs, MOST_FRAMES // 2)
         warnings.append(
             f"Consecutive frames of {name} share noise, as a running average or a recursive filter "
@@ -575,6 +585,13 @@ def _padding(frames: Any, index: int) -> float:
     """Return which part of a frame is filled with one value and not masked."""
     padding, mask = filled(frames[index]), mask_of(frames)
     return float((padding if mask is None else padding & ~mask[index]).mean())
+
+
+def looked_at(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the frames of a series (T, [Z,] Y, X) that are looked at, all unless it is long."""
+    planes = min(shape[1], MOST_FRAMES) if len(shape) == 4 else 1
+    most = SERIES_PIXELS // (planes * math.prod(shape[-2:]))
+    return spread_runs(shape[0], max(most, FEWEST_LOOKED_AT))
 
 
 def _some(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ what surrounds them in their place, and so the results hold there what the model
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -43,6 +43,7 @@ def usable_pixels(
     *,
     width: float | None = None,
     name: str = "image",
+    among: Sequence[int] | None = None,
 ) -> PixelMask | None:
     """Find the pixels of a recording that must not be used.
 
@@ -57,6 +58,8 @@ def usable_pixels(
         Full width at half maximum of the PSF in pixels; None where it is not known.
     name
         What messages call the recording.
+    among
+        Indices along T of the frames that are looked at; None takes all.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def usable_pixels(
     """
     if isinstance(recording, Filled):
         return recording.mask
-    return _Search(recording, rule or PixelRule(), width, name).mask()
+    return _Search(recording, rule or PixelRule(), width, name, among).mask()
 
 
 def with_mask(recording: Any, mask: PixelMask | None) -> Any:
@@ -107,12 +110,13 @@ def checked(
     width: float | None = None,
     name: str = "image",
     spatial: Literal["YX", "ZYX"] | None = None,
+    among: Sequence[int] | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """Find what must not be used of a recording, and check the rest.
 
     Parameters
     ----------
-    recording, rule, width, name
+    recording, rule, width, name, among
         As for `usable_pixels`.
     spatial
         As for `images.check_pixels`.
@@ -129,7 +133,7 @@ def checked(
     InputError
         As `usable_pixels` and `images.check_pixels` do.
     """
-    mask = usable_pixels(recording, rule, width=width, name=name)
+    mask = usable_pixels(recording, rule, width=width, name=name, among=among)
     filled = with_mask(recording, mask)
     said = () if mask is None else mask.sentences
     return filled, (*check_pixels(filled, name=name, spatial=spatial), *said)
@@ -138,12 +142,21 @@ def checked(
 class _Search:
     """The search in one recording."""
 
-    def __init__(self, recording: Any, rule: PixelRule, width: float | None, name: str) -> None:
+    def __init__(
+        self,
+        recording: Any,
+        rule: PixelRule,
+        width: float | None,
+        name: str,
+        among: Sequence[int] | None = None,
+    ) -> None:
         self.recording = recording
         self.rule = rule
         self.width = width
         self.name = name
         self.shape = tuple(int(length) for length in recording.shape)
+        frames = range(self.shape[0]) if among is None else among
+        self.looked_at = [(t, *rest) for t in frames for rest in np.ndindex(self.shape[1:-2])]
         self.given = _given_map(rule.bad_pixels, self.shape, name)
         self.found: dict[Place, Runs] = {}
         self.tops: dict[Place, tuple[float, int]] = {}
@@ -153,7 +166,7 @@ class _Search:
     def mask(self) -> PixelMask | None:
         """Look at everything, and say what was found."""
         self.fixed = self._hot_in_all() if self.rule.outliers else None
-        for place in np.ndindex(self.shape[:-2]):
+        for place in self.looked_at:
             self._look(place)
         if not self.tops:
             self._refuse_nothing_usable()
@@ -167,7 +180,7 @@ class _Search:
 
     def _refuse_nothing_usable(self) -> None:
         """Say why nothing is left, unless every plane is constant, which others say."""
-        plane, _ = self._read((0,) * (len(self.shape) - 2))
+        plane, _ = self._read(self.looked_at[0])
         if not np.isfinite(plane).all() or self.given is not None:
             raise InputError(
                 f"{self.name} has no pixel that can be used: all are NaN or infinite, filled with "
@@ -231,7 +244,7 @@ class _Search:
 
         What hit the camera in one frame is in one of the halves only.
         """
-        places = list(np.ndindex(self.shape[:-2]))
+        places = self.looked_at
         if len(places) < _FEWEST_MEANT:
             return None
         chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MEANT)).astype(int))
