@@ -89,6 +89,18 @@ def test_an_image_goes_from_its_psf_to_its_verdict(image, trained):
     assert judged.verdict["noise level"].passed is not None
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_pixels_that_are_not_finite_give_no_advice(image):
+    pixels = image.data.astype(np.float32)
+    pixels[np.random.default_rng(0).random(pixels.shape) < 0.001] = np.inf
+    said = []
+    for step in Pipeline(Images(replace(image, data=pixels), MICROSCOPE), device="cpu"):
+        if isinstance(step, TrainingBegan):
+            break
+        said.append(getattr(step, "said", ""))
+    assert "nan" not in " ".join(said)
+
+
 def test_each_step_says_what_it_assumed(trained):
     (psf,) = of(PSFMade, trained)
     assert "NA 1.3" in psf.said

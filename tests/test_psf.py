@@ -473,6 +473,17 @@ def test_mrc_gives_voxels_in_micrometres(tmp_path: Path) -> None:
     np.testing.assert_allclose(back.array, psf.array, rtol=1e-5)
 
 
+def test_mrc_that_stores_its_axes_in_another_order_is_told(tmp_path: Path) -> None:
+    psf = PSF.simulate(1.2, 0.6, 0.05, axial_step=0.25, planes=7, size=31)
+    with mrcfile.new(tmp_path / "psf.mrc") as mrc:
+        mrc.set_data(np.ascontiguousarray(psf.array.transpose(1, 2, 0)))
+        mrc.header.mapc, mrc.header.mapr, mrc.header.maps = 3, 1, 2
+    said = " ".join(PSF.read(tmp_path / "psf.mrc").warnings)
+    assert "stored as YXZ" in said
+    back = PSF.read(tmp_path / "psf.mrc", axes="YXZ")
+    np.testing.assert_allclose(back.array, psf.array, rtol=1e-5)
+
+
 def test_deltavision_gives_voxels_in_micrometres(tmp_path: Path) -> None:
     psf = PSF.simulate(1.2, 0.6, 0.05, axial_step=0.25, planes=7, size=31)
     header = np.zeros(256, dtype="<i4")

@@ -80,6 +80,7 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
                 cell = mrc.header.cella
                 spacing = (float(cell.z), float(cell.y), float(cell.x))
                 intervals = (int(mrc.header.mz), int(mrc.header.my), int(mrc.header.mx))
+                stored = [int(mrc.header[name]) for name in ("mapc", "mapr", "maps")]
     except InputError:
         raise
     except Exception as error:  # a damaged file has its parser fail in every way
@@ -89,6 +90,12 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
         header = file.read(1024)
     byte_order = _deltavision_byte_order(header)
     voxel_size, notes = _voxel_size(spacing, intervals, byte_order is not None, path)
+    if sorted(stored) == [1, 2, 3] and stored != [1, 2, 3]:
+        letters = "".join("XYZ"[axis - 1] for axis in reversed(stored))
+        notes += (
+            f"{path.name} says that its axes are stored as {letters}, and they are taken as ZYX; "
+            f"give its axes as {letters} if the header is right.",
+        )
     sections, order = _sections(header, byte_order, 1 if data.ndim == 2 else len(data))
     return MRCFile(data, spacing, voxel_size, sections, order, notes)
 

@@ -32,6 +32,7 @@ _PLACES = 5  # that are named
 _MEANT = 64  # planes whose mean is looked at
 _FEWEST_MEANT = 8
 _COMPARED = 8  # planes that tell whether and how far a recording is saturated
+_SHARE = 5e-4  # of all pixels, below which they are counted
 _AROUND = np.ones((3, 3), dtype=np.uint8)
 
 Place = tuple[int, ...]
@@ -373,8 +374,9 @@ def _said(mask: PixelMask, fixed: NDArray[np.bool_] | None, name: str) -> Iterat
             )
         elif kind == Kind.UNRECORDED:
             share = total / np.prod(mask.shape)
+            some = f"{share:.1%}" if share >= _SHARE else _number(total)
             yield (
-                f"{share:.1%} of {name} is NaN or filled with one value up to the border, as "
+                f"{some} of {name} is NaN or filled with one value up to the border, as "
                 "deskewing, rotating and registering leave it, and is masked; such images carry "
                 "interpolated noise, so calibrate on the camera's original pixels where there are "
                 "any."
