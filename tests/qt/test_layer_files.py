@@ -52,6 +52,16 @@ def test_frames_get_their_interval(qtbot, viewer, tmp_path):
     assert widget.image.reading.kind == "time series"
 
 
+def test_channels_behind_y_and_x_are_refused(qtbot, viewer, tmp_path):
+    path = tmp_path / "cell.tif"
+    how = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
+    tifffile.imwrite(path, np.stack([STACK[0], STACK[1]], -1), **how)
+    widget, layer = opened(qtbot, viewer, path)
+    qtbot.waitUntil(lambda: "behind Y and X" in widget.image.note.text(), timeout=LONG)
+    assert widget.image.reading is None
+    assert layer.axis_labels == ("-3", "-2", "-1")
+
+
 def test_a_size_that_cannot_be_read_is_asked_for(qtbot, viewer, tmp_path):
     path = tmp_path / "cell.tif"
     tifffile.imwrite(

@@ -68,7 +68,13 @@ class LayerFiles:
 
     def take(self, layer: ImageLayer, said: Recorded) -> None:
         """Write what the file of a layer says into it, if it says nothing itself."""
-        if layer in self._viewer.layers and says_nothing(layer):
+        if said.axes and not said.axes.endswith("YX"):
+            self._state.unfit[layer] = (
+                f"{layer.name} has its channels behind Y and X, where no window looks for them; "
+                "save it as an ImageJ hyperstack or OME-TIFF."
+            )
+            self._state.said_changed.emit(layer)
+        elif layer in self._viewer.layers and says_nothing(layer):
             self._state.files[layer] = said
             with same_plane(self._viewer, layer):
                 write_into(layer, said)
