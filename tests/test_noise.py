@@ -236,7 +236,26 @@ class TestBackground:
         assert fit_background(image, mask).warnings == ()
         fit = fit_background(spoil(image), mask)
         assert any(word in warning for warning in fit.warnings), fit.warnings
-        assert fit.verdict.startswith("Take care")
+        empty = word not in ("structure", "skewed", "exactly 0")
+        assert fit.empty == empty
+        assert fit.verdict.startswith("Take care" if empty else "Not empty")
+
+    @pytest.mark.parametrize("frames", [1, 5])
+    def test_region_that_is_lit_evenly_is_not_empty(self, frames):
+        light = np.zeros((frames, 128, 128))
+        light[:, :64] = 30.0
+        image = np.stack([expose(one, seed) for seed, one in enumerate(light)])
+        bright, dark = np.zeros((2, 128, 128), bool)
+        bright[8:56, 8:120] = dark[72:120, 8:120] = True
+        fit = fit_background(image[0] if frames == 1 else image, bright)
+        assert not fit.empty
+        assert "50% of the image is darker than the background region, by 30" in fit.warnings[0]
+        assert fit_background(image, dark).empty
+        # Nor does it matter that the whole level drifts, or what deskewing has filled in.
+        drifting = image + 20 * np.arange(frames)[:, None, None]
+        assert fit_background(drifting, dark).empty
+        image[:, :, :24] = 0
+        assert fit_background(image, dark & (image[0] > 0)).empty
 
     def test_gentle_slope_does_not_pass_for_noise(self):
         image = expose(np.zeros((128, 128)), 5) + np.linspace(0, 6, 128)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,17 +20,19 @@ from scipy.special import ndtr
 from .errors import InputError
 from .images import check_pixels
 from .lazy import is_lazy
+from .marked_regions import bounding_box, checked_mask, cut_out, read_boxes, some_frames
 from .saturation import piled_up
+from .shared_noise import axial_correlation, correlated_noise, is_structure, neighbour_correlation
 
 FloatArray = NDArray[np.float64]
 
 FEW_PIXELS = 200
 """Below this many pixels the read variance is known to no better than 10 %."""
 
-_PIXELS_USED = 2_000_000  # of a stack; more change no digit that matters and cost time
-_FRAMES_CHECKED = 4
 _PLANES_COMPARED = 3  # along Z, at each of so many places
 _HOT = 8.0  # robust standard deviations; a sound camera has none beyond
+_SQUARE = 8  # pixels on a side
+_MOST_DARKER = 0.05  # of the image; vignetting and single dark corners stay below
 _FILLINGS = 4  # values of flat squares that are looked at
 _HOT_SHARE = 0.01  # more than this are not outliers but something in the region
 
@@ -59,6 +61,9 @@ class BackgroundFit:
         What is wrong with the region, one sentence each.
     verdict
         One plain sentence for the user.
+    empty
+        Whether the region can be taken for empty: nothing that is seen in it, and hardly any place
+        of the image that is darker. Where it is not, offset and read variance mean nothing.
     """
 
     offset: float
@@ -71,6 +76,7 @@ class BackgroundFit:
     fitted: FloatArray
     warnings: tuple[str, ...]
     verdict: str
+    empty: bool = True
 
 
 def fit_background(
@@ -114,9 +120,10 @@ def fit_background(
     """
     pixels: Any = image if is_lazy(image) else np.asarray(image)
     planes = pixels.ndim > 3 if planes is None else planes
-    marked = _checked_mask(pixels, np.asarray(mask), name)
-    region, inside = _cut_out(pixels, marked)
-    warnings = list(_check_frames(pixels, name, planes))
+    marked = checked_mask(pixels, np.asarray(mask), name)
+    region, inside = cut_out(pixels, marked)
+    frames, masks = some_frames(pixels, marked, planes)
+    warnings = list(check_pixels(np.stack(frames), name=name))
 
     values = region[inside]
     _check_values(values, name)
@@ -133,7 +140,10 @@ def fit_background(
     padding = float(np.mean(filled(region[0])[inside[0]])) if inside[0].any() else 0.0
     if padding > 0:
         warnings.append(filled_warning(padding, "the background region"))
-    warnings += _doubt_region(residual, inside, read_variance, slope_variance, gain)
+    light = _doubt_emptiness(residual, inside, read_variance, gain)
+    light += _doubt_darkness(frames, masks, read_variance)
+    warnings += [*_doubt_region(inside, read_variance, slope_variance), *light]
+    warnings += _doubt_noise(residual, inside)
     if planes and pixels.ndim > 2:
         warnings += _doubt_planes(pixels, marked)
     warnings += _doubt_camera(values, read_variance, pixels.dtype.kind in "ui")
@@ -149,38 +159,9 @@ def fit_background(
         counts=counts,
         fitted=curve,
         warnings=tuple(warnings),
-        verdict=_verdict(warnings, len(values)),
+        verdict=_verdict(light or warnings, len(values), empty=not light),
+        empty=not light,
     )
-
-
-def neighbour_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tuple[float, float]:
-    """Correlation between pixels one and two apart, along the axis where it is stronger.
-
-    A camera's pixels are read one by one, so both are zero for its noise. Interpolated
-    noise (rotated, registered, deskewed) correlates neighbours and hardly anything beyond;
-    an image of something, blurred by the microscope, stays correlated two pixels on.
-
-    Parameters
-    ----------
-    residual
-        Noise with zero mean, zero outside the region, axes ``(T, Y, X)``.
-    inside
-        The region, same shape.
-    """
-    energy = float(np.sum(residual**2))
-    variance = energy / max(int(inside.sum()), 1)
-
-    def correlation(axis: int, lag: int) -> float:
-        if residual.shape[axis] <= lag or variance == 0:
-            return 0.0
-        here, there = [slice(None)] * 3, [slice(None)] * 3
-        here[axis], there[axis] = slice(None, -lag), slice(lag, None)
-        pairs = int(np.count_nonzero(inside[tuple(here)] & inside[tuple(there)]))
-        product = float(np.vdot(residual[tuple(here)], residual[tuple(there)]))
-        return product / (variance * max(pairs, 1))
-
-    axis = max((1, 2), key=lambda candidate: abs(correlation(candidate, 1)))
-    return correlation(axis, 1), correlation(axis, 2)
 
 
 def filled(image: NDArray[Any], side: int = 8) -> NDArray[np.bool_]:
@@ -228,87 +209,6 @@ def filled_warning(share: float, what: str) -> str:
         "leave it; such images carry interpolated noise, so calibrate on the camera's original "
         "pixels where there are any."
     )
-
-
-def is_structure(near: float, far: float) -> bool:
-    """Tell an image (still correlated two pixels on) from interpolated noise."""
-    return far > 0.35 * near > 0
-
-
-def _checked_mask(pixels: Any, mask: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """Return the mask as True and False, for each of the image's frames or for all alike."""
-    if pixels.ndim not in (2, 3, 4):
-        raise InputError(
-            f"{name} has {pixels.ndim} axes {tuple(pixels.shape)}; a background region is measured "
-            "in one image (Y, X), a time series (T, Y, X) or volumes (Z, Y, X), (T, Z, Y, X)."
-        )
-    if mask.dtype.kind not in "bui":
-        raise InputError(
-            f"The mask holds {mask.dtype} values; give True and False, or whole-number labels."
-        )
-    if mask.ndim < 2 or mask.shape != tuple(pixels.shape)[-mask.ndim :]:
-        raise InputError(
-            f"The mask has shape {mask.shape} and {name} {tuple(pixels.shape)}; draw the "
-            "background region on the image it is meant for."
-        )
-    inside: NDArray[np.bool_] = np.asarray(mask > 0, dtype=bool)
-    if not inside.any():
-        raise InputError(
-            f"The background region holds no pixel of {name}; draw it inside the image, on an "
-            "area without signal."
-        )
-    return inside
-
-
-def _cut_out(pixels: Any, mask: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the mask's bounding box of the image and the mask therein, both (frames, Y, X)."""
-    box = _bounding_box(mask)
-    leading = pixels.shape[:-2]
-    masked = np.broadcast_to(np.any(mask, axis=(-2, -1)), leading)
-    places: list[tuple[int, ...]] = [
-        place for place, any_of_it in np.ndenumerate(masked) if any_of_it
-    ]
-    few = max(_PIXELS_USED // math.prod(edge.stop - edge.start for edge in box), 1)
-    if len(places) > few:
-        places = [places[i] for i in np.linspace(0, len(places) - 1, few).round().astype(int)]
-    return _read_boxes(pixels, mask, places, box)
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    flat: NDArray[np.bool_] = np.any(mask, axis=tuple(range(mask.ndim - 2)))
-    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _read_boxes(
-    pixels: Any,
-    mask: NDArray[np.bool_],
-    places: Sequence[tuple[int, ...]],
-    box: tuple[slice, slice],
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Read the box in the frames at `places`, and what the mask says there."""
-    region = np.stack([np.asarray(pixels[(*place, *box)], np.float64) for place in places])
-    skipped = pixels.ndim - mask.ndim  # leading axes that the mask lacks
-    boxes: list[tuple[int | slice, ...]] = [(*place[skipped:], *box) for place in places]
-    return region, np.stack([mask[part] for part in boxes])
-
-
-def _check_frames(pixels: Any, name: str, planes: bool) -> tuple[str, ...]:
-    """Check whole frames, as a region alone cannot tell a dark image from a clipped one."""
-    leading = pixels.shape[:-2]
-    count = math.prod(leading)
-    chosen = np.linspace(0, count - 1, min(count, _FRAMES_CHECKED)).round().astype(int)
-    frames = [np.asarray(pixels[np.unravel_index(i, leading)]) for i in np.unique(chosen)]
-    # What is NaN beyond the region is of no concern to it.
-    frames = [
-        frame
-        if np.isfinite(frame).all()
-        else np.where(np.isfinite(frame), frame, np.median(frame[np.isfinite(frame)]))
-        for frame in frames
-    ]
-    if planes:  # a stack may have empty ones at its ends
-        frames = [frame for frame in frames if frame.min() != frame.max()] or frames
-    return check_pixels(np.stack(frames), name=name)
 
 
 def _check_values(values: FloatArray, name: str) -> None:
@@ -384,14 +284,8 @@ def _error_of_mean(residual: FloatArray, count: int) -> float:
     return float(np.sqrt(np.sum(residual.sum(axis=0) ** 2)) / count)
 
 
-def _doubt_region(
-    residual: FloatArray,
-    inside: NDArray[np.bool_],
-    variance: float,
-    slope_variance: float,
-    gain: float | None,
-) -> list[str]:
-    """Ask whether the region is empty and its noise independent from pixel to pixel."""
+def _doubt_region(inside: NDArray[np.bool_], variance: float, slope_variance: float) -> list[str]:
+    """Ask whether the region is large and flat enough."""
     warnings = []
     count = int(inside.sum())
     if count < FEW_PIXELS:
@@ -404,17 +298,21 @@ def _doubt_region(
             "The background region slopes from one side to the other; its slope was taken out, but "
             "the offset is a mean over it, so choose a flatter place."
         )
+    return warnings
 
+
+def _doubt_emptiness(
+    residual: FloatArray, inside: NDArray[np.bool_], variance: float, gain: float | None
+) -> list[str]:
+    """Ask whether there is something in the region."""
+    warnings = []
+    count = int(inside.sum())
     near, far = neighbour_correlation(residual, inside)
-    if abs(near) > max(0.05, 5 / np.sqrt(count)):
-        if is_structure(near, far):
-            warnings.append(
-                f"The background region holds structure (pixels two apart correlate by {far:.2f}), "
-                "which counts as read variance here; move it to an emptier place."
-            )
-        else:
-            warnings.append(correlated_noise(near))
-
+    if _is_shared(near, count) and is_structure(near, far):
+        warnings.append(
+            f"The background region holds structure (pixels two apart correlate by {far:.2f}), "
+            "which counts as read variance here; move it to an emptier place."
+        )
     skew = float(np.vdot(residual, residual * residual)) / count / variance**1.5
     photon_skew = 0.5 if gain is None else gain / np.sqrt(variance)
     if skew > photon_skew + 5 * np.sqrt(6 / count):
@@ -425,17 +323,61 @@ def _doubt_region(
     return warnings
 
 
+def _doubt_noise(residual: FloatArray, inside: NDArray[np.bool_]) -> list[str]:
+    """Ask whether the noise is independent from pixel to pixel."""
+    near, far = neighbour_correlation(residual, inside)
+    if _is_shared(near, int(inside.sum())) and not is_structure(near, far):
+        return [correlated_noise(near)]
+    return []
+
+
+def _is_shared(near: float, count: int) -> bool:
+    return abs(near) > max(0.05, 5 / math.sqrt(count))
+
+
+def _doubt_darkness(
+    frames: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]], variance: float
+) -> list[str]:
+    """Ask whether much of the image is darker than the region, which then is lit itself.
+
+    Compared are means over squares, whose noise is small beside that of a pixel: twice a pixel's
+    own spread is a difference that noise cannot make. What was filled in later is left out.
+    """
+    shares, depths = [], []
+    for frame, inside in zip(frames, masks, strict=True):
+        rows, columns = (length // _SQUARE for length in frame.shape)
+        if min(rows, columns) < 2 or not inside.any():
+            continue
+        level = float(np.mean(frame[inside]))
+        cut = frame[: rows * _SQUARE, : columns * _SQUARE]
+        squares = cut.reshape(rows, _SQUARE, columns, _SQUARE).astype(np.float64)
+        recorded = squares.max(axis=(1, 3)) > squares.min(axis=(1, 3))
+        depth = level - squares.mean(axis=(1, 3))[recorded]
+        darker = depth[depth > 2 * math.sqrt(variance)]
+        if depth.size:
+            shares.append(darker.size / depth.size)
+            depths += [float(darker.mean())] if darker.size else []
+    share = float(np.mean(shares)) if shares else 0.0
+    if share < _MOST_DARKER:
+        return []
+    return [
+        f"{share:.0%} of the image is darker than the background region, by "
+        f"{np.mean(depths):.3g} counts, so light falls on it; move it to where the image is "
+        "darkest."
+    ]
+
+
 def _doubt_planes(pixels: Any, mask: NDArray[np.bool_]) -> list[str]:
     """Ask whether neighbouring planes share noise, as rotated and resampled volumes do."""
     starts = pixels.shape[-3] - _PLANES_COMPARED + 1
     if starts < 1:
         return []
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     found, count = [], 0
     for start in np.unique(np.linspace(0, starts - 1, min(starts, 4)).round().astype(int)):
         outer = (0,) * (pixels.ndim - 3)
         places = [(*outer, int(start) + step) for step in range(_PLANES_COMPARED)]
-        region, inside = _read_boxes(pixels, mask, places, box)
+        region, inside = read_boxes(pixels, mask, places, box)
         inside = np.broadcast_to(inside.all(axis=0) & np.isfinite(region).all(axis=0), region.shape)
         if inside.any():
             residual, _ = _flatten(np.where(inside, region, 0.0), inside)
@@ -447,38 +389,6 @@ def _doubt_planes(pixels: Any, mask: NDArray[np.bool_]) -> list[str]:
     if abs(near) < max(0.05, 5 / np.sqrt(count)) or is_structure(near, far):
         return []
     return [correlated_noise(near, "planes")]
-
-
-def axial_correlation(residual: FloatArray, inside: NDArray[np.bool_]) -> tuple[float, float]:
-    """Correlation of noise with that one plane and two planes on.
-
-    As laterally, noise of a camera has none, interpolation correlates neighbours alone, and
-    what is still correlated two planes on is an image, or the camera's fixed pattern.
-
-    Parameters
-    ----------
-    residual
-        Noise with zero mean in three neighbouring planes, zero outside the region, axes
-        ``(Z, Y, X)``.
-    inside
-        The region, the same in all planes, same shape.
-    """
-    variance = float(np.sum(residual**2)) / max(int(inside.sum()), 1)
-    if variance == 0:
-        return 0.0, 0.0
-    pixels = max(int(inside[0].sum()), 1)
-    one, two, three = residual
-    near = (np.vdot(one, two) + np.vdot(two, three)) / 2
-    return float(near / pixels / variance), float(np.vdot(one, three) / pixels / variance)
-
-
-def correlated_noise(correlation: float, what: Literal["pixels", "planes"] = "pixels") -> str:
-    """Say that the noise is not the camera's own any more."""
-    return (
-        f"Neighbouring {what} share noise (correlation {correlation:.2f}): the image was "
-        "interpolated, deskewed, registered, smoothed or compressed after recording; calibrate and "
-        "train on the camera's original pixels where there are any."
-    )
 
 
 def _doubt_camera(values: FloatArray, variance: float, whole_numbers: bool) -> list[str]:
@@ -539,9 +449,10 @@ def _histogram(
     return edges, counts.astype(np.int64)
 
 
-def _verdict(warnings: list[str], count: int) -> str:
+def _verdict(warnings: list[str], count: int, *, empty: bool) -> str:
     if not warnings:
         return f"Good: {count} pixels of plain camera noise."
+    how = "Take care" if empty else "Not empty"
     if len(warnings) == 1:
-        return f"Take care: {warnings[0]}"
-    return f"Take care, for {len(warnings)} reasons: {warnings[0]}"
+        return f"{how}: {warnings[0]}"
+    return f"{how}, for {len(warnings)} reasons: {warnings[0]}"

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .forward import bin_down, continued, enlarge
 from .open_field import OpenField, binned, margins
+from .phases import go_on
 from .psf import PSF
 
 WIDER = 4
@@ -84,6 +85,7 @@ def volume_reblurred(
     darkest = float(np.quantile(coarse_image.numpy(), DARKEST))
     small = max(0.01 * float(coarse_image.mean()), -darkest, 1e-8)
     for _ in range(STEPS):
+        go_on()
         ratio = (coarse_image + small).clamp(min=0.0)
         ratio /= (coarse_seen + field.expected(outside)).clamp(min=0.0) + small
         outside = outside * field.factor(ratio)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from .coarse_light import REACH, SIGMA
 from .forward import continued
+from .phases import go_on
 
 SPACING = 3
 """Pixels from one held-out pixel to the next, along both axes."""
@@ -137,6 +138,7 @@ class HeldOutPixels:
     ) -> None:
         self._windows = []
         for window, unusable, start in windows:
+            go_on()
             recorded = window[None, None].to(device)
             left_out = lattice.left_out(start, window.shape).to(device)
             judged = _inside((lattice.centres(start, window.shape) & ~unusable).to(device))
@@ -155,6 +157,7 @@ class HeldOutPixels:
         """
         cells = []
         for recorded, image, judged in self._windows:
+            go_on()
             blind, seeing = (_stages(network, seen, reblur) for seen in (image, recorded))
             wrong = (blind - _inside(recorded)).square() + OWN * (seeing - blind).square()
             cells.append(_by_cells(wrong * judged))
@@ -173,6 +176,7 @@ class HeldOutPixels:
         """
         total = 0.0
         for _, image, judged in self._windows:
+            go_on()
             light = _inside(network(image)[0].float()).clamp(min=0.0)
             total += float(((shot * light + read) * judged).double().sum())
         return total

@@ -23,6 +23,7 @@ from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .overlapping import WriteBehind, read_ahead
 from .pairs import local_mean, mean_reach, noise_variance, recorrupt, unevenness
+from .phases import go_on
 from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window, window_of_map
 
 T = TypeVar("T")
@@ -237,6 +238,7 @@ def _infer_tiles(
         for index in range(length):
             room = _Frame(network, result, index, scale)
             for done, place in enumerate(cover, index * len(cover) + 1):
+                go_on()
                 layers = next(windows).to(device)[None]
                 image = (layers[:, :1] - noise.offset) / scale
                 maps = layers[:, 1 : 1 + len(source.maps)]

@@ -31,6 +31,7 @@ from .noise import NoiseModel
 from .noise_check import NoiseCheck, check_recordings
 from .out_of_focus import Backgrounds
 from .pairs import InterleavedPatches, Pair, RecorruptedPatches
+from .phases import go_on
 from .presets import Preset
 from .psf import PSF
 from .sim_pairs import RawSIM, ReconstructedPatches
@@ -188,6 +189,7 @@ class RecorruptedObjective:
         share, norm = self.setting.preset.denoising_weight, self.setting.preset.norm
         losses = []
         for pair in self._kept:
+            go_on()
             denoised, reblurred, target, _ = self._compared(network.eval(), pair)
             left_out = _left_out(pair, self.margin)
             losses.append(

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import interpolate, special
 
+from .phases import go_on
+
 FloatArray = NDArray[np.float64]
 
 ENERGY_HELD = 0.98  # share of a 2D Airy pattern within the array's half width
@@ -457,6 +459,7 @@ def _over_pixels(
     quadrant = np.zeros(())
     for offset_y, weight_y in zip(_NODES / 2, _WEIGHTS / 2, strict=True):
         for offset_x, weight_x in zip(_NODES / 2, _WEIGHTS / 2, strict=True):
+            go_on()
             y = (np.arange(rows) + offset_y) * pixel_size[0]
             x = (np.arange(columns) + offset_x) * pixel_size[1]
             quadrant = quadrant + weight_y * weight_x * intensity(np.hypot(y[:, None], x))

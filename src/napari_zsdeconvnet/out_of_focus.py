@@ -30,6 +30,7 @@ from .forward import enlarge
 from .informed_network import binned
 from .networks import psf_core
 from .noise import NoiseModel
+from .phases import go_on
 from .pixel_mask import Filled, PixelMask, Runs, mask_of
 from .psf import PSF
 from .tiling import window
@@ -117,6 +118,7 @@ def _smooth_part(
     parts = np.maximum(np.stack([(1 - FIRST_SHARE) * structure, FIRST_SHARE * background]), 1e-3)
     leading = parts
     for step in range(STEPS):
+        go_on()
         first, second = fft.rfft2(leading)
         expected = fft.irfft2(first * sharp + second * wide, sides)
         expected = np.maximum(expected, 0).astype(np.float32) + np.float32(constant)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .held_out import Lattice
 from .noise import NoiseModel
 from .out_of_focus import Backgrounds
+from .phases import doing, go_on
 from .pixel_mask import mask_of
 from .presets import Preset
 from .tiling import window, window_of_map
@@ -202,8 +203,10 @@ def shared_symmetries(psf: NDArray[np.floating]) -> list[tuple[int, bool]]:
     margins = [(0, 0)] * (psf.ndim - 2) + [((side - size) // 2,) * 2 for size in psf.shape[-2:]]
     square = np.pad(psf, margins)
     kept = []
+    doing("comparing the PSF with itself turned and flipped")
     for turns in range(4):
         for flip in (False, True):
+            go_on()
             turned = np.rot90(square, turns, axes=(-2, -1))
             turned = np.flip(turned, -2) if flip else turned
             if np.abs(turned - square).sum() <= ALIKE:
@@ -320,6 +323,7 @@ class Patches:
         cell = cell_size(len(grid))
         layers = []
         for layer in range(grid[0]):
+            go_on()
             first = layer * cell[0]
             part = np.asarray(recording[frame, first : first + cell[0]], np.float32)
             for axis, (count, size) in enumerate(zip(grid[1:], cell[1:], strict=True), 1):

@@ -27,19 +27,13 @@ from scipy.optimize import least_squares
 from scipy.signal import fftconvolve
 from scipy.special import chdtri
 
-from .background import (
-    averaged,
-    axial_correlation,
-    correlated_noise,
-    filled,
-    filled_warning,
-    is_structure,
-    neighbour_correlation,
-)
+from .background import averaged, filled, filled_warning
 from .errors import InputError
 from .frame_pairs import FramePairs, pair_frames, spread_runs
 from .lazy import PlaneInTime
+from .phases import go_on
 from .pixel_mask import Kind, mask_of
+from .shared_noise import axial_correlation, correlated_noise, is_structure, neighbour_correlation
 
 FloatArray = NDArray[np.float64]
 
@@ -363,6 +357,7 @@ def _windows(frames: NDArray[Any]) -> Iterator[FloatArray]:
     ]
     for index in _spread(len(corners), _MOST_WINDOWS):
         frame, y, x = corners[index]
+        go_on()
         window = frames[frame, y : y + _WINDOW, x : x + _WINDOW]
         if min(window.shape) >= _SMALLEST:
             yield window.astype(np.float64)
@@ -610,6 +605,7 @@ def _apart(
         found = []
         for pair in _some(pairs, MOST_FRAMES // 2):
             for field in fields:
+                go_on()
                 change = _Change.of(field, pair, level, line)
                 difference = np.where(change.far_off, 0.0, change.difference)
                 difference = fftconvolve(difference, kernel, mode="same")
@@ -665,6 +661,7 @@ def _first_line(fields: Sequence[Any], pairs: list[tuple[int, int]], level: floa
     signals, variances = [], []
     for pair in pairs:
         for field in fields:
+            go_on()
             one, two = (field[index].astype(np.float64).ravel() for index in pair)
             mean, difference = (one + two) / 2 - level, (two - one) / np.sqrt(2)
             for part in np.array_split(np.argsort(mean), _LEVELS):
@@ -715,6 +712,7 @@ def _field_blocks(
     off = _off_the_line(frames, pairs, level, line)
     mask = mask_of(frames)
     for pair in pairs:
+        go_on()
         change = _Change.of(frames, pair, level, line)
         still = recorded & _standing_still(change.difference, change.mean, line)
         still &= ~maximum_filter(change.full(highest), _TAPS)
@@ -756,6 +754,7 @@ def _off_the_line(
     """
     squares, mean = np.zeros(frames.shape[-2:]), np.zeros(frames.shape[-2:])
     for pair in pairs:
+        go_on()
         change = _Change.of(frames, pair, level, line)
         squares += change.difference**2 / len(pairs)
         mean += change.mean / len(pairs)
@@ -809,6 +808,7 @@ def _darkest_level_of_series(frames: Any, chosen: Sequence[int]) -> tuple[float,
     for start in (0, 1):
         total = np.zeros(frames.shape[1:])
         for index in chosen[start::2]:
+            go_on()
             total += frames[index]
         halves.append(uniform_filter(total / len(chosen[start::2]), 3))
     recorded = _recorded(frames[chosen[0]]) & _recorded(frames[chosen[-1]])
@@ -870,6 +870,7 @@ def _correlation_at_the_edge(frames: Any, edge: float, series: bool) -> tuple[fl
     taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     power = np.zeros((height, width))
     for place in chosen_planes((len(frames) - 1, *frames.shape[1:]) if series else frames.shape):
+        go_on()
         window = np.asarray(frames[place], dtype=np.float64)[:height, :width]
         if series:
             window = np.asarray(frames[place[0] + 1])[:height, :width] - window

@@ -21,6 +21,7 @@ from .model import Model, nanometres, same_pixel_size
 from .modes import usual_upsampling
 from .noise import NoiseModel
 from .out_of_focus import out_of_focus_advice
+from .phases import doing
 from .psf import PSF
 from .record import Prediction, RunRecord, iter_recorded, iter_recorded_sim
 from .sim.estimation import estimate
@@ -415,6 +416,7 @@ class Images:
     def prepare(self) -> Steps:
         """Make the PSF on the grid of the output."""
         yield Began("psf")
+        doing("simulating the PSF")
         size, psf = self.image.voxel_size, self._given_psf
         if psf is None:
             if self.microscope is None:
@@ -463,6 +465,7 @@ class Images:
             cutoff = None
             if self.image.voxel_size is not None and self._psf.voxel_size is not None:
                 cutoff = min(self._psf.otf_cutoff * max(self.image.voxel_size[-2:]), 0.5)
+            doing("measuring the noise of the camera")
             noise = NoiseModel.measured(self.image, self._offset, cutoff=cutoff)
             noise = noise.with_excess_noise(self._excess_noise)
         self._noise: Camera = noise
@@ -576,6 +579,7 @@ class RawFrames:
         yield Calibrated(noise, _sentence(noise.describe()))
 
         yield Began("patterns")
+        doing("looking for the fringes")
         self._patterns = estimate(
             self._raw,
             pixel_size=self._pixel_size,

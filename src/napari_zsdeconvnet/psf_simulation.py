@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import optics
 from .errors import InputError
+from .phases import go_on
 from .psf_checks import (
     VoxelSize,
     checked_na,
@@ -260,6 +261,7 @@ def _share_held(
 def _without_dark_ends(volume: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cut off planes, rows and columns that hold next to no light, as many on either side."""
     for axis in range(3):
+        go_on()
         light = volume.sum(axis=tuple(other for other in range(3) if other != axis))
         middle = len(light) // 2
         # What is outside of a reach, for each reach from 0 on.

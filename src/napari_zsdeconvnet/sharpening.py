@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .forward import bin_down
 from .open_field import OpenField, binned, margins
+from .phases import go_on
 from .psf import PSF
 
 
@@ -162,6 +163,7 @@ class Sharpening(nn.Module):
         leading, last = estimate, None
         small = 1e-5 * float(image.mean()) + 1e-12
         for step in range(done + 1, done + most + 1):
+            go_on()
             expected = field.expected(leading)
             if last is not None and _relative(expected - last, image + damping) < (
                 self.least_change * noise

@@ -19,6 +19,7 @@ from .inference import Result, TileProgress, exhaust
 from .model import Model
 from .noise import NoiseModel
 from .outliers import width_from_cutoff
+from .phases import doing
 from .pixel_mask import as_recorded, mask_of
 from .presets import Preset, find_preset
 from .provenance import Source
@@ -91,6 +92,7 @@ def train_sim(
     if isinstance(noise, NoiseModel) and noise.gain is None:
         noise = noise.with_gain_from(recordings[0][0], axes="TYX")
         warnings += noise.warnings
+    doing("reconstructing the frames")
     source = RawSIM(recordings, noise, reconstruction.to(processor))
     pixel = patterns.pixel_size / 2
     images = [

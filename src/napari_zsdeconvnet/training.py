@@ -39,6 +39,7 @@ from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .objectives import RecorruptedObjective, Setting
 from .out_of_focus import few_frames
+from .phases import doing
 from .pixel_mask import as_recorded, one_frame
 from .presets import MOST_STEPS, Preset, find_preset
 from .processed import processed_words
@@ -195,6 +196,7 @@ def train(
     steps = None if steps is None else _whole(steps, "steps", least=1)
     if steps is not None and steps > MOST_STEPS:
         raise InputError(f"steps is {steps}: give {MOST_STEPS} at most.")
+    doing("reading what is trained on")
     recordings = lay_out(images, axes, voxel_size)
     spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in recordings[0].axes else "YX"
     if resume is not None:
@@ -218,6 +220,7 @@ def train(
         warnings += processed_words(recording.data, name=recording.name)
     warnings.extend(check_kind(recordings))
     if noise.gain is None and chosen.objective in NEEDS_CAMERA:
+        doing("measuring the gain of the camera")
         noise = noise.with_gain_from(one_frame(recordings[0].data, 0), axes=f"T{spatial}")
         notes.extend(noise.warnings)
     if maps is None and chosen.objective in NEEDS_CAMERA and _of_one_size(recordings):
@@ -229,6 +232,7 @@ def train(
             # What stands for masked pixels is in recorded counts, and found anew in evened ones.
             recordings, _ = usable_recordings(_evened(recordings, maps), grid_psf, upsampling)
     if noise.correlation is None and chosen.objective in NEEDS_CAMERA:
+        doing("looking whether pixels share noise")
         cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
         data, letters = recordings[0].data, f"T{spatial}"
         noise = noise.with_correlation_from(data, cutoff=cutoff, axes=letters)
@@ -307,6 +311,7 @@ def begin(
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else _whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
+    doing("setting up the network")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = build_network(preset.network, psf, upsampling)
@@ -454,6 +459,7 @@ class TrainingRun(Iterator[Progress]):
         begun = self._begun = time.perf_counter()
         rate = self._preset.learning_rate_at(self.step + 1, self.steps)
         if self.step == 0:
+            doing(f"first step on {describe_device(self.device)}")
             self._look()
         losses, message = self._step_within_memory(rate)
         worse = self._look()

@@ -18,6 +18,7 @@ from .errors import InputError
 from .fill_regions import never_recorded, touching_border
 from .images import PixelRule, check_pixels
 from .outliers import isolated_outliers
+from .phases import go_on, rounds
 from .pixel_mask import Filled, Kind, PixelMask, Runs
 from .saturation import FEWEST, clipped_share, lit_from, piled_up
 from .stand_in import stand_in
@@ -167,7 +168,8 @@ class _Search:
     def mask(self) -> PixelMask | None:
         """Look at everything, and say what was found."""
         self.fixed = self._hot_in_all() if self.rule.outliers else None
-        for place in self.looked_at:
+        planes = "1 plane" if len(self.looked_at) == 1 else f"{len(self.looked_at)} planes"
+        for place in rounds(self.looked_at, f"looking for hot and dead pixels in {planes}"):
             self._look(place)
         if not self.tops:
             self._refuse_nothing_usable()
@@ -254,6 +256,7 @@ class _Search:
             total = np.zeros(self.shape[-2:])
             left_out = np.zeros(self.shape[-2:], dtype=bool)
             for number in half:
+                go_on()
                 plane, kinds = self._read(places[number])
                 if (kinds > 0).all():
                     continue

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
+from menu import PLUGIN
+from npe2 import PluginManager, PluginManifest
 
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet.noise import NoiseModel
@@ -33,14 +37,39 @@ def pytest_runtest_setup(item):
         pytest.skip(NO_DISPLAY)
 
 
+def passed(request):
+    """Whether the test itself has passed; napari notes how each phase went."""
+    report = getattr(request.node, "rep_call", None)
+    return report is not None and report.passed
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(request):
+    """After each test, whose viewer is closed by now: no widget, no work, no thread of ours."""
+    yield
+    if HAS_DISPLAY and passed(request):
+        import leaks
+
+        assert leaks.left_behind() == []
+
+
 @pytest.fixture
-def viewer(make_napari_viewer):
-    """A viewer in a window that is shown, so that what is docked is laid out and painted."""
+def viewer(make_napari_viewer, request):
+    """A viewer in a window that is shown, so that what is docked is laid out and painted.
+
+    In the end its docks are closed, after which nothing of theirs may listen to it any more.
+    """
+    import leaks
     from napari.qt.threading import WorkerBase
 
     viewer = make_napari_viewer(show=True)
     yield viewer
     WorkerBase.await_workers(10_000)
+    viewer.window.remove_dock_widget("all")
+    leaks.settle()
+    if passed(request):
+        assert leaks.dead_connections(viewer) == []
+        assert leaks.temporary_layers(viewer) == []
 
 
 @pytest.fixture
@@ -65,6 +94,20 @@ def _no_settings_of_the_users(monkeypatch, tmp_path):
 
     monkeypatch.setattr(_memory, "memory_file", lambda: tmp_path / "channels.json")
     monkeypatch.setattr(_preferences, "_settings", lambda: None)
+
+
+@pytest.fixture
+def manifest():
+    return PluginManifest.from_file(Path(str(files("napari_zsdeconvnet"))) / "napari.yaml")
+
+
+@pytest.fixture
+def plugin(manifest):
+    """The plugin as napari finds it: installed, with its entry point."""
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(manifest)
+    return manager
 
 
 @pytest.fixture(scope="session")

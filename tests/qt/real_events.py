@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 MISSING = "xdotool and an X display are needed to send real events"
@@ -33,8 +34,28 @@ class User:
             if isinstance(holder, QScrollArea):
                 holder.ensureWidgetVisible(widget)
             holder = holder.parentWidget()
-        place = widget.mapToGlobal(widget.rect().center())
+        self._click_at(widget.mapToGlobal(widget.rect().center()))
+
+    def _click_at(self, place):
         self._send("mousemove", str(place.x()), str(place.y()), "click", "1")
+
+    def choose(self, menu_bar, *path):
+        """Click through a menu, from the bar on, by the words that it shows."""
+        holder, actions = menu_bar, menu_bar.actions()
+        for words in path:
+            action = next(one for one in actions if one.text().replace("&", "") == words)
+            self._click_at(holder.mapToGlobal(holder.actionGeometry(action).center()))
+            holder = action.menu()
+            actions = [] if holder is None else holder.actions()
+
+    def drag(self, widget, start, end):
+        """Press the mouse at one place of a widget, in its pixels, and let go at another."""
+        first, last = (widget.mapToGlobal(QPoint(*place)) for place in (start, end))
+        middle = (first + last) / 2
+        self._send("mousemove", str(first.x()), str(first.y()), "mousedown", "1")
+        for place in (middle, last):
+            self._send("mousemove", str(place.x()), str(place.y()))
+        self._send("mouseup", "1")
 
     def type(self, text):
         """Type into what has the focus."""

@@ -85,7 +85,7 @@ def test_sizes_times_and_planes(qtbot, viewer, cases):
     layer = dropped(qtbot, viewer, widget, cases / UNKNOWN)
     widget.image.kind_box.value = VOLUME
     layer.scale = (1, 0.1, 0.1)
-    widget.image.step_box.value = 0.3
+    widget.image.step_box.value = 300
     assert widget.image.reading.voxel_size == pytest.approx((0.3, 0.1, 0.1))
 
     name, words = MISSING

@@ -58,7 +58,7 @@ def test_the_volume_of_a_scaled_layer_is_recognised_and_said(chooser, viewer):
     one = chooser()
     assert one.kind_box.value == "volume"
     assert one.reading.voxel_size == pytest.approx((0.3, 0.1, 0.1))
-    assert one.step_box.value == pytest.approx(0.3)
+    assert one.step_box.value == pytest.approx(300)
     assert rows(one) == {"Image", "Read as", "Plane step"}
     assert "9 planes of 48 x 48 pixels of 100 nm, 300 nm from plane to plane" in one.note.text()
 
@@ -86,7 +86,7 @@ def test_a_missing_step_is_asked_for_and_written_into_the_layer(chooser, viewer)
     assert "step between planes is not known" in one.missing
     assert "step between planes is not known" in one.note.text()
     assert one.step_box.native.text() == "not known"
-    one.step_box.value = 0.25
+    one.step_box.value = 250
     assert one.missing == ""
     assert other.reading.voxel_size == pytest.approx((0.25, 0.1, 0.1))
     np.testing.assert_allclose(layer.scale, (0.25, 0.1, 0.1))

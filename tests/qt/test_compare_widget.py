@@ -124,7 +124,7 @@ class TestClassicalResults:
         widget.cancel_button.click()
         qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
         assert list(viewer.layers) == [raw, big]
-        assert widget.status_label.text() == "Cancelled."
+        assert widget.status_label.text() == "Cancelled; nothing changed."
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_cancel_adds_nothing(qtbot, viewer, widget, sample, model):
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
     assert widget.progress_bar.value() < 400
     assert "long denoised" not in viewer.layers
-    assert widget.status_label.text() == "Cancelled."
+    assert widget.status_label.text() == "Cancelled; nothing changed."
     assert widget.deconvolve_button.isEnabled()
 
 

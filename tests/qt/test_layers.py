@@ -12,10 +12,10 @@ from napari_zsdeconvnet._qt._layers import (
     fit_contrast,
     layer_image,
     make_into,
-    shapes_mask,
     shown_place,
 )
 from napari_zsdeconvnet._qt._readings import read_as
+from napari_zsdeconvnet._qt._shapes import shapes_mask
 from napari_zsdeconvnet.errors import InputError
 
 

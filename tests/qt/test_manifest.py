@@ -3,40 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
-from npe2 import PluginManager, PluginManifest
-
-PLUGIN = "napari-zsdeconvnet"
-WIDGETS = {
-    "One click": "OneClickWidget",
-    "Noise calibration": "NoiseWidget",
-    "PSF": "PSFWidget",
-    "Train": "TrainWidget",
-    "Deconvolve": "DeconvolveWidget",
-    "Quality": "QualityWidget",
-    "Compare": "CompareWidget",
-    "SIM": "SIMWidget",
-    "Queue": "QueueWidget",
-    "Models": "ModelsWidget",
-}
-
-
-@pytest.fixture
-def manifest():
-    return PluginManifest.from_file(Path(str(files("napari_zsdeconvnet"))) / "napari.yaml")
-
-
-@pytest.fixture
-def plugin(manifest):
-    """The plugin as napari finds it: installed, with its entry point."""
-    manager = PluginManager.instance()
-    if PLUGIN not in manager:
-        manager.register(manifest)
-    return manager
+from menu import PLUGIN, WIDGETS
 
 
 def test_every_command_names_something_that_is_there(manifest):

@@ -34,6 +34,13 @@ def box(top, left, bottom, right):
     return np.array([(top, left), (top, right), (bottom, right), (bottom, left)], dtype=float)
 
 
+def cells(shape=(256, 256)):
+    """Flat and bright in the upper half, with nothing to be seen in it; dark below."""
+    light = np.zeros(shape)
+    light[: shape[0] // 2] = 60.0
+    return light
+
+
 @pytest.fixture
 def open_widget(viewer, qtbot):
     def dock(*layers, **options):
@@ -92,8 +99,8 @@ def test_the_values_follow_the_box_while_the_mouse_drags_it(open_widget, viewer,
         drag.move(80 + 40 * step, 80 + 40 * step)
         settle(qtbot, widget)
     # The mouse is still down, and the box has reached the light.
-    assert widget.values[OFFSET].value > 105
-    assert widget.verdict.text().startswith("Take care")
+    assert widget.values[OFFSET].value is None
+    assert widget.verdict.text().startswith("Not empty")
     drag.release()
     assert len(roi.data) == 1
 
@@ -115,20 +122,79 @@ def test_the_window_answers_while_a_large_box_is_measured(open_widget, viewer, q
     assert max(waits) < 0.4
 
 
-def test_a_box_outside_or_empty_is_said_and_changes_nothing(
-    open_widget, viewer, qtbot, notifications
-):
+@pytest.mark.parametrize(
+    ("light", "place", "reason"),
+    [
+        (scene(), box(150, 150, 220, 220), "structure"),
+        (cells(), box(10, 10, 100, 240), "is darker than the background region"),
+        (np.stack([cells()] * 5), box(10, 10, 100, 240), "is darker than the background region"),
+    ],
+    ids=["spot", "flat", "series"],
+)
+def test_a_box_on_something_bright_is_not_taken(open_widget, viewer, qtbot, light, place, reason):
+    widget = open_widget(camera(light))
+    widget.draw().add(place)
+    settle(qtbot, widget)
+    assert widget.verdict.text().startswith("Not empty")
+    assert reason in widget.verdict.text()
+    assert widget.summary.text().startswith("Not ready (the box is not on empty background)")
+    assert ViewerState.of(viewer).noise is None
+    # Where it is moved to the dark, it is taken, and back again not.
+    dark = box(200, 10, 250, 100) if light.ndim == 3 or reason != "structure" else box(4, 4, 70, 70)
+    widget.roi.data = [dark]
+    settle(qtbot, widget)
+    assert widget.summary.text().startswith("Ready")
+    assert ViewerState.of(viewer).noise.offset == pytest.approx(100, abs=0.5)
+    widget.roi.data = [place]
+    settle(qtbot, widget)
+    assert ViewerState.of(viewer).noise is None
+    # A number that was typed stays.
+    widget.values.boxes[OFFSET].value = 98
+    assert widget.values[OFFSET].value == 98
+
+
+def test_shapes_that_are_selected_in_any_layer_can_be_the_box(open_widget, viewer, qtbot):
+    widget = open_widget(camera(scene()), scale=(0.1, 0.1))
+    assert not widget.box.layer_box.visible
+    own = viewer.add_shapes(
+        [box(150, 150, 220, 220), box(4, 4, 60, 60), box(0, 0, 9, 200)],
+        shape_type=["rectangle", "ellipse", "path"],
+        scale=(0.1, 0.1),
+        name="Regions",
+    )
+    qtbot.waitUntil(lambda: widget.box.layer_box.visible)
+    # A layer that was drawn for something else is not measured unasked.
+    settle(qtbot, widget)
+    assert widget.roi is None
+    own.selected_data = {1}
+    widget.box.layer_box.value = own
+    settle(qtbot, widget)
+    assert widget.verdict.text().startswith("In ellipse 1 of 'Regions': Good")
+    assert ViewerState.of(viewer).noise.offset == pytest.approx(100, abs=0.5)
+    own.selected_data = {0}
+    settle(qtbot, widget)
+    assert widget.verdict.text().startswith("In rectangle 0 of 'Regions': Not empty")
+    assert ViewerState.of(viewer).noise is None
+    own.selected_data = {2}  # which encloses nothing: those that do are taken
+    settle(qtbot, widget)
+    assert widget.verdict.text().startswith("In 2 shapes of 'Regions': ")
+
+
+def test_a_box_outside_is_said_and_gives_nothing(open_widget, viewer, qtbot, notifications):
     widget = open_widget(camera(scene()))
     roi = widget.draw()
     roi.add(box(4, 4, 70, 70))
     settle(qtbot, widget)
-    before = ViewerState.of(viewer).noise
+    assert "Ready" in widget.summary.text()
     roi.data = [box(400, 400, 450, 450)]
     settle(qtbot, widget)
     assert "cover no pixel" in widget.verdict.text()
     assert any("cover no pixel" in message for _, message in notifications)
     assert not widget.histogram.shown
-    assert ViewerState.of(viewer).noise is before
+    # What the box gave where it was before is not shown as if it were that of now.
+    assert ViewerState.of(viewer).noise is None
+    assert widget.values[OFFSET].value is None
+    assert widget.summary.text().startswith("Not ready (the box cannot be measured)")
     roi.data = []
     settle(qtbot, widget)
     assert "Draw a box" in widget.verdict.text()

@@ -165,7 +165,7 @@ def test_cancel_leaves_everything_as_it_was(qtbot, viewer, widget, raw, model):
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
     assert list(viewer.layers) == [raw]
     assert ViewerState.of(viewer).judged(raw) is None
-    assert widget.status_label.text() == "Cancelled."
+    assert widget.status_label.text() == "Cancelled; nothing changed."
     assert widget.judge_button.isEnabled()
 
 

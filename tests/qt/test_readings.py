@@ -6,7 +6,6 @@ from napari.layers import Image
 
 from napari_zsdeconvnet._qt._layers import layer_image
 from napari_zsdeconvnet._qt._readings import (
-    in_window_words,
     layer_axes,
     layer_voxel_size,
     possible_readings,
@@ -15,6 +14,7 @@ from napari_zsdeconvnet._qt._readings import (
     usual_reading,
     what_is_there,
 )
+from napari_zsdeconvnet._qt._window_words import in_window_words
 from napari_zsdeconvnet.errors import InputError
 
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from ._forms import Panel, note
-from ._state import ViewerState, unwrapped
+from ._forms import note
+from ._panel import Panel
 
 if TYPE_CHECKING:
     import napari.viewer
+
+
+CANCELLED = "Cancelled; nothing changed."
 
 
 class ActionPanel(Panel):
@@ -29,9 +32,7 @@ class ActionPanel(Panel):
     def __init__(
         self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, parent)
         self.start_button = QPushButton(action)
         self.start_button.clicked.connect(lambda: self._on_start())
         self.cancel_button = QPushButton("Cancel")
@@ -56,6 +57,10 @@ class ActionPanel(Panel):
     def cancel(self) -> None:
         """End what is under way."""
         raise NotImplementedError
+
+    def stop_work(self) -> None:
+        """End what is under way, as the widget's own button does."""
+        self.cancel()
 
     def _on_start(self) -> None:
         self.start()

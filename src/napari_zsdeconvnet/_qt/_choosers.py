@@ -1,4 +1,4 @@
-"""What Train and Deconvolve both ask: which image, and which device computes."""
+"""The choice of an image, and how it is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, SpinBox
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
-from qtpy.compat import isalive
 
 from ..errors import InputError
 from ..sim.recognition import raw_sim_taken_for_frames
@@ -18,16 +17,14 @@ from ..stack_checks import (
     planes_taken_for_frames,
 )
 from ..units import LARGEST_STEP, checked_length
-from . import _preferences as preferences
+from ._following import alive, follow
 from ._forms import note, number
 from ._layer_files import LayerFiles
 from ._layers import METADATA_KEY, RULE_KEY, layer_image, rule_of, same_plane
-from ._notify import show_error
 from ._readings import (
     IMAGE,
     Reading,
     channels,
-    in_window_words,
     layer_voxel_size,
     possible_readings,
     read_as,
@@ -36,6 +33,7 @@ from ._readings import (
     what_is_there,
 )
 from ._state import ViewerState, unwrapped
+from ._window_words import NANOMETRES
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -43,11 +41,6 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
-
-
-def alive(widget: QWidget) -> bool:
-    """Tell whether Qt still has the widget; signals from elsewhere may come after its end."""
-    return bool(isalive(widget))  # type: ignore[no-untyped-call]
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
@@ -114,12 +107,12 @@ class ImageChooser:
         self.step_box = number(
             "Plane step",
             0,
-            unit="µm",
-            maximum=1000,
-            step=0.05,
-            decimals=4,
+            unit="nm",
+            maximum=1_000_000,
+            step=10,
+            decimals=1,
             absent="not known",
-            tooltip="Step between planes in micrometres. Typed here, it is written into the "
+            tooltip="Step between planes in nanometres. Typed here, it is written into the "
             "layer's scale, so that the volume is seen in proportion.",
         )
         self.channel_box = SpinBox(
@@ -149,7 +142,8 @@ class ImageChooser:
         self.step_box.changed.connect(self._on_step)
         self.channel_box.changed.connect(self._refresh)
         self.saturated_box.changed.connect(self._on_saturated)
-        self._state.said_changed.connect(self._on_said)
+        follow(owner, self._state.said_changed, self._on_said)
+        owner.destroyed.connect(self._stop_listening)
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
             self.layer_box.value = active
@@ -178,7 +172,7 @@ class ImageChooser:
     @property
     def axial_step(self) -> float | None:
         """Micrometres between planes, or None where not known."""
-        return float(self.step_box.value) or None
+        return float(self.step_box.value) / NANOMETRES or None
 
     @property
     def problem(self) -> str:
@@ -201,7 +195,7 @@ class ImageChooser:
     def missing(self) -> str:
         """What is to be said of the chosen layer before it can be used; empty if nothing."""
         if self._reading is not None and self._reading.lacks_step:
-            return "the step between planes is not known; type it in micrometres (Plane step)."
+            return "the step between planes is not known; type it in nanometres (Plane step)."
         return ""
 
     def readings(self, layers: list[ImageLayer]) -> list[tuple[ImageLayer, Reading]]:
@@ -319,7 +313,8 @@ class ImageChooser:
                 count = channels(layer, reading.axes)
                 if "Z" in reading.axes:
                     said = self._state.said(layer).axial_step
-                    self.step_box.value = said or said_step(layer, reading.axes) or 0
+                    step = said or said_step(layer, reading.axes) or 0
+                    self.step_box.value = NANOMETRES * step
             self.channel_box.max = count - 1
             allowed = layer is not None and rule_of(layer).saturation == "mask"
             self.saturated_box.value = allowed
@@ -341,13 +336,17 @@ class ImageChooser:
         """Follow the scale and the labels of the chosen layer, which others may change."""
         if self.layer is self._listened:
             return
-        if self._listened is not None:
-            for event in _telling_events(self._listened):
-                event.disconnect(self._refresh)
+        self._stop_listening()
         self._listened = self.layer
         if self._listened is not None:
             for event in _telling_events(self._listened):
                 event.connect(self._refresh)
+
+    def _stop_listening(self, _: Any = None) -> None:
+        if self._listened is not None:
+            for event in _telling_events(self._listened):
+                event.disconnect(self._refresh)
+        self._listened = None
 
     # ------------------------------------------------------------------ do the pixels agree
 
@@ -365,6 +364,7 @@ class ImageChooser:
             on_result=lambda doubt: self._on_doubt(layer, reading, doubt),
             on_failure=lambda _: None,  # said in full when the layer is used
             title="looking at the planes",
+            aside=True,
         )
         self._job.start()
 
@@ -392,67 +392,4 @@ def doubt_about(layer: ImageLayer, reading: Reading) -> str:
         else (planes_taken_for_frames, raw_sim_taken_for_frames)
     )
     found = [check(image) for check in checks]
-    return " ".join(in_window_words(sentence) for sentence in found if sentence)
-
-
-class DeviceChooser:
-    """A choice among the devices of this machine; "auto" tells what it stands for.
-
-    Asking needs torch, whose import takes seconds: a worker asks, and until it has answered
-    the choice is "auto" alone.
-
-    Parameters
-    ----------
-    owner : QWidget
-        The widget that holds the choice.
-    """
-
-    def __init__(self, owner: QWidget) -> None:
-        self.box = ComboBox(
-            label="Device",
-            tooltip="What computes: the processor (cpu) or a graphics card (cuda, mps). "
-            "'auto' takes the first graphics card, else the processor.",
-            choices=[("auto", "auto")],
-        )
-        self._job: Job[Any, dict[str, str]] = Job(
-            once(_describe_devices),
-            owner=owner,
-            on_result=self._offer,
-            on_failure=show_error,
-            title="looking for devices",
-            uses_torch=True,
-        )
-        self._job.start()
-
-    @property
-    def device(self) -> str:
-        """The chosen name, as `train` and `predict` take it."""
-        return str(self.box.value)
-
-    def _offer(self, devices: dict[str, str]) -> None:
-        chosen = self.device
-        if chosen == "auto":  # "cuda" of the preferences is the first of its kind
-            wanted = preferences.device()
-            chosen = next((name for name in devices if name.startswith(wanted)), "auto")
-        self.box.choices = [(label, name) for name, label in devices.items()]
-        self.box.value = chosen
-
-
-def _describe_devices() -> dict[str, str]:
-    from ..devices import available_devices, describe_device, resolve_device
-
-    return {
-        name: f"{name} ({describe_device(resolve_device(name))})" for name in available_devices()
-    }
-
-
-def in_words(seconds: float) -> str:
-    """Say a duration the way people do, such as "1 min 20 s"."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 10:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return " ".join(sentence for sentence in found if sentence)

@@ -12,8 +12,8 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QSlider, QWidget
 
-from ._choosers import alive
 from ._compare_work import Classical, classical
+from ._following import alive, follow
 from ._forms import Form, heading, note
 from ._layers import METADATA_KEY, made_before
 from ._mismatch import mismatch
@@ -44,6 +44,8 @@ class CompareWidget(WorkPanel):
         The widget that holds this one.
     """
 
+    title = "Compare"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(
             viewer,
@@ -65,7 +67,7 @@ class CompareWidget(WorkPanel):
             self._state.upsample_changed,
             self.image.changed,
         ):
-            changed.connect(self._refresh)
+            follow(self, changed, self._refresh)
         self._refresh()
 
     # ------------------------------------------------------------------ construction

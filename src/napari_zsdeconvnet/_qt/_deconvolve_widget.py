@@ -14,8 +14,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ._choosers import MODEL_FILES, DeviceChooser, alive
+from ._choosers import MODEL_FILES
 from ._damping import DampingForm
+from ._device_chooser import DeviceChooser
+from ._following import alive, follow
 from ._forms import advance, note
 from ._kept_models import read_model
 from ._known import PLUGIN
@@ -48,6 +50,8 @@ class DeconvolveWidget(WorkPanel):
         The widget that holds this one.
     """
 
+    title = "Deconvolve"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(
             viewer,
@@ -61,7 +65,7 @@ class DeconvolveWidget(WorkPanel):
         self._lay_out()
         bind_key(self._viewer)
 
-        self._state.model_changed.connect(self._refresh)
+        follow(self, self._state.model_changed, self._refresh)
         self.image.changed.connect(self._refresh)
         self._refresh()
 

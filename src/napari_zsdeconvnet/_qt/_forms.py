@@ -5,67 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QLabel,
     QProgressBar,
-    QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
+from ._window_words import in_window_words
+
 if TYPE_CHECKING:
     from ._choosers import ImageChooser
-
-WIDTH = 340
-"""Width in pixels that the widgets are laid out for."""
-
-
-class Panel(QWidget):
-    """A dock widget whose content scrolls when the window is too low for it.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        content = QWidget()
-        self.body = QVBoxLayout(content)
-        self.body.setContentsMargins(6, 6, 6, 6)
-        area = _Area()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
-
-
-class _Area(QScrollArea):
-    """Scrolls up and down only, so it is never narrower than content and scroll bar."""
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the size below which the content would be cut off at its side."""
-        size = super().minimumSizeHint()
-        content, bar = self.widget(), self.verticalScrollBar()
-        if content is not None and bar is not None:
-            needed = content.minimumSizeHint().width() + bar.sizeHint().width()
-            size.setWidth(max(needed, WIDTH))
-        return size
-
-    def eventFilter(self, content: QObject | None, event: QEvent | None) -> bool:
-        """Widen with the content when it asks for more than before."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return super().eventFilter(content, event)
 
 
 def number(
@@ -148,11 +101,19 @@ class _Replaced(QObject):
 
 def note(text: str = "") -> QLabel:
     """Return a label for sentences: it wraps, and its text can be copied."""
-    label = QLabel(text)
+    label = _Note(in_window_words(text))
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
     return label
+
+
+class _Note(QLabel):
+    """Says sentences, whoever they are from, in terms of the window."""
+
+    def setText(self, text: str | None) -> None:
+        """Show a sentence."""
+        super().setText(in_window_words(text or ""))
 
 
 def heading(text: str) -> QLabel:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from ._choosers import alive
+from ._following import alive, follow
 from ._forms import note
 from ._notify import show_error
 from ._preferences import PLUGIN as PLUGIN  # the widgets know it from here
@@ -66,10 +66,9 @@ class Known(QWidget):
             layout.addWidget(label, row, 0)
             layout.addWidget(button, row, 1)
 
-        # psygnal holds these weakly.
-        self._state.noise_changed.connect(self.refresh)
-        self._state.maps_changed.connect(self.refresh)
-        self._state.psf_changed.connect(self.refresh)
+        follow(self, self._state.noise_changed, self.refresh)
+        follow(self, self._state.maps_changed, self.refresh)
+        follow(self, self._state.psf_changed, self.refresh)
         self.refresh()
 
     def refresh(self, _: Any = None) -> None:

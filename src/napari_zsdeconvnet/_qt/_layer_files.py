@@ -62,6 +62,7 @@ class LayerFiles:
             on_result=partial(self.take, layer),
             on_failure=partial(self._on_failure, layer),
             title="reading what a file says",
+            aside=True,
         )
         self._jobs = [*(one for one in self._jobs if one.running), job]
         job.start()

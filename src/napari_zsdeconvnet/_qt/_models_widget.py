@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
 from .. import model_folder
 from ..errors import InputError
 from . import _preferences as preferences
-from ._choosers import alive
-from ._forms import Panel, note
+from ._following import alive, follow
+from ._forms import note
 from ._kept_models import keep_in, read_model
 from ._notify import show_error, show_info
-from ._state import ViewerState
+from ._panel import Panel
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -49,15 +49,16 @@ class ModelsWidget(Panel):
         The widget that holds this one.
     """
 
+    title = "Models"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, parent)
         self._job: Job[Any, Any] | None = None
         self._wanted: Path | None = None
         self._again = False
         self._build()
         self._lay_out()
-        self._state.model_changed.connect(self._on_model)
+        follow(self, self._state.model_changed, self._on_model)
         self.refresh()
 
     def _build(self) -> None:
@@ -138,7 +139,10 @@ class ModelsWidget(Panel):
         if self._wanted is None and kept is not None:
             self._wanted = kept.path
         self._start(
-            once(model_folder.kept_models, self.folder), self._show, "looking into a folder"
+            once(model_folder.kept_models, self.folder),
+            self._show,
+            "looking into a folder",
+            aside=True,
         )
 
     def load(self) -> None:
@@ -216,7 +220,9 @@ class ModelsWidget(Panel):
 
     # ------------------------------------------------------------------ work in a thread
 
-    def _start(self, work: Any, on_result: Any, title: str, *, uses_torch: bool = False) -> None:
+    def _start(
+        self, work: Any, on_result: Any, title: str, *, aside: bool = False, **settings: Any
+    ) -> None:
         self._job = Job(
             work,
             owner=self,
@@ -224,7 +230,8 @@ class ModelsWidget(Panel):
             on_failure=show_error,
             on_end=self._on_end,
             title=title,
-            uses_torch=uses_torch,
+            aside=aside,
+            **settings,
         )
         self._job.start()
         self._update_buttons()

@@ -169,6 +169,12 @@ class NoiseValues(QWidget):
                 self._values[name] = Value(value, error, origin or noise.source)
         self._show()
 
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget some of the numbers."""
+        for name in names:
+            self._values[name] = Value()
+        self._show()
+
     def model(self, warnings: tuple[str, ...] = ()) -> NoiseModel | None:
         """Return the noise model of these numbers, or None while some are not known."""
         if not self.complete:

@@ -3,66 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox
-from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ..errors import InputError
-from ..images import Image
-from ..noise import BackgroundFit, NoiseModel, dark_pixels, fit_background
+from ..noise import BackgroundFit, NoiseModel, dark_pixels
 from ._camera_maps import MapsForm
-from ._choosers import ImageChooser, alive
-from ._forms import Form, Panel, heading, note
-from ._layers import layer_image, placement, shapes_mask, shown_place
+from ._choosers import ImageChooser
+from ._following import alive, follow
+from ._forms import Form, heading, note
+from ._layers import layer_image, shown_place
+from ._noise_box import ROI_NAME, BackgroundBox
+from ._noise_region import ALL_PLANES, NEAR_PLANES, REACH, Region, at_place, fit, region_of
 from ._noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues
 from ._notify import show_error
+from ._panel import Panel
 from ._plots import BackgroundHistogram
 from ._readings import Reading, read_as
-from ._state import ViewerState, unwrapped
 from ._workers import Job, once
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
-    from numpy.typing import NDArray
+    from napari.layers import Shapes
 
-ROI_NAME = "Background ROI"
 PAUSE = 40  # milliseconds from a movement of the mouse to the measurement that follows it
 
+OF_BOX = "background box"
+"""How the origin of numbers begins that a box gave."""
+
 HINT = "Draw a box where the image is empty; offset and read variance follow as you move it."
-
-ALL_PLANES, NEAR_PLANES = "all planes", "planes around this one"
-REACH = 2
-"""Planes on either side of the one shown that are near."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """Where to measure: planes of a layer and the pixels of them that the shapes cover."""
-
-    layer: ImageLayer
-    reading: Reading
-    place: tuple[int, ...]
-    """Where the sliders stand, for each axis before Y, X."""
-    planes: slice
-    """Of a volume."""
-    mask: NDArray[np.bool_]
-    part: tuple[slice, slice]
-
-    @property
-    def words(self) -> str:
-        """Say which planes are measured; nothing where there is only one."""
-        if self.reading.spatial == "YX":
-            return ""
-        if self.planes == slice(None):
-            return "In all planes: "
-        return f"In planes {self.planes.start} to {self.planes.stop - 1}: "
 
 
 class NoiseWidget(Panel):
@@ -78,15 +52,16 @@ class NoiseWidget(Panel):
         The widget that holds this one.
     """
 
+    title = "Noise calibration"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
-        self._roi: Shapes | None = None
+        super().__init__(viewer, parent)
         self._fit_job: Job[Any, BackgroundFit] | None = None
         self._calibration: Job[Any, NoiseModel] | None = None
         self._shared: NoiseModel | None = None
         self._of_gain: tuple[str, ...] = ()  # what speaks against the gain, shown until it changes
+        self._failure = ""  # why the last calibration gave nothing
+        self._unfit = ""  # why the box of now gives nothing
         self._waiting = False  # the shapes have moved since the running measurement began
         self._announce = False  # the mouse was let go, so a problem deserves a notification
 
@@ -101,11 +76,12 @@ class NoiseWidget(Panel):
         self.image.changed.connect(self._on_read)
         self.planes_box.changed.connect(self._on_moved)
         self.values.typed.connect(self._on_typed)
-        self._viewer.dims.events.current_step.connect(self._on_moved)
-        self._state.noise_changed.connect(self._on_noise_changed)
+        follow(self, self._viewer.dims.events.current_step, self._on_moved)
+        follow(self, self._state.noise_changed, self._on_noise_changed)
         if self._state.noise is not None:
             self.values.take(self._state.noise, (OFFSET, GAIN, READ_VARIANCE))
-        self._adopt_roi()
+        self.box.moved.connect(self._on_moved)
+        self.box.drawn.connect(self._on_drawn)
         self._on_read()
         self._summarise()
 
@@ -130,7 +106,11 @@ class NoiseWidget(Panel):
             tooltip="In which planes of the volume the box is measured. Choose the planes around "
             f"the one shown ({REACH} on either side) where others have something in the box.",
         )
-        self.planes_form = Form(self.planes_box)
+        self.box = BackgroundBox(self._viewer, owner=self)
+        self.box_form = Form(self.box.layer_box, self.planes_box)
+        for box in (self.box.layer_box, self.planes_box):
+            box.visible = True  # so that its label learns of it when it is hidden
+        self.box.reset_choices()
         self.histogram = BackgroundHistogram(self._viewer)
         self.histogram.setToolTip(
             "How often each value occurs in the box, and the Gaussian that plain camera noise "
@@ -171,7 +151,7 @@ class NoiseWidget(Panel):
             self.form,
             heading("Empty background"),
             self.draw_button,
-            self.planes_form,
+            self.box_form,
             self.histogram,
             self.verdict,
             heading("Or measure in"),
@@ -187,17 +167,16 @@ class NoiseWidget(Panel):
 
     def reset_choices(self, _: Any = None) -> None:
         """Offer the layers that the viewer holds now; napari calls it when they change."""
-        if not alive(self):
-            return
-        self.image.reset_choices()
-        self._adopt_roi()
+        if alive(self):
+            self.image.reset_choices()
+            self.box.reset_choices()
 
     # ------------------------------------------------------------------ the background box
 
     @property
     def roi(self) -> Shapes | None:
-        """The layer that the background is drawn in, while the viewer has it."""
-        return self._roi if self._roi in self._viewer.layers else None
+        """The layer whose shapes are measured, while the viewer has it."""
+        return self.box.layer
 
     def draw(self) -> Shapes | None:
         """Make or choose the layer for the background, with the mouse set to draw a box."""
@@ -206,61 +185,13 @@ class NoiseWidget(Panel):
             show_error(self._no_image())
             return None
         try:
-            roi = self.roi or self._new_roi(layer)
+            return self.box.draw_on(layer)
         except InputError as error:
             show_error(error)
             return None
-        self._viewer.dims.ndisplay = 2
-        self._viewer.layers.selection.active = roi
-        roi.mode = "add_rectangle"
-        return roi
 
-    def _new_roi(self, layer: ImageLayer) -> Shapes:
-        roi = Shapes(
-            ndim=2,
-            name=ROI_NAME,
-            face_color="transparent",
-            edge_color="yellow",
-            edge_width=max(1.0, min(layer.data.shape[-2:]) / 250),
-            **placement(layer, 2),
-        )
-        self._viewer.add_layer(roi)
-        self._adopt_roi()
-        return roi
-
-    def _adopt_roi(self) -> None:
-        """Listen to the background layer, which an earlier widget may have made."""
-        if self.roi is not None:
-            return
-        self._roi = next(
-            (
-                one
-                for one in self._viewer.layers
-                if isinstance(one, Shapes) and one.name == ROI_NAME
-            ),
-            None,
-        )
-        if self._roi is not None:
-            self._roi.events.data.connect(self._on_drawn)
-            # While a shape is dragged the layer tells of nothing but its repainting.
-            self._roi.events.set_data.connect(self._on_moved)
-            self._on_moved()
-
-    def _on_drawn(self, event: Any) -> None:
-        if not alive(self):
-            return
-        # Names as napari's ActionType has them; those that end in -ing precede the change.
-        if str(getattr(event, "action", "")) not in ("adding", "changing", "removing"):
-            self._announce = True
-        if str(getattr(event, "action", "")) == "added":
-            # The next drag is to move the box, not to draw another. napari is still within
-            # its mouse handler here.
-            QTimer.singleShot(0, self._let_move)
-        self._on_moved()
-
-    def _let_move(self) -> None:
-        if alive(self) and self.roi is not None and self.roi.mode == "add_rectangle":
-            self.roi.mode = "select"
+    def _on_drawn(self) -> None:
+        self._announce = True
 
     def _on_moved(self, _: Any = None) -> None:
         if alive(self) and not self._timer.isActive():
@@ -270,8 +201,11 @@ class NoiseWidget(Panel):
         """Measure the background in a thread; the latest place wins."""
         roi, layer = self.roi, self.image.layer
         if roi is None or layer is None or len(roi.data) == 0:
+            # What was measured stays: a box that is taken away was not wrong.
+            self._unfit = ""
             self.histogram.clear_fit()
             self.verdict.setText(HINT)
+            self._summarise()
             return
         if self._fit_job is not None and self._fit_job.running:
             self._waiting = True
@@ -279,12 +213,14 @@ class NoiseWidget(Panel):
         # The flag belongs to the measurement that follows the event, not to one before it.
         announce, self._waiting, self._announce = self._announce, False, False
         try:
-            region = self._region(roi, layer)
+            near = self.planes_box.value == NEAR_PLANES
+            reading = self.image.reading or read_as(layer)
+            region = region_of(self._viewer, layer, reading, self.box, near=near)
         except InputError as error:
             self._on_unfit(error, announce=announce)
             return
         self._fit_job = Job(
-            once(_fit, region, self.values[GAIN].value),
+            once(fit, region, self.values[GAIN].value),
             owner=self,
             on_result=partial(self._on_fit, region),
             on_failure=partial(self._on_unfit, announce=announce),
@@ -293,39 +229,44 @@ class NoiseWidget(Panel):
         )
         self._fit_job.start()
 
-    def _region(self, roi: Shapes, layer: ImageLayer) -> Region:
-        reading = self.image.reading or read_as(layer)
-        mask, part = shapes_mask(roi, layer)
-        place = shown_place(layer, self._viewer, reading)
-        planes = slice(None)
-        if reading.spatial == "ZYX" and self.planes_box.value == NEAR_PLANES:
-            planes = slice(max(place[-1] - REACH, 0), place[-1] + REACH + 1)
-        return Region(layer, reading, place, planes, mask, part)
-
-    def _on_fit(self, region: Region, fit: BackgroundFit) -> None:
-        self.histogram.show_fit(fit)
+    def _on_fit(self, region: Region, found: BackgroundFit) -> None:
+        self.histogram.show_fit(found)
         # Each of several reasons to take care may be the one that matters.
-        said = (
-            fit.verdict if len(fit.warnings) < 2 else "Take care:\n• " + "\n• ".join(fit.warnings)
-        )
+        how = "Take care" if found.empty else "Not empty"
+        reasons = "\n• ".join(("", *found.warnings))
+        said = found.verdict if len(found.warnings) < 2 else f"{how}:{reasons}"
         self.verdict.setText(region.words + said)
+        if not found.empty:
+            self._take_back("the box is not on empty background")
+            return
+        self._unfit = ""
         background = NoiseModel(
-            offset=fit.offset,
+            offset=found.offset,
             gain=None,
-            read_variance=fit.read_variance,
-            offset_error=fit.offset_error,
-            read_variance_error=fit.read_variance_error,
-            source=f"background of {fit.pixels} pixels",
-            warnings=fit.warnings,
+            read_variance=found.read_variance,
+            offset_error=found.offset_error,
+            read_variance_error=found.read_variance_error,
+            source=f"{OF_BOX} of {found.pixels} pixels",
+            warnings=found.warnings,
         )
         self.values.take(background, (OFFSET, READ_VARIANCE))
-        self._share(said=fit.warnings)
+        self._share(said=found.warnings)
 
     def _on_unfit(self, error: Exception, *, announce: bool) -> None:
         self.histogram.clear_fit()
         self.verdict.setText(str(error))
+        self._take_back("the box cannot be measured")
         if announce or not isinstance(error, InputError):
             show_error(error)
+
+    def _take_back(self, why: str) -> None:
+        """Take the numbers away that a box gave before: they are not those of the box of now."""
+        self._unfit = why
+        before = [name for name in (OFFSET, READ_VARIANCE) if OF_BOX in self.values[name].origin]
+        self.values.drop(before)
+        if before and self._state.noise is not None and self._state.noise is self._shared:
+            self._shared = self._state.noise = None
+        self._summarise()
 
     def _on_fit_end(self) -> None:
         if self._waiting:
@@ -347,7 +288,7 @@ class NoiseWidget(Panel):
         offset, cutoff = self._measured_apart(OFFSET), self._cutoff(reading)
 
         def measure() -> NoiseModel:
-            shown = _shown(layer_image(layer, reading), place)
+            shown = at_place(layer_image(layer, reading), place)
             return NoiseModel.from_image(shown, offset, cutoff=cutoff)
 
         self._calibrate(measure, self._wanted())
@@ -396,7 +337,7 @@ class NoiseWidget(Panel):
         if not alive(self):
             return
         deep = self.image.spatial == "ZYX"
-        self.planes_form.setVisible(deep)
+        self.planes_box.visible = deep
         self.image_button.setText("This volume" if deep else "This image")
         self._set_busy(self._calibration is not None and self._calibration.running)
         self._on_moved()
@@ -421,6 +362,7 @@ class NoiseWidget(Panel):
             then()
 
         self._set_busy(True)
+        self._failure = ""
         self._calibration = Job(
             once(measure),
             owner=self,
@@ -434,6 +376,8 @@ class NoiseWidget(Panel):
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
+        before = " The numbers are those of before." if self.values.complete else ""
+        self._failure = f"⚠ {error}{before}"
         self._summarise()
 
     def _set_busy(self, busy: bool) -> None:
@@ -491,14 +435,20 @@ class NoiseWidget(Panel):
             self._summarise()
 
     def _summarise(self) -> None:
-        lines = []
+        lines = [self._failure] if self._failure else []
         gain, variance = self.values[GAIN].value, self.values[READ_VARIANCE].value
         if gain is not None and variance is not None:
             lines.append(f"Read noise {variance**0.5 / gain:.2g} electrons.")
         if not self.values.complete:
-            lines.append("Training needs offset and read variance: draw, measure or type them.")
+            why = f" ({self._unfit})" if self._unfit else ""
+            lines.append(
+                f"Not ready{why}: training needs offset and read variance. Draw the box "
+                "where the image is empty, measure them in another way or type them."
+            )
         elif gain is None:
             lines.append("Ready. The gain will be measured in the image that is trained on.")
+        else:
+            lines.append("Ready.")
         if self.maps.waits and gain is None:
             lines.append("What the dark stack tells of each pixel is used once the gain is known.")
         if self._state.maps is not None:
@@ -507,24 +457,3 @@ class NoiseWidget(Panel):
 
     def _no_image(self) -> str:
         return "There is no image to measure; open one or a sample (File > Open Sample)."
-
-
-def _fit(region: Region, gain: float | None) -> BackgroundFit:
-    shown = _shown(layer_image(region.layer, region.reading), region.place)
-    pixels = shown.data[region.planes] if shown.data.ndim == 3 else shown.data
-    mask = np.zeros(pixels.shape[-2:], dtype=bool)
-    mask[region.part] = region.mask
-    return fit_background(
-        pixels,
-        mask,
-        gain=gain,
-        planes=shown.data.ndim == 3,
-        name=f"layer {region.layer.name!r}",
-    )
-
-
-def _shown(image: Image, place: tuple[int, ...]) -> Image:
-    """Return the one image or volume that the sliders stand at."""
-    if "T" not in image.axes:
-        return image
-    return replace(image, data=image.data[place[image.axes.index("T")]], axes=image.axes[1:])

@@ -7,6 +7,7 @@ import logging
 from napari.utils import notifications
 
 from ..errors import InputError
+from ._window_words import in_window_words
 
 _log = logging.getLogger(__name__)
 
@@ -17,14 +18,14 @@ def show_error(problem: BaseException | str) -> None:
         _log.error("%s", problem, exc_info=problem)
         notifications.show_error(f"{type(problem).__name__}: {problem}")
     else:
-        notifications.show_error(str(problem))
+        notifications.show_error(in_window_words(str(problem)))
 
 
 def show_warning(message: str) -> None:
     """Show something the user should know before trusting the result."""
-    notifications.show_warning(message)
+    notifications.show_warning(in_window_words(message))
 
 
 def show_info(message: str) -> None:
     """Show that something was done."""
-    notifications.show_info(message)
+    notifications.show_info(in_window_words(message))

@@ -6,7 +6,6 @@ each assumption can be changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
@@ -14,41 +13,39 @@ from qtpy.QtWidgets import QWidget
 
 from ..errors import InputError
 from . import _preferences as preferences
-from ._action_panel import ActionPanel
-from ._choosers import ImageChooser, alive, in_words
+from ._action_panel import CANCELLED
+from ._choosers import ImageChooser
 from ._curves import LossCurves
 from ._facts import Facts
+from ._following import alive, follow
 from ._forms import Form, advance
 from ._judging import Asked, start_judging
-from ._kept_models import keep_by_itself
 from ._known import open_widget
-from ._layers import METADATA_KEY, shown_place
 from ._looking import recipe_maker, task_of, write_scale
-from ._notify import show_error, show_warning
+from ._notify import show_error
 from ._one_click import NAME as NAME
 from ._one_click import bind_key
 from ._one_click_form import AskForm
 from ._one_click_known import Knowledge
+from ._one_click_steps import OneClickSteps, worked
 from ._one_click_tasks import SIM_STEPS, STEPS, Task
 from ._optics_boxes import out_of_focus_box
-from ._previews import DECONVOLVED, DENOISED, PreviewLayers
-from ._readings import in_window_words
+from ._previews import PreviewLayers
 from ._results import result_names
 from ._state import Judged
 from ._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ._training_panel import PREVIEW_INTERVALS
-from ._workers import Job, Turns
+from ._workers import Job
 
 if TYPE_CHECKING:
     import napari.viewer
 
     from .. import pipeline
-    from ..model import Model
     from ..training import Progress, TrainingRun
     from ..verdict import Verdict
 
 
-class OneClickWidget(ActionPanel):
+class OneClickWidget(OneClickSteps):
     """Takes a layer from raw counts to a deconvolved image with its verdict, in one go.
 
     Parameters
@@ -58,6 +55,8 @@ class OneClickWidget(ActionPanel):
     parent : QWidget, optional
         The widget that holds this one.
     """
+
+    title = "One click"
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve", parent=parent)
@@ -79,9 +78,9 @@ class OneClickWidget(ActionPanel):
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
         self.steps.clicked.connect(self._on_link)
-        self._state.noise_changed.connect(self._on_assumption)
-        self._state.psf_changed.connect(self._on_assumption)
-        self._viewer.dims.events.current_step.connect(self._on_plane_moved)
+        follow(self, self._state.noise_changed, self._on_assumption)
+        follow(self, self._state.psf_changed, self._on_assumption)
+        follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
         bind_key(self._viewer)
         self._on_image()
 
@@ -131,6 +130,16 @@ class OneClickWidget(ActionPanel):
         """Whether the form is open, and waits to be accepted."""
         return self._asking
 
+    @property
+    def asks(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self._asking
+
+    @property
+    def at_work(self) -> bool:
+        """Whether work is under way that the user has asked for."""
+        return self.running
+
     def start(
         self, layer: ImageLayer | None = None, *, anew: bool = False, as_it_is: bool = False
     ) -> None:
@@ -178,21 +187,26 @@ class OneClickWidget(ActionPanel):
         if self._asking and not self.running:
             self._asking = False
             self.form.hide()
-            self._end("Cancelled.")
+            self._end(CANCELLED)
         elif self._judging is not None and self._judging.running:
             self._judging.stop()
             self.steps.end(ENDED, "Cancelled; the result stays.")
             self._say("Cancelled; the result stays.")
-        elif self._pipeline is not None and self._job is not None and self._job.running:
-            self._pipeline.stop()
-            if self.steps.states.get("model") == ACTIVE and self._last is not None:
+        elif self._job is not None and self._job.running:
+            if self._pipeline is not None and self._training:
+                self._pipeline.stop()
                 self._say("Stopping after the step under way; the result follows…")
             else:
-                self._say("Stopping after the part under way…")
+                self._job.stop()
+                self._end(self._cancelled_words())
         elif self.known.looking:
             self.known.stop()
-            self._end("Cancelled.")
+            self._end(CANCELLED)
         self._update_buttons()
+
+    def _cancelled_words(self) -> str:
+        trained = self.steps.states.get("model") == DONE
+        return "Cancelled; the model stays." if trained else CANCELLED
 
     def _on_start(self) -> None:
         if self._asking:
@@ -286,7 +300,7 @@ class OneClickWidget(ActionPanel):
         model = None if self._anew else self._state.model
         self._last = self._run = None
         self._job = Job(
-            _worked(make, model, settings),
+            worked(make, model, settings),
             owner=self,
             on_values=self._on_steps,
             on_failure=self._on_failure,
@@ -299,120 +313,6 @@ class OneClickWidget(ActionPanel):
         self._job.start()
         self._update_buttons()
 
-    def _on_steps(self, values: list[Any]) -> Turns[None]:
-        shown = None
-        for value in values:
-            if isinstance(value, self._steps_of().Progress):
-                self._last = value
-                self.curves.append(value.step, value.losses)
-                shown = value.preview or shown
-                if value.message and not value.finished:  # the step says why it ended
-                    show_warning(value.message)
-            else:
-                yield from self._on_step(value) or ()
-        if shown is not None and self.steps.states.get("model") == ACTIVE:
-            yield from self._previews.show(shown)
-        if self.steps.states.get("model") == ACTIVE and self._last is not None:
-            self._show_progress(self._last)
-        self._update_buttons()
-
-    def _steps_of(self) -> Any:
-        """Return the module of the steps, which the worker has loaded by now."""
-        from .. import pipeline
-
-        return pipeline
-
-    def _on_step(self, step: Any) -> Turns[None] | None:
-        kinds = self._steps_of()
-        handlers: dict[type, Callable[[Any], Turns[None] | None]] = {
-            kinds.Pipeline: self._on_pipeline,
-            kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
-            kinds.PSFMade: self._on_psf,
-            kinds.Calibrated: self._on_noise,
-            kinds.Recommended: self._on_advice,
-            kinds.Reconstructed: self._on_reconstructed,
-            kinds.TrainingBegan: self._on_training,
-            kinds.ModelReady: self._on_model,
-            kinds.Working: self._on_working,
-            kinds.Predicted: self._on_predicted,
-        }
-        return handlers[type(step)](step)
-
-    def _on_pipeline(self, started: pipeline.Pipeline) -> None:
-        self._pipeline = started
-
-    def _on_psf(self, step: pipeline.PSFMade) -> None:
-        if step.psf is not self._state.psf:
-            self._state.assumed.add(step.psf)
-            self._state.psf = step.psf
-        self.steps.say("psf", DONE, _with_cautions(step.said, step.psf.warnings))
-
-    def _on_noise(self, step: pipeline.Calibrated) -> None:
-        if step.noise is not self._state.noise:
-            self._state.assumed.add(step.noise)
-            self._state.noise = step.noise
-        self.steps.say("noise", DONE, _with_cautions(step.said, step.noise.warnings))
-
-    def _on_advice(self, step: pipeline.Recommended) -> None:
-        words = f"{step.said} Tick 'out-of-focus background' and press Deconvolve again to try it."
-        self.steps.say("image", DONE, _with_cautions(self.steps.said["image"], (words,)))
-
-    def _on_reconstructed(self, step: pipeline.Reconstructed) -> None:
-        self.steps.say("patterns", DONE, _with_cautions(step.said, step.patterns.warnings))
-        if self._task is not None:
-            self._task.show_plain(self._viewer, step)
-
-    def _on_training(self, step: pipeline.TrainingBegan) -> None:
-        self.curves.clear()
-        self.curves.show()
-        self._run = step.run
-        self._on_plane_moved()
-        if self._task is not None:
-            self._previews.begin([(self._task.layer, self._task.reading)], self._task.grid)
-        warnings = dict.fromkeys(in_window_words(words) for words in step.run.warnings)
-        told = [text for text in warnings if not any(text in said for said in self._said())]
-        before = self._state.model
-        why = f" The model at hand was {before.stopped}." if before and before.stopped else ""
-        self.steps.say("model", ACTIVE, _with_cautions(f"Training…{why}", tuple(told)))
-
-    def _on_plane_moved(self, _: Any = None) -> None:
-        """Let the next preview show the planes that the user looks at."""
-        if not alive(self) or self._run is None or self._task is None or not self.running:
-            return
-        if self._task.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
-            place = shown_place(self._task.layer, self._viewer, self._task.reading)
-            self._run.focus(place[-1])
-
-    def _said(self) -> list[str]:
-        return list(self.steps.said.values())
-
-    def _on_model(self, step: pipeline.ModelReady) -> None:
-        self._state.model = step.model
-        words = step.said
-        if step.trained and self._last is not None:
-            words += f" {in_words(self._last.seconds_elapsed)} on {self._last.device}."
-            words += self._task.more if self._task is not None else ""
-        cautions = self.steps.said["model"].partition("\n")[2]
-        self.steps.say("model", DONE, f"{words}\n{cautions}".strip())
-        if step.model.stopped:
-            self.steps.offer("model", "Use it as it is", "as-it-is")
-        if step.trained:
-            self._keep(step.model)
-
-    def _on_working(self, step: pipeline.Working) -> None:
-        tiles = step.tiles
-        advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
-        self._say("Making the result…" if step.stage == "result" else f"{tiles.message}…")
-
-    def _on_predicted(self, step: pipeline.Predicted) -> Turns[None]:
-        task = self._task
-        if task is None:
-            return
-        self._previews.make_into(task.layer, step.result)
-        names = yield from task.show_result(self._viewer, step)
-        self.steps.say("result", DONE, names)
-        yield from self._remove_previews()
-
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
         self._previews.hide_empty()
@@ -422,7 +322,7 @@ class OneClickWidget(ActionPanel):
         if FAILED in states.values():
             pass
         elif states.get("result") != DONE:
-            self._end("Cancelled.")
+            self._end(self._cancelled_words())
         elif states.get("verdict") in (DONE, DOUBTFUL):
             advance(self.progress_bar, 1, 1, "")
             self._say("Done.")
@@ -469,6 +369,8 @@ class OneClickWidget(ActionPanel):
         advance(self.progress_bar, 1, 1, "")
         if self._task is not None:
             self._task.select_result(self._viewer)
+        if "result" in self.steps.labels:
+            self.show_at_top(self.steps.labels["result"])
         self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
@@ -518,39 +420,9 @@ class OneClickWidget(ActionPanel):
             self._say("Noise or PSF was changed: press Deconvolve again to use it.")
         self._update_buttons()
 
-    def _show_progress(self, progress: Progress) -> None:
-        self.curves.redraw()
-        advance(
-            self.progress_bar,
-            progress.step,
-            progress.steps,
-            f"step {progress.step} of {progress.steps}",
-        )
-        self._say(f"{in_words(progress.seconds_left)} left on {progress.device}")
-
-    def _remove_previews(self) -> Turns[None]:
-        for layer in list(self._viewer.layers):
-            if layer.name in (DENOISED, DECONVOLVED) and METADATA_KEY in layer.metadata:
-                self._viewer.layers.remove(layer)
-                yield
-
-    def _keep(self, model: Model) -> None:
-        """Save a model where the preferences say that models go."""
-        if self._task is None:
-            return
-        keep_by_itself(
-            self,
-            model,
-            self._task.layer.name,
-            lambda path: self.steps.say(
-                "model", DONE, f"{self.steps.said['model']} Saved as {path}."
-            ),
-        )
-
     def _on_failure(self, error: Exception) -> None:
-        words = in_window_words(str(error))
-        show_error(words if isinstance(error, InputError) else error)
-        self.steps.end(FAILED, words)
+        show_error(error)
+        self.steps.end(FAILED, str(error))
         self.progress_bar.setRange(0, 1)
         self._say("That did not work; the step marked ✗ says why and where to mend it.")
 
@@ -577,7 +449,7 @@ class OneClickWidget(ActionPanel):
         self.start_button.setToolTip(
             missing or "Calibrate, train, deconvolve and judge, all in one go."
         )
-        training = running and self.steps.states.get("model") == ACTIVE and self._last is not None
+        training = running and self._training
         self.cancel_button.setText("Stop here" if training else "Cancel")
         self.cancel_button.setToolTip(
             "Stop training; the model of the moment makes the result."
@@ -587,21 +459,6 @@ class OneClickWidget(ActionPanel):
         self.cancel_button.setEnabled(running or self._asking)
         self.chosen.setEnabled(not running)
         self.form.setEnabled(not running)
-
-
-def _worked(
-    make: Callable[[], Any], model: Model | None, settings: dict[str, Any]
-) -> Generator[Any, None, None]:
-    """Hand the pipeline over first, so that it can be stopped, then all of its steps."""
-    from ..pipeline import Pipeline
-
-    steps = Pipeline(make(), model=model, **settings)
-    yield steps
-    yield from steps
-
-
-def _with_cautions(words: str, warnings: tuple[str, ...]) -> str:
-    return "\n".join([words, *(f"⚠ {in_window_words(warning)}" for warning in warnings)])
 
 
 def _verdict_words(verdict: Verdict) -> tuple[str, str]:

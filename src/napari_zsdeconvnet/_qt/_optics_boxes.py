@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, ComboBox
 
 from ._forms import number
+from ._window_words import NANOMETRES
 
 if TYPE_CHECKING:
     from magicgui.widgets import FloatSpinBox
-
-NANOMETRES = 1000.0
-"""In a micrometre."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 
-from ._choosers import alive
+from ._following import alive, follow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -57,7 +57,7 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         self.getAxis("bottom").enableAutoSIPrefix(False)
         self.legend = self.addLegend(offset=(-2, 2), labelTextSize="8pt")
         self._viewer = viewer
-        viewer.events.theme.connect(self._follow_theme)
+        follow(self, viewer.events.theme, self._follow_theme)
         self._follow_theme()
 
     def sizeHint(self) -> QSize:

@@ -20,9 +20,9 @@ from ..psf import PSF
 from ._choosers import image_layers, psf_layers
 from ._forms import Form, name_absent, number
 from ._layers import layer_image
-from ._optics_boxes import NANOMETRES as NANOMETRES  # the other widgets know it from here
 from ._optics_boxes import modality_box, optics_box
 from ._readings import VOLUME, Reading, read_as, usual_reading
+from ._window_words import NANOMETRES
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -10,13 +10,14 @@ from napari import layers
 from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from ..errors import InputError
-from ._choosers import ImageChooser, alive
-from ._forms import Form, Panel, note, number
+from ._choosers import ImageChooser
+from ._following import alive, follow
+from ._forms import Form, note, number
 from ._layers import METADATA_KEY, beside
 from ._notify import show_error, show_info
+from ._panel import Panel
 from ._plots import PSFProfile
 from ._psf_pages import (
-    NANOMETRES,
     BeadsPage,
     FilePage,
     Grid,
@@ -27,7 +28,7 @@ from ._psf_pages import (
 )
 from ._psf_picture import PSFPicture
 from ._readings import layer_voxel_size
-from ._state import ViewerState, unwrapped
+from ._window_words import NANOMETRES
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -53,22 +54,23 @@ class PSFWidget(Panel):
         The widget that holds this one.
     """
 
+    title = "PSF"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, parent)
         self._job: Job[Any, PSF] | None = None
+        self._failure = ""  # why the last one could not be made
 
         self._build()
         self._lay_out()
 
         self.image.changed.connect(self._on_image_changed)
-        self._state.upsample_changed.connect(self._on_pixel_changed)
+        follow(self, self._state.upsample_changed, self._on_pixel_changed)
         self.pixel_box.changed.connect(self._on_pixel_changed)
         self.tabs.currentChanged.connect(self._on_page_changed)
-        self.make_button.clicked.connect(lambda: self.make())
+        self.make_button.clicked.connect(lambda: self.cancel() if self.busy else self.make())
         self.save_button.clicked.connect(self._on_save)
-        self._state.psf_changed.connect(self._show)
+        follow(self, self._state.psf_changed, self._show)
         self._on_image_changed()
         self._on_page_changed()
         self._show(self._state.psf)
@@ -164,18 +166,31 @@ class PSFWidget(Panel):
         try:
             maker = self.page.maker(grid)
         except InputError as error:
-            show_error(error)
+            self._on_failure(error)
             return
-        self.make_button.setEnabled(False)
+        self._failure = ""
         self._job = Job(
             once(_on_grid, maker, grid),
             owner=self,
             on_result=self._on_made,
-            on_failure=show_error,
-            on_end=lambda: self.make_button.setEnabled(True),
+            on_failure=self._on_failure,
+            on_end=self._on_page_changed,
             title="making a PSF",
         )
         self._job.start()
+        self._on_page_changed()
+
+    def cancel(self) -> None:
+        """Give up the PSF that is being made."""
+        if self._job is not None:
+            self._job.stop()
+
+    def _on_failure(self, error: Exception) -> None:
+        """Say that what is shown is not what was asked for."""
+        show_error(error)
+        before = "" if self._state.psf is None else "\nThe PSF below is the one of before:"
+        self._failure = f"⚠ {error}{before}"
+        self._say_of(self._state.psf)
 
     def _on_made(self, psf: PSF) -> None:
         self._state.psf = psf
@@ -255,8 +270,10 @@ class PSFWidget(Panel):
         return " ".join(lines)
 
     def _on_page_changed(self) -> None:
-        self.make_button.setText(self.page.action)
-        self.make_button.setToolTip(self.page.tooltip)
+        self.make_button.setText("Cancel" if self.busy else self.page.action)
+        self.make_button.setToolTip(
+            "Give up the PSF that is being made." if self.busy else self.page.tooltip
+        )
 
     def _show(self, psf: PSF | None) -> None:
         """Draw the PSF of the state, which may also come from elsewhere."""
@@ -275,9 +292,8 @@ class PSFWidget(Panel):
         )
 
     def _say_of(self, psf: PSF | None) -> None:
-        self.description.setText(
-            "\n".join([*_facts(psf), *self._cautions(psf)]) if psf else "No PSF yet."
-        )
+        lines = [*_facts(psf), *self._cautions(psf)] if psf else ["No PSF yet."]
+        self.description.setText("\n".join([*filter(None, [self._failure]), *lines]))
 
     def _cautions(self, psf: PSF) -> list[str]:
         grid = self._grid()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
-from ._choosers import DeviceChooser, alive, image_layers
+from ._choosers import image_layers
+from ._device_chooser import DeviceChooser
+from ._following import alive, follow
 from ._forms import advance, note
 from ._judging import SPREAD, Z_MAP, Asked, judged_as_raw_frames, start_judging
 from ._mismatch import show_mismatch
@@ -42,6 +44,8 @@ class QualityWidget(WorkPanel):
         The widget that holds this one.
     """
 
+    title = "Quality"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(
             viewer,
@@ -56,8 +60,8 @@ class QualityWidget(WorkPanel):
         self.report = VerdictReport(self._viewer)
         self._lay_out()
 
-        self._state.model_changed.connect(self._refresh)
-        self._state.verdict_changed.connect(self._on_verdict)
+        follow(self, self._state.model_changed, self._refresh)
+        follow(self, self._state.verdict_changed, self._on_verdict)
         self.image.changed.connect(self._refresh)
         self._refresh()
 
@@ -107,6 +111,7 @@ class QualityWidget(WorkPanel):
         model, layer = self._state.model, self.image.layer
         assert model is not None
         assert layer is not None
+        self.report.clear()  # until there is another one
         return start_judging(
             self._viewer,
             layer,
@@ -124,6 +129,11 @@ class QualityWidget(WorkPanel):
             on_failure=self._on_failure,
             on_end=self._on_end,
         )
+
+    def cancel(self) -> None:
+        """Give up the work under way: what was found before holds."""
+        super().cancel()
+        self._show_verdict()
 
     def _on_progress(self, share: float, what: str) -> None:
         advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")

@@ -15,18 +15,21 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButto
 from ..errors import InputError
 from . import _preferences as preferences
 from ._action_panel import ActionPanel
-from ._choosers import alive, image_layers, in_words
+from ._activity import activity
+from ._choosers import image_layers
+from ._durations import time_left
+from ._following import alive
 from ._forms import advance, heading
 from ._kept_models import keep_by_itself
 from ._layer_files import LayerFiles
 from ._looking import recipe_maker, task_of, users_psf, write_scale
 from ._notify import show_error
 from ._one_click_form import AskForm
-from ._queue_progress import QueueProgress
 from ._queue_work import Found, Waiting, looked_at, worked
-from ._readings import in_window_words, what_is_there
+from ._readings import what_is_there
 from ._results import result_names
 from ._state import Judged
+from ._window_words import in_window_words
 from ._workers import Job, Turns
 
 if TYPE_CHECKING:
@@ -51,16 +54,20 @@ class QueueWidget(ActionPanel):
         The widget that holds this one.
     """
 
+    title = "Queue"
+    always_in_activity = True
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve all", parent=parent)
         self._job: Job[Any, Any] | None = None
         self._batch: batch.Batch | None = None
-        self._progress: QueueProgress | None = None
+        self._part: tuple[str, float] = ("", 0.0)  # what is done with a layer, and how far
         self._queue: list[Waiting] = []
         self._running: list[Waiting] = []
         self._asked: list[Waiting] = []
         self._cancelled = False
         self._files = LayerFiles(viewer, owner=self)
+        self._training = False  # whether the last that was heard is a step of a training
         self._build()
         self._lay_out()
         self.reset_choices()
@@ -163,6 +170,20 @@ class QueueWidget(ActionPanel):
         return bool(self._asked)
 
     @property
+    def asks(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self.asking
+
+    def doing(self) -> tuple[float, str]:
+        """Return how much of the queue is done, from 0 to 1, and what is under way."""
+        if not self._running:
+            return 0.0, str(self.status_label.text())
+        through = sum(one.done or bool(one.problem) for one in self._running)
+        words, share = self._part
+        count = len(self._running)
+        return (through + share) / count, f"{min(through + 1, count)} of {count}, {words}"
+
+    @property
     def failures(self) -> dict[str, str]:
         """Why layers of the last queue failed, by their names."""
         return {one.layer.name: one.problem for one in self._queue if one.problem}
@@ -208,11 +229,12 @@ class QueueWidget(ActionPanel):
             self._asked = []
             self.form.hide()
             self._finish()
-        elif self._batch is not None:
+        elif self._batch is not None and self._training:
             self._batch.stop()
             self._say("Stopping after the step under way…")
         elif self._job is not None and self.running:
             self._job.stop()
+            self._say("Cancelled; what is done stays.")
         self._update_buttons()
 
     def _on_start(self) -> None:
@@ -321,12 +343,7 @@ class QueueWidget(ActionPanel):
         self._job.start()
         self._show_states()
         self._update_buttons()
-        # Last, as napari has Qt work off its events while it adds the bar.
-        shown = QueueProgress(len(makers), self.cancel)
-        if self.running:
-            self._progress = shown
-        else:
-            shown.close()
+        activity.look_at(self)
 
     def _maker(self, waiting: Waiting) -> tuple[str, Any, dict[str, str]]:
         assert waiting.values is not None
@@ -353,8 +370,6 @@ class QueueWidget(ActionPanel):
             else:
                 self._on_ended(self._running[event.index], event)
         self._show_states()
-        if self._progress is not None:
-            self._progress.paint()
 
     def _on_began(self, waiting: Waiting) -> None:
         self._show_part(waiting, 0, 1, "looking")
@@ -365,11 +380,11 @@ class QueueWidget(ActionPanel):
 
         task = waiting.task
         assert task is not None  # made before the work began
+        self._training = isinstance(step, Progress)
         if isinstance(step, Progress):
             self._show_part(waiting, step.step, step.steps, "training")
             if not self._cancelled:
-                left = in_words(step.seconds_left)
-                self._say(f"{waiting.layer.name}: at most {left} left of training.")
+                self._say(f"{waiting.layer.name}: {time_left(step)}.")
         elif isinstance(step, pipeline.Working):
             doing = "making the result" if step.stage == "result" else "judging"
             self._show_part(waiting, step.tiles.done, step.tiles.total, doing)
@@ -392,8 +407,9 @@ class QueueWidget(ActionPanel):
 
     def _show_part(self, waiting: Waiting, done: int, total: int, doing: str) -> None:
         waiting.said = f"{doing}, {100 * done // max(total, 1)} %"
-        if self._progress is not None:
-            self._progress.tell(waiting.layer.name, doing, done / max(total, 1))
+        # Training takes longest: the bar of the activity dock follows it alone.
+        share = done / max(total, 1) if doing == "training" else self._part[1]
+        self._part = f"{waiting.layer.name}, {doing}", share
 
     def _on_ended(self, waiting: Waiting, event: batch.Ended) -> None:
         waiting.done = event.done
@@ -409,8 +425,7 @@ class QueueWidget(ActionPanel):
             len(self._running),
             f"{through} of {len(self._running)} layers",
         )
-        if self._progress is not None:
-            self._progress.end_layer()
+        self._part = "", 0.0
 
     def _on_failure(self, error: Exception) -> None:
         """Say what went wrong with the queue itself."""
@@ -418,7 +433,7 @@ class QueueWidget(ActionPanel):
 
     def _finish(self) -> None:
         """Say how it ended, with what failed and why."""
-        shown, self._progress, self._batch = self._progress, None, None
+        self._batch = None
         done = sum(one.done for one in self._queue)
         how = "Cancelled: " if self._cancelled else ""
         lines = [f"{how}{done} of {len(self._queue)} layers done."]
@@ -430,8 +445,6 @@ class QueueWidget(ActionPanel):
         self.progress_bar.setRange(0, 1)
         self._show_states()
         self._update_buttons()
-        if shown is not None:
-            shown.close()
 
     # ------------------------------------------------------------------ what the window shows
 

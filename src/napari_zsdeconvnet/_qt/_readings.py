@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError
 from ..images import ORDER
-from ..sim.recognition import SIM_REMEDY
 from ..units import checked_length
 
 if TYPE_CHECKING:
@@ -25,16 +24,6 @@ READINGS = {IMAGE: "YX", SERIES: "TYX", VOLUME: "ZYX", VOLUMES: "TZYX"}
 """The words of the user's choice, and the axes that they stand for."""
 
 _LABELS = {"time": "T", "frame": "T", "channel": "C", "slice": "Z", "plane": "Z"}
-_REMEDIES = (
-    ('with axes "TYX"', "read as a time series"),
-    ('say axes="TYX"', "read the layer as a time series"),
-    ('say axes="ZYX"', "read the layer as a volume"),
-    ('say axes "TYX"', "read the layer as a time series"),
-    ('say axes "ZYX"', "read the layer as a volume"),
-    ('name the axes of a volume, such as "ZYX"', "read the layer as a volume"),
-    (SIM_REMEDY, "take it to One click, or train on it in the SIM window"),
-    ("with psf.plane()", "(PSF, File: take the plane in focus)"),
-)
 
 
 @dataclass(frozen=True)
@@ -290,13 +279,6 @@ def what_is_there(layer: layers.Image, reading: Reading) -> str:
         words += f" of {1000 * pixel:.4g} nm"
         words += f", {1000 * step[0]:.4g} nm from plane to plane" if step else ""
     return f"{words}."
-
-
-def in_window_words(sentence: str) -> str:
-    """Put a sentence's remedy in terms of the window where it speaks of axes in letters."""
-    for written, shown in _REMEDIES:
-        sentence = sentence.replace(written, shown)
-    return sentence
 
 
 def _leading(layer: layers.Image) -> int:

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..images import Image
 from ..noise import NoiseModel
 from ._camera_maps import chosen_path, map_boxes
-from ._choosers import alive
+from ._following import alive, follow
 from ._forms import Form, note
 from ._noise_values import NoiseValues
 from ._state import ViewerState
@@ -72,7 +72,7 @@ class CameraForm(QWidget):
         self.values.typed.connect(self.changed.emit)
         for box in self.files.values():
             box.changed.connect(self.changed.emit)
-        self._state.noise_changed.connect(self._on_noise)
+        follow(self, self._state.noise_changed, self._on_noise)
         self._on_noise(self._state.noise)
 
     @property

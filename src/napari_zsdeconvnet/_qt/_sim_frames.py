@@ -15,13 +15,14 @@ from ..images import Image
 from ..sim.frame_axes import frame_axes
 from ..sim.frames import RAW_COUNTS
 from ..units import checked_length
-from ._choosers import alive, image_layers
+from ._choosers import image_layers
+from ._following import alive, follow
 from ._forms import note, number
 from ._layer_files import LayerFiles
 from ._layers import origin_of
-from ._psf_pages import NANOMETRES
 from ._readings import Reading, layer_voxel_size, pixels_of
 from ._state import ViewerState, unwrapped
+from ._window_words import NANOMETRES
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -209,7 +210,7 @@ class SIMChooser:
             self.layer_box.value = active
         self._state = ViewerState.of(viewer)
         self._files = LayerFiles(viewer, owner=owner)
-        self._state.said_changed.connect(self._on_said)
+        follow(owner, self._state.said_changed, self._on_said)
         self.refresh()
 
     @property

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..sim.spectrum import peak_places
 from ._forms import number
 from ._layers import METADATA_KEY, beside
-from ._psf_pages import NANOMETRES
+from ._window_words import NANOMETRES
 
 if TYPE_CHECKING:
     import napari.viewer

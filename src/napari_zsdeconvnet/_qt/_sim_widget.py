@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
 from ..errors import InputError
 from ..inference import TileProgress
-from ._choosers import alive
+from ._action_panel import CANCELLED
+from ._following import alive, follow
 from ._forms import Form, advance, heading, note, number
 from ._layers import add_or_update, bring_forward
 from ._notify import show_error, show_info, show_warning
@@ -58,6 +59,8 @@ class SIMWidget(TrainingPanel):
         The widget that holds this one.
     """
 
+    title = "SIM"
+
     _grid = 2
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
@@ -69,8 +72,8 @@ class SIMWidget(TrainingPanel):
         self._lay_out()
         self.raw.changed.connect(self._on_state_changed)
         self.camera.changed.connect(self._on_state_changed)
-        self._state.model_changed.connect(self._on_state_changed)
-        self._state.psf_changed.connect(self._on_state_changed)
+        follow(self, self._state.model_changed, self._on_state_changed)
+        follow(self, self._state.psf_changed, self._on_state_changed)
         self._on_kind_changed()
         self._show_patterns()
 
@@ -204,6 +207,9 @@ class SIMWidget(TrainingPanel):
         if why or layer is None or frames is None:
             show_error(why)
             return
+        if patterns is None:  # what is estimated anew may fail
+            self.patterns, self._patterns_of = None, None
+            self._show_patterns()
         try:
             told = {
                 "pixel_size": self.raw.pixel_size,
@@ -355,7 +361,7 @@ class SIMWidget(TrainingPanel):
         if self._work is not None and self._work.running:
             self._work.stop()
             self.stop_button.setEnabled(False)
-            self._say("Stopped.")
+            self._say(CANCELLED)
         else:
             super().stop()
 
@@ -369,9 +375,8 @@ class SIMWidget(TrainingPanel):
         )
 
     def _on_work_failure(self, error: Exception) -> None:
-        words = in_this_window(str(error))
-        show_error(words if isinstance(error, InputError) else error)
-        self._say(f"⚠ {words}")
+        show_error(error)
+        self._say(f"⚠ {error}")
 
     # ------------------------------------------------------------------ training
 
@@ -490,6 +495,12 @@ class SIMWidget(TrainingPanel):
     def _busy_words(self) -> str:
         return "work is under way; stop it first." if self.busy else ""
 
+    def _update_stop(self) -> None:
+        super()._update_stop()
+        if self._work is not None and self._work.running:
+            self.stop_button.setText("Cancel")
+            self.stop_button.setToolTip("End it at once; nothing is added.")
+
     def _update_buttons(self) -> None:
         super()._update_buttons()
         busy, input_missing = self.busy, self._missing_input()
@@ -517,15 +528,3 @@ class SIMWidget(TrainingPanel):
             form.setEnabled(not busy)
         self.form.setEnabled(not busy)
         self.settings.setEnabled(not busy)
-
-
-def in_this_window(sentence: str) -> str:
-    """Put a sentence's remedy in terms of the window where it speaks of arguments."""
-    for written, shown in (
-        ('with order="orientation"', "orientation by orientation"),
-        ('with order="phase"', "phase by phase"),
-        ("; give that.", "; choose that order."),
-        ("give period and angles", "type period and angles (What is known)"),
-    ):
-        sentence = sentence.replace(written, shown)
-    return sentence

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ._forms import note
+from ._window_words import in_window_words
 
 WAITING, ACTIVE, DONE, DOUBTFUL = "waiting", "active", "done", "doubtful"
 FAILED, ENDED = "failed", "ended"
@@ -98,7 +99,7 @@ class StepList(QWidget):
 
     def _show(self, key: str) -> None:
         sign, colour = _SIGNS[self.states[key]]
-        first, *cautions = html.escape(self.said[key].replace(" um", " µm")).split("\n")
+        first, *cautions = html.escape(in_window_words(self.said[key])).split("\n")
         lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
         lines += [f"<small style='color:{_CAUTION}'>{words}</small>" for words in cautions]
         if self.states[key] not in (WAITING, ACTIVE):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Select
 from qtpy.QtWidgets import QWidget
 
-from ._choosers import ImageChooser, alive, image_layers
+from ._choosers import ImageChooser, image_layers
+from ._following import alive, follow
 from ._known import Known
 from ._layers import layer_image, shown_place
 from ._optics_boxes import out_of_focus_box
@@ -44,6 +45,8 @@ class TrainWidget(TrainingPanel):
         The widget that holds this one.
     """
 
+    title = "Train"
+
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent=parent)
         self._spatial = ""
@@ -51,15 +54,15 @@ class TrainWidget(TrainingPanel):
         self.known = Known(viewer)
         self._lay_out()
 
-        self._state.noise_changed.connect(self._on_state_changed)
-        self._state.psf_changed.connect(self._on_state_changed)
-        self._state.model_changed.connect(self._on_state_changed)
+        follow(self, self._state.noise_changed, self._on_state_changed)
+        follow(self, self._state.psf_changed, self._on_state_changed)
+        follow(self, self._state.model_changed, self._on_state_changed)
         self.begin_box.changed.connect(self._on_state_changed)
         self.image.layer_box.changed.connect(self._on_layer_changed)
         self.image.changed.connect(self._on_read)
         self.upsample_box.changed.connect(self._on_upsample)
-        self._state.upsample_changed.connect(self._show_upsample)
-        self._viewer.dims.events.current_step.connect(self._on_plane_moved)
+        follow(self, self._state.upsample_changed, self._show_upsample)
+        follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
         self._on_read()
 
     # ------------------------------------------------------------------ construction

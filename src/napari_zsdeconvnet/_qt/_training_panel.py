@@ -13,15 +13,19 @@ from superqt import QCollapsible
 
 from ..errors import InputError
 from ..presets import presets_for
+from ._action_panel import CANCELLED
 from ._checkpoints import broken_off, is_checkpoint, new_checkpoint
-from ._choosers import MODEL_FILES, DeviceChooser, alive, in_words
+from ._choosers import MODEL_FILES
 from ._curves import TERMS, LossCurves
-from ._forms import Form, Panel, advance, note
+from ._device_chooser import DeviceChooser
+from ._durations import in_words, time_left
+from ._following import alive
+from ._forms import Form, advance, note
 from ._notify import show_error, show_info, show_warning
+from ._panel import Panel
 from ._preferences import suggested_path
 from ._previews import PreviewLayers
-from ._readings import Reading, in_window_words
-from ._state import ViewerState, unwrapped
+from ._readings import Reading
 from ._workers import Job, Turns, once
 
 if TYPE_CHECKING:
@@ -57,13 +61,12 @@ class TrainingPanel(Panel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = unwrapped(viewer)
-        self._state = ViewerState.of(viewer)
+        super().__init__(viewer, parent)
         self._job: Job[Started | Progress, Model] | None = None
         self._run: TrainingRun | None = None
         self._previews = PreviewLayers(self._viewer)
         self._last: Progress | None = None
+        self._stepped = False  # whether the training under way has done a step
         self._trained: list[tuple[ImageLayer, Reading]] = []
         self._checkpoint: Path | None = None
         self._build_training_settings()
@@ -142,7 +145,6 @@ class TrainingPanel(Panel):
         self.stop_button.clicked.connect(lambda: self.stop())
         self.resume_button.clicked.connect(self._on_resume)
         self.save_button.clicked.connect(self._on_save)
-        self.stop_button.setToolTip("Stop after the step under way; the model is kept.")
         self.save_button.setToolTip("Save the model, with what is needed to train it further.")
         self.buttons = QGridLayout()
         for column, button in enumerate(
@@ -181,12 +183,26 @@ class TrainingPanel(Panel):
         steps = int(self.steps_box.value)
         return None if steps == presets_for(self._kind)[self.preset_box.value].steps else steps
 
+    @property
+    def _ends_early(self) -> bool:
+        """Whether a training may end before its last step, as one does that gains nothing."""
+        return self._chosen_steps() is None
+
     def stop(self) -> None:
-        """Stop after the step under way and keep the model."""
-        if self._run is not None and self.running:
+        """Stop after the step under way and keep the model; before the first step, cancel."""
+        if self._job is None or not self.running:
+            return
+        if self._run is not None and self._stepped:
             self._run.stop()
-            self.stop_button.setEnabled(False)
             self._say("Stopping after the step under way…")
+        else:
+            self._job.stop()
+            self._say(CANCELLED)
+        self.stop_button.setEnabled(False)
+
+    def stop_work(self) -> None:
+        """End what is under way, as the widget's own button does."""
+        self.stop()
 
     def resume(self, path: str | Path | None = None) -> None:
         """Go on with the run that was stopped, or with one from a file.
@@ -241,6 +257,7 @@ class TrainingPanel(Panel):
         self._begin(make)
 
     def _begin(self, make: Callable[[], TrainingRun], *, continued: bool = False) -> None:
+        self._stepped = False
         if not continued:
             self._run = self._last = None
             self.curves.clear()
@@ -270,7 +287,7 @@ class TrainingPanel(Panel):
             if isinstance(value, Started):
                 self._on_started(value)
                 continue
-            self._last = value
+            self._last, self._stepped = value, True
             self.curves.append(value.step, value.losses)
             shown = value.preview or shown
             if value.message and value.finished:
@@ -281,11 +298,12 @@ class TrainingPanel(Panel):
             yield from self._previews.show(shown)
         if self._last is not None:
             self._show_progress(self._last)
+            self._update_stop()
 
     def _on_started(self, started: Started) -> None:
         if started.run is not self._run:
             for warning in started.run.warnings:
-                show_warning(in_window_words(warning))
+                show_warning(warning)
             for entry in started.history:
                 self.curves.append(
                     int(entry["step"]), {term: entry[term] for term in TERMS if term in entry}
@@ -304,7 +322,7 @@ class TrainingPanel(Panel):
         )
         if self.stop_button.isEnabled():
             doing = "" if "deconvolution" in progress.losses else "Learning to denoise first; "
-            self._say(f"{doing}{in_words(progress.seconds_left)} left on {progress.device}")
+            self._say(f"{doing}{time_left(progress, ends_early=self._ends_early)}")
 
     def _on_result(self, model: Model) -> None:
         self._state.model = model
@@ -318,10 +336,8 @@ class TrainingPanel(Panel):
             )
 
     def _on_failure(self, error: Exception) -> None:
-        words = in_window_words(str(error))
-        told = isinstance(error, InputError) or self._is_about_the_loss(error)
-        show_error(words if told else error)
-        self._say(f"Stopped: {words}")
+        show_error(str(error) if self._is_about_the_loss(error) else error)
+        self._say(f"⚠ Stopped: {error}")
         if self._run is not None and self._last is not None:
             # What was learned up to the failure is worth keeping.
             self._state.model = self._run.model
@@ -394,7 +410,8 @@ class TrainingPanel(Panel):
         running, missing = self.running, self._missing()
         self.train_button.setEnabled(not running and not missing)
         self.train_button.setToolTip(missing or "Train a new model on the chosen image.")
-        self.stop_button.setEnabled(running and self._run is not None)
+        self.stop_button.setEnabled(running)
+        self._update_stop()
         self.resume_button.setEnabled(not running and self._layer is not None)
         self.resume_button.setText("Resume" if self._can_continue else "Resume…")
         self.resume_button.setToolTip(
@@ -405,6 +422,16 @@ class TrainingPanel(Panel):
         self.save_button.setEnabled(self._run is not None or self._state.model is not None)
         self.form.setEnabled(not running)
         self.settings.setEnabled(not running)
+
+    def _update_stop(self) -> None:
+        """Offer to cancel as long as there is nothing to keep."""
+        cancels = self.running and not self._stepped
+        self.stop_button.setText("Cancel" if cancels else "Stop")
+        self.stop_button.setToolTip(
+            "End it at once; nothing has been learned yet."
+            if cancels
+            else "Stop after the step under way; the model is kept."
+        )
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QWidget
 
 from ..errors import InputError
-from ._action_panel import ActionPanel
-from ._choosers import ImageChooser, alive
+from ._action_panel import CANCELLED, ActionPanel
+from ._choosers import ImageChooser
+from ._following import alive
 from ._forms import Form
 from ._notify import show_error
-from ._readings import in_window_words
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -56,7 +56,7 @@ class WorkPanel(ActionPanel):
         self.image = ImageChooser(self._viewer, image, owner=self)
         self.form = Form()
         self.form.add_image(self.image)
-        self.cancel_button.setToolTip("Stop after the part under way; nothing is added.")
+        self.cancel_button.setToolTip("Stop at once; nothing is added.")
 
     def start(self, layer: ImageLayer | None = None) -> None:
         """Have the work done on the chosen layer, or on the one given."""
@@ -83,7 +83,7 @@ class WorkPanel(ActionPanel):
         """Give up the work under way."""
         if self._job is not None and self.running:
             self._job.stop()
-            self._say("Cancelled.")
+            self._say(CANCELLED)
             self.cancel_button.setEnabled(False)
 
     def reset_choices(self, _: Any = None) -> None:
@@ -108,9 +108,8 @@ class WorkPanel(ActionPanel):
             self._say(text)
 
     def _on_failure(self, error: Exception) -> None:
-        words = in_window_words(str(error))
-        show_error(words if isinstance(error, InputError) else error)
-        self._say(words)
+        show_error(error)
+        self._say(f"⚠ {error}")
 
     def _on_end(self) -> None:
         if self.progress_bar.maximum() == 0:

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import ref
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 from ..errors import InputError
+from ..phases import Cancelled, heard_by
 from ._preferences import threads
 
 if TYPE_CHECKING:
@@ -67,6 +70,9 @@ class Job(Generic[Value, Result]):
         Gets the exception that the generator raised.
     on_end : callable, optional
         Called last, however the work ended.
+    on_phase : callable, optional
+        Gets what is under way between two values, in words, as `phases` has it. By default the
+        owner's `show_phase`, if it has one and this is not aside.
     before : generator, optional
         What is done on the main thread, turn by turn, before the work begins.
     title : str
@@ -74,6 +80,9 @@ class Job(Generic[Value, Result]):
     uses_torch : bool
         Import torch in the thread and let it use as many cores as the preferences say, by
         default all but one, which the window keeps.
+    aside : bool
+        Whether the widget does this for itself: it may end with the widget, and nobody is told
+        of it.
     """
 
     def __init__(
@@ -85,15 +94,22 @@ class Job(Generic[Value, Result]):
         on_result: Callable[[Result], Turns[None] | None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        on_phase: Callable[[str], None] | None = None,
         before: Turns[None] | None = None,
         title: str = "ZS-DeconvNet",
         uses_torch: bool = False,
+        aside: bool = False,
     ) -> None:
+        self.title, self.aside = title, aside
+        self._owner = ref(owner)
         self._before = before
         self._on_values = on_values
         self._on_result = on_result
         self._on_failure = on_failure
         self._on_end = on_end
+        self._on_phase = on_phase or (None if aside else getattr(owner, "show_phase", None))
+        self._telling = _Telling()
+        self._telling.told.connect(self._receive_phase)
         self._stop = threading.Event()
         self._shown = threading.Event()
         self._shown.set()
@@ -105,7 +121,9 @@ class Job(Generic[Value, Result]):
         self._next_turn.timeout.connect(self._go_on)
 
         computing = threads() or spare_cores() if uses_torch else None
-        relay = _Titled(_relay, source, self._told_to_stop, self._shown, computing)
+        relay = _Titled(
+            *(_relay, source, self._told_to_stop, self._telling.told.emit), self._shown, computing
+        )
         relay.title = title
         # Connected before it starts: a quick worker ends before a late listener comes.
         self._worker: Worker = create_worker(relay, _start_thread=False)
@@ -119,13 +137,17 @@ class Job(Generic[Value, Result]):
         """Whether the work has begun and not yet ended."""
         return self in _under_way
 
+    def is_of(self, owner: QWidget) -> bool:
+        """Whether it is that widget's."""
+        return self._owner() is owner
+
     def start(self) -> None:
         """Begin the work."""
         _under_way.add(self)
         self._take(self._begin())
 
     def stop(self) -> None:
-        """Ask the work to end after the value it is busy with; the generator is closed."""
+        """Ask the work to end: at its next value or, within one, at its next round."""
         self._stop.set()
 
     def _told_to_stop(self) -> bool:
@@ -148,6 +170,10 @@ class Job(Generic[Value, Result]):
     def _receive_values(self, values: list[Value]) -> None:
         self._take(self._hand_on_values(values))
 
+    def _receive_phase(self, words: str) -> None:
+        if self._heard and not self._stop.is_set() and self._on_phase is not None:
+            self._on_phase(words)
+
     def _receive_outcome(self, outcome: Result | Failure | Stopped) -> None:
         self._take(self._hand_on_outcome(outcome))
 
@@ -156,7 +182,8 @@ class Job(Generic[Value, Result]):
 
     def _hand_on_values(self, values: list[Value]) -> Turns[None]:
         try:
-            yield from self._told(self._on_values, values)
+            if not self._stop.is_set():  # else it is said already that nothing comes of it
+                yield from self._told(self._on_values, values)
             yield  # for the painting that the handler has asked for
         finally:
             self._shown.set()
@@ -205,11 +232,17 @@ class Job(Generic[Value, Result]):
     def _forget_owner(self) -> None:
         self._owner_gone = True
         self._stop.set()
-        self._on_values = self._on_result = self._on_failure = self._on_end = None
+        self._on_values = self._on_result = self._on_failure = None
+        self._on_end = self._on_phase = None
 
 
 # Qt holds bound methods weakly: without this a job that nobody kept would fall silent.
 _under_way: set[Job[Any, Any]] = set()
+
+
+def jobs_of(owner: QWidget) -> list[Job[Any, Any]]:
+    """Return what is under way for a widget, but for what it does for itself."""
+    return [job for job in _under_way if job.is_of(owner) and not job.aside]
 
 
 def once(
@@ -229,6 +262,12 @@ def spare_cores() -> int:
     return max(1, cores - 1)
 
 
+class _Telling(QObject):
+    """Carries words from the thread that computes to the one that shows."""
+
+    told = QtSignal(str)
+
+
 class _Titled(partial[Any]):
     """A call that napari prints by its title when it lists the work under way."""
 
@@ -241,6 +280,7 @@ class _Titled(partial[Any]):
 def _relay(
     source: Generator[Value, Any, Result],
     told_to_stop: Callable[[], bool],
+    tell: Callable[[str], None],
     shown: threading.Event,
     computing: int | None,
 ) -> Generator[list[Value], None, Result | Failure | Stopped]:
@@ -254,9 +294,11 @@ def _relay(
     sent = 0.0
     try:
         if computing is not None:
+            tell("loading the library that computes")
             _compute_on(computing)
         while not told_to_stop():
-            waiting.append(next(source))
+            with heard_by(told_to_stop, tell):
+                waiting.append(next(source))
             if shown.is_set() and monotonic() - sent >= INTERVAL:
                 shown.clear()
                 sent = monotonic()
@@ -264,6 +306,8 @@ def _relay(
                 waiting = []
     except StopIteration as end:
         outcome = end.value
+    except Cancelled:
+        pass
     except Exception as error:
         outcome = Failure(error)
     finally:

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..images import Image
 from ..noise import NoiseModel
 from ..outliers import width_from_cutoff
+from ..phases import go_on
 from ..psf import PSF
 from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from . import frames as layouts
@@ -273,6 +274,7 @@ def _in_order(
         groups = recording.prepared(seen)
         peaks = []
         for prepared, search in zip(groups, searches, strict=True):
+            go_on()
             heights = correlation_map(prepared.tapered, even_phases(phases), seen.grid, seen.otf)
             # Of a narrow search the noise is seen in a wider one.
             relative = relative_to_noise(heights, seen.grid, 0.8 * least, 1.1 * most)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.stats import chi2
 
+from ..phases import go_on
 from .orders import ComplexArray, FloatArray, Grid, even_phases, noise_power, unmixing
 from .otf import OTF
 from .overlap import Fringes, Overlap
@@ -141,6 +142,7 @@ def fitted(prepared: Prepared, peaks: Sequence[Peak], seen: Seen) -> Fit:
     orders = prepared.orders(moved)
     fits = []
     for peak in peaks:
+        go_on()
         overlap = Overlap(peak.frequency, _USUAL_DEPTH, seen.grid, seen.otf)
         reach = _REACH if peak.chance <= SURE or not peak.given else 0
         fringes = overlap.fringes(*orders, (prepared.noise,) * 2, reach)
@@ -171,6 +173,7 @@ def attenuated(fits: Sequence[Fit], seen: Seen) -> OTF:
         orders = fit.prepared.orders(fit.moved)
         values = []
         for attenuation in _ATTENUATIONS:
+            go_on()
             otf = _with(seen.otf, attenuation)
             overlap = Overlap(fit.fringes.frequency, _USUAL_DEPTH, seen.grid, otf)
             values.append(overlap.fringes(*orders, (fit.prepared.noise,) * 2, 0).agreement)

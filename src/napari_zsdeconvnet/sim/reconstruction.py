@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..forward import continued
+from ..phases import go_on
 from ..psf import PSF
 from .frames import layout
 from .orders import unmixing
@@ -270,6 +271,7 @@ class _Operator:
         self.middle = to_device(np.conj(otf.at(raw[0], raw[1])), torch.complex64)
         sides, self.shifts, turns, moves = [], [], [], []
         for pattern in found:
+            go_on()
             frequency, strength = pattern.frequency, pattern.depth / 2
             whole = [round(k / step) for k, step in zip(frequency, steps, strict=True)]
             left = [k - n * step for k, n, step in zip(frequency, whole, steps, strict=True)]
@@ -312,6 +314,7 @@ class _Operator:
         spectra = torch.fft.fftshift(torch.fft.fft2(sides), dim=(-2, -1)) * self.sides
         image = self._placed(self._spectrum(middle) * self.middle)
         for number, shift in enumerate(self.shifts):
+            go_on()
             self._add(image, spectra[:, number], shift)
         return self._inside(image * self.filter)
 
