@@ -28,6 +28,7 @@ _PARTS = (
         "(Noise calibration, below the maps)",
     ),
     ("(CameraMaps.from_dark) ", ""),
+    (', from Python with photometric="minisblack"', ""),
     ('process it as a volume, with axes "ZYX"', "read it as a volume"),
     ('process it as images, with axes "YX" or "TYX"', "read it as images"),
     (
