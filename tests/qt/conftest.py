@@ -61,10 +61,14 @@ def viewer(make_napari_viewer, request):
     """
     import leaks
     from napari.qt.threading import WorkerBase
+    from qtpy.compat import isalive
 
     viewer = make_napari_viewer(show=True)
     yield viewer
     WorkerBase.await_workers(10_000)
+    window = getattr(viewer.window, "_qt_window", None)
+    if window is None or not isalive(window):
+        return  # the test has closed it
     viewer.window.remove_dock_widget("all")
     leaks.settle()
     if passed(request):
