@@ -33,7 +33,7 @@ from ._readings import (
     what_is_there,
 )
 from ._state import ViewerState, unwrapped
-from ._window_words import NANOMETRES
+from ._window_words import NANOMETRES, in_window_words
 from ._workers import Job, once
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class ImageChooser:
                 self._kinds = possible_readings(layer)
                 self._reading = self._read(layer)
             except InputError as error:
-                self._problem = str(error)
+                self._problem = in_window_words(str(error))
             if layer in self._state.unfit:
                 self._reading, self._problem = None, self._state.unfit[layer]
         self._show(layer)

@@ -62,6 +62,7 @@ class NoiseValues(QWidget):
                 unit="counts",
                 minimum=-LARGEST,
                 maximum=LARGEST,
+                absent="not known",
                 tooltip="What a pixel reads without light, in camera counts.",
             ),
             GAIN: number(
@@ -79,7 +80,9 @@ class NoiseValues(QWidget):
                 "Read variance",
                 0,
                 unit="counts²",
+                minimum=-1,
                 maximum=LARGEST**2,
+                absent="not known",
                 tooltip="Variance of a pixel without light, in counts squared (beta2): the square "
                 "of the read noise in counts.",
             ),
@@ -209,8 +212,7 @@ class NoiseValues(QWidget):
 
     def _on_typed(self, name: str, value: float) -> None:
         self._edited[name] = False
-        # The smallest gain stands for one that was not measured.
-        unknown = name == GAIN and value == 0
+        unknown = value <= self.boxes[name].min  # for which it stands
         self._values[name] = Value() if unknown else Value(value, None, TYPED)
         self._show()
         self.typed.emit()
@@ -223,7 +225,8 @@ class NoiseValues(QWidget):
             # What the user is typing just now must not be replaced under his hands.
             if not self._edited[name]:
                 with box.changed.blocked():
-                    box.value = min(max(known.value or 0.0, box.min), box.max)
+                    shown = box.min if known.value is None else known.value
+                    box.value = min(max(shown, box.min), box.max)
             error = "" if known.error is None else f"± {known.error:.2g}"
             self.error_labels[name].setText(error)
             origin = known.origin or ("measured when training" if name == GAIN else "not known yet")

@@ -14,6 +14,7 @@ from ..units import checked_length
 from ._facts import TYPED, Facts, needed, preset_values
 from ._forms import heading, note
 from ._optics_boxes import QUANTITIES, modality_box, optics_box
+from ._window_words import in_window_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +182,7 @@ class AskForm(QWidget):
                 try:
                     checked_length(values[name], QUANTITIES[name].label)
                 except InputError as error:
-                    return str(error)
+                    return in_window_words(str(error))
         return ""
 
     def values(self) -> dict[str, Any]:

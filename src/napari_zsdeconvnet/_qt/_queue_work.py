@@ -20,6 +20,7 @@ from ._looking import (
     users_psf,
 )
 from ._readings import Reading, channels, read_as
+from ._window_words import in_window_words
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -81,7 +82,7 @@ class Waiting:
                     "(right-click the layer, Split Stack)."
                 )
         except InputError as error:
-            return cls(layer, problem=str(error))
+            return cls(layer, problem=in_window_words(str(error)))
         return cls(layer, reading)
 
     def read_again(self, state: ViewerState) -> None:

@@ -22,7 +22,7 @@ from ._layer_files import LayerFiles
 from ._layers import origin_of
 from ._readings import Reading, layer_voxel_size, pixels_of
 from ._state import ViewerState, unwrapped
-from ._window_words import NANOMETRES
+from ._window_words import NANOMETRES, in_window_words
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -247,7 +247,7 @@ class SIMChooser:
         try:
             checked_length(self.pixel_size, "the raw pixel")
         except InputError as error:
-            return str(error)
+            return in_window_words(str(error))
         return ""
 
     def reset_choices(self) -> None:
@@ -274,7 +274,7 @@ class SIMChooser:
                 )
                 size = layer_voxel_size(layer, self.frames.axes)
             except InputError as error:
-                size, self.problem = None, str(error)
+                size, self.problem = None, in_window_words(str(error))
             if layer in self._state.unfit:
                 self.frames, self.problem = None, self._state.unfit[layer]
             if layer is not self._shown:
