@@ -156,7 +156,12 @@ def test_whatever_is_said_is_said_in_these_terms(notifications, qtbot):
 
 
 def texts(widget):
-    """Give all that a widget shows: labels, buttons, choices, boxes, tooltips."""
+    """Give all that a widget shows, without its colours."""
+    return [re.sub("<[^>]*>", "", text) for text in _texts(widget)]
+
+
+def _texts(widget):
+    """Give labels, buttons, choices, boxes and tooltips."""
     for one in [widget, *widget.findChildren(QWidget)]:
         yield one.toolTip()
         if isinstance(one, QLabel | QPushButton):
