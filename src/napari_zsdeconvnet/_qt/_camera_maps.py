@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ..errors import InputError
 from ..image_files import read_image
 from ..map_parts import MapParts
-from ._choosers import alive
+from ._following import alive
 from ._forms import Form, note
 from ._layers import METADATA_KEY, RULE_KEY, rule_of
 from ._readings import pixels_of

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
     from napari.layers import Shapes
+    from numpy.typing import NDArray
 
 PAUSE = 40  # milliseconds from a movement of the mouse to the measurement that follows it
 
