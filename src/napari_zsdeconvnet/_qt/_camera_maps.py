@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ..errors import InputError
 from ..image_files import read_image
 from ..map_parts import MapParts
-from ._following import alive
+from ._following import alive, follow
 from ._forms import Form, note
 from ._layers import METADATA_KEY, RULE_KEY, rule_of
 from ._readings import pixels_of
@@ -121,7 +121,7 @@ class MapsForm(QWidget):
         self.bad_note.setVisible(False)
         for box in boxes:
             box.changed.connect(self._on_changed)
-        self._viewer.layers.events.inserted.connect(self._mark_bad_pixels)
+        follow(self, self._viewer.layers.events.inserted, self._mark_bad_pixels)
 
     def parts(self, *, gain: bool = True) -> MapParts | None:
         """Return what is chosen or measured; None where no map is.
