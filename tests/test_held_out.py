@@ -12,13 +12,20 @@ from torch.nn import functional as F
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.best_weights import BestWeights, Gain, Seen, Trust
-from napari_zsdeconvnet.held_out import MARGIN, HeldOutPixels, Lattice, filled
+from napari_zsdeconvnet.held_out import (
+    MARGIN,
+    HeldOutPixels,
+    Lattice,
+    Window,
+    filled,
+    with_coarse_light,
+)
 from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.noise_check import NoiseCheck, NoiseState
 from napari_zsdeconvnet.pairs import shared
-from napari_zsdeconvnet.presets import PRESETS
-from napari_zsdeconvnet.simulation import Sample, simulate
+from napari_zsdeconvnet.presets import PRESETS, VOLUME_PRESETS
+from napari_zsdeconvnet.simulation import Sample, simulate, simulate_volume
 from napari_zsdeconvnet.training import TrainingRun
 
 SIZE = 192
@@ -39,10 +46,13 @@ def blurred(image: Tensor) -> Tensor:
 
 
 def errors(image: Tensor, lattice: Lattice, denoise: Denoiser) -> Tensor:
-    pixels = HeldOutPixels(
-        [(image, torch.zeros_like(image) > 0, (0, 0))], lattice, torch.device("cpu")
-    )
-    return pixels.errors(lambda seen: (denoise(seen), denoise(seen)), lambda sharp: sharp)
+    part = Window(image, torch.zeros_like(image) > 0, (0,) * image.ndim)
+    pixels = HeldOutPixels([part], lattice, torch.device("cpu"))
+
+    def stages(seen: Tensor, background: Tensor | None) -> Tensor:
+        return with_coarse_light(seen, denoise(seen).expand(2, -1, -1, -1))
+
+    return pixels.errors(stages)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +97,19 @@ def test_what_is_filled_in_knows_nothing_of_what_was_there(correlation, truth: T
     )
     flat = torch.full_like(image, 0.7)
     torch.testing.assert_close(filled(flat, masked, lattice.reach), flat)
+
+
+@pytest.mark.parametrize("correlation", [None, (0.0, 0.4, 0.4)])
+def test_voxels_are_held_out_as_pixels_are(correlation):
+    lattice = Lattice.fitting(correlation, seed=5, dimensions=3)
+    whole = lattice.left_out((0, 0, 0), (30, 30, 30))
+    assert 0.03 < whole.float().mean() < 0.25
+    assert torch.equal(whole[3:9, 5:20, 7:30], lattice.left_out((3, 5, 7), (6, 15, 23)))
+    volume = torch.rand(1, 1, 30, 30, 30, generator=torch.Generator().manual_seed(1))
+    other = torch.where(whole, 9.0, volume)
+    torch.testing.assert_close(
+        filled(volume, whole, lattice.reach), filled(other, whole, lattice.reach)
+    )
 
 
 class TestMeasure:
@@ -331,6 +354,52 @@ class TestTraining:
         assert pair.left_out is not None
         assert pair.left_out.shape == pair.target.shape
         assert float(pair.left_out.float().mean()) == pytest.approx(1 / 9, rel=0.02)
+
+    def test_of_volumes_the_last_step_is_compared_with_the_classical_result(self):
+        sample = simulate_volume("filaments", shape=(10, 64, 64), photons=30, seed=2)
+        preset = replace(VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1)
+        run = zs.train(
+            *(sample.raw, sample.psf, CAMERA),
+            axes="ZYX",
+            voxel_size=sample.voxel_size,
+            preset=preset,
+            steps=20,
+            seed=1,
+            preview_every=0,
+            device="cpu",
+        )
+        left_out = run._objective.pairs.draw().left_out
+        assert left_out is not None
+        assert float(left_out.float().mean()) == pytest.approx(1 / 27, rel=0.3)
+        list(run)
+        chosen = run.model.chosen
+        assert chosen is not None
+        assert chosen.step == 20
+        assert chosen.gain.exceeds(-1)
+
+    def test_light_out_of_focus_is_no_error_of_the_result(self, sample: Sample):
+        """The deconvolved image is compared together with the background that it lacks."""
+        hazy = replace(sample, raw=sample.raw + np.uint16(40))
+        scores = []
+        for known in (False, True):
+            run = begin(hazy, out_of_focus=known)
+            validation = run._objective.validation
+            assert validation is not None
+            scores.append(validation.judge(run._network, 0).errors.sum(dim=1))
+        assert float(scores[1][1]) < 1.2 * float(scores[0][1])
+
+    def test_a_model_that_goes_on_keeps_what_was_held_out(self, sample: Sample, tmp_path: Path):
+        first = begin(sample, steps=20)
+        next(first)
+        lattice = first._objective.setting.lattice
+        path = tmp_path / "first.safetensors"
+        first.model.save(path)
+        second = begin(sample, steps=20, seed=7, start=path)
+        assert second._objective.setting.lattice == lattice
+        assert begin(sample, steps=20, seed=7)._objective.setting.lattice != lattice
+        second.model.save(path)
+        third = begin(sample, steps=20, seed=9, start=path)
+        assert third._objective.setting.lattice == lattice
 
     @pytest.mark.slow
     @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ FLOORS = (
     {"pairs", "camera_maps"},
     {"map_parts"},
     {"sim_pairs"},
-    {"volume_networks"},
+    {"volume_networks", "validation"},
     {"objectives"},
     {"modes", "inference"},
     {"model"},

@@ -87,6 +87,7 @@ def _from_model(
         name,
         weights_fingerprint(model.network.state_dict()),
         None if path is None else str(path.resolve()),
+        _lattice_seed(model),
     )
     if model.axes != axes:
         have, want = ("images", "volumes") if model.axes == "YX" else ("volumes", "images")
@@ -105,6 +106,12 @@ def _from_model(
         f"{name} holds a network {network!r} and the preset {preset.name!r} trains "
         f"{preset.network!r}: choose the preset {model.preset!r}, or begin with another model."
     )
+
+
+def _lattice_seed(model: Model) -> int:
+    """Give the seed of the pixels that were held out from a model or from what it began with."""
+    inherited = None if model.beginning is None else model.beginning.lattice_seed
+    return model.seed if inherited is None else inherited
 
 
 def load_first(network: TwoStageNetwork, preset: Preset, first: First | None) -> None:

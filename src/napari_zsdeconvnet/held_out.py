@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import reduce
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -32,14 +33,20 @@ from .forward import continued
 from .phases import go_on
 
 SPACING = 3
-"""Pixels from one held-out pixel to the next, along both axes."""
+"""Pixels from one held-out pixel to the next, along every axis."""
 
 MARGIN = 8
 """Pixels at the rim of a window that give context alone."""
 
+DEEP_MARGIN = 2
+"""Planes at the faces of one, likewise."""
+
 CELL = 16
 """Pixels along each side of the cells that errors are summed over; cells are taken as independent,
 whatever their pixels share."""
+
+DEEP_CELL = 4
+"""Planes of one."""
 
 OWN = 0.5
 """How much of what a pixel adds to its own result counts as an error."""
@@ -55,19 +62,19 @@ class Lattice:
     Attributes
     ----------
     spacing
-        Pixels from one held-out pixel to the next, along both axes.
+        Pixels from one held-out pixel to the next, along every axis.
     phase
-        Row and column of the first.
+        Row and column of the first, of a volume its plane before them.
     reach
         Pixels around each that share noise with it, and take no part in the training either.
     """
 
     spacing: int
-    phase: tuple[int, int]
+    phase: tuple[int, ...]
     reach: int = 0
 
     @classmethod
-    def fitting(cls, correlation: tuple[float, ...] | None, seed: int) -> Self:
+    def fitting(cls, correlation: tuple[float, ...] | None, seed: int, dimensions: int = 2) -> Self:
         """Choose a lattice.
 
         Parameters
@@ -76,13 +83,15 @@ class Lattice:
             How neighbouring pixels share noise, see `NoiseModel.correlation`.
         seed : int
             Of the training: it decides where the lattice begins.
+        dimensions : int
+            2 for images, 3 for volumes.
         """
         reach = 1 if correlation is not None and any(correlation) else 0
-        spacing = SPACING + 4 * reach
-        return cls(spacing, (seed % spacing, seed // spacing % spacing), reach)
+        spacing = SPACING + (4 if dimensions == 2 else 2) * reach
+        return cls(spacing, tuple(seed // spacing**n % spacing for n in range(dimensions)), reach)
 
     def centres(self, start: Sequence[int], shape: Sequence[int]) -> Tensor:
-        """Tell which pixels of a window (Y, X) that begins at ``start`` are held out."""
+        """Tell which pixels of a window ([Z,] Y, X) that begins at ``start`` are held out."""
         return self._marked(start, shape, 0)
 
     def left_out(self, start: Sequence[int], shape: Sequence[int]) -> Tensor:
@@ -90,11 +99,11 @@ class Lattice:
         return self._marked(start, shape, self.reach)
 
     def _marked(self, start: Sequence[int], shape: Sequence[int], reach: int) -> Tensor:
-        rows, columns = (
+        along_each = (
             (torch.arange(first, first + length) - phase + reach) % self.spacing <= 2 * reach
             for first, length, phase in zip(start, shape, self.phase, strict=True)
         )
-        return rows[:, None] & columns
+        return reduce(lambda marked, along: marked[..., None] & along, along_each)
 
 
 def filled(image: Tensor, masked: Tensor, reach: int = 0) -> Tensor:
@@ -103,17 +112,45 @@ def filled(image: Tensor, masked: Tensor, reach: int = 0) -> Tensor:
     Parameters
     ----------
     image : Tensor
-        (N, 1, Y, X).
+        (N, 1, [Z,] Y, X).
     masked : Tensor
-        (Y, X), True where a pixel must not be seen.
+        ([Z,] Y, X), True where a pixel must not be seen.
     reach : int
         Pixels around each of the lattice that are masked with it.
     """
     radius = reach + 1
-    square = image.new_ones(1, 1, 2 * radius + 1, 2 * radius + 1)
+    convolve = F.conv2d if masked.ndim == 2 else F.conv3d
+    square = image.new_ones(1, 1, *(2 * radius + 1,) * masked.ndim)
     seen = (~masked).to(image)[None, None]
-    total, count = (F.conv2d(part, square, padding=radius) for part in (image * seen, seen))
+    total, count = (convolve(part, square, padding=radius) for part in (image * seen, seen))
     return torch.where(masked, total / count.clamp(min=1), image)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a recording whose held-out pixels judge a network.
+
+    Attributes
+    ----------
+    image
+        Normalised, ([Z,] Y, X).
+    unusable
+        Which of its pixels must not be used.
+    start
+        The pixel of its frame that it begins at.
+    background
+        Light in it that is out of focus, where that is known.
+    """
+
+    image: Tensor
+    unusable: Tensor
+    start: Sequence[int]
+    background: Tensor | None = None
+
+
+Stages = Callable[[Tensor, Tensor | None], Tensor]
+"""Gives both stages of an image and its background (1, 1, [Z,] Y, X): the denoised and the
+re-blurred deconvolved one, (2, 1, [Z,] Y, X)."""
 
 
 class HeldOutPixels:
@@ -121,85 +158,79 @@ class HeldOutPixels:
 
     Parameters
     ----------
-    windows : sequence of (Tensor, Tensor, sequence of int)
-        Normalised windows (Y, X), which of their pixels must not be used, and the pixel of its
-        frame that each begins at.
+    windows : sequence of Window
+        Of images or volumes.
     lattice : Lattice
         The pixels.
     device : torch.device
         Where networks are.
     """
 
-    def __init__(
-        self,
-        windows: Sequence[tuple[Tensor, Tensor, Sequence[int]]],
-        lattice: Lattice,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, windows: Sequence[Window], lattice: Lattice, device: torch.device) -> None:
         self._windows = []
-        for window, unusable, start in windows:
+        for window in windows:
             go_on()
-            recorded = window[None, None].to(device)
-            left_out = lattice.left_out(start, window.shape).to(device)
-            judged = _inside((lattice.centres(start, window.shape) & ~unusable).to(device))
-            self._windows.append((recorded, filled(recorded, left_out, lattice.reach), judged))
+            recorded = window.image[None, None].to(device)
+            place = (window.start, window.image.shape)
+            left_out = lattice.left_out(*place).to(device)
+            judged = _inside((lattice.centres(*place) & ~window.unusable).to(device))
+            haze = window.background
+            haze = None if haze is None else haze[None, None].to(device)
+            hidden = filled(recorded, left_out, lattice.reach)
+            self._windows.append((recorded, hidden, judged, haze))
 
     @torch.no_grad()
-    def errors(self, network: Any, reblur: Callable[[Tensor], Tensor]) -> Tensor:
-        """Sum the squared errors of both stages at the held-out pixels, shape (2, cells).
-
-        Parameters
-        ----------
-        network : TwoStageNetwork
-            The network.
-        reblur : callable
-            What the microscope makes of a deconvolved image, on the raw grid.
-        """
+    def errors(self, stages: Stages) -> Tensor:
+        """Sum the squared errors of both stages at the held-out pixels, shape (2, cells)."""
         cells = []
-        for recorded, image, judged in self._windows:
+        for recorded, image, judged, background in self._windows:
             go_on()
-            blind, seeing = (_stages(network, seen, reblur) for seen in (image, recorded))
+            blind, seeing = (
+                _inside(stages(seen, background)).float() for seen in (image, recorded)
+            )
             wrong = (blind - _inside(recorded)).square() + OWN * (seeing - blind).square()
             cells.append(_by_cells(wrong * judged))
         return torch.cat(cells, dim=1)
 
     @torch.no_grad()
-    def expected(self, network: Any, shot: float, read: float) -> float:
+    def expected(self, stages: Stages, shot: float, read: float) -> float:
         """Tell how much noise the camera says that these pixels have: the sum of its variances.
 
         Parameters
         ----------
-        network : TwoStageNetwork
+        stages : callable
             What tells how bright they are.
         shot, read : float
             Gain and read variance in normalised units.
         """
         total = 0.0
-        for _, image, judged in self._windows:
+        for _, image, judged, background in self._windows:
             go_on()
-            light = _inside(network(image)[0].float()).clamp(min=0.0)
+            light = _inside(stages(image, background)[:1].float()).clamp(min=0.0)
             total += float(((shot * light + read) * judged).double().sum())
         return total
 
 
-def _stages(network: Any, image: Tensor, reblur: Callable[[Tensor], Tensor]) -> Tensor:
-    """Give the denoised and the re-blurred deconvolved image, (2, 1, Y, X) inside the margin.
-
-    As in results, the coarsest structure is that of the image.
-    """
-    denoised, deconvolved = network(image)
-    stages = torch.cat([denoised.float(), reblur(deconvolved)])
-    return _inside(stages + _coarse(image - stages))
+def with_coarse_light(image: Tensor, stages: Tensor) -> Tensor:
+    """Give stages of an image (N, 1, Y, X) its coarsest structure, as results have it."""
+    return stages + _coarse(image - stages)
 
 
 def _by_cells(errors: Tensor) -> Tensor:
-    """Sum errors (2, 1, Y, X) over cells, (2, cells)."""
-    sums = F.avg_pool2d(errors.double(), CELL, ceil_mode=True, divisor_override=1)
+    """Sum errors (2, 1, [Z,] Y, X) over cells, (2, cells)."""
+    if errors.ndim == 4:
+        sums = F.avg_pool2d(errors.double(), CELL, ceil_mode=True, divisor_override=1)
+    else:
+        size = (DEEP_CELL, CELL, CELL)
+        sums = F.avg_pool3d(errors.double(), size, ceil_mode=True, divisor_override=1)
     return sums.flatten(1).cpu()
 
 
 def _inside(image: Tensor) -> Tensor:
-    return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    """Cut the rim off images (2, 1, Y, X) or volumes (2, 1, Z, Y, X), and off masks of either."""
+    inner = image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    deep = image.ndim in (3, 5)
+    return inner[..., DEEP_MARGIN:-DEEP_MARGIN, :, :] if deep else inner
 
 
 def _coarse(images: Tensor) -> Tensor:

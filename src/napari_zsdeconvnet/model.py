@@ -62,6 +62,13 @@ _PSF = "psf"
 _CAMERA = "camera."
 
 
+_FIRST_WEIGHTS = {
+    "prior": "the pretrained weights",
+    "model": "the weights that it began with",
+    "scratch": "the first weights, which give a classical result,",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network with the imaging conditions that it has learned to invert.
@@ -114,9 +121,8 @@ class Model:
         """Say in a sentence which weights were kept, where held-out pixels decided."""
         if self.chosen is None:
             return ""
-        prior = self.settings.get("start") == "prior"
         return self.chosen.describe(
-            "the pretrained weights" if prior else "the weights that it began with"
+            _FIRST_WEIGHTS.get(str(self.settings.get("start")), _FIRST_WEIGHTS["model"])
         )
 
     @property

@@ -23,6 +23,7 @@ from .objectives import (
 )
 from .pairs import Patches
 from .psf import PSF
+from .validation import Validation
 from .volume_networks import PublishedVolumeNetwork, SharpeningNetwork
 
 NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
@@ -42,6 +43,11 @@ class Objective(Protocol):
     @property
     def pairs(self) -> Patches:
         """Give the source of pairs; its batch may be lowered where memory runs out."""
+        ...
+
+    @property
+    def validation(self) -> Validation | None:
+        """Give what judges the weights; None where nothing is held out."""
         ...
 
     def losses(self, step: int) -> Mapping[str, Tensor]:

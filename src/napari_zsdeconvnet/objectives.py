@@ -6,9 +6,11 @@ total; what is done with the gradient is the business of `training`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .forward import Blur, bin_down, remaining_blur
-from .held_out import HeldOutPixels, Lattice
+from .held_out import HeldOutPixels, Lattice, Stages, with_coarse_light
 from .losses import (
     combined_loss,
     deconvolution_loss,
@@ -35,6 +37,7 @@ from .phases import go_on
 from .presets import Preset
 from .psf import PSF
 from .sim_pairs import RawSIM, ReconstructedPatches
+from .validation import Validation
 from .volume_networks import SharpeningNetwork
 
 HELD_OUT = 4
@@ -42,6 +45,12 @@ HELD_OUT = 4
 
 JUDGED = 2**18
 """Pixels of the windows whose held-out pixels are looked at; that takes as long as five steps."""
+
+LOOK_EVERY = 60
+"""Steps between two looks at the held-out pixels of images."""
+
+FIRST_LOOKS = (0, 20, 40)
+"""Steps of further looks, as some trainings do well at first alone."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,11 @@ class Setting:
             return nullcontext()
         return torch.autocast(self.device.type, self.precision)
 
+    def noise_check(self, upsampling: int) -> NoiseCheck:
+        """Compare the noise of the recordings with the camera, beyond the optical cutoff."""
+        cutoff = self.psf.otf_cutoff * self.psf.steps[-1] * upsampling
+        return check_recordings(self.recordings, self.noise, cutoff, self.read_variance)
+
     def weigh(self, denoising: Tensor, deconvolution: Tensor, hessian: Tensor) -> dict[str, Tensor]:
         """Give the terms by name, with their total (equations 4 and 7)."""
         total = combined_loss(
@@ -129,7 +143,6 @@ class RecorruptedObjective:
             self._backgrounds = Backgrounds(setting.recordings, *known)
         self.pairs = self._source(setting.seed)
         self._kept: list[Pair] = []
-        self._pixels: HeldOutPixels | None = None
         self.blur = Blur(remaining_blur(setting.psf.array, network.stated_width))
         self.blur.to(setting.device)
         self.margin = setting.margin(self.pairs.patch)
@@ -198,43 +211,38 @@ class RecorruptedObjective:
             )
         return float(torch.stack(losses).mean())
 
-    @torch.no_grad()
-    def held_out_errors(self, network: TwoStageNetwork) -> Tensor | None:
-        """Sum a network's squared errors at the held-out pixels, see `HeldOutPixels.errors`.
-
-        None where none are held out.
-        """
-        if self.setting.lattice is None:
+    @cached_property
+    def validation(self) -> Validation | None:
+        """What judges the weights; None where no pixels are held out."""
+        setting, upsampling = self.setting, self.network.upsampling
+        if setting.lattice is None:
             return None
-        with self.setting.reduced():
-            return self._held_out_pixels().errors(network.eval(), self._reblurred)
-
-    @torch.no_grad()
-    def expected_noise(self, network: TwoStageNetwork) -> float:
-        """Tell how much noise the camera says that the held-out pixels have."""
-        noise, scale = self.setting.noise, self.setting.scale
-        assert noise.slope is not None
-        shot, read = noise.slope / scale, noise.read_variance / scale**2
-        return self._held_out_pixels().expected(network.eval(), shot, read)
-
-    def noise_check(self) -> NoiseCheck:
-        """Compare the noise of the recordings with the camera, beyond the optical cutoff."""
-        setting = self.setting
-        pixel = setting.psf.steps[-1] * self.network.upsampling
-        return check_recordings(
-            setting.recordings,
+        return Validation(
+            self._held_out_pixels,
+            self._stages,
+            lambda: setting.noise_check(upsampling),
             setting.noise,
-            setting.psf.otf_cutoff * pixel,
-            setting.read_variance,
+            setting.scale,
+            lambda step: step % LOOK_EVERY == 0 or step in FIRST_LOOKS,
         )
+
+    def _stages(self, network: TwoStageNetwork) -> Stages:
+        def stages(image: Tensor, background: Tensor | None) -> Tensor:
+            known = {} if background is None else {"background": background}
+            with self.setting.reduced():
+                denoised, deconvolved = network(image, **known)
+            reblurred = self._reblurred(deconvolved)
+            if background is not None:
+                reblurred = reblurred + background
+            return with_coarse_light(image, torch.cat([denoised.float(), reblurred]))
+
+        return stages
 
     def _held_out_pixels(self) -> HeldOutPixels:
         setting = self.setting
-        if self._pixels is None:
-            assert setting.lattice is not None
-            windows = self._source(setting.seed + 2).windows(JUDGED, self.network.multiples)
-            self._pixels = HeldOutPixels(windows, setting.lattice, setting.device)
-        return self._pixels
+        assert setting.lattice is not None
+        windows = self._source(setting.seed + 2).windows(JUDGED, self.network.multiples)
+        return HeldOutPixels(windows, setting.lattice, setting.device)
 
     def _reblurred(self, deconvolved: Tensor) -> Tensor:
         return bin_down(self.blur(deconvolved), self.network.upsampling)
@@ -274,6 +282,8 @@ class InterleavedObjective:
     twice the axial step. The gap-amending terms use the network's current weights on all
     planes of the patch, without gradient.
     """
+
+    validation: Validation | None = None
 
     def __init__(self, setting: Setting, network: TwoStageNetwork) -> None:
         self.setting = setting
@@ -390,6 +400,9 @@ class SequentialObjective:
     """Raw voxels of a block."""
     DRAWS = 30
     """Steps for which a block serves."""
+    JUDGED = (16, 96, 96)
+    """Size of the window whose held-out voxels are looked at, before the first step and after the
+    last; either takes as long as a few steps."""
 
     network: SharpeningNetwork
 
@@ -401,14 +414,44 @@ class SequentialObjective:
             *(setting.recordings, setting.noise, setting.scale, setting.preset),
             setting.read_variance,
         )
+        options["lattice"] = setting.lattice
         self.pairs = RecorruptedPatches(*recordings, **options)
         self.blocks = RecorruptedPatches(
             *recordings, **options | {"patch": self.BLOCK, "batch": 1, "seed": setting.seed + 1}
         )
+        self._source = partial(RecorruptedPatches, *recordings, **options | {"batch": 1})
         self.margin = setting.margin(self.pairs.patch)
         self._block: _Block | None = None
         self._drawn = 0
         self._block_state = self.blocks.random_state()
+
+    @cached_property
+    def validation(self) -> Validation | None:
+        """What judges the weights; None where no voxels are held out."""
+        setting, upsampling = self.setting, self.network.upsampling
+        if setting.lattice is None:
+            return None
+        return Validation(
+            self._held_out_voxels,
+            self._stages,
+            lambda: setting.noise_check(upsampling),
+            setting.noise,
+            setting.scale,
+            lambda step: step in (0, setting.steps),
+            classical=True,
+        )
+
+    def _stages(self, network: TwoStageNetwork) -> Stages:
+        assert isinstance(network, SharpeningNetwork)
+        return lambda image, _: network.reblurred_stages(image)
+
+    def _held_out_voxels(self) -> HeldOutPixels:
+        setting = self.setting
+        assert setting.lattice is not None
+        windows = self._source(seed=setting.seed + 2).windows(
+            math.prod(self.JUDGED), self.network.multiples, self.JUDGED
+        )
+        return HeldOutPixels(windows, setting.lattice, setting.device)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .held_out import Lattice
+from .held_out import Lattice, Window
 from .noise import NoiseModel
 from .out_of_focus import Backgrounds
 from .phases import doing, go_on
@@ -404,11 +404,9 @@ class Patches:
         return index, frame, self._start(index, cell)
 
     def windows(
-        self, pixels: int, multiples: Sequence[int], width: int = 256
-    ) -> list[tuple[Tensor, Tensor, list[int]]]:
-        """Cut normalised windows (Y, X) of no more pixels in all.
-
-        With each come the pixels of it that must not be used, and where it begins.
+        self, pixels: int, multiples: Sequence[int], size: Sequence[int] = (256, 256)
+    ) -> list[Window]:
+        """Cut normalised windows ([Z,] Y, X) of no more pixels in all, one at least.
 
         All frames as they are where they are few, else windows drawn as patches are.
 
@@ -418,27 +416,34 @@ class Patches:
             In all of them.
         multiples : sequence of int
             What the sides of a window must be divisible by.
-        width : int
+        size : sequence of int
             Of a drawn window.
         """
         if sum(recording.size for recording in self.recordings) <= pixels:
             places = [
-                (index, frame, [0, 0], recording.shape[1:])
+                (index, frame, [0] * len(size), recording.shape[1:])
                 for index, recording in enumerate(self.recordings)
                 for frame in range(len(recording))
             ]
         else:
-            least = [min(recording.shape[-2:]) for recording in self.recordings]
-            self.patch = (min(width, *least),) * 2
+            shapes = [recording.shape[1:] for recording in self.recordings]
+            *depth, height, width = np.minimum(size, np.min(shapes, axis=0)).tolist()
+            self.patch = (*depth, *(min(height, width),) * 2)
             count = max(pixels // math.prod(self.patch), 1)
             places = [(*self.draw_place(), self.patch) for _ in range(count)]
         cut = []
         for index, frame, start, shape in places:
             whole = [n // multiple * multiple for n, multiple in zip(shape, multiples, strict=True)]
-            part = window(self.recordings[index], frame, start, whole)
+            part = self._normalised_window(window(self.recordings[index], frame, start, whole))
+            haze = None
+            if self.backgrounds is not None:
+                haze = self._normalised_window(self.backgrounds.window(index, frame, start, whole))
             unusable = self._unusable(index, frame, start, whole)
-            cut.append(((part - self.offset) / self.scale, unusable, start))
+            cut.append(Window(part, unusable, start, haze))
         return cut
+
+    def _normalised_window(self, part: Tensor) -> Tensor:
+        return (part - self.offset) / self.scale
 
     def _start(self, index: int, cell: tuple[int, ...]) -> list[int]:
         """Draw the first voxel of a patch around a cell."""

@@ -199,6 +199,7 @@ VOLUME_PRESETS = {
             schedule="one-cycle",
             # More would blur again what was sharpened to a stated resolution.
             hessian_weight=0.002,
+            guarded=True,
         ),
         Preset(
             name="paper",
@@ -233,6 +234,7 @@ VOLUME_PRESETS |= {
             description="For reconstructed SIM stacks: learns from every second plane alone.",
             objective="denoised-planes",
             planes=24,
+            guarded=False,
         ),
         replace(
             VOLUME_PRESETS["paper"],

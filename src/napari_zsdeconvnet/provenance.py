@@ -100,11 +100,14 @@ class Beginning:
         Of what it had learned, as `weights_fingerprint` makes it.
     path
         The file; None where it came from memory.
+    lattice_seed
+        Seed of the pixels that were held out from its training.
     """
 
     name: str
     weights_sha256: str
     path: str | None = None
+    lattice_seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .beginning import First, Start, beginning, load_first
-from .best_weights import BestWeights, Seen, Trust
+from .best_weights import BestWeights, Trust
 from .camera_maps import CameraMaps
 from .devices import (
     describe_device,
@@ -37,7 +37,7 @@ from .model import Model, below, installed_versions, load_with_training, save_wi
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
-from .objectives import RecorruptedObjective, Setting
+from .objectives import FIRST_LOOKS, LOOK_EVERY, RecorruptedObjective, Setting
 from .out_of_focus import few_frames
 from .phases import doing
 from .pixel_mask import as_recorded, one_frame
@@ -59,12 +59,6 @@ from .stopping import Plateau
 
 CHECK_EVERY = 20
 """Steps between two looks at the held-out pairs; one takes as long as a step or two."""
-
-LOOK_EVERY = 60
-"""Steps between two looks at the held-out pixels, which take as long as five steps at most."""
-
-FIRST_LOOKS = (0, 20, 40)
-"""Steps of further looks, as some trainings do well at first alone."""
 
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
@@ -434,6 +428,7 @@ class TrainingRun(Iterator[Progress]):
         self._stopped = False
         self._plateau = Plateau(preset.patience, preset.least_gain) if preset.patience else None
         self._best: BestWeights | None = None
+        self._judged = -1
         self._elapsed = 0.0
         self._lock = threading.RLock()
 
@@ -530,29 +525,20 @@ class TrainingRun(Iterator[Progress]):
         bool
             Whether they have become worse than the best, beyond doubt.
         """
-        if self.step % LOOK_EVERY and self.step not in FIRST_LOOKS:
+        validation = self._objective.validation
+        if validation is None or not validation.due(self.step):
             return False
         network = copy.deepcopy(self._average or self._network)
-        seen = self._seen(network, self.step)
-        if seen is None:
-            return False
-        assert isinstance(self._objective, RecorruptedObjective)
+        seen = None
+        if self._best is None:
+            best = validation.begin(network)
+        else:
+            seen = validation.judge(network, self.step)
+            best = self._best.after(seen)
         with self._lock:
-            if self._best is None:
-                expected = self._objective.expected_noise(network)
-                self._best = BestWeights.beginning(seen, expected, self._objective.noise_check())
-            else:
-                self._best = self._best.after(seen)
-            hopeless = self.step > LOOK_EVERY and self._best.hopeless(seen)
-            return hopeless or self._best.trust is Trust.NOTHING
-
-    def _seen(self, network: TwoStageNetwork, step: int) -> Seen | None:
-        """Judge a network by the held-out pixels, if there are any."""
-        objective = self._objective
-        if not isinstance(objective, RecorruptedObjective):
-            return None
-        errors = objective.held_out_errors(network)
-        return None if errors is None else Seen(step, errors, network.state_dict())
+            self._best, self._judged = best, self.step
+        hopeless = seen is not None and self.step > LOOK_EVERY and best.hopeless(seen)
+        return hopeless or best.trust is Trust.NOTHING
 
     def _step_within_memory(self, rate: float) -> tuple[dict[str, float], str]:
         """Do a step, with a smaller batch where memory runs out, in full width where half fails."""
@@ -678,12 +664,12 @@ class TrainingRun(Iterator[Progress]):
         """
         with self._lock:
             best, model = self._best, self.latest
-        if best is None:
+        validation = self._objective.validation
+        if best is None or validation is None:
             return model
         network = move_network(model.network, self.device)
-        seen = self._seen(network, model.steps_trained)
-        assert seen is not None
-        best = best.after(seen)
+        if model.steps_trained != self._judged:
+            best = best.after(validation.judge(network, model.steps_trained))
         network.load_state_dict(best.best.weights)
         return replace(model, network=network.cpu().eval(), chosen=best.choice)
 
@@ -809,12 +795,16 @@ class TrainingRun(Iterator[Progress]):
 def _lattice(model: Model, preset: Preset, steps: int) -> Lattice | None:
     """Choose the pixels that judge the training, where the preset wants some.
 
-    Fewer steps than there are to the first look are not judged.
+    Fewer steps than there are to the first look are not judged. A model that goes on from another
+    keeps the pixels that were held out from that one, which have not taught it anything.
     """
-    images = preset.objective == "recorrupted" and model.axes == "YX" and not model.out_of_focus
-    if not (preset.guarded and images) or steps < FIRST_LOOKS[1]:
+    judged = preset.objective in ("recorrupted", "sequential")
+    if not (preset.guarded and judged) or steps < FIRST_LOOKS[1]:
         return None
-    return Lattice.fitting(model.noise.correlation, model.seed)
+    seed = model.seed
+    if model.beginning is not None and model.beginning.lattice_seed is not None:
+        seed = model.beginning.lattice_seed
+    return Lattice.fitting(model.noise.correlation, seed, len(model.axes))
 
 
 def _whole(number: int, name: str, least: int = 0) -> int:

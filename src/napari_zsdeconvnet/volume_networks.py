@@ -248,13 +248,22 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
+        return self._stages(image)[:2]
+
+    def reblurred_stages(self, image: Tensor) -> Tensor:
+        """Give the denoised volume and the deconvolved one as it would be recorded, (2, 1, ...)."""
+        denoised, deconvolved, beyond = self._stages(image)
+        return torch.cat([denoised, self.reblur(deconvolved) + beyond])
+
+    def _stages(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give both stages, and what is recorded of structure beyond the faces."""
         denoised = self._with_rim(self.denoise, image)
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)
         corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
         beyond = reblurred - self.reblur(sharpened)
-        return denoised, self.give_back_light(corrected, denoised, beyond)
+        return denoised, self.give_back_light(corrected, denoised, beyond), beyond
 
     def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
         """Apply a stage to volumes continued by a rim, and take the rim off its result."""
