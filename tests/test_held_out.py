@@ -355,6 +355,7 @@ class TestTraining:
         assert pair.left_out.shape == pair.target.shape
         assert float(pair.left_out.float().mean()) == pytest.approx(1 / 9, rel=0.02)
 
+    @pytest.mark.slow
     def test_of_volumes_the_last_step_is_compared_with_the_classical_result(self):
         sample = simulate_volume("filaments", shape=(10, 64, 64), photons=30, seed=2)
         preset = replace(VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1)
