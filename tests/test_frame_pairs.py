@@ -106,6 +106,15 @@ def a_stage_that_drifts(rng: Rng) -> np.ndarray:
     return np.stack([record(np.fft.ifft2(one).real, rng) for one in moved])
 
 
+def points_that_drift(rng: Rng) -> np.ndarray:
+    points = np.zeros((SIZE, SIZE))
+    np.add.at(points, tuple(rng.integers(0, SIZE, (2, 300))), rng.exponential(1, 300))
+    points = gaussian_filter(points, 1.1, mode="wrap")
+    spectrum = np.fft.fft2(150 * points / np.quantile(points, 0.995) + 2)
+    moved = (fourier_shift(spectrum, (0.4 * t, 0.2 * t)) for t in range(FRAMES))
+    return np.stack([record(np.fft.ifft2(one).real, rng) for one in moved])
+
+
 def a_spot_that_moves_and_blinks(rng: Rng) -> np.ndarray:
     spot = np.zeros((SIZE, SIZE))
     spot[64, 20] = 1
@@ -141,6 +150,7 @@ ODD = {
     a_lamp_that_flickers: "",
     an_offset_that_drifts: "",
     a_stage_that_drifts: "",
+    points_that_drift: "",
     a_spot_that_moves_and_blinks: "",
     hot_pixels_and_cosmic_rays: "",
     saturated: "",
@@ -169,6 +179,13 @@ def test_series_of_users(cases, name):
     }
     assert all(words in noise.warnings[0] for words in left_out[name])
     assert ("15 of 30" if name == "frames_twice" else "29 of 30") in noise.source
+
+
+def test_what_stands_in_a_border_is_no_mean_of_frames():
+    series = plain(np.random.default_rng(0), 4).astype(np.float32)
+    series[:, :, -7:] = np.nan
+    warnings = NoiseModel.from_series(series, offset=OFFSET).warnings
+    assert "multiples" not in " ".join(warnings)
 
 
 class TestLongSeries:

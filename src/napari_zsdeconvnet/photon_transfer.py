@@ -72,8 +72,11 @@ _FALLEN = 0.25  # part of the gain by which the corner must be lower
 _STRAY = 6.0  # times the upper spread of blocks, from where on one is far off
 _BESIDE = 3  # pixels a side, around one that is not used, in which the filter lacks noise
 _LEAST_USED = 0.5  # part of a block
+_FINER = 0.56  # cycles per pixel, from where on what moves leaves nothing at all
+_MOVING = 1.4  # times as much coarse change in bright blocks as in dark ones
 _MOVED = 4.5  # standard deviations of the local mean difference
 _FAR_OFF = 8.0  # standard deviations of a pixel's difference, which no noise of a camera reaches
+_CROWD = 0.3  # of 5 x 5 pixels
 _MOST_FAR_OFF = 0.05  # of the pixels
 _BRIGHTEST = 0.99  # quantile of the mean
 _LEVELS = 16  # of brightness, in each of which the first look at a series takes a median
@@ -537,17 +540,19 @@ def transfer_of_series(
     chosen = pair_frames(fields, name, among)
     pairs = list(chosen.pairs)
     correlation = float(np.mean([_series_correlation(field, pairs) for field in fields]))
-    white = abs(correlation) < _CORRELATED
-    kernel = _highpass(NYQUIST_CUTOFF) if white else np.ones((1, 1))
+    fine = _highpass(NYQUIST_CUTOFF)
+    white = abs(correlation) < _CORRELATED or _moves(fields, pairs, fine)
+    kernel = fine if white else np.ones((1, 1))
 
-    warnings = [*chosen.said, *averaged(np.asarray(frames[chosen.frames[0]]), name)]
+    warnings = [*chosen.said, *averaged(_as_counted(frames, chosen.frames[0]), name)]
     if not white:
         warnings.append(correlated_noise(correlation))
     level, level_error = min(_darkest_level_of_series(field, chosen.frames) for field in fields)
     # A few pairs are enough to know how much change is noise.
     few = _some(pairs, MOST_FRAMES // 2)
     line = _first_line(fields, few, level)
-    apart = _apart(fields, chosen, kernel, level, line)
+    finer = _highpass(_FINER) if white else kernel
+    apart = _apart(fields, chosen, finer, level, line)
     if apart > 1:
         pairs = list(chosen.apart(apart))
         few = _some(pairs, MOST_FRAMES // 2)
@@ -574,6 +579,42 @@ def transfer_of_series(
         shifted = replace(blocks, signal=blocks.signal + level - offset)
         fitted = _fitted(shifted, offset, None, warnings, scale=1.0, name=name)
     return replace(fitted, frames=len(chosen.frames))
+
+
+def _as_counted(frames: Any, index: int) -> NDArray[Any]:
+    """Return the pixels of a frame that hold what the camera counted, in one row."""
+    frame, mask = np.asarray(frames[index]), mask_of(frames)
+    return frame.ravel() if mask is None else np.extract(~mask[index], frame)
+
+
+def _moves(fields: Sequence[Any], pairs: Sequence[tuple[int, int]], fine: FloatArray) -> bool:
+    """Tell motion from noise that neighbours share, both of which are coarser than white noise.
+
+    Shared noise lacks the same part of its fine noise wherever it is; what moves adds coarse
+    changes where it is bright.
+    """
+    signals, coarse, filtered = [], [], []
+    trim = fine.shape[0] // 2
+    for field in fields:
+        parts: list[list[FloatArray]] = [[], [], []]
+        for first, second in _some(pairs, MOST_FRAMES):
+            one, two = field[first].astype(np.float64), field[second].astype(np.float64)
+            change = two - one - np.median(two - one)
+            inner = np.s_[trim:-trim, trim:-trim]
+            passed = fftconvolve(change, fine, mode="valid")
+            for part, values in zip(
+                parts, ((one + two)[inner], change[inner] ** 2, passed**2), strict=True
+            ):
+                part.append(_block_means(values, _BLOCK))
+        for found, part in zip((signals, coarse, filtered), parts, strict=True):
+            found.append(np.mean(part, axis=0).ravel())
+    signal, total, beyond = (np.concatenate(one) for one in (signals, coarse, filtered))
+    low, high = np.quantile(signal, (0.25, 0.75))
+    ratios = [
+        float(np.median(total[where]) / max(np.median(beyond[where]), 1e-12))
+        for where in (signal <= low, signal >= high)
+    ]
+    return ratios[1] > _MOVING * ratios[0]
 
 
 def _padding(frames: Any, index: int) -> float:
@@ -603,7 +644,7 @@ def _apart(
     noise: list[float] = []
     while len(noise) < _FURTHEST and (pairs := chosen.apart(len(noise) + 1)):
         found = []
-        for pair in _some(pairs, MOST_FRAMES // 2):
+        for pair in _some(pairs, MOST_FRAMES):
             for field in fields:
                 go_on()
                 change = _Change.of(field, pair, level, line)
@@ -642,7 +683,9 @@ class _Change:
         slope = (np.median(difference[bright]) - np.median(difference)) / max(contrast, 1e-12)
         rest = difference - np.median(difference) - slope * (mean - np.median(mean))
         around = np.maximum(mean, uniform_filter(mean, 5))
-        far_off = np.abs(rest) > _FAR_OFF * np.sqrt(_expected(around, line))
+        deviation = np.sqrt(_expected(around, line))
+        far_off = np.abs(rest) > _FAR_OFF * deviation
+        far_off &= ~_crowded(np.abs(rest) > _FAR_OFF / 2 * deviation)
         if far_off.mean() > _MOST_FAR_OFF:  # it is motion, or this line is none
             far_off = np.zeros_like(far_off)
         x, y = mean[~far_off], difference[~far_off]
@@ -762,8 +805,20 @@ def _off_the_line(
     most, least = (chdtri(degrees, chance) / degrees for chance in (_CHANCE, 1 - _CHANCE))
     around = np.maximum(mean, uniform_filter(mean, 5))
     off: NDArray[np.bool_] = squares > most * _expected(around, line)
+    often = chdtri(degrees, math.sqrt(_CHANCE)) / degrees
+    off &= ~_crowded(squares > often * _expected(around, line))
     off |= squares < least * _expected(mean, line)
     return off
+
+
+def _crowded(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark where many pixels side by side are marked, as where something moves.
+
+    Leaving single pixels of that out would cut its smooth change into pieces, which are finer
+    than the optics.
+    """
+    crowded: NDArray[np.bool_] = uniform_filter(marked.astype(np.float32), 5) > _CROWD
+    return crowded
 
 
 def _standing_still(difference: FloatArray, mean: FloatArray, line: _Line) -> NDArray[np.bool_]:
