@@ -593,7 +593,7 @@ def _moves(fields: Sequence[Any], pairs: Sequence[tuple[int, int]], fine: FloatA
     Shared noise lacks the same part of its fine noise wherever it is; what moves adds coarse
     changes where it is bright.
     """
-    signals, coarse, filtered = [], [], []
+    gathered: list[list[FloatArray]] = [[], [], []]
     trim = fine.shape[0] // 2
     for field in fields:
         parts: list[list[FloatArray]] = [[], [], []]
@@ -606,9 +606,9 @@ def _moves(fields: Sequence[Any], pairs: Sequence[tuple[int, int]], fine: FloatA
                 parts, ((one + two)[inner], change[inner] ** 2, passed**2), strict=True
             ):
                 part.append(_block_means(values, _BLOCK))
-        for found, part in zip((signals, coarse, filtered), parts, strict=True):
+        for found, part in zip(gathered, parts, strict=True):
             found.append(np.mean(part, axis=0).ravel())
-    signal, total, beyond = (np.concatenate(one) for one in (signals, coarse, filtered))
+    signal, total, beyond = (np.concatenate(one) for one in gathered)
     low, high = np.quantile(signal, (0.25, 0.75))
     ratios = [
         float(np.median(total[where]) / max(np.median(beyond[where]), 1e-12))
