@@ -17,7 +17,8 @@ WIDER = 4
 """Output pixels side by side in those on which light from beyond is estimated: it is smooth."""
 
 STEPS = 40
-"""Steps of Richardson-Lucy for it."""
+"""Accelerated steps of Richardson-Lucy for it; as many plain ones leave regions near structure that
+goes on beyond a face 5 % off, these 2 %."""
 
 DARKEST = 0.001
 """Share of the pixels that may be darker than what is added to both sides of these steps, so that
@@ -84,11 +85,14 @@ def volume_reblurred(
     # Noise below zero counts, too: else a dim stack would seem to hold more light than it does.
     darkest = float(np.quantile(coarse_image.numpy(), DARKEST))
     small = max(0.01 * float(coarse_image.mean()), -darkest, 1e-8)
-    for _ in range(STEPS):
+    leading, tiny = outside, 1e-5 * float(coarse_image.mean().clamp(min=0.0)) + 1e-12
+    for step in range(STEPS):
         go_on()
         ratio = (coarse_image + small).clamp(min=0.0)
-        ratio /= (coarse_seen + field.expected(outside)).clamp(min=0.0) + small
-        outside = outside * field.factor(ratio)
+        ratio /= (coarse_seen + field.expected(leading)).clamp(min=0.0) + small
+        moved = leading * field.factor(ratio).clamp(0.01, 20.0)
+        change = (moved / (outside + tiny)).clamp(0.2, 5.0)
+        outside, leading = moved, moved * change ** (step / (step + 3))
     beyond = enlarge(field.expected(outside), raw_pixels, "linear")
     rows, columns = image.shape[-2:]
     return np.asarray((seen + beyond[..., :rows, :columns])[0, 0].numpy())

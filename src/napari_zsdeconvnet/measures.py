@@ -66,8 +66,11 @@ FAINT = 0.03
 not seen beside what is there."""
 
 FLUX = 0.02
-"""Part of the light that may be lost or gained, as a whole; and in a region of a volume, beside
-what its noise and light from beyond the faces make of it, twice as much."""
+"""Part of the light that may be lost or gained, as a whole; and in a region of a volume, beyond
+what its noise makes of it. Regions of simulated nuclei were off by 1.1 % at most with the PSF that
+recorded them, also where structure goes on beyond a face, and by 3 to 5 % with one that knows
+nothing of spherical aberration of 0.04 wavelengths or of the apodisation of a bright recording:
+then the PSF does not quite fit, and no result can."""
 
 CLEAR = 10.0
 """Standard errors that the light of an image must exceed for its flux to be judged."""
@@ -448,8 +451,6 @@ def flux(found: Flux, dimensions: int) -> Measure:
     margin = FLUX + SIGMAS * found.error
     what = "The result" if dimensions == 2 else "Blurred again, the result"
     words = f"{what} holds {100 * found.ratio:.1f} % of the image's light"
-    if found.uneven > 2 * FLUX:
-        words += f", and in one region {100 * found.uneven:.0f} % more or less than is recorded"
     wrong = (
         f"{words}: brightnesses must not be compared; check the camera's offset and the PSF's "
         "background, and crop less tightly."
@@ -462,6 +463,11 @@ def flux(found: Flux, dimensions: int) -> Measure:
         low=wrong,
         high=wrong,
     )
-    if found.uneven > 2 * FLUX:
-        return replace(measure, passed=False, sentence=wrong)
+    if measure.passed and found.uneven > FLUX:
+        uneven = (
+            f"{words}, but in one region {100 * found.uneven:.0f} % more or less than is recorded: "
+            "brightnesses there are no surer than that. The PSF does not quite fit the haze; check "
+            "its numbers, refractive index and depth, or measure it."
+        )
+        return replace(measure, passed=False, sentence=uneven)
     return measure

@@ -203,7 +203,13 @@ def light_sheet(
     return np.asarray(lit / lit.sum())
 
 
-def energy_size(na: float, wavelength: float, pixel_size: float, held: float = ENERGY_HELD) -> int:
+def energy_size(
+    na: float,
+    wavelength: float,
+    pixel_size: float,
+    held: float = ENERGY_HELD,
+    most: int = LARGEST_SIZE,
+) -> int:
     r"""Odd size whose half width holds a share of the Airy pattern, within limits.
 
     The energy beyond a radius is :math:`J_0^2(v) + J_1^2(v) \approx 2/(\pi v)`.
@@ -218,15 +224,17 @@ def energy_size(na: float, wavelength: float, pixel_size: float, held: float = E
         Micrometres.
     held
         The share.
+    most
+        Largest size to return.
 
     Returns
     -------
     int
-        Between 9 and 129 pixels.
+        From 9 pixels on, unless `most` is less.
     """
     v = 2 / (math.pi * (1 - held))
     radius = v * wavelength / (2 * math.pi * na)
-    return _odd(radius, pixel_size, _SMALLEST_SIZE, LARGEST_SIZE)
+    return _odd(radius, pixel_size, _SMALLEST_SIZE, most)
 
 
 def axial_width(na: float, wavelength: float, refractive_index: float) -> float:

@@ -302,10 +302,10 @@ class PSF:
             Shape (Z, Y, X) of the volume to be deconvolved, on the grid of the PSF. The PSF is
             then as deep as that volume can see, 2 Z - 1 planes, and as wide as its cone of light
             is there, 2 Y - 1 and 2 X - 1 pixels at most: light that goes farther never meets
-            the stack again. Ends that hold less than 0.5 % of the light are left out, and
-            `source` says what share of the light goes farther sideways. Thick samples in a
-            widefield microscope need it: most of their light lies there. `planes` or `size`, if
-            given, go before.
+            the stack again. The PSF is cut to the smallest box that holds 99 % of its light, and
+            `source` says what share goes farther sideways and what is left out. Thick samples in
+            a widefield microscope need it: most of their light lies there. `planes` or `size`,
+            if given, go before.
         excitation_wavelength
             Of the laser of a confocal in vacuum, micrometres.
         excitation_na

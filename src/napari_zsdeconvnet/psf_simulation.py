@@ -29,8 +29,10 @@ Modality = Literal["widefield", "confocal", "light-sheet"]
 
 _REACH = 3.0  # axial widths of the widefield PSF to either side of the focus, without a stack
 _SHEET_REACH = 1.2  # thicknesses of the sheet, a Gaussian, that hold 99.5 % of its light
-_NEGLIGIBLE = 0.006  # share of the light that may be cut off where the PSF has ended
-_HELD = 0.996  # of the light in focus, likewise
+_WHOLE_SHEET = 1.5  # 99.96 %
+_HELD = 0.998  # of the light in focus, before the rest is cut to what holds `_KEPT`
+_KEPT: dict[Modality, float] = {"widefield": 0.992, "confocal": 0.99, "light-sheet": 0.992}
+# of the light of a volume; with what was out of its reach 1 % is cut off at most
 _MOST_VOXELS = 2**25  # of a PSF; what is wider is cut, which is said
 _BELONGS_TO: dict[str, Modality] = {
     "excitation_wavelength": "confocal",
@@ -103,12 +105,12 @@ class Microscope:
         step, *pixel = voxel_size
         planes = 2 * stack[0] - 1
         if self.modality == "light-sheet":
-            planes = optics.planes_within(self.reach, step, planes)
+            planes = optics.planes_within(_WHOLE_SHEET * self.sheet_thickness, step, planes)
         depth = step * (planes // 2)
         across = []
         for size, length in zip(pixel, stack[1:], strict=True):
-            edge = optics.energy_size(self.na, self.wavelength, size, _HELD)
             most = 2 * length - 1
+            edge = optics.energy_size(self.na, self.wavelength, size, _HELD, most)
             across.append(optics.cone_size(self.na, self.refractive_index, depth, size, edge, most))
         return planes, across[0], across[1]
 
@@ -244,8 +246,12 @@ def _for_stack(
         )
     elif said:
         source += f"; {said} than the stack is wide"
-    volume = _without_dark_ends(volume)
-    return Simulated(volume, voxel_size, source, warnings + plane_words(volume, voxel_size[0]))
+    held = smallest_holding(volume, _KEPT[microscope.modality])
+    if held.shape != volume.shape:
+        cut = 100 * (1 - held.sum() / volume.sum())
+        source += f"; {cut:.2g} % of it, where it is faint, left out"
+    held = held / held.sum()
+    return Simulated(held, voxel_size, source, warnings + plane_words(held, voxel_size[0]))
 
 
 def _share_held(
@@ -258,18 +264,45 @@ def _share_held(
     return float(min(volume.sum() / (whole * len(volume)), 1.0))
 
 
-def _without_dark_ends(volume: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut off planes, rows and columns that hold next to no light, as many on either side."""
+def smallest_holding(volume: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Give the smallest part about the middle of a PSF that holds a share of its light.
+
+    Parameters
+    ----------
+    volume
+        (Z, Y, X), odd, not negative.
+    share
+        Between 0 and 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        A view, odd; as much wider than high as the volume is.
+    """
+    light = volume
     for axis in range(3):
         go_on()
-        light = volume.sum(axis=tuple(other for other in range(3) if other != axis))
+        # What is within a reach, for each reach from 0 on.
+        light = np.moveaxis(light, axis, 0)
         middle = len(light) // 2
-        # What is outside of a reach, for each reach from 0 on.
-        outside = light.sum() - np.cumsum(np.r_[light[middle], light[middle + 1 :] * 2])
-        reach = int(np.argmax(outside <= _NEGLIGIBLE / 3 * light.sum()))
-        reach = min(max(reach, 2), middle)
-        volume = volume.take(range(middle - reach, middle + reach + 1), axis)
-    return np.asarray(volume / volume.sum())
+        folded = light[middle:].copy()
+        folded[1:] += light[:middle][::-1]
+        light = np.moveaxis(np.cumsum(folded, axis=0), 0, axis)
+    deepest, *across = (n - 1 for n in light.shape)
+    widest = max(across)
+    rows, columns = (
+        np.rint(np.arange(widest + 1) * n / max(widest, 1)).astype(int) for n in across
+    )
+    enough = light[:, rows, columns] >= share * light[-1, -1, -1]
+    depths = np.arange(deepest + 1)[:, None]
+    size = (2.0 * depths + 1) * (2.0 * rows + 1) * (2.0 * columns + 1)
+    # Widths are measured over some planes and pixels.
+    allowed = enough & (depths >= min(2, deepest)) & (np.minimum(rows, columns) >= min(2, *across))
+    depth, width = np.unravel_index(np.argmin(np.where(allowed, size, np.inf)), size.shape)
+    reach = (int(depth), int(rows[width]), int(columns[width]))
+    return volume[
+        tuple(slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(volume.shape, reach, strict=True))
+    ]
 
 
 def checked_microscope(
