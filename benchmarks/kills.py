@@ -9,53 +9,58 @@ kept must come to the same bits as one that nobody disturbed.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from napari_zsdeconvnet.autosave import EVERY, checkpoint_of
+from napari_zsdeconvnet import autosave
+from napari_zsdeconvnet.autosave import EVERY, Autosave, checkpoint_of, is_complete
+from napari_zsdeconvnet.cli import main as main_of_package
 from napari_zsdeconvnet.image_files import read_image, write_image
 from napari_zsdeconvnet.model import Model, ModelFacts
 from napari_zsdeconvnet.provenance import Source, weights_fingerprint
 from napari_zsdeconvnet.record import RunRecord
 from napari_zsdeconvnet.simulation import simulate
 
-COMMAND = "import sys; from napari_zsdeconvnet import autosave, cli; autosave.EVERY = {every}; "
-COMMAND += "sys.exit(cli.main())"
 OPTICS = ["--na", "1.4", "--wavelength", "0.525", "--pixel-size", "0.0626", "--offset", "100"]
+RESUMED = [*OPTICS, "--device", "cpu", "--no-verdict", "--resume"]
 MOST_LOST = 30.0
 """Seconds of training that a kill may cost."""
-
-START = 25.0
-"""Seconds until a training begins, on a busy machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Kill, look, and say what was found; 1 where something was broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=25, help="of each command")
-    parser.add_argument("--resumed", type=int, default=3, help="trainings to resume to their end")
+    parser.add_argument(
+        "--resumed", type=int, default=3, help="trainings of each command to resume to their end"
+    )
     parser.add_argument("--steps", type=int, default=150, help="of each training")
+    parser.add_argument("--size", type=int, default=128, help="of the image, pixels")
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", default=["train", "run", "predict", "repeat"])
     options = parser.parse_args(arguments)
-    os.environ |= {"ZSDECONVNET_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    os.environ["ZSDECONVNET_THREADS"] = "1"
+    importlib.import_module("napari_zsdeconvnet.pipeline")  # for all children
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), options)
         for name in options.only:
             trial.of(name)
-    print(json.dumps({"kills": trial.kills, "resumed": trial.resumed, "faults": trial.faults}))
+            print(name, trial.kills, trial.faults, trial.lost, file=sys.stderr, flush=True)
+    found = {"kills": trial.kills, "resumed": trial.resumed, "faults": trial.faults}
+    print(json.dumps(found | {"most_lost": max(trial.lost, default=0.0)}))
     return 1 if trial.faults else 0
 
 
@@ -66,16 +71,19 @@ class Trial:
         self.folder = folder
         self.options = options
         self.random = random.Random(options.seed)
-        self.kills = self.resumed = 0
+        self.kills = 0
+        self.resumed = dict.fromkeys(("train", "run", "predict", "repeat"), 0)
+        self.lost: list[float] = []
+        self.begun = folder / "begun"
         self.faults: list[str] = []
         self.image = folder / "cell.tif"
-        raw = simulate(shape=(128, 128), photons=50, seed=1).raw
+        raw = simulate(shape=(options.size,) * 2, photons=50, seed=1).raw
         write_image(self.image, raw, axes="YX", voxel_size=(0.0626, 0.0626))
         steps = ["--steps", str(options.steps), "--seed", "1", "--device", "cpu"]
         self.training = ["train", str(self.image), *OPTICS, *steps]
         self.model = folder / "whole.safetensors"
         self.seconds = {"train": self.time([*self.training, "-o", str(self.model)])}
-        self.weights = weights_of(self.model)
+        self.weights = dict.fromkeys(("train", "repeat"), weights_of(self.model))
         self.result = folder / "whole.tif"
         self.predicting = ["predict", str(self.model), str(self.image), "--device", "cpu"]
         self.seconds["predict"] = self.time([*self.predicting, "-o", str(self.result)])
@@ -89,31 +97,37 @@ class Trial:
     def time(self, command: list[str]) -> float:
         """Run a command to its end; how long that took."""
         begun = time.monotonic()
-        done = started(command, self.options.every)
-        _, said = done.communicate()
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{said}")
+        child = self.started(command)
+        if child.code():
+            raise SystemExit(f"{' '.join(command)} failed:\n{child.said.read_text()}")
         return time.monotonic() - begun
+
+    def started(self, command: list[str]) -> Child:
+        """Start a command."""
+        self.begun.unlink(missing_ok=True)
+        return Child(command, self.options.every, self.begun, self.folder / "said")
 
     def of(self, name: str) -> None:
         """Kill one of the commands again and again, and look what is left each time."""
-        lasts = self.seconds.get(name) or self.time(self.commands[name](self.made(f"{name}_timed")))
+        if name not in self.seconds:
+            timed = self.made(f"{name}_timed")
+            self.seconds[name] = self.time(self.commands[name](timed))
+            if name == "run":
+                self.weights[name] = weights_of(timed / "cell_model.safetensors")
+        lasts = self.seconds[name]
         for number in range(self.options.kills):
             out = self.made(f"{name}{number}")
             if number % 2:  # every other time there is an older set to be replaced
                 self.predict_whole(out)
             command = self.commands[name](out)
-            process = started(command, self.options.every)
-            begun = time.monotonic()
+            child = self.started(command)
             # Half of the moments are those of writing, at the end.
             first = 0.0 if self.random.random() < 0.5 else 0.85
             time.sleep(self.random.uniform(first * lasts, 1.02 * lasts))
-            process.send_signal(signal.SIGKILL)
-            killed = time.time()
-            process.communicate()
+            killed = child.kill()
             self.kills += 1
             self.look(name, out)
-            self.look_back(name, out, killed, killed - (time.monotonic() - begun))
+            self.look_back(name, out, killed)
             shutil.rmtree(out)
 
     def predict_whole(self, out: Path) -> None:
@@ -152,32 +166,90 @@ class Trial:
             if path.exists() and Source.of(read_image(path)).sha256 != output.sha256:
                 self.faults.append(f"{name}: {path.name} is not the one of its record")
 
-    def look_back(self, name: str, out: Path, killed: float, begun: float) -> None:
+    def look_back(self, name: str, out: Path, killed: float) -> None:
         """Check how much of a training is lost, and now and then resume it to its end."""
-        if name != "train" or (out / "model.safetensors").exists():
+        models = {"train": "model", "repeat": "model", "run": "cell_model"}
+        if name not in models or not self.begun.exists():
             return
-        checkpoint = checkpoint_of(out / "model.safetensors")
-        if not checkpoint.exists():
-            if killed - begun > self.options.every + START:
-                self.faults.append(f"train: nothing was kept after {killed - begun:.0f} s")
+        model = out / f"{models[name]}.safetensors"
+        checkpoint = checkpoint_of(model)
+        if model.exists() and not checkpoint.exists():
             return
-        lost = killed - checkpoint.stat().st_mtime
-        if lost > MOST_LOST:
-            self.faults.append(f"train: {lost:.0f} s are lost")
-        if self.resumed < self.options.resumed:
-            self.resumed += 1
-            steps = ModelFacts.read(checkpoint).steps_trained
-            output = str(out / "resumed.safetensors")
-            common = ["--device", "cpu", "--steps", str(self.options.steps), "-o", output]
+        saved = checkpoint if checkpoint.exists() else self.begun
+        trained_for = min(killed - saved.stat().st_mtime, killed - self.begun.stat().st_mtime)
+        complete = is_complete(checkpoint)
+        if not complete:
+            self.lost.append(round(trained_for, 1))
+        if trained_for > MOST_LOST and not complete:
+            self.faults.append(f"{name}: {trained_for:.0f} s are lost")
+        if checkpoint.exists() and self.resumed[name] < self.options.resumed:
+            self.resumed[name] += 1
+            self.go_on(name, out, checkpoint, model)
+
+    def go_on(self, name: str, out: Path, checkpoint: Path, model: Path) -> None:
+        """Resume what was killed, and compare the bits."""
+        steps = ModelFacts.read(checkpoint).steps_trained
+        if name == "repeat":
+            self.time(self.commands[name](out))
+        elif name == "run":
+            self.time([*self.commands[name](out)[:2], *RESUMED, str(checkpoint), "-o", str(out)])
+        else:
+            common = ["--device", "cpu", "-o", str(model)]
             self.time(["train", str(self.image), "--resume", str(checkpoint), *common])
-            if weights_of(Path(output)) != self.weights:
-                self.faults.append(f"train: resumed at step {steps}, it comes to other bits")
+        if weights_of(model) != self.weights[name]:
+            self.faults.append(f"{name}: resumed at step {steps}, it comes to other bits")
 
 
-def started(command: list[str], every: float) -> subprocess.Popen[str]:
-    """Start the command, with checkpoints at another interval than the usual one."""
-    call = [sys.executable, "-c", COMMAND.format(every=every), *command]
-    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Child:
+    """A command in a process that is forked from this one, so that nothing is loaded anew.
+
+    Parameters
+    ----------
+    command
+        What stands behind `zsdeconvnet`.
+    every
+        Seconds between checkpoints.
+    begun
+        A file that is made when a training begins.
+    said
+        Where its words go.
+    """
+
+    def __init__(self, command: list[str], every: float, begun: Path, said: Path) -> None:
+        self.said = said
+        self.pid = os.fork()
+        if self.pid == 0:
+            with said.open("w") as words:
+                os.dup2(words.fileno(), 1)
+                os.dup2(words.fileno(), 2)
+                os._exit(self.run(command, every, begun))
+
+    def run(self, command: list[str], every: float, begun: Path) -> int:
+        """Do the command's work, in the child."""
+        start = Autosave.start
+
+        def marked(saving: Autosave) -> None:
+            begun.touch()
+            start(saving)
+
+        autosave.EVERY = every
+        Autosave.start = marked  # type: ignore[method-assign]
+        try:
+            return main_of_package(command)
+        except BaseException:
+            traceback.print_exc()
+            return 70
+
+    def kill(self) -> float:
+        """Kill it as nothing can hinder; returns when."""
+        os.kill(self.pid, signal.SIGKILL)
+        when = time.time()
+        os.waitpid(self.pid, 0)
+        return when
+
+    def code(self) -> int:
+        """Wait for its end."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def weights_of(path: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from mutants import SECONDS, grown, insert
 
-from napari_zsdeconvnet.console import printable
+from napari_zsdeconvnet.console import Console, printable
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.image_files import read_image
 from napari_zsdeconvnet.memory import available_memory, check_room, control_group_rooms
@@ -164,6 +164,15 @@ class TestEscapes:
     def test_what_a_terminal_would_obey_is_printed_as_escapes(self) -> None:
         assert printable("a\x1b[2Jb\x07\u202ec\x9b") == "a\\x1b[2Jb\\x07\\u202ec\\x9b"
         assert printable("µm → 5 ± 2\n\tnext line") == "µm → 5 ± 2\n\tnext line"
+
+    def test_a_table_is_aligned_by_what_is_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Console().table(("file", "noise"), [("a\x1b[2Jb\nc", "1"), ("plain", "22")])
+        assert capsys.readouterr().out.splitlines() == [
+            "file         noise",
+            "-----------  -----",
+            "a\\x1b[2Jb c      1",
+            "plain           22",
+        ]
 
     def test_names_of_files_and_words_in_records(self, run, tmp_path: Path) -> None:
         path = tmp_path / "a\x1b]0;mine\x07.tif"

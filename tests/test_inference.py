@@ -344,3 +344,46 @@ class TestAveraging:
         before = torch.random.get_rng_state()
         self.spread(2)
         assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.fixture(scope="module")
+def volume_network() -> TwoStageNetwork:
+    psf = PSF.simulate(1.1, 0.525, 0.1, axial_step=0.2, stack=(48, 896, 896), modality="widefield")
+    return build_network("sharpening", psf, 1)
+
+
+class TestShortOfMemory:
+    """What is free is what the test says."""
+
+    def free(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        for module in ("memory", "inference", "tiling", "verdict"):
+            name = f"napari_zsdeconvnet.{module}.available_memory"
+            monkeypatch.setattr(name, lambda: room, raising=False)
+
+    def test_a_flat_stack_needs_no_tiles_deeper_than_itself(
+        self, volume_network: TwoStageNetwork, monkeypatch: pytest.MonkeyPatch
+    ):
+        self.free(monkeypatch, 1500 * 2**20)
+        inference.check_memory(volume_network, CPU, (1, 48, 896, 896))
+        self.free(monkeypatch, 600 * 2**20)
+        with pytest.raises(InputError, match=r"needs .* of memory and 600 MiB are free; close"):
+            inference.check_memory(volume_network, CPU, (1, 48, 896, 896))
+
+    def test_a_tile_takes_nearly_all_before_it_is_all_overlap(
+        self, volume_network: TwoStageNetwork, monkeypatch: pytest.MonkeyPatch
+    ):
+        self.free(monkeypatch, 1700 * 2**20)
+        tile = inference._usual_tile(volume_network, CPU, (48, 896, 896))
+        overlap = volume_network.reach[-1]
+        assert tile[-1] - 2 * overlap > 0.5 * overlap
+        window = (48, *tile[1:])
+        assert volume_network.memory_of(window, CPU) < 0.75 * 1700 * 2**20
+
+    def test_large_results_lie_in_files_that_go_with_them(self, monkeypatch: pytest.MonkeyPatch):
+        frames = np.full((3, 64, 64), 110, np.uint16)
+        expected = exhaust(infer(Identity(), frames, NOISE, SCALE, CPU))
+        monkeypatch.setattr(inference, "MOST_HELD", 0.0)
+        result = exhaust(infer(Identity(), frames, NOISE, SCALE, CPU))
+        for what in ("denoised", "deconvolved"):
+            assert isinstance(getattr(result, what), np.memmap)
+            np.testing.assert_array_equal(getattr(result, what), getattr(expected, what))

@@ -132,6 +132,73 @@ class TestCheckpoints:
         assert weights_fingerprint(weights[0]) == weights_fingerprint(weights[1])
         assert not checkpoint.exists()
 
+    def test_what_was_done_but_not_written_is_written(
+        self, run, image: Path, tmp_path: Path, monkeypatch
+    ):
+        model, again = tmp_path / "m.safetensors", tmp_path / "again.safetensors"
+        run("train", image, *OPTIONS, "--steps", "3", "-o", model)
+        checkpoint = checkpoint_of(model)
+        model.rename(checkpoint)
+        answer = run("train", image, "--resume", checkpoint, "--device", "cpu", "-o", again)
+        assert answer.code == 0
+        assert f"was done after 3 steps; the model is in {again}" in answer.out
+        assert Model.load(again).steps_trained == 3
+        # More steps are still done where they are asked for.
+        more = ["--steps", "4", "--device", "cpu", "-o", again]
+        assert run("train", image, "--resume", checkpoint, *more).code == 0
+        assert Model.load(again).steps_trained == 4
+
+    def test_run_goes_on_with_resume(self, run, image: Path, tmp_path: Path, monkeypatch):
+        first, whole = tmp_path / "first", tmp_path / "whole"
+        usual = [*OPTIONS[:6], "--device", "cpu", "--no-verdict"]
+
+        def ends(*_: object, **__: object) -> None:
+            raise MemoryError
+
+        checkpoint = first / "raw_model.safetensors.checkpoint"
+        with monkeypatch.context() as patched:
+            patched.setattr("napari_zsdeconvnet.pipeline.iter_recorded", ends)
+            answer = run("run", image, *usual, "--seed", "1", "--steps", "4", "-o", first)
+        assert answer.code == 2
+        assert f"Memory ran out. The training of step 4 is in {checkpoint}" in answer.err
+        assert [path.name for path in first.iterdir()] == [checkpoint.name]
+        # Of one that was done the result is made; with more steps it is trained on.
+        assert run("run", image, *usual, "--resume", checkpoint, "-o", whole).code == 0
+        assert Model.load(whole / "raw_model.safetensors").steps_trained == 4
+        more = ["--steps", "6", "--resume", checkpoint, "-o", first]
+        assert run("run", image, *usual, *more).code == 0
+        assert Model.load(first / "raw_model.safetensors").steps_trained == 6
+        assert not checkpoint.exists()
+
+    def test_a_repeat_goes_on_by_itself(self, run, image: Path, tmp_path: Path, monkeypatch):
+        model, again = tmp_path / "m.safetensors", tmp_path / "again"
+        run("train", image, *OPTIONS, "--steps", "6", "-o", model)
+        with monkeypatch.context() as patched:
+            patched.setattr(training.TrainingRun, "__next__", signalled_at(3, signal.SIGINT))
+            answer = run("repeat", model, image, "-o", again)
+        checkpoint = checkpoint_of(again / "model.safetensors")
+        assert answer.code == 130
+        assert f"the training so far is in {checkpoint}" in answer.err
+        assert Model.load(checkpoint).steps_trained == 3
+
+        answer = run("repeat", model, image, "-o", again)
+        assert f"Going on with {checkpoint}, at step 3." in answer.out
+        assert "The model is the same to the bit" in answer.out
+        assert not checkpoint.exists()
+
+    def test_a_repeat_leaves_the_checkpoint_of_another_run_alone(
+        self, run, image: Path, tmp_path: Path, monkeypatch
+    ):
+        model, again = tmp_path / "m.safetensors", tmp_path / "again"
+        run("train", image, *OPTIONS, "--steps", "2", "-o", model)
+        other = checkpoint_of(again / "model.safetensors")
+        again.mkdir()
+        run("train", image, *OPTIONS, "--seed", "2", "--steps", "2", "-o", other)
+        answer = run("repeat", model, image, "-o", again)
+        assert "A training of another run broke off after step 2" in answer.err
+        assert "The model is the same to the bit" in answer.out
+        assert (again / "model.safetensors.earlier.checkpoint").exists()
+
     def test_in_a_terminal_it_asks(self, run, image: Path, tmp_path: Path, monkeypatch):
         class Terminal(io.StringIO):
             def isatty(self) -> bool:

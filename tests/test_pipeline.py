@@ -10,6 +10,7 @@ import pytest
 from napari_zsdeconvnet import presets
 from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.images import Image
+from napari_zsdeconvnet.model import Model
 from napari_zsdeconvnet.noise import NoiseModel
 from napari_zsdeconvnet.pipeline import (
     Began,
@@ -26,6 +27,7 @@ from napari_zsdeconvnet.pipeline import (
     TrainingBegan,
     Working,
 )
+from napari_zsdeconvnet.provenance import weights_fingerprint
 from napari_zsdeconvnet.psf import PSF
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 from napari_zsdeconvnet.simulation import simulate, simulate_volume
@@ -266,3 +268,81 @@ def test_a_time_series_is_measured_by_its_differences_and_judged_in_the_frame_as
 def test_what_cannot_be_done_is_said_in_a_sentence(image, recipe, words):
     with pytest.raises(InputError, match=words):
         list(Pipeline(recipe(image), device="cpu"))
+
+
+class TestTrainingsThatBrokeOff:
+    def broken_off(self, image, path, seed=3):
+        """Begin to train and end there, as a program does that is closed."""
+        pipeline = Pipeline(
+            Images(image, MICROSCOPE),
+            device="cpu",
+            seed=seed,
+            judged=False,
+            checkpoint=lambda: path,
+        )
+        for step in pipeline:
+            if isinstance(step, Progress) and step.step == 2:
+                pipeline._steps.close()
+                break
+        return path
+
+    def test_are_gone_on_with_to_the_same_bits(self, image, tmp_path):
+        path = self.broken_off(image, tmp_path / "one.checkpoint.safetensors")
+        assert Model.load(path).steps_trained == 2
+        recipe = Images(image, MICROSCOPE)
+        steps = list(Pipeline(recipe, device="cpu", judged=False, broken_off=[path]))
+        assert of(Progress, steps)[0].step == 3
+        (ready,) = of(ModelReady, steps)
+        assert "Went on with a training that broke off after step 2." in ready.said
+        whole = list(Pipeline(Images(image, MICROSCOPE), device="cpu", judged=False, seed=3))
+        fingerprints = [
+            weights_fingerprint(of(ModelReady, made)[0].model.network.state_dict())
+            for made in (steps, whole)
+        ]
+        assert fingerprints[0] == fingerprints[1]
+        assert not path.exists()
+
+    def test_of_other_images_or_settings_are_left_alone(self, image, tmp_path):
+        path = self.broken_off(image, tmp_path / "one.checkpoint.safetensors")
+        darker = replace(image, data=image.data - image.data.min() // 2)
+        for recipe in (
+            Images(darker, MICROSCOPE),
+            Images(image, replace(MICROSCOPE, na=1.2)),
+            Images(image, MICROSCOPE, offset=90.0),
+        ):
+            pipeline = Pipeline(recipe, device="cpu", judged=False, broken_off=[path])
+            first = next(step for step in pipeline if isinstance(step, Progress))
+            assert first.step == 1
+            pipeline.stop()
+        assert path.exists()
+
+    def test_that_were_done_are_not_trained_again(self, image, tmp_path, monkeypatch):
+        path = tmp_path / "one.checkpoint.safetensors"
+
+        def failing(*_):
+            raise InputError("the disk is gone")
+            yield
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Images, "predict", failing)
+            pipeline = Pipeline(
+                Images(image, MICROSCOPE), device="cpu", seed=3, checkpoint=lambda: path
+            )
+            with pytest.raises(InputError, match="the disk is gone"):
+                list(pipeline)
+        recipe = Images(image, MICROSCOPE)
+        steps = list(Pipeline(recipe, device="cpu", judged=False, broken_off=[path]))
+        assert not of(Progress, steps)
+        assert of(Predicted, steps)
+        assert of(ModelReady, steps)[0].said == "Trained for 4 steps before."
+        assert not path.exists()
+
+
+def test_what_memory_does_not_hold_is_refused_before_the_training(image, monkeypatch):
+    pipeline = Pipeline(Images(image, MICROSCOPE), device="cpu")
+    for name in ("memory", "inference"):
+        monkeypatch.setattr(f"napari_zsdeconvnet.{name}.available_memory", lambda: 2**20)
+    monkeypatch.setattr("napari_zsdeconvnet.training.check_room", lambda *_: None)
+    with pytest.raises(InputError, match=r"Deconvolving this image needs .* 1 MiB are free"):
+        list(pipeline)
+    assert pipeline._run is None or pipeline._run.step == 0

@@ -435,3 +435,25 @@ def test_no_false_alarm_on_fresh_phantoms(seed: int):
     verdict = judge(run.model, sample.raw, result=result, device="cpu")
     assert failed(verdict) == set(), verdict.summary()
     assert error_ratio(verdict.maps["spread"], result.deconvolved, sample) >= 3
+
+
+def test_of_an_image_that_memory_does_not_hold_the_brightest_part_is_judged(
+    good: Model, sample: Sample, result: Result, monkeypatch: pytest.MonkeyPatch
+):
+    def free(room: int) -> None:
+        monkeypatch.setattr(verdict_module, "available_memory", lambda: room)
+        monkeypatch.setattr("napari_zsdeconvnet.memory.available_memory", lambda: room)
+
+    monkeypatch.setitem(verdict_module.REGION, 2, (64, 64))
+    free(int(verdict_module.memory_to_judge(good, (100, 100)) / verdict_module.JUDGING_SHARE))
+    part = judge(good, sample.raw, result=result, repeats=0, device="cpu")
+    assert part.notes[-1] == (
+        "Judged is the brightest part, 98 x 98 pixels, as memory holds no more."
+    )
+    assert part.maps["z_map"].shape == sample.raw.shape
+    assert np.isfinite(part.maps["z_map"]).sum() == 98 * 98
+    assert part["noise level"].passed
+
+    free(2**20)
+    with pytest.raises(InputError, match=r"Judging the result needs .* and 1 MiB are free"):
+        judge(good, sample.raw, result=result, repeats=0, device="cpu")

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from .errors import InputError
-from .model import ModelFacts
+from .model import Model, ModelFacts
 
 if TYPE_CHECKING:
     from .training import TrainingRun
 
 EVERY = 20.0
 """Seconds from one save to the next; with the time that a save takes it stays below 30."""
+
+ENDING = ".checkpoint"
+"""Of the name of a checkpoint, behind that of the model."""
 
 _SHARE = 0.01  # of the time, that saves take at most, within those 30 s
 _LONGEST = 28.0
@@ -25,7 +31,7 @@ _LONGEST = 28.0
 def checkpoint_of(output: str | os.PathLike[str]) -> Path:
     """Name the checkpoint of a training whose model goes to `output`; it lies beside it."""
     path = Path(output)
-    return path.with_name(f"{path.name}.checkpoint")
+    return path.with_name(f"{path.name}{ENDING}")
 
 
 class Autosave:
@@ -42,10 +48,17 @@ class Autosave:
         The checkpoint; its folder is made where need be.
     every : float, optional
         Seconds from one save to the next, by default `EVERY`.
+    at_end : bool
+        Whether the last step is saved when the block ends.
     """
 
     def __init__(
-        self, run: TrainingRun, path: str | os.PathLike[str], every: float | None = None
+        self,
+        run: TrainingRun,
+        path: str | os.PathLike[str],
+        every: float | None = None,
+        *,
+        at_end: bool = False,
     ) -> None:
         self.path = Path(path)
         self.problem = ""
@@ -54,6 +67,7 @@ class Autosave:
         """The step that the checkpoint is of; 0 where there is none yet."""
         self._run = run
         self._every = EVERY if every is None else every
+        self._at_end = at_end
         self._wake = threading.Event()
         self._done = False
         self._thread: threading.Thread | None = None
@@ -86,6 +100,7 @@ class Autosave:
 
     def remove(self) -> None:
         """Remove the checkpoint, which is of no use any more."""
+        self._at_end = False
         self.stop()
         with suppress(OSError):
             self.path.unlink()
@@ -96,6 +111,8 @@ class Autosave:
             self._wake.wait(pause)
             self._wake.clear()
             if self._done:
+                if self._at_end:
+                    self._save()
                 return
             begun = time.perf_counter()
             self._save()
@@ -123,9 +140,60 @@ def steps_in(checkpoint: Path) -> int:
         return 0
 
 
+def is_complete(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is the checkpoint of a training that had nothing left to do.
+
+    It is one of a process that ended while the model was put to use, or just before it was
+    written.
+    """
+    checkpoint = Path(path)
+    if not (ENDING in checkpoint.suffixes and checkpoint.is_file()):
+        return False
+    try:
+        return ModelFacts.read(checkpoint).complete
+    except InputError:
+        return False
+
+
+def continued_by(start: Model, checkpoints: Sequence[Path]) -> Path | None:
+    """Find the checkpoint of a training that began as a model does: same images, same settings.
+
+    Parameters
+    ----------
+    start : Model
+        Of a run before its first step.
+    checkpoints : sequence of Path
+        Files that may be damaged or gone.
+
+    Returns
+    -------
+    Path or None
+        The first that only differs in its seed and in the steps that are done.
+    """
+    sources = [source.sha256 for source in start.sources]
+    for path in checkpoints:
+        try:
+            facts = ModelFacts.read(path)
+            if [source.sha256 for source in facts.sources] != sources or not facts.steps_trained:
+                continue
+            model = Model.load(path)
+        except InputError:
+            continue
+        same = ("data_hash", "settings", "upsampling", "scale", "reconstruction", "out_of_focus")
+        if (
+            all(getattr(model, name) == getattr(start, name) for name in same)
+            and np.array_equal(model.psf.array, start.psf.array)
+            and model.noise.to_dict() == start.noise.to_dict()
+            and (model.maps is None) == (start.maps is None)
+            and model.beginning == start.beginning
+        ):
+            return path
+    return None
+
+
 def set_aside(checkpoint: Path) -> Path:
     """Give a checkpoint another name, where the next training does not write; returns it."""
-    name = checkpoint.name.removesuffix(".checkpoint")
-    aside = checkpoint.with_name(f"{name}.earlier.checkpoint")
+    name = checkpoint.name.removesuffix(ENDING)
+    aside = checkpoint.with_name(f"{name}.earlier{ENDING}")
     os.replace(checkpoint, aside)
     return aside

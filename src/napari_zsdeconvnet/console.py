@@ -105,6 +105,7 @@ class Console:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print aligned columns, the first to the left and all others to the right."""
+        rows = [[printable(text).replace("\n", " ") for text in row] for row in rows]
         widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
         for row in (header, ["-" * width for width in widths], *rows):
             first, *others = row

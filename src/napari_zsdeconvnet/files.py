@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 fcntl: ModuleType | None
 try:
@@ -242,6 +249,33 @@ def reserve(path: Path) -> None:
         except OSError as error:
             if error.errno not in _NOT_KNOWN:
                 raise
+
+
+def disk_is_free(needed: int) -> bool:
+    """Tell whether the folder for temporary files lies on a disk with so many bytes free.
+
+    Not on Windows, where a file that is in use cannot go.
+    """
+    import psutil
+
+    if os.name == "nt":
+        return False
+    folder = Path(tempfile.gettempdir()).resolve()
+    kinds = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    mounted = next((place for place in (folder, *folder.parents) if place in kinds), None)
+    if mounted is not None and kinds[mounted] in ("tmpfs", "ramfs"):
+        return False  # that is memory, too
+    return shutil.disk_usage(folder).free > needed
+
+
+def in_file(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Make an array in a temporary file that goes with it; its pages need not stay in memory."""
+    import numpy as np
+
+    with tempfile.NamedTemporaryFile(prefix="zsdeconvnet-") as file:
+        file.truncate(max(4 * math.prod(shape), 1))
+        reserve(Path(file.name))
+        return np.memmap(file.name, np.float32, "r+", shape=shape)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -18,19 +18,35 @@ from .coarse_light import CoarseLight
 from .damping import Damping
 from .devices import is_out_of_memory, move_network, thread_count, threads
 from .errors import InputError
-from .memory import check_room
+from .files import disk_is_free, in_file
+from .memory import available_memory, check_room
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
 from .overlapping import WriteBehind, read_ahead
 from .pairs import local_mean, mean_reach, noise_variance, recorrupt, unevenness
 from .phases import go_on
-from .tiling import Tile, fitting_tile, smaller_tile, smallest_tile, tiles, window, window_of_map
+from .tiling import (
+    Tile,
+    fitting_tile,
+    largest_window,
+    smaller_tile,
+    smallest_tile,
+    tiles,
+    window,
+    window_of_map,
+)
 
 T = TypeVar("T")
 
 Background = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Gives the out-of-focus background of a frame (Y, X), both in counts, the former above the
 offset."""
+
+NEARLY_ALL = 0.75
+"""Part of the free memory that a tile may take where it is of little use otherwise."""
+
+MOST_HELD = 0.15
+"""Part of the free memory that results take at most; larger ones go to the disk."""
 
 MOST_LOST = 0.8
 """Part of the light that a deconvolved volume holds at least, unless it is blank."""
@@ -115,20 +131,11 @@ def infer(
         If memory runs out even with the smallest tiles.
     """
     move_network(network, device).eval()
-    shape = tuple(frames.shape[1:])
     overlap, multiples = network.reach, network.multiples
-    size = _tile_size(tile, len(shape)) or fitting_tile(
-        device,
-        network.memory_per_pixel(device),
-        shape,
-        overlap,
-        multiples,
-        network.border or overlap,
-    )
-    least = smallest_tile(overlap, multiples)
-    size = tuple(map(max, size, least))
-    _check_memory(network, device, least, tuple(frames.shape) if into is None else ())
+    check_memory(network, device, tuple(frames.shape), results=into is None)
     result = into or empty_result(network, tuple(frames.shape), background is not None)
+    size = _tile_size(tile, frames.ndim - 1) or _usual_tile(network, device, frames.shape[1:])
+    size = tuple(map(max, size, smallest_tile(overlap, multiples)))
     message = ""
     windows = _Windows(frames, damping, read_variance, background)
     while True:
@@ -150,29 +157,91 @@ def infer(
         message = f"Memory ran out: trying again with tiles of {_in_words(size)}."
 
 
-def _check_memory(
-    network: TwoStageNetwork, device: torch.device, tile: tuple[int, ...], shape: tuple[int, ...]
+def _usual_tile(
+    network: TwoStageNetwork, device: torch.device, shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Choose the size of tiles, and where memory is short such that they are of use.
+
+    A window of which most is overlap takes many times as long as all others: so it may take
+    nearly all of the memory until it is three times as wide as its overlap.
+    """
+    reach, border = network.reach, network.border or network.reach
+    per_pixel = network.memory_per_pixel(device)
+    size = fitting_tile(device, per_pixel, shape, reach, network.multiples, border)
+    if device.type != "cpu":
+        return size
+    least = smallest_tile(reach, network.multiples)[-1]
+    room = NEARLY_ALL * available_memory()
+    for width in range(max(size[-1], 3 * reach[-1]), least, -4 * network.multiple):
+        wider = (*size[:-2], width, width)
+        window = largest_window(shape, wider, reach, network.multiples, border)
+        if network.memory_of(window, device) <= room:
+            return wider
+    return (*size[:-2], least, least)
+
+
+def check_memory(
+    network: TwoStageNetwork, device: torch.device, shape: tuple[int, ...], *, results: bool = True
 ) -> None:
-    """Refuse beforehand what memory does not hold even with the smallest tiles."""
-    working = math.prod(tile) * network.memory_per_pixel(device)
-    results = 0
-    if shape:
-        results = 4 * (math.prod(shape) + math.prod(output_shape(network, shape)))
+    """Refuse beforehand what memory does not hold even with the smallest tiles.
+
+    Parameters
+    ----------
+    network, device
+        What computes, and where.
+    shape
+        Of the frames, (T, [Z,] Y, X).
+    results
+        Whether the results have to be held, too.
+
+    Raises
+    ------
+    InputError
+        With what is needed, what is free, and what to do.
+    """
+    least = smallest_tile(network.reach, network.multiples)
+    border = network.border or network.reach
+    window = largest_window(shape[1:], least, network.reach, network.multiples, border)
+    held = 0
+    if results and not _on_disk(network, shape):
+        held = _bytes_of_results(network, shape)
     if device.type == "cpu":
-        check_room(working + results, "This image, with its results in memory,")
-    elif shape:
-        check_room(results, "The results of this image")
+        check_room(
+            network.memory_of(window, device) + held,
+            "Deconvolving this image",
+            "close other programs, use a machine with more memory"
+            + (", or give a smaller PSF." if len(window) == 3 else "."),
+        )
+    elif held:
+        check_room(held, "The results of this image")
+
+
+def _bytes_of_results(network: TwoStageNetwork, shape: tuple[int, ...]) -> int:
+    return 4 * (math.prod(shape) + math.prod(output_shape(network, shape)))
+
+
+def _on_disk(network: TwoStageNetwork, shape: tuple[int, ...]) -> bool:
+    """Tell whether results are better kept in a file: they would take much of the memory."""
+    return _bytes_of_results(network, shape) > MOST_HELD * available_memory() and disk_is_free(
+        2 * _bytes_of_results(network, shape)
+    )
 
 
 def empty_result(
     network: TwoStageNetwork, shape: tuple[int, ...], background: bool = False
 ) -> Result:
-    """Make room in memory for the result of frames of this shape, (T, [Z,] Y, X)."""
+    """Make room for the result of frames of this shape, (T, [Z,] Y, X).
+
+    It is in memory, or where that is short in files without a name, which go with the result.
+    """
+    make = in_file if _on_disk(network, shape) else _in_memory
     return Result(
-        np.empty(shape, np.float32),
-        np.empty(output_shape(network, shape), np.float32),
-        np.empty(shape, np.float32) if background else None,
+        make(shape), make(output_shape(network, shape)), make(shape) if background else None
     )
+
+
+def _in_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.empty(shape, np.float32)
 
 
 def output_shape(network: TwoStageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:

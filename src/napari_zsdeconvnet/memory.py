@@ -87,7 +87,12 @@ def _address_space() -> int | None:
     return int(limit) - int(psutil.Process().memory_info().vms)
 
 
-def check_room(needed: int, what: str) -> None:
+def check_room(
+    needed: int,
+    what: str,
+    remedy: str = "cut it into smaller files, save it uncompressed, or use a machine with more "
+    "memory.",
+) -> None:
     """Refuse what cannot be held in memory, before anything is allocated for it.
 
     Parameters
@@ -96,6 +101,8 @@ def check_room(needed: int, what: str) -> None:
         Bytes.
     what
         What needs them, the beginning of a sentence, such as a file's name.
+    remedy
+        The end of the sentence: what to do.
 
     Raises
     ------
@@ -105,8 +112,7 @@ def check_room(needed: int, what: str) -> None:
     free = available_memory()
     if needed > free:
         raise InputError(
-            f"{what} needs {in_bytes(needed)} of memory and {in_bytes(free)} are free; cut it "
-            "into smaller files, save it uncompressed, or use a machine with more memory."
+            f"{what} needs {in_bytes(needed)} of memory and {in_bytes(free)} are free; {remedy}"
         )
 
 

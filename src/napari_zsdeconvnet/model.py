@@ -656,7 +656,7 @@ class ModelFacts:
     ----------
     preset, axes, voxel_size, psf, sources, stretches
         As in `Model`.
-    upsampling, steps_trained
+    upsampling, steps_trained, ending
         As in `Model`.
     """
 
@@ -666,8 +666,15 @@ class ModelFacts:
     upsampling: int
     psf: PSF
     steps_trained: int
+    ending: str
     sources: tuple[Source, ...]
     stretches: tuple[Stretch, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the training did all its steps or ended by itself."""
+        planned = self.stretches[-1].planned if self.stretches else 0
+        return bool(self.ending) or 0 < planned <= self.steps_trained
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ModelFacts:
@@ -690,6 +697,7 @@ class ModelFacts:
                 upsampling=header["upsampling"],
                 psf=PSF.from_metadata(tensors[_PSF].numpy(), header["psf"]),
                 steps_trained=int(history[-1]["step"]) if history else 0,
+                ending=header.get("ending", ""),
                 **_kept(header),
             )
 

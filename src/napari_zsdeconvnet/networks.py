@@ -42,6 +42,8 @@ class TwoStageNetwork(nn.Module):
     """Working memory of inference for one raw pixel, measured, for choosing tiles."""
     bytes_per_pixel_in_bands: int | None = None
     """The same on CPUs, for networks that are computed there in `bands`."""
+    training_bytes_per_pixel: int = 2500
+    """Memory of a training step for one pixel of a batch of patches, measured on the host."""
     keeps_light = False
     """Whether results of volumes, blurred again, hold the light of the recording as they are."""
     stated_width: tuple[float, ...] | None = None
@@ -67,6 +69,10 @@ class TwoStageNetwork(nn.Module):
         """Give the working memory of inference for one raw pixel, in bytes."""
         banded = self.bytes_per_pixel_in_bands if device.type == "cpu" else None
         return banded or self.bytes_per_pixel
+
+    def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
+        """Give the working memory of inference for a window ([Z,] Y, X), in bytes."""
+        return math.prod(window) * self.memory_per_pixel(device)
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved image.
@@ -156,6 +162,7 @@ class PublishedNetwork(TwoStageNetwork):
     multiple = 16
     receptive_field = 288
     bytes_per_pixel = 6000
+    training_bytes_per_pixel = 15_000
 
     def __init__(self, upsampling: int = 2) -> None:
         super().__init__()

@@ -7,17 +7,20 @@ recordings and raw structured illumination stands in a recipe: `Images` or `RawF
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from .autosave import Autosave, continued_by
 from .camera_maps import Camera, CameraMaps, typical_of
 from .errors import InputError
 from .images import Image, Origin, PixelRule, as_frames, spatial_axes
-from .inference import Result, TileProgress
-from .model import Model, nanometres, same_pixel_size
+from .inference import Result, TileProgress, check_memory
+from .model import Model, ModelFacts, nanometres, same_pixel_size
 from .modes import usual_upsampling
 from .noise import NoiseModel
 from .out_of_focus import out_of_focus_advice
@@ -185,6 +188,11 @@ Predicting = Generator[TileProgress, None, tuple[Result, Prediction]]
 class Recipe(Protocol):
     """What a kind of recording needs at each stage."""
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Shape of what the network sees, (T, [Z,] Y, X)."""
+        ...
+
     def prepare(self) -> Steps:
         """Find out what decides whether a model fits."""
         ...
@@ -229,6 +237,11 @@ class Pipeline(Iterator[Step]):
         See `devices.resolve_device`.
     names : mapping, optional
         What the record calls the results, by `RESULTS`.
+    checkpoint : callable, optional
+        Names the file in which a training is saved while it goes on; it goes when the result is
+        there.
+    broken_off : sequence of Path
+        Checkpoints of trainings that broke off; one that began just as this does is gone on with.
     settings
         For the training, as `train` takes them.
 
@@ -247,8 +260,13 @@ class Pipeline(Iterator[Step]):
         judged: bool = True,
         device: str = "auto",
         names: Mapping[str, str] | None = None,
+        checkpoint: Callable[[], Path | None] | None = None,
+        broken_off: Sequence[Path] = (),
         **settings: Any,
     ) -> None:
+        self._checkpoint = checkpoint
+        self._broken_off = broken_off
+        self._saving: Autosave | None = None
         self._names = names or {what: what for what in RESULTS}
         self._recipe = recipe
         self._given = () if model is None else (model,) if isinstance(model, Model) else model
@@ -309,10 +327,12 @@ class Pipeline(Iterator[Step]):
         yield Began("result")
         made = yield from self._working("result", self._recipe.predict(model, self._device))
         if made is None:
+            self._forget()
             return
         result, prediction = made
         prediction = prediction.with_outputs(result, self._names)
         yield Predicted(model, result, RunRecord.of(model, prediction=prediction))
+        self._forget()
         if self._judged and not (self._cut_short or self._stopped):
             yield Began("verdict")
             found = yield from self._working(
@@ -330,12 +350,21 @@ class Pipeline(Iterator[Step]):
 
     def _trained(self, why: str) -> Generator[Step, None, Model | None]:
         """Train; None where it was stopped before it had learned anything."""
-        run = self._run = self._recipe.train(device=self._device, **self._settings)
+        run, again = self._begun()
+        if again is not None and ModelFacts.read(again).complete:
+            model = Model.load(again)
+            self._saving = Autosave(run, again)
+            yield ModelReady(model, f"Trained for {model.steps_trained} steps before.", True)
+            return model
+        self._run = run
         yield TrainingBegan(run)
         ended = ""
+        if again:
+            why = f"{why} Went on with a training that broke off after step {run.step}.".strip()
         try:
-            if not self._stopped:
-                yield from run
+            with self._saved(run, again):
+                if not self._stopped:
+                    yield from run
         except NonFiniteLossError as error:
             if run.step == 0:
                 raise
@@ -350,6 +379,36 @@ class Pipeline(Iterator[Step]):
         words = (f"{how} {run.step} steps on this recording.", run.ending, model.kept, ended, why)
         yield ModelReady(model, " ".join(filter(None, words)), True)
         return model
+
+    def _begun(self) -> tuple[TrainingRun, Path | None]:
+        """Begin to train, or go on with what broke off: the run, and the checkpoint it is from.
+
+        Where that training was done the run is not begun.
+        """
+        run = self._recipe.train(device=self._device, **self._settings)
+        check_memory(run.latest.network, run.device, self._recipe.frames)
+        again = None
+        if self._broken_off and run.step == 0:
+            again = continued_by(run.latest, self._broken_off)
+        if again is None or ModelFacts.read(again).complete:
+            return run, again
+        return self._recipe.train(device=self._device, **{**self._settings, "resume": again}), again
+
+    @contextmanager
+    def _saved(self, run: TrainingRun, again: Path | None) -> Iterator[None]:
+        """Save a training while it goes on, if anybody says where."""
+        path = again or (self._checkpoint() if self._checkpoint is not None else None)
+        if path is None:
+            yield
+            return
+        self._saving = Autosave(run, path, at_end=True)
+        with self._saving:
+            yield
+
+    def _forget(self) -> None:
+        """Remove the checkpoint once it is of no use any more."""
+        if self._saving is not None:
+            self._saving.remove()
 
     def _working(self, stage: Stage, tiles: Generator[TileProgress, None, Any]) -> Any:
         """Pass progress on; None where it was stopped."""
@@ -412,6 +471,12 @@ class Images:
         self._upsampling = usual if upsample is None else 1 + bool(upsample)
         self._frame = frame
         self._out_of_focus = out_of_focus
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Shape of what the network sees, (T, [Z,] Y, X)."""
+        shape = tuple(self.image.data.shape)
+        return shape if len(shape) > len(self._spatial) else (1, *shape)
 
     def prepare(self) -> Steps:
         """Make the PSF on the grid of the output."""
@@ -561,6 +626,12 @@ class RawFrames:
         self._order = order
         self._frame = frame
         self._name = name
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Shape of the reconstructions, (T, 2Y, 2X)."""
+        *others, height, width = self._frames.shape
+        return (others[0] if len(others) > 1 else 1, 2 * height, 2 * width)
 
     def prepare(self) -> Steps:
         """Measure the noise, which estimating needs, find the patterns and reconstruct."""

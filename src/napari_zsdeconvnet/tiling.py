@@ -195,6 +195,18 @@ def smallest_tile(overlap: Sequence[int], multiple: Sequence[int]) -> tuple[int,
     return tuple(2 * reach + 4 * divisor for reach, divisor in zip(overlap, multiple, strict=True))
 
 
+def largest_window(
+    shape: Sequence[int],
+    size: Sequence[int],
+    overlap: Sequence[int],
+    multiple: Sequence[int],
+    border: Sequence[int],
+) -> tuple[int, ...]:
+    """Size of the largest window of `tiles` with the same arguments."""
+    along_each = zip(shape, size, overlap, multiple, border, strict=True)
+    return tuple(max(stretch[3] for stretch in _stretches(*along)) for along in along_each)
+
+
 def smaller_tile(
     size: Sequence[int], overlap: Sequence[int], multiple: Sequence[int]
 ) -> tuple[int, ...] | None:

@@ -33,11 +33,18 @@ from .errors import InputError
 from .held_out import Lattice
 from .images import Image
 from .inference import exhaust, infer
+from .memory import check_room
 from .model import Model, below, installed_versions, load_with_training, save_with_training
 from .modes import NEEDS_CAMERA, OBJECTIVES, build_network, usual_upsampling
 from .networks import TwoStageNetwork
 from .noise import NoiseModel
-from .objectives import FIRST_LOOKS, LOOK_EVERY, RecorruptedObjective, Setting
+from .objectives import (
+    FIRST_LOOKS,
+    LOOK_EVERY,
+    RecorruptedObjective,
+    SequentialObjective,
+    Setting,
+)
 from .out_of_focus import few_frames
 from .phases import doing
 from .pixel_mask import as_recorded, one_frame
@@ -311,6 +318,7 @@ def begin(
         network = build_network(preset.network, psf, upsampling)
     if out_of_focus:
         _check_out_of_focus(network, preset)
+    _check_memory(network, preset, device)
     load_first(network, preset, first)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
@@ -336,6 +344,22 @@ def begin(
     if steps is not None:
         run.go_on()
     return run
+
+
+def _check_memory(network: TwoStageNetwork, preset: Preset, device: torch.device) -> None:
+    """Refuse beforehand a training that memory does not hold."""
+    if device.type != "cpu":
+        return
+    pixels = preset.batch * preset.patch**2 * (preset.planes or 1)
+    needed = 2**27 + network.training_bytes_per_pixel * pixels
+    if preset.objective == "sequential":
+        needed = max(needed, network.memory_of(SequentialObjective.BLOCK, device))
+    other = ", or choose the preset 'fast'" if preset.name.endswith("paper") else ""
+    check_room(
+        needed,
+        f"Training with the preset {preset.name!r}",
+        f"close other programs, use a machine with more memory{other}.",
+    )
 
 
 def _check_out_of_focus(network: TwoStageNetwork, preset: Preset) -> None:

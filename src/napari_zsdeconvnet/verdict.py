@@ -6,11 +6,13 @@ wrong: the noise, the PSF, the training, the light.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from . import measures
@@ -21,7 +23,9 @@ from .evidence import Evidence, RecordedImage
 from .images import Image, PixelRule, as_frames
 from .inference import Result, TileProgress, exhaust
 from .measures import Measure, not_judged
+from .memory import available_memory, check_room
 from .model import Model
+from .open_field import margins, room_of
 from .out_of_focus import out_of_focus_advice
 from .pixel_mask import mask_of_filled
 from .psf import PSF
@@ -36,6 +40,12 @@ PSF_CHANGE = 0.1
 REGION = {2: (256, 256), 3: (32, 128, 128)}
 """Part of an image on which the effect of the PSF is measured, by the number of axes; of a volume,
 which would take minutes as a whole, that of other noise too."""
+
+JUDGING_SHARE = 0.6
+"""Part of the free memory that judging may take; of an image that needs more a part is judged."""
+
+BYTES_TO_JUDGE = {2: 340, 3: 100}
+"""Memory for a raw pixel, by the number of axes, measured."""
 
 T = TypeVar("T")
 
@@ -200,9 +210,19 @@ def iter_judge(
     maps = model.maps_for(camera, as_frames(image, axes, spatial=model.axes))
     raw, kinds, said = _one_frame(model, image, axes, frame, maps)
     other = None if second is None else _one_frame(model, second, axes, frame, maps)[:2]
+    whole, place = raw.shape, _part_within_memory(model, raw)
+    if place is not None:
+        result = _cut_result(model, result, frame, place)
+        raw, kinds, maps = raw[place], _cut(kinds, place), _at(maps, place)
+        if other is not None:
+            other = other[0][place], _cut(other[1], place)
+        size = " x ".join(map(str, raw.shape))
+        said = (*said, f"Judged is the brightest part, {size} pixels, as memory holds no more.")
     evidence = RecordedImage(model, raw, maps, kinds)
     verdict = yield from iter_judge_by(model, evidence, frame, result, other, repeats, device)
     verdict = replace(verdict, notes=(*verdict.notes, *said))
+    if place is not None:
+        verdict = replace(verdict, maps=_spread_out(verdict.maps, place, whole, model.upsampling))
     if model.axes == "ZYX" or model.out_of_focus or evidence.unknown:
         return verdict
     advice = out_of_focus_advice(evidence.image, model.psf, model.noise, model.upsampling)
@@ -324,6 +344,11 @@ def _one_frame(
     if model.reconstruction is not None:
         rule = PixelRule(outliers=False)
     mask = model.pixel_mask(frames, rule, name)
+    check_room(
+        8 * math.prod(frames.shape[1:]),
+        f"Judging {name}",
+        "cut it into smaller files, or use a machine with more memory.",
+    )
     raw = np.asarray(with_mask(frames, mask)[frame], dtype=np.float32)
     if mask is None:
         return raw, None, ()
@@ -363,13 +388,87 @@ def _given(
     return pictures[0], pictures[1]
 
 
-def _brightest(raw: NDArray[np.float32]) -> tuple[slice, ...]:
-    """Choose the part of an image with most light, at most `REGION` in size."""
+def _part_within_memory(model: Model, raw: NDArray[np.float32]) -> tuple[slice, ...] | None:
+    """Choose the part of an image that can be judged in the memory there is; None for all.
+
+    Raises
+    ------
+    InputError
+        If not even the part that is always judged can be.
+    """
+    free, width = JUDGING_SHARE * available_memory(), max(raw.shape[-2:])
+    if memory_to_judge(model, raw.shape) <= free:
+        return None
+    least = min(REGION[raw.ndim][-1], width)
+    size = raw.shape
+    while width > least and memory_to_judge(model, size) > free:
+        width = max(width * 7 // 8, least)
+        size = (*raw.shape[:-2], *(min(width, length) for length in raw.shape[-2:]))
+    check_room(
+        memory_to_judge(model, size),
+        "Judging the result",
+        "close other programs, use a machine with more memory, or go without a verdict.",
+    )
+    return _brightest(raw, size)
+
+
+def memory_to_judge(model: Model, shape: tuple[int, ...]) -> int:
+    """Give the memory that judging an image ([Z,] Y, X) takes, in bytes; as measured."""
+    if len(shape) == 2:
+        return 2**27 + BYTES_TO_JUDGE[2] * math.prod(shape)
+    fine = (*shape[:-2], *(model.upsampling * length for length in shape[-2:]))
+    psf = model.psf.array.shape
+    room = math.prod(room_of(fine, margins(psf), psf))
+    part = tuple(min(pair) for pair in zip(shape, REGION[3], strict=True))
+    repeats = model.network.memory_of(part, torch.device("cpu"))
+    # Measured for 0.4 to 3.5 million voxels.
+    return 5 * 2**25 + repeats + max(24 * room, BYTES_TO_JUDGE[3] * math.prod(fine))
+
+
+def _cut(values: NDArray[Any] | None, place: tuple[slice, ...]) -> Any:
+    return None if values is None else values[place]
+
+
+def _cut_result(
+    model: Model, result: Result | None, frame: int, place: tuple[slice, ...]
+) -> Result | None:
+    if result is None:
+        return None
+    fine = _on_output_grid(place, model.upsampling)
+    several = result.denoised.ndim > len(place)
+    denoised, sharp = (
+        picture[frame] if several else picture for picture in (result.denoised, result.deconvolved)
+    )
+    return Result(denoised[place], sharp[fine])
+
+
+def _spread_out(
+    maps: Mapping[str, NDArray[Any]],
+    place: tuple[slice, ...],
+    shape: tuple[int, ...],
+    upsampling: int,
+) -> dict[str, NDArray[Any]]:
+    """Put maps of a part where it lies, with NaN around them; of large ones nothing but z."""
+    large = {}
+    for name, pixels in maps.items():
+        where, size = place, shape
+        if name != "z_map":
+            where = _on_output_grid(place, upsampling)
+            size = (*shape[:-2], *(upsampling * length for length in shape[-2:]))
+        if 4 * math.prod(size) > JUDGING_SHARE * available_memory():
+            continue
+        large[name] = np.full(size, np.nan, np.float32)
+        large[name][where] = pixels
+    return large
+
+
+def _brightest(raw: NDArray[np.float32], most: tuple[int, ...] | None = None) -> tuple[slice, ...]:
+    """Choose the part of an image with most light, at most `REGION` or another size."""
     place = []
-    for axis, (length, most) in enumerate(zip(raw.shape, REGION[raw.ndim], strict=True)):
+    for axis, (length, largest) in enumerate(zip(raw.shape, most or REGION[raw.ndim], strict=True)):
         others = tuple(other for other in range(raw.ndim) if other != axis)
         light = np.cumsum(np.r_[0.0, raw.mean(axis=others, dtype=float)])
-        size = min(length, most)
+        size = min(length, largest)
         start = int(np.argmax(light[size:] - light[: len(light) - size]))
         place.append(slice(start, start + size))
     return tuple(place)

@@ -106,6 +106,7 @@ class PublishedVolumeNetwork(TwoStageNetwork):
     axial_field = 22
     border = (2, 8, 8)
     bytes_per_pixel = 2500
+    training_bytes_per_pixel = 12_000
 
     def __init__(self, upsampling: int = 1) -> None:
         super().__init__()
@@ -207,7 +208,8 @@ class SharpeningNetwork(TwoStageNetwork):
     balancing = 2
     """Steps that bring the light of a result to that of the recording."""
     bytes_per_voxel = 80
-    """Working memory of the steps of Richardson-Lucy, for one voxel of the room they work in."""
+    """Working memory of the steps of Richardson-Lucy, for one voxel of the room they work in, of
+    small tiles, whose arrays have fixed costs; see `memory_of`."""
     least_damping = 0.003
     """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
 
@@ -236,6 +238,16 @@ class SharpeningNetwork(TwoStageNetwork):
         axial, across = min(axial, self.seen[0]), min(max(lateral) / upsampling, self.seen[1])
         self.receptive_field, self.axial_field = 48 + math.ceil(2 * across), 14 + 2 * axial
         self.bytes_per_pixel = max(self.bytes_per_pixel, self._bytes_of_field(psf, upsampling))
+
+    def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
+        """Give the working memory for a window (Z, Y, X): of its room or of the U-Nets."""
+        fine = (window[0], *(self.upsampling * length for length in window[1:]))
+        psf = tuple(self.sharpening.kernel.shape)
+        room = math.prod(room_of(fine, self.sharpening.margin, psf))
+        rimmed = math.prod(n + 2 * r for n, r in zip(window, self.rim, strict=True))
+        kept = 2**27 + 16 * math.prod(fine)
+        # Measured for windows of 0.2 to 3 million voxels, benchmarks/memory.py.
+        return kept + max(42 * room, 130 * rimmed)
 
     def _near(self, upsampling: int) -> tuple[int, ...]:
         return (self.near[0], *(upsampling * length for length in self.near[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import dask.array as da
@@ -11,13 +12,15 @@ import tifffile
 from placed import borders
 
 from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _memory
+from napari_zsdeconvnet._qt import _checkpoints, _memory
 from napari_zsdeconvnet._qt._judging import Asked
 from napari_zsdeconvnet._qt._one_click import deconvolve_layer
 from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt._state import ViewerState
 from napari_zsdeconvnet._qt._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED
+from napari_zsdeconvnet.errors import InputError
 from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet.pipeline import Images
 from napari_zsdeconvnet.sim.simulation import simulate_sim
 from napari_zsdeconvnet.simulation import simulate, simulate_volume
 
@@ -297,6 +300,27 @@ class TestFailures:
         bits = np.clip(pixels, 0, 254).astype(np.uint8)
         cancel_early(qtbot, one_click, add(viewer, bits, "bits", metadata=METADATA))
         assert "8 bits" in one_click.steps.said["image"]
+
+
+def test_what_a_crash_left_of_a_training_is_gone_on_with(
+    qtbot, viewer, pixels, one_click, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_checkpoints, "folder", lambda: tmp_path / "trainings")
+
+    def fails(*_):
+        raise InputError("no result today.")
+
+    raw = add(viewer, pixels, metadata=METADATA)
+    with monkeypatch.context() as patched:
+        patched.setattr(Images, "predict", fails)
+        run_without_form(qtbot, one_click, raw)
+    (path,) = (tmp_path / "trainings").iterdir()
+    one_click._state.model = None  # of a napari that is begun anew
+    os.utime(path, (1e9, 1e9))
+    run_without_form(qtbot, one_click, raw)
+    assert "Trained for 3 steps before." in one_click.steps.said["model"]
+    assert "cell deconvolved" in viewer.layers
+    assert not path.exists()
 
 
 class TestKindsOfLayers:

@@ -178,7 +178,7 @@ class Activity:
         words = "; ".join(
             f"{panel.title}: {panel.doing()[1]}" for panel in self._shown if alive(panel)
         )
-        return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+        return without_html(words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…")
 
     def _close(self) -> None:
         bar, self._bar = self._bar, None
@@ -188,3 +188,8 @@ class Activity:
 
 activity = Activity()
 """That of the application: its bar stands in the activity dock of every viewer."""
+
+
+def without_html(text: str) -> str:
+    """Write text such that napari's bar, which may show HTML, does not take it for any."""
+    return text.replace("<", "‹").replace(">", "›").replace("&", "+")

@@ -29,13 +29,18 @@ def is_checkpoint(path: str | Path) -> bool:
     return Path(path).parent == folder() and Path(path).name.endswith(_ENDING)
 
 
-def broken_off() -> Path | None:
-    """Return the latest of the trainings that a crash has ended."""
+def all_broken_off() -> list[Path]:
+    """Return the trainings that a crash has ended, the latest first."""
     place = folder()
     try:
         found = [] if place is None else list(place.glob(f"*{_ENDING}"))
         times = {path: path.stat().st_mtime for path in found}
     except OSError:
-        return None
+        return []
     left = [path for path in times if time.time() - times[path] > _RENEWED]
-    return max(left, key=lambda path: times[path], default=None)
+    return sorted(left, key=lambda path: times[path], reverse=True)
+
+
+def broken_off() -> Path | None:
+    """Return the latest of the trainings that a crash has ended."""
+    return next(iter(all_broken_off()), None)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ._forms import note
 from ._plots import ThemedPlot, legend_text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class LossCurves(QWidget):
         self._means: dict[str, list[float]] = {}
         self._curves: dict[str, tuple[Any, Any]] = {}
 
-        self.legend = QLabel()
+        self.legend = note(rich=True)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.plot = ThemedPlot(viewer, bottom="step", left="loss")
         self.plot.legend.hide()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class DeconvolveWidget(WorkPanel):
             f"that is selected in the layer list ({SHOWN_KEY})."
         )
         self.one_click_button.clicked.connect(lambda: deconvolve_layer(self._viewer))
-        self.model_label = note()
+        self.model_label = note(rich=True)
         self.load_button = QPushButton("Load…")
         self.load_button.setToolTip("Load a model that was saved to a file.")
         self.load_button.clicked.connect(self._on_load)
@@ -234,7 +235,7 @@ class DeconvolveWidget(WorkPanel):
             return
         model = self._state.model
         self.model_label.setText(
-            f"<b>Model:</b> {'<br>'.join(model.describe().splitlines())}"
+            f"<b>Model:</b> {'<br>'.join(escape(model.describe()).splitlines())}"
             if model is not None
             else "<b>Model:</b> none yet; train one or load it from a file."
         )

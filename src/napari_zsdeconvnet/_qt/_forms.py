@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox
@@ -99,9 +100,27 @@ class _Replaced(QObject):
             self._line.selectAll()
 
 
-def note(text: str = "") -> QLabel:
-    """Return a label for sentences: it wraps, and its text can be copied."""
+def plain(text: str = "") -> QLabel:
+    """Return a label that shows text as it is: names and notes from files may hold HTML."""
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def tip(text: str) -> str:
+    """Return a tooltip that shows text as it is."""
+    return f"<qt>{html.escape(text)}</qt>" if "<" in text or "&" in text else text
+
+
+def note(text: str = "", *, rich: bool = False) -> QLabel:
+    """Return a label for sentences: it wraps, and its text can be copied.
+
+    What a rich one shows of files must be escaped.
+    """
     label = _Note(in_window_words(text))
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    if rich:
+        label.setTextFormat(Qt.TextFormat.RichText)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -118,7 +137,7 @@ class _Note(QLabel):
 
 def heading(text: str) -> QLabel:
     """Return a label that begins a part of a form."""
-    label = QLabel(text)
+    label = plain(text)
     font = label.font()
     font.setBold(True)
     label.setFont(font)
@@ -172,7 +191,7 @@ class Form(QWidget):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.native.setMinimumContentsLength(8)
-        label = QLabel(box.label)
+        label = plain(box.label)
         label.setToolTip(box.tooltip)
         self._rows.addRow(label, box.native)
         self._labels[box.native] = label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
@@ -48,8 +49,8 @@ class Known(QWidget):
         super().__init__(parent)
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
-        self.noise_label = note()
-        self.psf_label = note()
+        self.noise_label = note(rich=True)
+        self.psf_label = note(rich=True)
         self.noise_button = QPushButton("Calibrate…")
         self.noise_button.setToolTip("Open Noise calibration.")
         self.psf_button = QPushButton("Get a PSF…")
@@ -78,8 +79,8 @@ class Known(QWidget):
         noise, psf = self._state.noise, self._state.psf
         maps = "" if self._state.maps is None else f" With {self._state.maps.describe()}."
         words = f"{noise.describe()}{maps}" if noise else "not known yet"
-        self.noise_label.setText(f"<b>Noise:</b> {words}")
-        self.psf_label.setText(f"<b>PSF:</b> {psf.describe() if psf else 'none yet'}")
+        self.noise_label.setText(f"<b>Noise:</b> {escape(words)}")
+        self.psf_label.setText(f"<b>PSF:</b> {escape(psf.describe()) if psf else 'none yet'}")
         self.noise_button.setVisible(noise is None)
         self.psf_button.setVisible(psf is None)
 

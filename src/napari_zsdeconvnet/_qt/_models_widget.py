@@ -22,7 +22,7 @@ from .. import model_folder
 from ..errors import InputError
 from . import _preferences as preferences
 from ._following import alive, follow
-from ._forms import note
+from ._forms import note, tip
 from ._kept_models import keep_in, read_model
 from ._notify import show_error, show_info
 from ._panel import Panel
@@ -204,7 +204,7 @@ class ModelsWidget(Panel):
         answer = QMessageBox.question(
             self,
             "Delete the model",
-            f"Delete {kept.name} from the disk? It cannot be brought back.",
+            tip(f"Delete {kept.name} from the disk? It cannot be brought back."),
         )
         if answer == QMessageBox.StandardButton.Yes:
             self.delete()
@@ -267,7 +267,7 @@ class ModelsWidget(Panel):
                 ]
             )
             item.setData(0, _KEPT, kept)
-            item.setToolTip(0, str(kept.path))
+            item.setToolTip(0, tip(str(kept.path)))
             self.list.addTopLevelItem(item)
         self.list.setSortingEnabled(True)
         count = f"{len(found)} model{'' if len(found) == 1 else 's'} in"

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QWidget
 from superqt import QElidingLabel
 
 from ..noise import NoiseModel
-from ._forms import number
+from ._forms import number, plain, tip
 
 if TYPE_CHECKING:
     from magicgui.widgets import FloatSpinBox
@@ -100,8 +101,10 @@ class NoiseValues(QWidget):
         )
         self._excess_noise = 1.0
         self._values = {name: Value() for name in self.boxes}
-        self.error_labels = {name: QLabel() for name in self.boxes}
+        self.error_labels = {name: plain() for name in self.boxes}
         self.origin_labels = {name: QElidingLabel() for name in self.boxes}
+        for origin in self.origin_labels.values():
+            origin.setTextFormat(Qt.TextFormat.PlainText)
         self._edited = dict.fromkeys(self.boxes, False)
 
         layout = QGridLayout(self)
@@ -109,7 +112,7 @@ class NoiseValues(QWidget):
         layout.setVerticalSpacing(2)
         layout.setColumnStretch(1, 1)
         for row, (name, box) in enumerate(self.boxes.items()):
-            label = QLabel(box.label)
+            label = plain(box.label)
             label.setToolTip(box.tooltip)
             self.error_labels[name].setToolTip("Standard error.")
             self.error_labels[name].setMinimumWidth(56)
@@ -122,7 +125,7 @@ class NoiseValues(QWidget):
             # A number typed anew is typed by hand also when it is the same number.
             box.native.lineEdit().textEdited.connect(partial(self._on_edited, name))
             box.native.editingFinished.connect(partial(self._on_finished, name))
-        layout.addWidget(QLabel(self.excess_box.label), 2 * len(self.boxes), 0)
+        layout.addWidget(plain(self.excess_box.label), 2 * len(self.boxes), 0)
         layout.addWidget(self.excess_box.native, 2 * len(self.boxes), 1)
         self.excess_box.changed.connect(self._on_excess_noise)
         self._show()
@@ -231,4 +234,4 @@ class NoiseValues(QWidget):
             self.error_labels[name].setText(error)
             origin = known.origin or ("measured when training" if name == GAIN else "not known yet")
             self.origin_labels[name].setText(f"Origin: {origin}")
-            self.origin_labels[name].setToolTip(origin)
+            self.origin_labels[name].setToolTip(tip(origin))

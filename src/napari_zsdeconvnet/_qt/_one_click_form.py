@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from psygnal import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from ..errors import InputError
 from ..units import checked_length
 from ._facts import TYPED, Facts, needed, preset_values
-from ._forms import heading, note
+from ._forms import heading, note, plain
 from ._optics_boxes import QUANTITIES, modality_box, optics_box
 from ._window_words import in_window_words
 
@@ -68,8 +68,8 @@ class AskForm(QWidget):
         }
         self.boxes["modality"] = self.modality
         self._rows = {"preset": self.preset_box, **self.boxes}
-        self._labels = {name: QLabel(box.label) for name, box in self._rows.items()}
-        self._notes = {name: QLabel() for name in self._rows}
+        self._labels = {name: plain(box.label) for name, box in self._rows.items()}
+        self._notes = {name: plain() for name in self._rows}
         self.hint = note()
         self._lay_out()
         self.sim_box.changed.connect(self._on_choice)

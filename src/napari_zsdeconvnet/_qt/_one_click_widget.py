@@ -14,11 +14,12 @@ from qtpy.QtWidgets import QWidget
 from ..errors import InputError
 from . import _preferences as preferences
 from ._action_panel import CANCELLED
+from ._checkpoints import all_broken_off, new_checkpoint
 from ._choosers import ImageChooser
 from ._curves import LossCurves
 from ._facts import Facts
 from ._following import alive, follow
-from ._forms import Form, advance
+from ._forms import Form, advance, tip
 from ._judging import Asked, start_judging
 from ._known import open_widget
 from ._looking import recipe_maker, task_of, write_scale
@@ -296,6 +297,8 @@ class OneClickWidget(OneClickSteps):
             "names": result_names(layer),
             "steps": task.steps,
             "finished": not self._as_it_is,
+            "checkpoint": new_checkpoint,
+            "broken_off": [] if self._anew else all_broken_off(),
         }
         model = None if self._anew else self._state.model
         self._last = self._run = None
@@ -447,7 +450,7 @@ class OneClickWidget(OneClickSteps):
         missing = self.form.missing if self._asking else self._choose(None)
         self.start_button.setEnabled(not running and not missing)
         self.start_button.setToolTip(
-            missing or "Calibrate, train, deconvolve and judge, all in one go."
+            tip(missing or "Calibrate, train, deconvolve and judge, all in one go.")
         )
         training = running and self._training
         self.cancel_button.setText("Stop here" if training else "Cancel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -68,7 +69,7 @@ class QualityWidget(WorkPanel):
     # ------------------------------------------------------------------ construction
 
     def _build_settings(self) -> None:
-        self.model_label = note()
+        self.model_label = note(rich=True)
         self.second_box = ComboBox(
             label="Second exposure",
             tooltip="Another recording of the same scene, if there is one: with it the resolution "
@@ -204,7 +205,7 @@ class QualityWidget(WorkPanel):
         model = self._state.model
         name = model.describe().splitlines()[0] if model is not None else "none yet; train one, or "
         name += "" if model is not None else "load it in Deconvolve."
-        self.model_label.setText(f"<b>Model:</b> {name}")
+        self.model_label.setText(f"<b>Model:</b> {escape(name)}")
         show_mismatch(self.mismatch_label, None if self._raw_frames else model, self.image)
         self._show_verdict()
         self._update_buttons()

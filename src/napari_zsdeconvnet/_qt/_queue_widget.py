@@ -16,10 +16,11 @@ from ..errors import InputError
 from . import _preferences as preferences
 from ._action_panel import ActionPanel
 from ._activity import activity
+from ._checkpoints import all_broken_off, new_checkpoint
 from ._choosers import image_layers
 from ._durations import time_left
 from ._following import alive
-from ._forms import advance, heading
+from ._forms import advance, heading, tip
 from ._kept_models import keep_by_itself
 from ._layer_files import LayerFiles
 from ._looking import recipe_maker, task_of, users_psf, write_scale
@@ -327,6 +328,8 @@ class QueueWidget(ActionPanel):
             "judged": bool(self.judge_box.value),
             "preview_every": 0,
             "finished": True,
+            "checkpoint": new_checkpoint,
+            "broken_off": all_broken_off(),
         }
         models = [] if self._state.model is None else [self._state.model]
         self._job = Job(
@@ -457,7 +460,7 @@ class QueueWidget(ActionPanel):
             text = layer.name if waiting is None else self._stated(waiting)
             if item.text() != text:
                 item.setText(text)
-                item.setToolTip("" if waiting is None else waiting.problem)
+                item.setToolTip("" if waiting is None else tip(waiting.problem))
 
     def _stated(self, waiting: Waiting) -> str:
         judged = self._state.judged(waiting.layer)
@@ -484,7 +487,10 @@ class QueueWidget(ActionPanel):
         self.start_button.setText("Go on" if self.asking else "Deconvolve all")
         self.start_button.setEnabled(not running and not missing)
         self.start_button.setToolTip(
-            missing or "Calibrate, train where no model fits, deconvolve and judge, layer by layer."
+            tip(
+                missing
+                or "Calibrate, train where no model fits, deconvolve and judge, layer by layer."
+            )
         )
         self.cancel_button.setEnabled(running or self.asking)
         self.cancel_button.setToolTip(

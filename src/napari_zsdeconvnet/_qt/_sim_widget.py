@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..inference import TileProgress
 from ._action_panel import CANCELLED
 from ._following import alive, follow
-from ._forms import Form, advance, heading, note, number
+from ._forms import Form, advance, heading, note, number, tip
 from ._layers import add_or_update, bring_forward
 from ._notify import show_error, show_info, show_warning
 from ._results import result_metadata, result_names
@@ -149,7 +149,7 @@ class SIMWidget(TrainingPanel):
         self.load_button.clicked.connect(self._on_load_patterns)
         self.keep_button.clicked.connect(self._on_save_patterns)
         self.deconvolve_button.clicked.connect(lambda: self.deconvolve())
-        self.report = note()
+        self.report = note(rich=True)
 
     def _lay_out(self) -> None:
         pattern_buttons = QGridLayout()
@@ -507,17 +507,17 @@ class SIMWidget(TrainingPanel):
         model_missing = self._missing_model()
         self.estimate_button.setEnabled(not busy and not input_missing)
         self.estimate_button.setToolTip(
-            input_missing or "Find the fringes of the frames, and reconstruct the image."
+            tip(input_missing or "Find the fringes of the frames, and reconstruct the image.")
         )
         self.reconstruct_button.setEnabled(not busy and not self._missing())
         self.reconstruct_button.setToolTip(
-            self._missing() or "Reconstruct the image again, with the patterns at hand."
+            tip(self._missing() or "Reconstruct the image again, with the patterns at hand.")
         )
         self.load_button.setEnabled(not busy)
         self.keep_button.setEnabled(not busy and self.patterns is not None)
         self.deconvolve_button.setEnabled(not busy and not model_missing)
         self.deconvolve_button.setToolTip(
-            model_missing or "Reconstruct the frames, and denoise and deconvolve the image."
+            tip(model_missing or "Reconstruct the frames, and denoise and deconvolve the image.")
         )
         self.train_button.setEnabled(self.train_button.isEnabled() and not busy)
         self.resume_button.setEnabled(self.resume_button.isEnabled() and not busy)

@@ -9,6 +9,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from ._forms import note
 from ._plots import FITTED, MEASURED, OTHER, ThemedPlot, legend_text
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _plot(viewer: napari.viewer.Viewer, left: str) -> ThemedPlot:
 
 
 def _legend(names: dict[str, str]) -> QLabel:
-    label = QLabel(legend_text(names))
+    label = note(legend_text(names), rich=True)
     label.setAlignment(Qt.AlignmentFlag.AlignCenter)
     return label
 

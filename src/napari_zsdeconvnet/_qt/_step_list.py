@@ -62,8 +62,7 @@ class StepList(QWidget):
             label.deleteLater()
         self.labels, self.states, self.said = {}, {}, {}
         for key, title, links in steps:
-            label = note()
-            label.setTextFormat(Qt.TextFormat.RichText)
+            label = note(rich=True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
             label.setOpenExternalLinks(False)
             label.linkActivated.connect(self._on_link)

@@ -20,7 +20,7 @@ from ._curves import TERMS, LossCurves
 from ._device_chooser import DeviceChooser
 from ._durations import in_words, time_left
 from ._following import alive
-from ._forms import Form, advance, note
+from ._forms import Form, advance, note, tip
 from ._notify import show_error, show_info, show_warning
 from ._panel import Panel
 from ._preferences import suggested_path
@@ -409,7 +409,7 @@ class TrainingPanel(Panel):
     def _update_buttons(self) -> None:
         running, missing = self.running, self._missing()
         self.train_button.setEnabled(not running and not missing)
-        self.train_button.setToolTip(missing or "Train a new model on the chosen image.")
+        self.train_button.setToolTip(tip(missing or "Train a new model on the chosen image."))
         self.stop_button.setEnabled(running)
         self._update_stop()
         self.resume_button.setEnabled(not running and self._layer is not None)

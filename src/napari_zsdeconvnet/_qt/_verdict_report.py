@@ -27,12 +27,13 @@ class VerdictReport(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.headline = note()
+        self.headline = note(rich=True)
         font = self.headline.font()
         font.setBold(True)
         font.setPointSizeF(1.2 * font.pointSizeF())
         self.headline.setFont(font)
-        self.subject, self.failed, self.others = note(), note(), note()
+        self.subject = note()
+        self.failed, self.others = note(rich=True), note(rich=True)
         self.plot = SpectrumPlot(viewer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ._action_panel import CANCELLED, ActionPanel
 from ._choosers import ImageChooser
 from ._following import alive
-from ._forms import Form
+from ._forms import Form, tip
 from ._notify import show_error
 
 if TYPE_CHECKING:
@@ -124,6 +124,6 @@ class WorkPanel(ActionPanel):
     def _update_buttons(self) -> None:
         missing = self._missing()
         self.start_button.setEnabled(not self.running and not missing)
-        self.start_button.setToolTip(missing or self._purpose)
+        self.start_button.setToolTip(tip(missing or self._purpose))
         self.cancel_button.setEnabled(self.running)
         self.form.setEnabled(not self.running)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..console import Console
+from ..console import Console, Interrupted
 from ..errors import InputError
 from ..files import check_writable, make_folder, replaced_together
 from ..image_files import read_image
 from ..images import Image, Origin
 from ..provenance import Source
 from .files import expand, load, refuse_overwriting
+from .interruption import first_signal_calls
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
 from .sim import predict_frames
@@ -47,7 +48,8 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
         console.warn(sentence)
 
     opened = [recording for _, recording in recordings]
-    model = _train(record, opened[: len(record.sources)], first, console)
+    checkpoint = _checkpoint(record, folder, console)
+    model = _train(record, opened[: len(record.sources)], first, checkpoint, console)
     model.save(folder / MODEL)
     same = {"model": RunRecord.of(model).weights_sha256 == record.weights_sha256}
     if record.prediction is not None:
@@ -58,6 +60,7 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
             what: made.outputs[what].sha256 == output.sha256
             for what, output in record.prediction.outputs.items()
         }
+    checkpoint.unlink(missing_ok=True)
     for what, alike in same.items():
         result = f"The {what}" if what == "model" else f"The {what} image"
         written = names.get(what, folder / MODEL)
@@ -107,19 +110,40 @@ def _first(record: RunRecord, arguments: argparse.Namespace) -> Model | None:
     return model
 
 
+def _checkpoint(record: RunRecord, folder: Path, console: Console) -> Path:
+    """Name the checkpoint, and say whether there is one of the same run to go on from."""
+    from ..autosave import checkpoint_of, set_aside, steps_in
+    from ..model import Model
+    from ..record import is_of_repeat
+
+    checkpoint = checkpoint_of(folder / MODEL)
+    steps = steps_in(checkpoint)
+    if steps and is_of_repeat(record, Model.load(checkpoint)):
+        console.say(f"Going on with {checkpoint}, at step {steps}.")
+    elif steps:
+        console.warn(
+            f"A training of another run broke off after step {steps} and is kept as "
+            f"{set_aside(checkpoint)}."
+        )
+    return checkpoint
+
+
 def _train(
     record: RunRecord,
     recordings: Sequence[Image | Recording],
     first: Model | None,
+    checkpoint: Path,
     console: Console,
 ) -> Model:
+    """Train again; the first Ctrl-C ends it after the step under way, and it can go on."""
     from ..record import iter_training
     from ..training import NonFiniteLossError
 
     images = [entry.image if isinstance(entry, Recording) else entry for entry in recordings]
-    steps = iter_training(record, images, first)
-    with console.bar(0, "Training") as bar:
-        while True:
+    steps = iter_training(record, images, first, checkpoint)
+    stopped: list[bool] = []
+    with first_signal_calls(lambda: stopped.append(True)), console.bar(0, "Training") as bar:
+        while not stopped:
             try:
                 show_step(next(steps), bar, console)
             except StopIteration as end:
@@ -127,6 +151,10 @@ def _train(
                 return model
             except NonFiniteLossError as error:
                 raise InputError(f"The run of the record comes to no model. {error}") from error
+        steps.close()
+    raise Interrupted(
+        f"the training so far is in {checkpoint}, and the same command goes on from there."
+    )
 
 
 def _predict(

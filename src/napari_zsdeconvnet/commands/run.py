@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..console import Console, Interrupted
+from ..console import Console, Interrupted, printable
+from ..errors import InputError
 from ..files import check_writable, replaced_together
 from ..image_files import write_image
 from ..images import Image
@@ -49,11 +50,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     source: Image | Recording
     recipe, source = (_raw_frames if arguments.sim else _image)(arguments, console)
 
+    from ..autosave import checkpoint_of, is_complete
     from ..model import Model
     from ..pipeline import Pipeline
 
     model = Model.load(arguments.model) if arguments.model else None
     resume = None if model else arguments.resume or offered(files["model"], console)
+    if resume and arguments.steps is None and is_complete(resume):
+        model, resume = Model.load(resume), None
     pipeline = Pipeline(
         recipe,
         model=model,
@@ -69,7 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         made = _followed(pipeline, files["model"], bar, console)
     if made is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
-    predicted, verdict, autosave = made
+    predicted, verdict = made
     if predicted.result.background is None:
         del files[BACKGROUND]
     results = [what for what in files if what != "model"]
@@ -78,8 +82,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         for what in results:
             _write(files[what], getattr(predicted.result, what), source)
         replace(predicted.record, verdict=verdict).write(record_beside(output))
-    if autosave is not None:
-        autosave.remove()
+    if not arguments.model:
+        checkpoint_of(files["model"]).unlink(missing_ok=True)
     for what in results:
         console.say(f"{arguments.image} -> {files[what]}")
     console.result(
@@ -170,24 +174,31 @@ def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe
 
 def _followed(
     pipeline: Pipeline, model: Path, bar: tqdm[Any], console: Console
-) -> tuple[Predicted, Verdict | None, Autosave | None] | None:
-    """Run to the end and save the training meanwhile; None where there is no result."""
+) -> tuple[Predicted, Verdict | None] | None:
+    """Run to the end and save the training meanwhile; None where there is no result.
+
+    Whatever breaks it off after the training, an error or a signal, the checkpoint stays.
+    """
     saving: list[Autosave] = []
     try:
         with first_signal_calls(pipeline.stop):
             predicted, verdict = _follow(pipeline, model, bar, console, saving)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, InputError, MemoryError) as error:
+        for autosave in saving:
+            autosave.stop()
         if not (saving and saving[0].step):
             raise
-        path = saving[0].path
-        raise Interrupted(
-            f"the training of step {saving[0].step} is in {path}, and --resume {path} goes on "
-            "from there."
-        ) from None
+        kept = (
+            f"he training of step {saving[0].step} is in {saving[0].path}, and --resume "
+            f"{saving[0].path} goes on from there."
+        )
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"t{kept}") from None
+        raise InputError(f"{str(error) or 'Memory ran out.'} T{kept}") from error
     finally:
         for autosave in saving:
             autosave.stop()
-    return None if predicted is None else (predicted, verdict, saving[0] if saving else None)
+    return None if predicted is None else (predicted, verdict)
 
 
 def _follow(
@@ -195,7 +206,15 @@ def _follow(
 ) -> tuple[Predicted | None, Verdict | None]:
     """Run to the end, saying what each step assumed."""
     from ..autosave import Autosave, checkpoint_of
-    from ..pipeline import Began, Judged, Predicted, Recommended, TrainingBegan, Working
+    from ..pipeline import (
+        Began,
+        Judged,
+        ModelReady,
+        Predicted,
+        Recommended,
+        TrainingBegan,
+        Working,
+    )
     from ..training import Progress
 
     predicted, verdict = None, None
@@ -205,16 +224,20 @@ def _follow(
             bar.update(step.step - bar.n)
             continue
         if isinstance(step, Working):
-            bar.set_description(step.tiles.message or step.stage)
+            bar.set_description(printable(step.tiles.message or step.stage))
             bar.total = step.tiles.total
             bar.update(step.tiles.done - bar.n)
             continue
         bar.clear()
         if isinstance(step, TrainingBegan):
-            saving.append(Autosave(step.run, checkpoint_of(model)))
+            saving.append(Autosave(step.run, checkpoint_of(model), at_end=True))
             saving[0].start()
             for warning in step.run.warnings:
                 console.warn(warning)
+        elif isinstance(step, ModelReady):
+            for autosave in saving:
+                autosave.now()
+            console.say(step.said)
         elif isinstance(step, Predicted):
             predicted = step
         elif isinstance(step, Judged):

@@ -33,7 +33,7 @@ from .sim_recordings import (
     patterns_of,
     typed_cutoff,
 )
-from .train import finish, offered, refuse_beside_resume
+from .train import done_before, finish, offered, refuse_beside_resume
 from .words import show_patterns
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.resume:
         refuse_beside_resume(arguments, _FIXED_BY_RESUME)
     resume = arguments.resume or offered(arguments.output, console)
+    if done_before(resume, arguments, console):
+        return
     if resume:
         console.say(f"Going on with {resume}.")
         operator = _operator_in(Model.load(resume), resume)

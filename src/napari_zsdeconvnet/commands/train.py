@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..camera_maps import typical_of
-from ..console import Console, Interrupted
+from ..console import Console, Interrupted, printable
 from ..errors import InputError
-from ..files import check_writable
+from ..files import check_writable, written_whole
 from ..images import Image
 from .camera import camera_for
 from .files import expand, load, refuse_overwriting
@@ -50,6 +51,8 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.resume:
         refuse_beside_resume(arguments, _FIXED_BY_RESUME)
     resume = arguments.resume or offered(arguments.output, console)
+    if done_before(resume, arguments, console):
+        return
     if resume:
         console.say(f"Going on with {resume}.")
         psf = noise = None
@@ -159,7 +162,7 @@ def offered(output: str | Path, console: Console) -> str | None:
         return None
     found = f"A training of {output} broke off after step {steps}"
     if sys.stdin.isatty() and sys.stderr.isatty() and not console.json:
-        print(f"{found}. Go on with it? [Y/n] ", end="", file=sys.stderr, flush=True)
+        print(printable(f"{found}. Go on with it? [Y/n] "), end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("", "y", "yes"):
             return str(checkpoint)
     aside = set_aside(checkpoint)
@@ -168,6 +171,26 @@ def offered(output: str | Path, console: Console) -> str | None:
         "and noise. This training begins anew."
     )
     return None
+
+
+def done_before(resume: str | None, arguments: argparse.Namespace, console: Console) -> bool:
+    """Write the model of a checkpoint that has nothing left to do; tells whether it is one."""
+    from ..autosave import checkpoint_of, is_complete
+    from ..model import Model
+
+    if resume is None or arguments.steps is not None or not is_complete(resume):
+        return False
+    model = Model.load(resume)
+    with no_signal(), written_whole(arguments.output) as temporary:
+        shutil.copyfile(resume, temporary)
+    if Path(resume) == checkpoint_of(arguments.output):
+        Path(resume).unlink(missing_ok=True)
+    console.say(
+        f"The training in {resume} was done after {model.steps_trained} steps; the model is in "
+        f"{arguments.output}."
+    )
+    console.result({"model": arguments.output, "step": model.steps_trained, "stopped": False})
+    return True
 
 
 def refuse_beside_resume(arguments: argparse.Namespace, fixed: Sequence[str]) -> None:

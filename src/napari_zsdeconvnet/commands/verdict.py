@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..camera_maps import Camera, CameraMaps, typical_of
-from ..console import Console
+from ..console import Console, printable
 from ..errors import InputError
 from ..files import check_writable, make_folder
 from ..image_files import read_image, write_image
@@ -138,7 +138,7 @@ def _follow(steps: Generator[TileProgress, None, Verdict], what: str, console: C
             except StopIteration as end:
                 found: Verdict = end.value
                 return found
-            bar.set_description(state.message)
+            bar.set_description(printable(state.message))
             bar.update()
 
 

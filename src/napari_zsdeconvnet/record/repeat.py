@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,8 +86,25 @@ def check_first(record: RunRecord, model: Model | None) -> None:
         )
 
 
+def is_of_repeat(record: RunRecord, model: Model) -> bool:
+    """Tell whether a model is what some steps of repeating a run come to."""
+    other = RunRecord.of(model)
+    same = ("seed", "settings", "upsampling", "scale", "out_of_focus", "reconstruction")
+    return (
+        0 < model.steps_trained <= record.steps
+        and [one.sha256 for one in other.sources] == [one.sha256 for one in record.sources]
+        and all(getattr(other, name) == getattr(record, name) for name in same)
+        and other.psf.array.shape == record.psf.array.shape
+        and bool((other.psf.array == record.psf.array).all())
+        and other.noise.to_dict() == record.noise.to_dict()
+    )
+
+
 def iter_training(
-    record: RunRecord, images: Sequence[Image], first: Model | None = None
+    record: RunRecord,
+    images: Sequence[Image],
+    first: Model | None = None,
+    checkpoint: Path | None = None,
 ) -> Generator[Progress, None, Model]:
     """Train again as the record says; yields `Progress`, returns the `Model`.
 
@@ -103,6 +120,9 @@ def iter_training(
         (T, C, Y, X).
     first : Model, optional
         The model whose weights it began with, if it did.
+    checkpoint : path, optional
+        Where the training is saved while it goes on, see `Autosave`, and when it ends. It goes
+        on from there if that is of the same run (`is_of_repeat`); the caller removes it.
 
     Raises
     ------
@@ -121,18 +141,36 @@ def iter_training(
         check_same(source, image)
     images = [as_ruled(*pair) for pair in zip(record.sources, images, strict=True)]
     check_first(record, first)
+
+    from ..autosave import Autosave
+    from ..model import Model
+
+    done, resume = 0, None
+    if checkpoint is not None and checkpoint.is_file():
+        model = Model.load(checkpoint)
+        if is_of_repeat(record, model):
+            done, resume = model.steps_trained, checkpoint
+        if done == record.steps:
+            return model
     run: TrainingRun | None = None
-    for part in record.stretches:
-        with threads(part.threads):
-            if run is None:
-                run = _begin(record, images, steps=part.planned, start=first)
-            elif part.planned != run.steps:
-                run = _resumed(record, images, run, part.planned)
-            run.go_on()  # it ends where the run ended, not where it would by itself
-            for progress in run:
-                yield progress
-                if run.step == part.last:
-                    break
+    with ExitStack() as saving:
+        for part in record.stretches:
+            if part.last <= done:
+                continue
+            with threads(part.threads):
+                if run is None:
+                    beginning = {"start": first} if resume is None else {"resume": resume}
+                    run = _begin(record, images, steps=part.planned, **beginning)
+                elif part.planned != run.steps:
+                    run = _resumed(record, images, run, part.planned)
+                run.go_on()  # it ends where the run ended, not where it would by itself
+                if checkpoint is not None:
+                    saving.close()
+                    saving.enter_context(Autosave(run, checkpoint, at_end=True))
+                for progress in run:
+                    yield progress
+                    if run.step == part.last:
+                        break
     assert run is not None  # a record has a stretch at least, as asked above
     return run.model
 
