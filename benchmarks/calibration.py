@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel, fit_background
-from napari_zsdeconvnet.simulation import camera, simulate
+from napari_zsdeconvnet.noise.noise_model import NoiseModel, fit_background
+from napari_zsdeconvnet.simulation.sample import camera, simulate
+from napari_zsdeconvnet.utils.errors import InputError
 
 KINDS = ("filaments", "vesicles", "rings", "mesh", "cell")
 PHOTONS = (20, 50, 200, 1000)

@@ -21,9 +21,9 @@ from memory import PeakMemory
 from methods import METHODS, Output
 from yardstick import Yardstick
 
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.quality import (
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.quality.reference_metrics import (
     enlarge,
     filament_fwhm,
     fit_intensity,
@@ -32,7 +32,7 @@ from napari_zsdeconvnet.quality import (
     smallest_resolved,
     two_line_separability,
 )
-from napari_zsdeconvnet.simulation import Sample, camera, simulate, simulate_volume
+from napari_zsdeconvnet.simulation.sample import Sample, camera, simulate, simulate_volume
 
 REFERENCE = "reference"
 REFERENCE_CAMERA = NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)

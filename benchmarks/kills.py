@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_zsdeconvnet import autosave
-from napari_zsdeconvnet.autosave import EVERY, Autosave, checkpoint_of, is_complete
-from napari_zsdeconvnet.cli import main as main_of_package
-from napari_zsdeconvnet.image_files import read_image, write_image
-from napari_zsdeconvnet.model import Model, ModelFacts
-from napari_zsdeconvnet.provenance import Source, weights_fingerprint
-from napari_zsdeconvnet.record import RunRecord
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.cli.main import main as main_of_package
+from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.model.model import Model, ModelFacts
+from napari_zsdeconvnet.model.provenance import Source, weights_fingerprint
+from napari_zsdeconvnet.simulation.sample import simulate
+from napari_zsdeconvnet.training import autosave
+from napari_zsdeconvnet.training.autosave import EVERY, Autosave, checkpoint_of, is_complete
+from napari_zsdeconvnet.workflow.record import RunRecord
 
 OPTICS = ["--na", "1.4", "--wavelength", "0.525", "--pixel-size", "0.0626", "--offset", "100"]
 RESUMED = [*OPTICS, "--device", "cpu", "--no-verdict", "--resume"]
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=["train", "run", "predict", "repeat"])
     options = parser.parse_args(arguments)
     os.environ["ZSDECONVNET_THREADS"] = "1"
-    importlib.import_module("napari_zsdeconvnet.pipeline")  # for all children
+    importlib.import_module("napari_zsdeconvnet.workflow.pipeline")  # for all children
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), options)
         for name in options.only:

@@ -25,12 +25,12 @@ import torch
 from memory import PeakMemory
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet import inference
-from napari_zsdeconvnet.images import Image
-from napari_zsdeconvnet.memory import in_bytes
-from napari_zsdeconvnet.model import Model
-from napari_zsdeconvnet.tiling import largest_window
-from napari_zsdeconvnet.verdict import judge, memory_to_judge
+from napari_zsdeconvnet.inference import predict
+from napari_zsdeconvnet.io.image import Image
+from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.quality.verdict import judge, memory_to_judge
+from napari_zsdeconvnet.utils.memory import in_bytes
+from napari_zsdeconvnet.utils.tiling import largest_window
 
 CPU = torch.device("cpu")
 SHAPES = {
@@ -120,13 +120,13 @@ def made(shape: tuple[int, ...]) -> tuple[Image, Model]:
 def predicted(image: Image, model: Model) -> Need:
     """Deconvolve one tile, which takes as much as all of them."""
     network, shape = model.network, tuple(image.data.shape)
-    tile = inference._usual_tile(network, CPU, shape)
+    tile = predict._usual_tile(network, CPU, shape)
     window = largest_window(
         shape, tile, network.reach, network.multiples, network.border or network.reach
     )
-    fine = inference.output_shape(network, shape)
+    fine = predict.output_shape(network, shape)
     estimate = network.memory_of(window, CPU)
-    if not inference._on_disk(network, (1, *shape)):
+    if not predict._on_disk(network, (1, *shape)):
         estimate += 4 * (math.prod(shape) + math.prod(fine))
     with PeakMemory() as memory:
         next(model.iter_predict(image, device="cpu"))
@@ -137,8 +137,8 @@ def judged(image: Image, model: Model) -> Need:
     """Judge a result that is there."""
     shape = tuple(image.data.shape)
     denoised = np.full(shape, 20.0, np.float32)
-    fine = np.full(inference.output_shape(model.network, shape), 20.0, np.float32)
-    result: Any = inference.Result(denoised, fine)
+    fine = np.full(predict.output_shape(model.network, shape), 20.0, np.float32)
+    result: Any = predict.Result(denoised, fine)
     estimate = memory_to_judge(model, shape)
     with PeakMemory() as memory:
         judge(model, image, result=result, repeats=0, device="cpu")

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from yardstick import Yardstick
 
-from napari_zsdeconvnet.classical import (
+from napari_zsdeconvnet.physics.classical_deconvolution import (
     MAX_ITERATIONS,
     Iteration,
     iterate_richardson_lucy,
 )
-from napari_zsdeconvnet.quality import enlarge
-from napari_zsdeconvnet.simulation import Sample
+from napari_zsdeconvnet.quality.reference_metrics import enlarge
+from napari_zsdeconvnet.simulation.sample import Sample
 
 PATIENCE = 10
 """Iterations without a better score after which the best one counts as found."""

@@ -15,7 +15,7 @@ from cases import Case
 from PIL import Image
 from yardstick import TRUTH_FWHM
 
-from napari_zsdeconvnet.pictures import side_by_side
+from napari_zsdeconvnet.quality.pictures import side_by_side
 
 Result = dict[str, Any]
 

@@ -15,7 +15,7 @@ import sys
 
 from runner import DOCS, RESULTS, Benchmark, run
 
-from napari_zsdeconvnet.phantoms import PHANTOMS
+from napari_zsdeconvnet.simulation.phantoms import PHANTOMS
 
 EXPLANATION = """\
 ## Phantoms

@@ -15,7 +15,7 @@ import sys
 
 from runner import DOCS, RESULTS, Benchmark, run
 
-from napari_zsdeconvnet.phantoms_3d import PHANTOMS_3D
+from napari_zsdeconvnet.simulation.phantoms_3d import PHANTOMS_3D
 
 EXPLANATION = """\
 ## Phantoms

@@ -29,10 +29,10 @@ from report import set_section, table
 from scipy.ndimage import gaussian_filter
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.open_field import OpenField
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.quality import fit_intensity, psnr, truth_at_resolution
-from napari_zsdeconvnet.simulation import camera
+from napari_zsdeconvnet.physics.open_field import OpenField
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.quality.reference_metrics import fit_intensity, psnr, truth_at_resolution
+from napari_zsdeconvnet.simulation.sample import camera
 
 HERE = Path(__file__).parent
 VOXEL = (0.3, 0.13, 0.13)

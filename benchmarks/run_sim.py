@@ -29,7 +29,7 @@ from sim_cases import VOLUME_METHODS, reconstruction_settings
 from sim_methods import METHODS
 from sim_report import checks_table, speed_table
 
-from napari_zsdeconvnet.presets import presets_for
+from napari_zsdeconvnet.model.presets import presets_for
 
 PARTS = ("checks", "recordings", "speed", "images", "volumes")
 PHANTOMS = ("filaments", "vesicles")

@@ -29,10 +29,10 @@ from runner import DOCS, RESULTS
 from yardstick import Yardstick
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.quality import flux_ratio
-from napari_zsdeconvnet.simulation import Sample, simulate
-from napari_zsdeconvnet.training import TrainingRun
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.quality.reference_metrics import flux_ratio
+from napari_zsdeconvnet.simulation.sample import Sample, simulate
+from napari_zsdeconvnet.training.trainer import TrainingRun
 
 FOLDER = RESULTS / "targets"
 PAGE = DOCS / "benchmarks_targets.md"

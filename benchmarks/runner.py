@@ -16,7 +16,7 @@ from cases import REFERENCE, Case
 from methods import METHODS, TRAINED
 from report import draw, full_table, machine, set_section, summary_table
 
-from napari_zsdeconvnet.presets import Preset, presets_for
+from napari_zsdeconvnet.model.presets import Preset, presets_for
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

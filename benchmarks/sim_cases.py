@@ -24,15 +24,15 @@ from memory import PeakMemory
 from sim_checks import on_a_seed, on_recordings
 from yardstick import Yardstick
 
-from napari_zsdeconvnet.quality import (
+from napari_zsdeconvnet.quality.reference_metrics import (
     filament_fwhm,
     flux_ratio,
     fourier_ring_correlation,
 )
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
-from napari_zsdeconvnet.sim.simulation import simulate_sim
-from napari_zsdeconvnet.sim.simulation_3d import simulate_sim_volume
+from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
+from napari_zsdeconvnet.simulation.raw_sim_3d import simulate_sim_volume
 
 VOLUME_FWHM = (0.15, 0.06, 0.06)
 """Resolution of the truth of volumes in micrometres: rather more than half of the SIM PSF's."""

@@ -13,18 +13,22 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.camera_maps import CameraMaps
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.quality import fit_intensity, fourier_ring_correlation, psnr
+from napari_zsdeconvnet.modes.sim_training import reconstruct
+from napari_zsdeconvnet.noise.camera_maps import CameraMaps
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.quality.reference_metrics import (
+    fit_intensity,
+    fourier_ring_correlation,
+    psnr,
+)
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.otf import ideal
 from napari_zsdeconvnet.sim.patterns import Pattern, Patterns
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
-from napari_zsdeconvnet.sim.simulation import SIMSample, simulate_sim
-from napari_zsdeconvnet.sim_pairs import RawSIM, recorrupted_reconstructions
-from napari_zsdeconvnet.sim_training import reconstruct
-from napari_zsdeconvnet.simulation import camera
+from napari_zsdeconvnet.simulation.raw_sim import SIMSample, simulate_sim
+from napari_zsdeconvnet.simulation.sample import camera
+from napari_zsdeconvnet.training.sim_pairs import RawSIM, recorrupted_reconstructions
+from napari_zsdeconvnet.utils.errors import InputError
 
 KINDS = ("filaments", "vesicles")
 PHOTONS = (30.0, 100.0, 1000.0)

@@ -11,14 +11,14 @@ from methods import Output, Stopwatch, best_iteration
 from numpy.typing import NDArray
 from yardstick import Yardstick
 
-from napari_zsdeconvnet.classical import Iteration
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.quality import enlarge
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.physics.classical_deconvolution import Iteration
+from napari_zsdeconvnet.quality.reference_metrics import enlarge
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.patterns import Patterns
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
-from napari_zsdeconvnet.sim.simulation import SIMSample
-from napari_zsdeconvnet.simulation import Sample
+from napari_zsdeconvnet.simulation.raw_sim import SIMSample
+from napari_zsdeconvnet.simulation.sample import Sample
 
 TRUTH_FWHM = (0.06, 0.06)
 """Resolution of the truth in micrometres: about half of the width of the SIM PSF, as 100 nm are

@@ -22,7 +22,7 @@ import numpy as np
 from memory import PeakMemory
 from report import machine, set_section, table
 
-from napari_zsdeconvnet.simulation import Sample, simulate, simulate_volume
+from napari_zsdeconvnet.simulation.sample import Sample, simulate, simulate_volume
 
 HERE = Path(__file__).parent
 WARM_UP = 2

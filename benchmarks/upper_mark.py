@@ -21,8 +21,8 @@ from run_targets import phantom
 from yardstick import Yardstick
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.forward import BlurAndBin
-from napari_zsdeconvnet.informed_network import InformedNetwork
+from napari_zsdeconvnet.networks.informed import InformedNetwork
+from napari_zsdeconvnet.physics.forward import BlurAndBin
 
 OTHERS = range(101, 109)
 

@@ -29,10 +29,10 @@ from scipy import ndimage
 from yardstick import Yardstick
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.model import Model
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.phantoms import PHANTOMS, Structure, filaments, vesicles
-from napari_zsdeconvnet.simulation import Sample, simulate
+from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.simulation.phantoms import PHANTOMS, Structure, filaments, vesicles
+from napari_zsdeconvnet.simulation.sample import Sample, simulate
 
 FOLDER = RESULTS / "wrong_cameras"
 PAGE = DOCS / "wrong_cameras.md"

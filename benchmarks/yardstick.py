@@ -8,8 +8,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_zsdeconvnet.quality import Scores, fit_intensity, psnr, score, truth_at_resolution
-from napari_zsdeconvnet.simulation import Sample
+from napari_zsdeconvnet.quality.reference_metrics import (
+    Scores,
+    fit_intensity,
+    psnr,
+    score,
+    truth_at_resolution,
+)
+from napari_zsdeconvnet.simulation.sample import Sample
 
 TRUTH_FWHM: dict[str, tuple[float, ...]] = {"YX": (0.1, 0.1), "ZYX": (0.35, 0.15, 0.15)}
 """Resolution of the truth in micrometres, for images and for volumes."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from napari_zsdeconvnet.pictures import orthogonal_cuts
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.quality.pictures import orthogonal_cuts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from run_nuclei import CLASSICAL_STEPS, OBJECTIVE, VOXEL, classical

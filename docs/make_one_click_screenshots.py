@@ -24,10 +24,10 @@ from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt._previews import DECONVOLVED
-from napari_zsdeconvnet._qt._step_list import ACTIVE
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet._qt.forms.step_list import ACTIVE
+from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED
+from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
+from napari_zsdeconvnet.psf.psf import PSF
 
 WATCHED = 60
 """Training steps after which it is pictured; it may end by itself soon after."""

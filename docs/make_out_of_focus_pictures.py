@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_zsdeconvnet import PSF, NoiseModel, read_image, train
-from napari_zsdeconvnet.inference import Result
-from napari_zsdeconvnet.out_of_focus import haze_share
-from napari_zsdeconvnet.pictures import side_by_side
-from napari_zsdeconvnet.quality import truth_at_resolution
-from napari_zsdeconvnet.simulation import PHANTOMS, simulate
+from napari_zsdeconvnet.inference.out_of_focus import haze_share
+from napari_zsdeconvnet.inference.predict import Result
+from napari_zsdeconvnet.quality.pictures import side_by_side
+from napari_zsdeconvnet.quality.reference_metrics import truth_at_resolution
+from napari_zsdeconvnet.simulation.sample import PHANTOMS, simulate
 
 IMAGES = Path(__file__).parent / "images"
 CAMERA = NoiseModel(offset=100.0, gain=2.0, read_variance=16.0)

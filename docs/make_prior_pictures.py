@@ -22,9 +22,9 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.pictures import side_by_side
-from napari_zsdeconvnet.quality import flux_ratio, fourier_ring_correlation
-from napari_zsdeconvnet.stability import recorruptions
+from napari_zsdeconvnet.quality.pictures import side_by_side
+from napari_zsdeconvnet.quality.reference_metrics import flux_ratio, fourier_ring_correlation
+from napari_zsdeconvnet.quality.stability import recorruptions
 
 IMAGES = Path(__file__).parent / "images"
 FRAMES = 20

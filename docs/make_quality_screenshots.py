@@ -18,9 +18,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QScrollArea
 
 from napari_zsdeconvnet import Model, train
-from napari_zsdeconvnet._qt._quality_widget import QualityWidget
-from napari_zsdeconvnet.simulation import Sample, simulate
-from napari_zsdeconvnet.stability import scaled
+from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
+from napari_zsdeconvnet.quality.stability import scaled
+from napari_zsdeconvnet.simulation.sample import Sample, simulate
 
 WIDER = {"good": 1.0, "wide": 1.6}
 WIDTH = 460  # of the widget

@@ -19,10 +19,10 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "napari.yaml")
 
 from make_screenshots import IMAGES, Tutorial
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _preferences
-from napari_zsdeconvnet._qt._queue_widget import QueueWidget
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.widgets.queue_widget import QueueWidget
+from napari_zsdeconvnet._qt.workers import preferences
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.simulation.sample import simulate
 
 CHANNELS = (
     ("well A1 GFP", "filaments", "GFP", 525, "green"),
@@ -97,7 +97,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     presets.PRESETS["fast"] = replace(presets.PRESETS["fast"], steps=STEPS)
     models = Path(tempfile.mkdtemp()) / "models"
-    _preferences.models_folder = lambda: models
+    preferences.models_folder = lambda: models
     tutorial = QueueTutorial(folder)
     tutorial.open_layers()
     tutorial.run()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from make_screenshots import IMAGES, Tutorial
 
-from napari_zsdeconvnet._qt._noise_values import OFFSET
+from napari_zsdeconvnet._qt.forms.noise_values import OFFSET
 
 
 @dataclass(frozen=True)

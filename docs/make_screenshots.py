@@ -25,7 +25,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QWidget
 from scipy.ndimage import uniform_filter
 
-from napari_zsdeconvnet._qt._state import ViewerState
+from napari_zsdeconvnet._qt.layers.state import ViewerState
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1400, 900)

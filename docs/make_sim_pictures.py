@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_zsdeconvnet import read_image
-from napari_zsdeconvnet.pictures import side_by_side
+from napari_zsdeconvnet.quality.pictures import side_by_side
 from napari_zsdeconvnet.sim.patterns import Patterns
 
 IMAGES = Path(__file__).parent / "images"
@@ -116,7 +116,7 @@ def compute(recording: Recording, folder: Path, results: Path, steps: int) -> No
         f"predict {base}.safetensors {raw} {camera} --denoised -o {base}_deconvolved.tif",
     ):
         print(f"zsdeconvnet sim {command}", flush=True)
-        shell = [sys.executable, "-m", "napari_zsdeconvnet.cli", "sim", *command.split()]
+        shell = [sys.executable, "-m", "napari_zsdeconvnet.cli.main", "sim", *command.split()]
         subprocess.run(shell, check=True)
 
 

@@ -17,9 +17,9 @@ from make_screenshots import IMAGES, Tutorial
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtWidgets import QScrollArea
 
-from napari_zsdeconvnet._qt._noise_values import GAIN, OFFSET, READ_VARIANCE
-from napari_zsdeconvnet._qt._sim_camera import MAPS, TYPED
-from napari_zsdeconvnet._qt._sim_widget import SIMWidget
+from napari_zsdeconvnet._qt.forms.noise_values import GAIN, OFFSET, READ_VARIANCE
+from napari_zsdeconvnet._qt.forms.sim_camera import MAPS, TYPED
+from napari_zsdeconvnet._qt.widgets.sim_widget import SIMWidget
 
 
 @dataclass(frozen=True)

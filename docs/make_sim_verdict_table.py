@@ -11,11 +11,11 @@ import numpy as np
 from make_verdict_pictures import NO_NOISE, show
 
 from napari_zsdeconvnet import train_sim
-from napari_zsdeconvnet.model import Model
-from napari_zsdeconvnet.presets import SIM_PRESETS, Preset
+from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.model.presets import SIM_PRESETS, Preset
+from napari_zsdeconvnet.modes.sim_verdict import judge_sim
+from napari_zsdeconvnet.quality.stability import scaled, with_psf
 from napari_zsdeconvnet.sim import Reconstruction, SIMSample, simulate_sim
-from napari_zsdeconvnet.sim_verdict import judge_sim
-from napari_zsdeconvnet.stability import scaled, with_psf
 
 DEFAULT = replace(SIM_PRESETS["fast"], patch=64, batch=2)
 OVER_FITTING = replace(

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_zsdeconvnet import Model, train
-from napari_zsdeconvnet.pictures import side_by_side
-from napari_zsdeconvnet.presets import FROM_SCRATCH, PRESETS, Preset
-from napari_zsdeconvnet.quality import truth_at_resolution
-from napari_zsdeconvnet.simulation import Sample, simulate
-from napari_zsdeconvnet.stability import scaled
-from napari_zsdeconvnet.verdict import Verdict, judge
+from napari_zsdeconvnet.model.presets import FROM_SCRATCH, PRESETS, Preset
+from napari_zsdeconvnet.quality.pictures import side_by_side
+from napari_zsdeconvnet.quality.reference_metrics import truth_at_resolution
+from napari_zsdeconvnet.quality.stability import scaled
+from napari_zsdeconvnet.quality.verdict import Verdict, judge
+from napari_zsdeconvnet.simulation.sample import Sample, simulate
 
 IMAGES = Path(__file__).parent / "images"
 DEFAULT = replace(PRESETS["fast"], patch=64, batch=2)

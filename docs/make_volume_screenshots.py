@@ -19,7 +19,7 @@ from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.layers import Layer
 from scipy.ndimage import uniform_filter
 
-from napari_zsdeconvnet._qt._noise_widget import NEAR_PLANES
+from napari_zsdeconvnet._qt.widgets.noise_widget import NEAR_PLANES
 
 STEP, PIXEL = 0.16, 0.1  # micrometres, of the recording
 PSF_STEP, PSF_PIXEL = 100, 101  # nanometres, of the measured PSF

@@ -52,7 +52,7 @@ class Answer:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]):
     """Run the command line with these arguments."""
-    from napari_zsdeconvnet.cli import main
+    from napari_zsdeconvnet.cli.main import main
 
     def answer(*arguments: str | Path) -> Answer:
         capsys.readouterr()

@@ -67,11 +67,11 @@ def write_model_and_records(folder: Path) -> None:
     from dataclasses import replace
 
     import napari_zsdeconvnet as zs
-    from napari_zsdeconvnet.image_files import read_image
-    from napari_zsdeconvnet.presets import PRESETS
-    from napari_zsdeconvnet.record import RunRecord, iter_recorded
-    from napari_zsdeconvnet.sim.simulation import simulate_sim
-    from napari_zsdeconvnet.simulation import simulate
+    from napari_zsdeconvnet.io.image_files import read_image
+    from napari_zsdeconvnet.model.presets import PRESETS
+    from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
+    from napari_zsdeconvnet.simulation.sample import simulate
+    from napari_zsdeconvnet.workflow.record import RunRecord, iter_recorded
 
     sample = simulate(shape=(48, 48), photons=50, seed=1)
     tifffile.imwrite(folder / "cell.tif", sample.raw)
@@ -311,7 +311,7 @@ def calls(path: Path, sound: Path, number: int) -> list[list[str]]:
 
 def call(arguments: list[str]) -> dict[str, object]:
     """Run the command here, with what it printed, how long it took and how much memory."""
-    from napari_zsdeconvnet.cli import main
+    from napari_zsdeconvnet.cli.main import main
 
     forget_peak()
     out, err, begun = io.StringIO(), io.StringIO(), time.perf_counter()

@@ -21,82 +21,6 @@ import napari_zsdeconvnet as zs
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "napari_zsdeconvnet"
 
-# From the ground up, along the way of the data: images -> noise, psf -> networks, losses ->
-# pairs -> model -> recordings -> training (which makes models) -> quality. A module may import
-# those on the floors below its own, none beside it and none above.
-FLOORS = (
-    {"phases"},
-    {
-        *("errors", "bands", "overlapping", "stopping"),
-        *("surroundings", "saturation", "fill_regions", "shared_noise"),
-    },
-    {"units"},
-    {"memory", "json_values", "ome_xml", "tiff_vendors", "marked_regions"},
-    {
-        "tiff_sizes",
-        "files",
-        "lazy",
-        "damping",
-        "devices",
-        "optics",
-        "drawing",
-        "forward",
-        "tiling",
-        "metadata",
-        "fourier",
-    },
-    {"images", "psf_grid", "tiff_pages", "mrc_files", "phantoms", "pixel_mask", "open_field"},
-    {"tiff_tags", "tiff_sets", "stand_in"},
-    {"outliers"},
-    {"image_files", "provenance", "usable", "bead_fit"},
-    {
-        *(
-            "stack_checks",
-            "background",
-            "beads",
-            "processed",
-            "psf_checks",
-            "psf_files",
-            "phantoms_3d",
-        ),
-        "frame_pairs",
-    },
-    {"photon_transfer", "psf_simulation", "fixed_lines"},
-    {"psf"},
-    {"noise"},
-    {"simulation", "classical", "noise_check"},
-    {"sim", "best_weights"},
-    {"losses", "sharpening", "coarse_light", "unrolled"},
-    {"networks"},
-    {"informed_network", "prior"},
-    {"presets", "held_out", "out_of_focus"},
-    {"pairs", "camera_maps"},
-    {"map_parts"},
-    {"sim_pairs"},
-    {"volume_networks", "validation"},
-    {"objectives"},
-    {"modes", "inference"},
-    {"model"},
-    {"model_folder"},
-    {"recordings", "beginning"},
-    {"training"},
-    {"sim_training", "autosave"},
-    {"spectra"},
-    {"quality", "pictures", "beyond"},
-    {"decorrelation", "residuals"},
-    {"stability"},
-    {"measures", "evidence"},
-    {"sim_evidence", "verdict"},
-    {"sim_verdict"},
-    {"record"},
-    {"pipeline"},
-    {"batch"},
-    {"_samples", "console", "streams"},
-    {"commands", "argument_values"},
-    {"demo", "arguments"},
-    {"cli", "_qt"},
-)
-
 WINDOWS_ONLY_KNOW = {
     "app_model",
     "magicgui",
@@ -112,13 +36,7 @@ WINDOWS_ONLY_KNOW = {
 }
 
 
-def module_of(path: Path) -> str:
-    """The name on a floor: `noise` for noise.py, `_qt` for everything in that folder."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-MODULES = sorted({module_of(path) for path in SOURCES} - {"__init__"})
 
 
 @cache
@@ -136,13 +54,6 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def imported_rooms(module: str) -> set[str]:
-    """The package's own modules that `module` imports."""
-    names = (name for path in SOURCES if module_of(path) == module for name in imports(path))
-    own = {name.split(".")[1] for name in names if name.startswith("napari_zsdeconvnet.")}
-    return own & set(MODULES) - {module}
-
-
 def test_import_is_light() -> None:
     script = "import sys, napari_zsdeconvnet; print(*sys.modules)"
     loaded = subprocess.run(
@@ -153,9 +64,13 @@ def test_import_is_light() -> None:
 
 
 def test_computing_loads_no_window() -> None:
-    # The source says so below; this says it of everything that those imports load in turn.
-    names = [name for name in MODULES if name not in {"_qt", "_samples"}]
-    script = "import sys\n" + "".join(f"import napari_zsdeconvnet.{name}\n" for name in names)
+    # import-linter reads the sources; this tells what those imports load in turn.
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in SOURCES
+        if "_qt" not in path.parts and path.name != "__init__.py"
+    ]
+    script = "import sys\n" + "".join(f"import {name}\n" for name in names)
     loaded = subprocess.run(
         [sys.executable, "-c", script + "print(*sys.modules)"],
         capture_output=True,
@@ -164,33 +79,6 @@ def test_computing_loads_no_window() -> None:
     ).stdout.split()
     assert "torch" in loaded
     assert not WINDOWS_ONLY_KNOW & set(loaded)
-
-
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "_qt"])
-def test_only_the_windows_know_qt(module: str) -> None:
-    tops = {
-        name.split(".")[0]
-        for path in SOURCES
-        if module_of(path) == module
-        for name in imports(path)
-    }
-    assert not tops & WINDOWS_ONLY_KNOW
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    height = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-    assert module in height, f"give {module} its floor in FLOORS"
-    upward = {name for name in imported_rooms(module) if height[name] >= height[module]}
-    assert not upward
-
-
-def test_the_import_reader_sees_every_form() -> None:
-    # The two rules above rest on imports(): it must see relative, absolute and nested imports.
-    assert "napari_zsdeconvnet.errors.InputError" in imports(PACKAGE / "images.py")
-    assert "tifffile" in imports(PACKAGE / "image_files.py")
-    assert "napari_zsdeconvnet.errors.InputError" in imports(PACKAGE / "_qt" / "_shapes.py")
-    assert "errors" in imported_rooms("_qt")
 
 
 @pytest.mark.parametrize("name", zs.__all__)

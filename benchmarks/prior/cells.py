@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal, special
 
-from napari_zsdeconvnet.drawing import draw_lines, draw_spheres, smooth_curve
+from napari_zsdeconvnet.simulation.drawing import draw_lines, draw_spheres, smooth_curve
 
 
 def log_uniform(rng: np.random.Generator, least: float, most: float) -> float:

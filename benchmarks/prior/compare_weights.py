@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from yardstick import Yardstick
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet import prior
-from napari_zsdeconvnet.inference import Result
-from napari_zsdeconvnet.informed_network import STATED
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.simulation import Sample, camera, simulate
+from napari_zsdeconvnet.inference.predict import Result
+from napari_zsdeconvnet.networks import pretrained
+from napari_zsdeconvnet.networks.informed import STATED
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.simulation.sample import Sample, camera, simulate
 
 PHANTOMS = ("filaments", "vesicles", "rings", "mesh", "cell")
 PHOTONS = (5, 30, 200)
@@ -44,7 +44,7 @@ LEAST_GAIN, MOST_LOSS = 0.05, 0.1
 
 def apply(weights: Path, sample: Sample, noise: NoiseModel) -> Result:
     """Apply weights as they are."""
-    prior.FILES["informed"] = str(weights.resolve())
+    pretrained.FILES["informed"] = str(weights.resolve())
     run = zs.train(
         sample.raw,
         sample.psf,
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--gains", nargs="+", choices=GAINS, default=list(GAINS))
     parser.add_argument("--take", type=Path)
     options = parser.parse_args()
-    package = Path(prior.__file__).parent / "weights" / prior.FILES["informed"]
+    package = Path(pretrained.__file__).parent / "weights" / pretrained.FILES["informed"]
     against = options.against or package
     print(f"{'phantom':24}{'gain told':10}" + "".join(f"{name:>20}" for name in MEASURES))
     changes: dict[str, list[np.ndarray]] = {name: [] for name in options.gains}

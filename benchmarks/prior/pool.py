@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scenes import Scene, make_scene
 
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.psf.psf import PSF
 
 TRAINED_ON, HELD_OUT = 7, 9
 """Random streams: no scene is of both."""

@@ -15,8 +15,8 @@ from cells import CELL_KINDS, autofluorescence, field, other_planes, slope
 from cells import log_uniform as _log
 from scipy import ndimage, signal, special
 
-from napari_zsdeconvnet.drawing import blob, draw_lines, draw_spheres, smooth_curve
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.drawing import blob, draw_lines, draw_spheres, smooth_curve
 
 SIZE = 320
 """Fine pixels across a scene."""

@@ -17,9 +17,9 @@ from pool import HELD_OUT, Pool
 from scenes import Scene
 from torch import Tensor
 
-from napari_zsdeconvnet.forward import BlurAndBin
-from napari_zsdeconvnet.informed_network import InformedNetwork
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.networks.informed import InformedNetwork
+from napari_zsdeconvnet.physics.forward import BlurAndBin
+from napari_zsdeconvnet.psf.psf import PSF
 
 NAME = "images_2"
 CROP = 96

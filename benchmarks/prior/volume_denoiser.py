@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.volume_networks import SharpeningNetwork
+from napari_zsdeconvnet.networks.volume import SharpeningNetwork
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
 
 WIDEST = 8.0
 """Voxels across the PSF, beyond which the network is not told how wide it is."""

@@ -13,8 +13,8 @@ from cells import log_uniform
 from pool import TRAINED_ON, kept
 from scipy import special
 
-from napari_zsdeconvnet.drawing import blob, draw_lines, smooth_curve
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.drawing import blob, draw_lines, smooth_curve
 
 SIZE = (24, 96, 96)
 MARGIN = (8, 24, 24)

@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import sim
-    from .camera_maps import CameraMaps
-    from .damping import Damping
-    from .errors import InputError
-    from .image_files import read_image, write_image
-    from .images import Image
-    from .model import Model
-    from .noise import NoiseModel
-    from .psf import PSF
-    from .sim_training import predict_sim, train_sim
-    from .training import train
+    from .io.image import Image
+    from .io.image_files import read_image, write_image
+    from .model.model import Model
+    from .modes.sim_training import predict_sim, train_sim
+    from .noise.camera_maps import CameraMaps
+    from .noise.noise_model import NoiseModel
+    from .physics.stripe_filter import Damping
+    from .psf.psf import PSF
+    from .training.trainer import train
+    from .utils.errors import InputError
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "CameraMaps": "camera_maps",
-    "Damping": "damping",
-    "InputError": "errors",
-    "Image": "images",
-    "read_image": "image_files",
-    "write_image": "image_files",
-    "Model": "model",
-    "NoiseModel": "noise",
-    "PSF": "psf",
-    "predict_sim": "sim_training",
-    "train": "training",
-    "train_sim": "sim_training",
+_MODULE_OF = {
+    "CameraMaps": "noise.camera_maps",
+    "Damping": "physics.stripe_filter",
+    "InputError": "utils.errors",
+    "Image": "io.image",
+    "read_image": "io.image_files",
+    "write_image": "io.image_files",
+    "Model": "model.model",
+    "NoiseModel": "noise.noise_model",
+    "PSF": "psf.psf",
+    "predict_sim": "modes.sim_training",
+    "train": "training.trainer",
+    "train_sim": "modes.sim_training",
 }
 
 __all__ = [
@@ -56,16 +56,16 @@ __all__ = [
 ]
 
 
-_ROOMS = {"sim"}  # subpackages
+_SUBPACKAGES = {"sim"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return import_module(f".{name}", __name__)
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_ROOMS])
+    return sorted([*globals(), *_MODULE_OF, *_SUBPACKAGES])

@@ -12,10 +12,10 @@ import pytest
 from menu import PLUGIN
 from npe2 import PluginManager, PluginManifest
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.sample import simulate
 
 REQUIRE_DISPLAY = os.environ.get("ZSDECONVNET_REQUIRE_DISPLAY") == "1"
 
@@ -96,10 +96,10 @@ def notifications():
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_users(monkeypatch, tmp_path):
     """Neither read nor write what the user of this machine has set and typed."""
-    from napari_zsdeconvnet._qt import _memory, _preferences
+    from napari_zsdeconvnet._qt.workers import preferences, remembered_optics
 
-    monkeypatch.setattr(_memory, "memory_file", lambda: tmp_path / "channels.json")
-    monkeypatch.setattr(_preferences, "_settings", lambda: None)
+    monkeypatch.setattr(remembered_optics, "memory_file", lambda: tmp_path / "channels.json")
+    monkeypatch.setattr(preferences, "_settings", lambda: None)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def sample():
 @pytest.fixture(scope="session")
 def model(sample):
     """A model of that image, which has hardly begun to learn."""
-    from napari_zsdeconvnet.training import train
+    from napari_zsdeconvnet.training.trainer import train
 
     pixel = sample.pixel_size
     run = train(

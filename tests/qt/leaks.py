@@ -11,10 +11,10 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_zsdeconvnet._qt import _workers
-from napari_zsdeconvnet._qt._layers import METADATA_KEY
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._swipe import KEY
+from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY
+from napari_zsdeconvnet._qt.layers.split_view import KEY
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.workers import workers
 
 PACKAGE = "napari_zsdeconvnet"
 
@@ -65,7 +65,7 @@ def settle(patience=2.0):
         QApplication.processEvents()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         QApplication.processEvents()
-        if not _workers._under_way or monotonic() > end:
+        if not workers._under_way or monotonic() > end:
             return
         sleep(0.01)
 
@@ -83,7 +83,7 @@ def left_behind():
             widget.deleteLater()  # a test's own, that was never in a dock
     settle()
     found = [f"widget {type(one).__name__}" for one in widgets() if one.parent() is None]
-    found += [f"work: {job.title}" for job in _workers._under_way]
+    found += [f"work: {job.title}" for job in workers._under_way]
     found += [f"thread: {worker}" for worker in WorkerBase._worker_set]
     return found
 

@@ -9,21 +9,21 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._layers import METADATA_KEY, RULE_KEY, layer_image, rule_of
-from napari_zsdeconvnet._qt._looking import recipe_maker, task_of
-from napari_zsdeconvnet._qt._noise_values import GAIN
-from napari_zsdeconvnet._qt._noise_widget import NoiseWidget
-from napari_zsdeconvnet._qt._readings import read_as
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet.camera_maps import CameraMaps
-from napari_zsdeconvnet.images import PixelRule
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate
-from napari_zsdeconvnet.usable import usable_pixels
+from napari_zsdeconvnet._qt.forms.noise_values import GAIN
+from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY, RULE_KEY, layer_image, rule_of
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt.widgets.layer_inspection import recipe_maker, task_of
+from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet.io.image import PixelRule
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.camera_maps import CameraMaps
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.noise.usable_pixels import usable_pixels
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.sample import simulate
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds

@@ -6,17 +6,18 @@ import time
 
 import pytest
 
-from napari_zsdeconvnet import recordings, training, usable
-from napari_zsdeconvnet._qt._durations import time_left
-from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt._psf_widget import PSFWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._step_list import ENDED
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.phases import rounds
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.training import Progress
+from napari_zsdeconvnet._qt.forms.step_list import ENDED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet._qt.workers.durations import time_left
+from napari_zsdeconvnet.noise import usable_pixels
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.training import data, trainer
+from napari_zsdeconvnet.training.trainer import Progress
+from napari_zsdeconvnet.utils.phases import rounds
 
 LONG = 300_000  # milliseconds
 AT_ONCE = 3_000
@@ -30,9 +31,9 @@ def endless(monkeypatch):
         for _ in rounds(range(600), "looking at 44 planes"):
             time.sleep(0.1)
 
-    monkeypatch.setattr(usable, "usable_pixels", slow)
-    monkeypatch.setattr(recordings, "usable_recordings", slow)
-    monkeypatch.setattr(training, "usable_recordings", slow)
+    monkeypatch.setattr(usable_pixels, "usable_pixels", slow)
+    monkeypatch.setattr(data, "usable_recordings", slow)
+    monkeypatch.setattr(trainer, "usable_recordings", slow)
 
 
 @pytest.fixture

@@ -24,13 +24,13 @@ from case_rows import (
     UNKNOWN,
 )
 
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._noise_widget import NoiseWidget
-from napari_zsdeconvnet._qt._psf_widget import PSFWidget
-from napari_zsdeconvnet._qt._readings import VOLUME
-from napari_zsdeconvnet._qt._sim_widget import SIMWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet._qt.layers.layer_axes import VOLUME
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
+from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
+from napari_zsdeconvnet._qt.widgets.sim_widget import SIMWidget
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
 
 LONG = 60_000  # milliseconds; shared machines can be slow
 

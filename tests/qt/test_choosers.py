@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_zsdeconvnet._qt._choosers import ImageChooser
-from napari_zsdeconvnet._qt._forms import Form
-from napari_zsdeconvnet._qt._layers import layer_image
-from napari_zsdeconvnet.simulation import simulate, simulate_volume
+from napari_zsdeconvnet._qt.forms.choosers import ImageChooser
+from napari_zsdeconvnet._qt.forms.forms import Form
+from napari_zsdeconvnet._qt.layers.layers import layer_image
+from napari_zsdeconvnet.simulation.sample import simulate, simulate_volume
 
 LONG = 60_000
 

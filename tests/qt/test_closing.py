@@ -11,12 +11,12 @@ from menu import PLUGIN, WIDGETS
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from qtpy.compat import isalive
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt._activity import activity
-from napari_zsdeconvnet._qt._noise_widget import ROI_NAME
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.noise_widget import ROI_NAME
+from napari_zsdeconvnet._qt.workers.activity import activity
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
 
 LONG = 300_000  # milliseconds
 

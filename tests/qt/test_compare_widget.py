@@ -10,14 +10,14 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from turns import at_once
 
-from napari_zsdeconvnet._qt._compare_widget import CompareWidget
-from napari_zsdeconvnet._qt._readings import read_as
-from napari_zsdeconvnet._qt._results import show_result
-from napari_zsdeconvnet._qt._state import Made, ViewerState
-from napari_zsdeconvnet._qt._swipe import Swipe
-from napari_zsdeconvnet.classical import richardson_lucy, wiener
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.results import show_result
+from napari_zsdeconvnet._qt.layers.split_view import Swipe
+from napari_zsdeconvnet._qt.layers.state import Made, ViewerState
+from napari_zsdeconvnet._qt.widgets.compare_widget import CompareWidget
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.physics.classical_deconvolution import richardson_lucy, wiener
+from napari_zsdeconvnet.psf.psf import PSF
 
 LONG = 120_000  # milliseconds; shared machines can be slow
 PIXEL = 0.0626

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from napari_zsdeconvnet._qt._curves import LossCurves, _ticks
+from napari_zsdeconvnet._qt.plots.curves import LossCurves, _ticks
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from placed import borders
 
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._layers import layer_image
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.image_files import read_image, write_image
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.presets import PRESETS
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.record import RunRecord
-from napari_zsdeconvnet.training import train
+from napari_zsdeconvnet._qt.layers.layers import layer_image
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.model.presets import PRESETS
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.training.trainer import train
+from napari_zsdeconvnet.workflow.record import RunRecord
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds; shared machines can be slow

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from napari_zsdeconvnet._qt import _judging
-from napari_zsdeconvnet._qt._noise_widget import NoiseWidget
-from napari_zsdeconvnet._qt._psf_widget import PSFWidget
-from napari_zsdeconvnet._qt._quality_widget import QualityWidget
-from napari_zsdeconvnet._qt._state import Judged, ViewerState
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.verdict import Verdict
+from napari_zsdeconvnet._qt.layers.state import Judged, ViewerState
+from napari_zsdeconvnet._qt.widgets import quality_worker
+from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
+from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
+from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.quality.verdict import Verdict
+from napari_zsdeconvnet.utils.errors import InputError
 
 LONG = 300_000  # milliseconds
 
@@ -79,7 +79,7 @@ def test_verdict_of_before_is_not_shown_for_one_that_failed(
         yield from ()
         fail()
 
-    monkeypatch.setattr(_judging._Judging, "work", failing)
+    monkeypatch.setattr(quality_worker._Judging, "work", failing)
     widget.start_button.click()
     assert not widget.report.isVisible()
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)

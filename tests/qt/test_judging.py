@@ -11,14 +11,14 @@ from qtpy.QtWidgets import QWidget
 from turns import at_once
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet._qt import _judging
-from napari_zsdeconvnet._qt._judging import Asked, start_judging
-from napari_zsdeconvnet._qt._readings import read_as
-from napari_zsdeconvnet._qt._results import show_result, shown_result
-from napari_zsdeconvnet._qt._state import Made, ViewerState
+from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.results import show_result, shown_result
+from napari_zsdeconvnet._qt.layers.state import Made, ViewerState
+from napari_zsdeconvnet._qt.widgets import quality_worker
+from napari_zsdeconvnet._qt.widgets.quality_worker import Asked, start_judging
+from napari_zsdeconvnet.modes.sim_verdict import judge_sim
+from napari_zsdeconvnet.quality.verdict import judge
 from napari_zsdeconvnet.sim import Reconstruction, simulate_sim
-from napari_zsdeconvnet.sim_verdict import judge_sim
-from napari_zsdeconvnet.verdict import judge
 
 LONG = 120_000  # milliseconds; shared machines can be slow
 PIXEL = 0.0626
@@ -152,9 +152,9 @@ def test_cancelling_adds_nothing(qtbot, viewer, raw, model, owner):
 
 
 def test_progress_of_several_predictions_adds_up():
-    from napari_zsdeconvnet.inference import TileProgress
+    from napari_zsdeconvnet.inference.predict import TileProgress
 
-    counted = _judging._Counted(2)
+    counted = quality_worker._Counted(2)
     shares = []
     for done, total in ((1, 2), (2, 2), (1, 4), (4, 4), (1, 1)):
         counted.add(TileProgress(done, total))

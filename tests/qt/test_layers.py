@@ -5,7 +5,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
-from napari_zsdeconvnet._qt._layers import (
+from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.layers import (
     add_or_update,
     beside,
     contrast_of,
@@ -14,9 +15,8 @@ from napari_zsdeconvnet._qt._layers import (
     make_into,
     shown_place,
 )
-from napari_zsdeconvnet._qt._readings import read_as
-from napari_zsdeconvnet._qt._shapes import shapes_mask
-from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet._qt.layers.shapes import shapes_mask
+from napari_zsdeconvnet.utils.errors import InputError
 
 
 def ramp(*shape):

@@ -21,7 +21,7 @@ def _imported(python_name):
 
 @pytest.mark.parametrize("name", WIDGETS)
 def test_each_widget_opens_from_the_menu(plugin, viewer, qtbot, name):
-    from napari_zsdeconvnet._qt._state import ViewerState
+    from napari_zsdeconvnet._qt.layers.state import ViewerState
 
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
     qtbot.waitUntil(widget.isVisible)
@@ -43,7 +43,7 @@ def test_deconvolve_stands_in_the_filter_menu_while_one_image_is_selected(manife
     assert rule.id == "napari/layers/filter"
     for count, shown in ((0, False), (1, True), (2, False)):
         assert Expr.parse(str(rule.when)).eval({"num_selected_image_layers": count}) is shown
-    assert action.callback == "napari_zsdeconvnet._qt._one_click:deconvolve_layer"
+    assert action.callback == "napari_zsdeconvnet._qt.widgets.one_click:deconvolve_layer"
 
 
 def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, viewer):
@@ -63,12 +63,12 @@ def test_the_sample_opens_with_its_units_its_psf_and_its_truth_in_place(plugin, 
     assert not truth.visible
     assert viewer.layers[-1] is raw
 
-    from napari_zsdeconvnet._qt._choosers import image_layers
+    from napari_zsdeconvnet._qt.forms.choosers import image_layers
 
     assert image_layers(viewer) == [raw], "neither the PSF nor the truth is offered for training"
 
-    from napari_zsdeconvnet._qt._layer_metadata import recorded_of
-    from napari_zsdeconvnet.metadata import Optics
+    from napari_zsdeconvnet._qt.layers.layer_metadata import recorded_of
+    from napari_zsdeconvnet.io.acquisition import Optics
 
     assert recorded_of(raw).optics() == Optics(1.3, 0.525), "one click has nothing to ask"
 
@@ -83,8 +83,8 @@ def test_the_volume_opens_with_its_voxel_size_and_is_read_as_one(plugin, viewer)
     middle = psf.extent.world[:, 0].mean()
     assert middle == pytest.approx(raw.extent.world[:, 0].mean())
 
-    from napari_zsdeconvnet._qt._choosers import image_layers
-    from napari_zsdeconvnet._qt._readings import read_as
+    from napari_zsdeconvnet._qt.forms.choosers import image_layers
+    from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 
     assert image_layers(viewer) == [raw]
     reading = read_as(raw)
@@ -107,8 +107,8 @@ def test_raw_sim_opens_as_nine_frames_with_its_truth_in_place(plugin, viewer, ki
             raw.data_to_world((0, *(np.array(corner) - 0.5)))[1:],
         )
 
-    from napari_zsdeconvnet._qt._choosers import image_layers
-    from napari_zsdeconvnet._qt._readings import read_as
+    from napari_zsdeconvnet._qt.forms.choosers import image_layers
+    from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 
     assert image_layers(viewer) == [raw]
     assert read_as(raw).voxel_size == pytest.approx((0.0626, 0.0626))
@@ -121,7 +121,7 @@ def test_the_sim_stack_opens_as_a_volume(plugin, viewer):
         viewer.layers["Truth of the SIM stack"].extent.world, raw.extent.world
     )
 
-    from napari_zsdeconvnet._qt._readings import read_as
+    from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 
     reading = read_as(raw)
     assert reading.kind == "volume"
@@ -131,7 +131,8 @@ def test_the_sim_stack_opens_as_a_volume(plugin, viewer):
 @pytest.mark.parametrize("name", ["filaments", "volume", "sim_filaments", "sim_stack"])
 def test_making_the_sample_needs_neither_qt_nor_napari(name):
     check = (
-        f"import sys; from napari_zsdeconvnet._samples import {name}; layers = {name}();"
+        "import sys; from napari_zsdeconvnet.simulation.sample_data import "
+        f"{name}; layers = {name}();"
         "assert {kind for _, _, kind in layers} == {'image'};"
         "bad = {'napari', 'qtpy', 'magicgui'} & set(sys.modules); assert not bad, bad"
     )

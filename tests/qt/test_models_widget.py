@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 from qtpy.QtWidgets import QInputDialog, QMessageBox
 
-from napari_zsdeconvnet._qt import _preferences
-from napari_zsdeconvnet._qt._models_widget import COLUMNS, ModelsWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.model_folder import default_folder, kept_models
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.models_widget import COLUMNS, ModelsWidget
+from napari_zsdeconvnet._qt.workers import preferences
+from napari_zsdeconvnet.model.store import default_folder, kept_models
 
 LONG = 120_000  # milliseconds; shared machines can be slow
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(_preferences, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(preferences, "models_folder", lambda: tmp_path)
     return tmp_path
 
 

@@ -9,10 +9,10 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel
 
-from napari_zsdeconvnet._qt._noise_values import GAIN, OFFSET, READ_VARIANCE, TYPED
-from napari_zsdeconvnet._qt._noise_widget import ROI_NAME, NoiseWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.noise import NoiseModel
+from napari_zsdeconvnet._qt.forms.noise_values import GAIN, OFFSET, READ_VARIANCE, TYPED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.noise_widget import ROI_NAME, NoiseWidget
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
 
 PLUGIN = "napari-zsdeconvnet"
 

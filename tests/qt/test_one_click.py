@@ -11,18 +11,18 @@ import pytest
 import tifffile
 from placed import borders
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _checkpoints, _memory
-from napari_zsdeconvnet._qt._judging import Asked
-from napari_zsdeconvnet._qt._one_click import deconvolve_layer
-from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.pipeline import Images
-from napari_zsdeconvnet.sim.simulation import simulate_sim
-from napari_zsdeconvnet.simulation import simulate, simulate_volume
+from napari_zsdeconvnet._qt.forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.one_click import deconvolve_layer
+from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
+from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
+from napari_zsdeconvnet.simulation.sample import simulate, simulate_volume
+from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet.workflow.pipeline import Images
 
 PIXEL = 0.0626
 LONG = 300_000  # milliseconds; shared machines can be slow
@@ -176,7 +176,11 @@ def test_what_was_typed_is_remembered_for_the_channel_alone(qtbot, viewer, pixel
     qtbot.waitUntil(lambda: one_click.steps.states["psf"] == DONE, timeout=LONG)
     one_click.cancel()
     wait_for_end(qtbot, one_click)
-    assert _memory.remembered("gfp") == {"na": 1.3, "wavelength": 0.525, "modality": "widefield"}
+    assert remembered_optics.remembered("gfp") == {
+        "na": 1.3,
+        "wavelength": 0.525,
+        "modality": "widefield",
+    }
 
     second = add(viewer, pixels, name="second", metadata=channel)
     one_click.start(second)
@@ -305,7 +309,7 @@ class TestFailures:
 def test_what_a_crash_left_of_a_training_is_gone_on_with(
     qtbot, viewer, pixels, one_click, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_checkpoints, "folder", lambda: tmp_path / "trainings")
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "trainings")
 
     def fails(*_):
         raise InputError("no result today.")
@@ -346,9 +350,9 @@ class TestKindsOfLayers:
 
 class TestChangingAssumptions:
     def test_each_opens_its_widget_on_that_layer(self, viewer, pixels, one_click, monkeypatch):
-        from napari_zsdeconvnet._qt import _one_click_widget
-        from napari_zsdeconvnet._qt._one_click_tasks import SIM_STEPS, STEPS, ImageTask
-        from napari_zsdeconvnet._qt._readings import read_as
+        from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+        from napari_zsdeconvnet._qt.widgets import one_click_widget
+        from napari_zsdeconvnet._qt.widgets.one_click_worker import SIM_STEPS, STEPS, ImageTask
 
         opened = []
 
@@ -356,7 +360,7 @@ class TestChangingAssumptions:
             image = raw = type("Chooser", (), {"layer": None})()
 
         monkeypatch.setattr(
-            _one_click_widget, "open_widget", lambda _, name: opened.append(name) or Widget
+            one_click_widget, "open_widget", lambda _, name: opened.append(name) or Widget
         )
         add(viewer, pixels, "another")
         raw = add(viewer, pixels)
@@ -383,7 +387,7 @@ class TestChangingAssumptions:
 
 
 def test_the_menu_command_opens_it_on_the_selected_layer(viewer, pixels, monkeypatch):
-    from napari_zsdeconvnet._qt import _one_click
+    from napari_zsdeconvnet._qt.widgets import one_click as _one_click
 
     asked = []
 
@@ -399,7 +403,7 @@ def test_the_menu_command_opens_it_on_the_selected_layer(viewer, pixels, monkeyp
 
 
 def test_the_key_starts_it_while_a_widget_is_open(viewer, one_click, notifications):
-    from napari_zsdeconvnet._qt._one_click import KEY
+    from napari_zsdeconvnet._qt.widgets.one_click import KEY
 
     viewer.window._qt_viewer._key_map_handler.press_key(KEY)
     assert "Select an image layer" in notifications[-1][1]

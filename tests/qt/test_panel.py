@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QPushButton
 
-from napari_zsdeconvnet._qt._panel import Panel
+from napari_zsdeconvnet._qt.forms.panel import Panel
 
 
 @pytest.fixture

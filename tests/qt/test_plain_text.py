@@ -8,13 +8,13 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QTreeWidget, QWidget
 
-from napari_zsdeconvnet._qt._activity import without_html
-from napari_zsdeconvnet._qt._forms import note, tip
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._step_list import DONE
-from napari_zsdeconvnet._qt._verdict_words import failed_html, others_html
-from napari_zsdeconvnet.measures import Measure
-from napari_zsdeconvnet.verdict import Verdict
+from napari_zsdeconvnet._qt.forms.forms import note, tip
+from napari_zsdeconvnet._qt.forms.step_list import DONE
+from napari_zsdeconvnet._qt.forms.verdict_text import failed_html, others_html
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.workers.activity import without_html
+from napari_zsdeconvnet.quality.checks import Measure
+from napari_zsdeconvnet.quality.verdict import Verdict
 
 EVIL = "<img src='file:///etc/x.png'>&lt;<b>ha</b><a href='file:///x'>click</a>"
 WIDGETS = (
@@ -26,7 +26,7 @@ WIDGETS = (
 @pytest.fixture
 def windows(viewer, sample, model):
     """All ten windows, with a viewer in which everything has an evil name."""
-    from napari_zsdeconvnet._qt._known import open_widget
+    from napari_zsdeconvnet._qt.forms.noise_and_psf import open_widget
 
     viewer.add_image(sample.raw, name=EVIL, scale=(0.0626, 0.0626), units=("um", "um"))
     state = ViewerState.of(viewer)

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from npe2 import PluginManifest
 
-from napari_zsdeconvnet._qt import _memory, _preferences
-from napari_zsdeconvnet._qt._facts import Facts, gather, needed
-from napari_zsdeconvnet._qt._preferences import PLUGIN
-from napari_zsdeconvnet.metadata import Optics, Recorded
+from napari_zsdeconvnet._qt.forms.optics_metadata import Facts, gather, needed
+from napari_zsdeconvnet._qt.workers import preferences, remembered_optics
+from napari_zsdeconvnet._qt.workers.preferences import PLUGIN
+from napari_zsdeconvnet.io.acquisition import Optics, Recorded
 
 napari_settings = pytest.importorskip("napari.settings")
 if not hasattr(napari_settings, "get_plugin_settings"):
     pytest.skip("napari before 0.9 has no preferences for plugins", allow_module_level=True)
 
-REAL = _preferences._settings
+REAL = preferences._settings
 
 
 @pytest.fixture
 def settings(plugin_settings, npe2pm, monkeypatch):
     """The preferences of this plugin, in a folder of the test's own."""
-    monkeypatch.setattr(_preferences, "_settings", REAL)
+    monkeypatch.setattr(preferences, "_settings", REAL)
     manifest = Path(str(files("napari_zsdeconvnet"))) / "napari.yaml"
     if PLUGIN not in npe2pm:
         npe2pm.register(PluginManifest.from_file(manifest))
@@ -32,25 +32,25 @@ def settings(plugin_settings, npe2pm, monkeypatch):
 
 
 def test_by_default_nothing_is_preset(settings):
-    assert _preferences.microscopes() == ()
-    assert _preferences.device() == "auto"
-    assert _preferences.threads() is None
-    assert _preferences.models_folder() is None
-    assert _preferences.suggested_path("model") == "model"
+    assert preferences.microscopes() == ()
+    assert preferences.device() == "auto"
+    assert preferences.threads() is None
+    assert preferences.models_folder() is None
+    assert preferences.suggested_path("model") == "model"
 
 
 def test_a_microscope_counts_once_it_has_a_name(settings):
     settings.microscope_2.na = 1.45
     settings.microscope_2.pixel_size = 65
     settings.microscope_2.offset = 100
-    assert _preferences.microscopes() == ()
+    assert preferences.microscopes() == ()
     settings.microscope_2.name = "Spinning disk"
-    (preset,) = _preferences.microscopes()
+    (preset,) = preferences.microscopes()
     assert (preset.name, preset.na, preset.pixel_size) == ("Spinning disk", 1.45, 0.065)
     assert preset.refractive_index is None
     assert preset.noise is None
     settings.microscope_2.read_variance = 4
-    (preset,) = _preferences.microscopes()
+    (preset,) = preferences.microscopes()
     assert (preset.noise.offset, preset.noise.gain, preset.noise.read_variance) == (100, None, 4)
     assert "Spinning disk" in preset.noise.source
 
@@ -59,9 +59,9 @@ def test_they_are_kept_in_a_file(settings, tmp_path):
     settings.computing.threads = 3
     settings.computing.models = str(tmp_path)
     assert "threads: 3" in Path(settings.config_path).read_text()
-    assert _preferences.threads() == 3
-    assert _preferences.models_folder() == tmp_path
-    assert _preferences.suggested_path("model") == str(tmp_path / "model")
+    assert preferences.threads() == 3
+    assert preferences.models_folder() == tmp_path
+    assert preferences.suggested_path("model") == str(tmp_path / "model")
 
 
 def test_an_impossible_value_is_refused(settings):
@@ -84,7 +84,7 @@ def test_as_many_threads_compute_as_are_asked_for(qtbot, settings):
     torch = pytest.importorskip("torch")
     from qtpy.QtWidgets import QWidget
 
-    from napari_zsdeconvnet._qt._workers import Job, once
+    from napari_zsdeconvnet._qt.workers.workers import Job, once
 
     owner = QWidget()
     qtbot.addWidget(owner)
@@ -102,8 +102,8 @@ class TestWhoIsBelieved:
         return gather(0.1, None, said, said.optics(), channel, presets, answers or {})
 
     def test_the_layer_then_the_file_then_the_memory_then_the_preset(self):
-        _memory.remember("GFP", {"na": 1.2, "wavelength": 0.52})
-        preset = _preferences.MicroscopePreset("Mine", 1.1, 1.33, 0.2)
+        remembered_optics.remember("GFP", {"na": 1.2, "wavelength": 0.52})
+        preset = preferences.MicroscopePreset("Mine", 1.1, 1.33, 0.2)
         said = Recorded((Optics(na=1.4),), (), (0.3, 0.2, 0.2))
         facts = self.facts((preset,), recorded=said)
         assert facts["pixel_size"].value == 0.1
@@ -117,26 +117,28 @@ class TestWhoIsBelieved:
         assert self.facts(answers={"na": 0.9}, recorded=said)["na"].value == 0.9
 
     def test_several_presets_are_a_choice_of_the_users(self):
-        presets = tuple(_preferences.MicroscopePreset(name, 1.1) for name in "ab")
+        presets = tuple(preferences.MicroscopePreset(name, 1.1) for name in "ab")
         assert "na" not in self.facts(presets)
 
     def test_what_was_typed_for_another_channel_is_a_suggestion(self):
-        _memory.remember("GFP", {"na": 1.2})
+        remembered_optics.remember("GFP", {"na": 1.2})
         facts = self.facts(channel="RFP")
         assert facts["na"].value == 1.2
         assert not facts["na"].sure
         assert facts.missing(["na", "pixel_size"]) == ["na"]
 
     def test_a_channel_without_a_name_is_remembered_by_none(self):
-        _memory.remember("", {"na": 1.2})
-        assert _memory.remembered("") == {}
-        assert _memory.last_typed() == {"na": 1.2}
+        remembered_optics.remember("", {"na": 1.2})
+        assert remembered_optics.remembered("") == {}
+        assert remembered_optics.last_typed() == {"na": 1.2}
 
     def test_a_memory_that_is_broken_is_begun_anew(self):
-        _memory.memory_file().write_text("no JSON")
-        assert _memory.remembered("GFP") == {}
-        _memory.remember("GFP", {"na": 1.2})
-        assert json.loads(_memory.memory_file().read_text())["channels"]["gfp"] == {"na": 1.2}
+        remembered_optics.memory_file().write_text("no JSON")
+        assert remembered_optics.remembered("GFP") == {}
+        remembered_optics.remember("GFP", {"na": 1.2})
+        assert json.loads(remembered_optics.memory_file().read_text())["channels"]["gfp"] == {
+            "na": 1.2
+        }
 
     def test_nothing_known_is_nothing_invented_but_widefield(self):
         facts = Facts()

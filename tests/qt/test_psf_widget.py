@@ -5,11 +5,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_zsdeconvnet._qt._layers import METADATA_KEY
-from napari_zsdeconvnet._qt._psf_widget import LAYER_NAME, PSFWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.image_files import write_image
-from napari_zsdeconvnet.psf import PSF
+from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.psf_widget import LAYER_NAME, PSFWidget
+from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.psf.psf import PSF
 
 PIXEL = 0.065  # micrometres, of the raw image
 

@@ -10,13 +10,13 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_zsdeconvnet._qt._quality_widget import QualityWidget
-from napari_zsdeconvnet._qt._state import Judged, ViewerState
-from napari_zsdeconvnet._qt._verdict_words import failed_html, headline_html, others_html
-from napari_zsdeconvnet.measures import Measure, not_judged
-from napari_zsdeconvnet.record import RunRecord, methods_paragraph
-from napari_zsdeconvnet.spectra import sharpening
-from napari_zsdeconvnet.verdict import Verdict
+from napari_zsdeconvnet._qt.forms.verdict_text import failed_html, headline_html, others_html
+from napari_zsdeconvnet._qt.layers.state import Judged, ViewerState
+from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
+from napari_zsdeconvnet.quality.checks import Measure, not_judged
+from napari_zsdeconvnet.quality.spectra import sharpening
+from napari_zsdeconvnet.quality.verdict import Verdict
+from napari_zsdeconvnet.workflow.record import RunRecord, methods_paragraph
 
 LONG = 120_000  # milliseconds; shared machines can be slow
 PIXEL = 0.0626

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from napari.utils import progress
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _preferences
-from napari_zsdeconvnet._qt._queue_widget import QueueWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.record import RunRecord
-from napari_zsdeconvnet.sim.simulation import simulate_sim
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.queue_widget import QueueWidget
+from napari_zsdeconvnet._qt.workers import preferences
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
+from napari_zsdeconvnet.simulation.sample import simulate
+from napari_zsdeconvnet.workflow.record import RunRecord
 
 PIXEL = 0.0626
 LONG = 300_000  # milliseconds; shared machines can be slow
@@ -202,7 +202,7 @@ def test_each_result_is_judged_if_wanted(qtbot, viewer, pixels, queue):
 
 
 def test_models_go_where_the_preferences_say(qtbot, viewer, pixels, queue, monkeypatch, tmp_path):
-    monkeypatch.setattr(_preferences, "models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(preferences, "models_folder", lambda: tmp_path / "models")
     add(viewer, pixels, "one cell")
     queue.start()
     wait_for_end(qtbot, queue)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_zsdeconvnet._qt._layers import layer_image
-from napari_zsdeconvnet._qt._readings import (
+from napari_zsdeconvnet._qt.layers.layer_axes import (
     layer_axes,
     layer_voxel_size,
     possible_readings,
@@ -14,8 +13,9 @@ from napari_zsdeconvnet._qt._readings import (
     usual_reading,
     what_is_there,
 )
-from napari_zsdeconvnet._qt._window_words import in_window_words
-from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet._qt.layers.layers import layer_image
+from napari_zsdeconvnet._qt.workers.window_text import in_window_words
+from napari_zsdeconvnet.utils.errors import InputError
 
 
 def ramp(*shape):

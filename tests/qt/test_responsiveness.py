@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt._compare_widget import CompareWidget
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._judging import Asked
-from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt._previews import DECONVOLVED
-from napari_zsdeconvnet._qt._quality_widget import QualityWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.compare_widget import CompareWidget
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
+from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.sample import simulate
 
 PIXEL = 0.0626
 LONG = 300_000  # milliseconds

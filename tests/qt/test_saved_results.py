@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from npe2 import PluginManager
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt._judging import Asked
-from napari_zsdeconvnet._qt._one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt._queue_widget import QueueWidget
-from napari_zsdeconvnet._qt._writer import write_layer
-from napari_zsdeconvnet.image_files import read_image, write_image
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.layers.writer import write_layer
+from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
+from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
+from napari_zsdeconvnet._qt.widgets.queue_widget import QueueWidget
+from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.simulation.sample import simulate
 
 PIXEL = 0.0626
 LONG = 300_000  # milliseconds; shared machines can be slow

@@ -10,16 +10,16 @@ import tifffile
 from napari.layers import Image
 from scipy.ndimage import gaussian_filter
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _sim_camera as cameras
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED
-from napari_zsdeconvnet._qt._sim_frames import raw_frames
-from napari_zsdeconvnet._qt._sim_widget import SIMWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.sim.simulation import simulate_sim
+from napari_zsdeconvnet._qt.forms import sim_camera as cameras
+from napari_zsdeconvnet._qt.forms.sim_frames import raw_frames
+from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED, DENOISED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt.widgets.sim_widget import SIMWidget
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
+from napari_zsdeconvnet.utils.errors import InputError
 
 SIDE = 96
 LONG = 120_000  # milliseconds; shared machines can be slow

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
-from napari_zsdeconvnet._qt._state import ViewerState, unwrapped
+from napari_zsdeconvnet._qt.layers.state import ViewerState, unwrapped
 
 
 def test_the_widgets_of_one_viewer_share_a_state_and_two_viewers_do_not():

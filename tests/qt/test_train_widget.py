@@ -11,17 +11,18 @@ import pytest
 from napari.qt.threading import WorkerBase
 from turns import at_once
 
-from napari_zsdeconvnet import autosave, presets, training
-from napari_zsdeconvnet._qt import _checkpoints
-from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED, PreviewLayers
-from napari_zsdeconvnet._qt._readings import read_as
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet.errors import InputError
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.record import RunRecord
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED, DENOISED, PreviewLayers
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet._qt.workers import checkpoints
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.sample import simulate
+from napari_zsdeconvnet.training import autosave, trainer
+from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet.workflow.record import RunRecord
 
 PIXEL = 0.0626
 LONG = 120_000  # milliseconds; shared machines can be slow
@@ -103,7 +104,7 @@ def test_layers_of_a_run_that_fails_at_once_are_hidden_and_serve_the_next(
     def refuse(*_, **__):
         raise InputError("The images are not to be trained on.")
 
-    monkeypatch.setattr(training, "train", refuse)
+    monkeypatch.setattr(trainer, "train", refuse)
     train.start()
     qtbot.waitUntil(lambda: not train.running, timeout=LONG)
     assert notifications
@@ -156,7 +157,7 @@ def test_stop_keeps_the_model_and_resume_goes_on_with_the_same_run(qtbot, viewer
 def test_a_training_is_saved_meanwhile_and_what_broke_off_is_offered(
     qtbot, viewer, train, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_checkpoints, "folder", lambda: tmp_path / "trainings")
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "trainings")
     monkeypatch.setattr(autosave, "EVERY", 0.05)
     train.steps_box.value = 5000
     train.start()
@@ -168,9 +169,9 @@ def test_a_training_is_saved_meanwhile_and_what_broke_off_is_offered(
     assert not path.exists()  # the model is in the window
 
     path.write_bytes(kept)  # as if napari had been killed, a while ago
-    assert _checkpoints.broken_off() is None  # it could be another window's
+    assert checkpoints.broken_off() is None  # it could be another window's
     os.utime(path, (1e9, 1e9))
-    assert _checkpoints.broken_off() == path
+    assert checkpoints.broken_off() == path
     other = TrainWidget(viewer)
     qtbot.addWidget(other)
     assert "A training broke off; Resume" in other.status_label.text()
@@ -225,16 +226,16 @@ def test_what_is_missing_is_said(qtbot, viewer, train, notifications):
 def test_a_loss_that_is_not_finite_is_told_and_the_model_kept(
     qtbot, viewer, train, notifications, monkeypatch
 ):
-    from napari_zsdeconvnet import training
+    from napari_zsdeconvnet.training import trainer
 
-    good_step = training.TrainingRun.__next__
+    good_step = trainer.TrainingRun.__next__
 
     def bad_step(run):
         if run.step == 3:
-            raise training.NonFiniteLossError("The loss is not finite at step 4: check the image.")
+            raise trainer.NonFiniteLossError("The loss is not finite at step 4: check the image.")
         return good_step(run)
 
-    monkeypatch.setattr(training.TrainingRun, "__next__", bad_step)
+    monkeypatch.setattr(trainer.TrainingRun, "__next__", bad_step)
     run_to_end(qtbot, train)
     assert any(message.startswith("The loss is not finite") for _, message in notifications)
     assert ViewerState.of(viewer).model.steps_trained == 3

@@ -9,20 +9,20 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt._damping import MASK_NAME
-from napari_zsdeconvnet._qt._deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt._noise_values import GAIN, OFFSET, READ_VARIANCE
-from napari_zsdeconvnet._qt._noise_widget import NEAR_PLANES, NoiseWidget
-from napari_zsdeconvnet._qt._previews import DECONVOLVED, DENOISED
-from napari_zsdeconvnet._qt._psf_widget import LAYER_NAME, PSFWidget
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet._qt._train_widget import TrainWidget
-from napari_zsdeconvnet._qt._training_panel import PREVIEW_INTERVALS
-from napari_zsdeconvnet.damping import Damping
-from napari_zsdeconvnet.noise import NoiseModel
-from napari_zsdeconvnet.psf import PSF
-from napari_zsdeconvnet.simulation import simulate_volume
+from napari_zsdeconvnet._qt.forms.noise_values import GAIN, OFFSET, READ_VARIANCE
+from napari_zsdeconvnet._qt.forms.stripe_filter import MASK_NAME
+from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED, DENOISED
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
+from napari_zsdeconvnet._qt.widgets.noise_widget import NEAR_PLANES, NoiseWidget
+from napari_zsdeconvnet._qt.widgets.psf_widget import LAYER_NAME, PSFWidget
+from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet._qt.widgets.training_panel import PREVIEW_INTERVALS
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.physics.stripe_filter import Damping
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.simulation.sample import simulate_volume
 
 VOXEL = (0.2, 0.09, 0.09)
 LONG = 120_000  # milliseconds; shared machines can be slow
@@ -48,7 +48,7 @@ def psf():
 
 @pytest.fixture(scope="module")
 def model(sample, psf):
-    from napari_zsdeconvnet.training import train
+    from napari_zsdeconvnet.training.trainer import train
 
     small = replace(presets.VOLUME_PRESETS["fast"], patch=32, planes=8, batch=1, steps=2)
     run = train(

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDockWidget
 from real_events import AVAILABLE, MISSING, User
 from test_window_words import TERMS, texts
 
-from napari_zsdeconvnet import presets
-from napari_zsdeconvnet._qt import _psf_widget
-from napari_zsdeconvnet._qt._activity import activity
-from napari_zsdeconvnet._qt._state import ViewerState
-from napari_zsdeconvnet.simulation import simulate
+from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets import psf_widget
+from napari_zsdeconvnet._qt.workers.activity import activity
+from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.simulation.sample import simulate
 
 pytestmark = [pytest.mark.skipif(not AVAILABLE, reason=MISSING), pytest.mark.slow]
 
@@ -140,7 +140,7 @@ def psf(walk):
     assert widget.pixel_box.value == 62.6
     walk.user.click(widget.make_button)
     walk.wait(lambda: walk.state.psf is not None and not widget.busy)
-    assert _psf_widget.LAYER_NAME in walk.viewer.layers
+    assert psf_widget.LAYER_NAME in walk.viewer.layers
     assert [layer.name for layer in widget.image.layer_box.choices] == ["cell"]
     return dock
 

@@ -12,10 +12,10 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 import napari_zsdeconvnet
-from napari_zsdeconvnet._qt._forms import note
-from napari_zsdeconvnet._qt._notify import show_error, show_info, show_warning
-from napari_zsdeconvnet._qt._window_words import in_window_words
-from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet._qt.forms.forms import note
+from napari_zsdeconvnet._qt.workers.notifications import show_error, show_info, show_warning
+from napari_zsdeconvnet._qt.workers.window_text import in_window_words
+from napari_zsdeconvnet.utils.errors import InputError
 
 SOURCE = Path(napari_zsdeconvnet.__file__).parent
 
@@ -178,7 +178,7 @@ def _texts(widget):
 
 @pytest.mark.parametrize("name", WIDGETS)
 def test_no_widget_has_terms_of_python(plugin, viewer, qtbot, raw, model, name):
-    from napari_zsdeconvnet._qt._state import ViewerState
+    from napari_zsdeconvnet._qt.layers.state import ViewerState
 
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
     qtbot.waitUntil(widget.isVisible)

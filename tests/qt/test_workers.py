@@ -13,8 +13,8 @@ from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QThread, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_zsdeconvnet._qt._workers import INTERVAL, Job, once, spare_cores
-from napari_zsdeconvnet.errors import InputError
+from napari_zsdeconvnet._qt.workers.workers import INTERVAL, Job, once, spare_cores
+from napari_zsdeconvnet.utils.errors import InputError
 
 
 class Listener:

@@ -1,1 +1,1 @@
-"""The rooms that know Qt and napari: one dock widget a file; no computing here."""
+"""The dock widgets for napari; they show what the package computes, and compute nothing."""

@@ -9,23 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..simulation.raw_sim import SIMSample, simulate_sim
+    from ..simulation.raw_sim_3d import SIMStack, sim_psf, simulate_sim_stack, simulate_sim_volume
     from .estimation import estimate
     from .patterns import Pattern, Patterns
     from .reconstruction import Reconstruction
-    from .simulation import SIMSample, simulate_sim
-    from .simulation_3d import SIMStack, sim_psf, simulate_sim_stack, simulate_sim_volume
 
-_HOMES = {
-    "estimate": "estimation",
-    "Pattern": "patterns",
-    "Patterns": "patterns",
-    "Reconstruction": "reconstruction",
-    "simulate_sim": "simulation",
-    "SIMSample": "simulation",
-    "SIMStack": "simulation_3d",
-    "sim_psf": "simulation_3d",
-    "simulate_sim_stack": "simulation_3d",
-    "simulate_sim_volume": "simulation_3d",
+_MODULE_OF = {
+    "estimate": ".estimation",
+    "Pattern": ".patterns",
+    "Patterns": ".patterns",
+    "Reconstruction": ".reconstruction",
+    "simulate_sim": "..simulation.raw_sim",
+    "SIMSample": "..simulation.raw_sim",
+    "SIMStack": "..simulation.raw_sim_3d",
+    "sim_psf": "..simulation.raw_sim_3d",
+    "simulate_sim_stack": "..simulation.raw_sim_3d",
+    "simulate_sim_volume": "..simulation.raw_sim_3d",
 }
 
 __all__ = [
@@ -43,10 +43,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(_MODULE_OF[name], __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_MODULE_OF])

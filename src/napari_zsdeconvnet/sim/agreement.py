@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..errors import InputError
+from ..utils.errors import InputError
 from .patterns import SHALLOW, Order, Pattern
 
 _COINCIDE = 0.25  # of the angle between orientations that are evenly spread

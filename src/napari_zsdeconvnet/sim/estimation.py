@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
-from ..images import Image
-from ..noise import NoiseModel
-from ..outliers import width_from_cutoff
-from ..phases import go_on
-from ..psf import PSF
-from ..psf_checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
+from ..io.image import Image
+from ..noise.noise_model import NoiseModel
+from ..noise.outliers import width_from_cutoff
+from ..psf.checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
+from ..psf.psf import PSF
+from ..utils.errors import InputError
+from ..utils.phases import go_on
 from . import frames as layouts
 from .agreement import coinciding, in_agreement, refuse_coinciding, without_false_ones
 from .fits import Fit, Prepared, Seen, Steps, attenuated, deviations, fitted, together

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.stats import chi2
 
-from ..phases import go_on
+from ..utils.phases import go_on
 from .orders import ComplexArray, FloatArray, Grid, even_phases, noise_power, unmixing
 from .otf import OTF
 from .overlap import Fringes, Overlap

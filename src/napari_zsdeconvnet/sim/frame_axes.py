@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..utils.errors import InputError
 
 
 @dataclass(frozen=True)

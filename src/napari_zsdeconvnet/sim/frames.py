@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
-from ..errors import InputError
-from ..images import Image, PixelRule
-from ..noise import NoiseModel
-from ..processed import processed_words
-from ..usable import checked
+from ..io.image import Image, PixelRule
+from ..noise.noise_model import NoiseModel
+from ..noise.processed_images import processed_words
+from ..noise.usable_pixels import checked
+from ..utils.errors import InputError
 from .frame_axes import frame_axes
 from .patterns import Order
 
@@ -176,7 +176,7 @@ def usable_frames(
     raw
         (..., N, Y, X) counts.
     rule, width, name
-        As for `usable.checked`.
+        As for `usable_pixels.checked`.
 
     Returns
     -------

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..psf import PSF
-from ..psf_files import MRC_SUFFIXES, read_psf_file
+from ..psf.files import MRC_SUFFIXES, read_psf_file
+from ..psf.psf import PSF
+from ..utils.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

@@ -23,9 +23,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..files import written_whole
-from ..json_values import fitting, read_json
+from ..utils.errors import InputError
+from ..utils.files import written_whole
+from ..utils.json_values import fitting, read_json
 
 Order = Literal["orientation", "phase"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from ..images import Image, as_frames
+from ..io.image import Image, as_frames
 from .frames import RAW_COUNTS, SMALLEST, by_orientation
 from .orders import FloatArray, Grid, even_phases
 from .otf import OTF

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..forward import continued
-from ..phases import go_on
-from ..psf import PSF
+from ..physics.forward import continued
+from ..psf.psf import PSF
+from ..utils.errors import InputError
+from ..utils.phases import go_on
 from .frames import layout
 from .orders import unmixing
 from .otf import OTF, ideal

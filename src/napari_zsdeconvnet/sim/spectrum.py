@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from ..images import Image
+from ..io.image import Image
 from .frames import as_raw, by_orientation
 from .orders import Grid
 from .otf import OTF

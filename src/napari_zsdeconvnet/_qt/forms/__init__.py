@@ -1,0 +1,1 @@
+"""Parts of widgets: choosers, boxes, panels."""

@@ -1,0 +1,88 @@
+"""What the viewer knows of noise and PSF, with a way to where it is found out."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+
+from ..layers.state import ViewerState, unwrapped
+from ..workers.connections import alive, follow
+from ..workers.notifications import show_error
+from ..workers.preferences import PLUGIN as PLUGIN  # the widgets know it from here
+from .forms import note
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Open a dock widget of the plugin in front of the others, or say why it cannot be.
+
+    Returns
+    -------
+    QWidget or None
+    """
+    try:
+        dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
+        show_error(error)
+        return None
+    dock.show()
+    dock.raise_()
+    return widget
+
+
+class Known(QWidget):
+    """The noise and the PSF that training will use, or a button to get them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose state is shown.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = unwrapped(viewer)
+        self._state = ViewerState.of(viewer)
+        self.noise_label = note(rich=True)
+        self.psf_label = note(rich=True)
+        self.noise_button = QPushButton("Calibrate…")
+        self.noise_button.setToolTip("Open Noise calibration.")
+        self.psf_button = QPushButton("Get a PSF…")
+        self.psf_button.setToolTip("Open PSF: load it, simulate it or take it from beads.")
+        self.noise_button.clicked.connect(lambda: self._open("Noise calibration"))
+        self.psf_button.clicked.connect(lambda: self._open("PSF"))
+
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setColumnStretch(0, 1)
+        for row, (label, button) in enumerate(
+            ((self.noise_label, self.noise_button), (self.psf_label, self.psf_button))
+        ):
+            layout.addWidget(label, row, 0)
+            layout.addWidget(button, row, 1)
+
+        follow(self, self._state.noise_changed, self.refresh)
+        follow(self, self._state.maps_changed, self.refresh)
+        follow(self, self._state.psf_changed, self.refresh)
+        self.refresh()
+
+    def refresh(self, _: Any = None) -> None:
+        """Show what the state holds now."""
+        if not alive(self):
+            return
+        noise, psf = self._state.noise, self._state.psf
+        maps = "" if self._state.maps is None else f" With {self._state.maps.describe()}."
+        words = f"{noise.describe()}{maps}" if noise else "not known yet"
+        self.noise_label.setText(f"<b>Noise:</b> {escape(words)}")
+        self.psf_label.setText(f"<b>PSF:</b> {escape(psf.describe()) if psf else 'none yet'}")
+        self.noise_button.setVisible(noise is None)
+        self.psf_button.setVisible(psf is None)
+
+    def _open(self, name: str) -> None:
+        open_widget(self._viewer, name)

@@ -1,0 +1,237 @@
+"""The three numbers of the camera's noise, each with its standard error and its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QWidget
+from superqt import QElidingLabel
+
+from ...noise.noise_model import NoiseModel
+from .forms import number, plain, tip
+
+if TYPE_CHECKING:
+    from magicgui.widgets import FloatSpinBox
+
+OFFSET, GAIN, READ_VARIANCE = "offset", "gain", "read_variance"
+TYPED = "typed by hand"
+LARGEST = 1e6  # counts; beyond any camera
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number as it is shown.
+
+    Attributes
+    ----------
+    value : float or None
+        None while it is not known.
+    error : float or None
+        Its standard error, where there is one.
+    origin : str
+        Where it comes from, in words.
+    """
+
+    value: float | None = None
+    error: float | None = None
+    origin: str = ""
+
+
+class NoiseValues(QWidget):
+    """Offset, gain and read variance to read and to type over.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    typed = Signal()
+    """Emitted when the user has typed a number."""
+
+    def __init__(self, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.boxes: dict[str, FloatSpinBox] = {
+            OFFSET: number(
+                "Offset",
+                0,
+                unit="counts",
+                minimum=-LARGEST,
+                maximum=LARGEST,
+                absent="not known",
+                tooltip="What a pixel reads without light, in camera counts.",
+            ),
+            GAIN: number(
+                "Gain",
+                0,
+                unit="counts/e⁻",
+                maximum=LARGEST,
+                step=0.1,
+                decimals=3,
+                absent="not measured",
+                tooltip="Camera counts per photoelectron. A background box cannot tell it; while "
+                "it is not measured, training measures it in its image.",
+            ),
+            READ_VARIANCE: number(
+                "Read variance",
+                0,
+                unit="counts²",
+                minimum=-1,
+                maximum=LARGEST**2,
+                absent="not known",
+                tooltip="Variance of a pixel without light, in counts squared (beta2): the square "
+                "of the read noise in counts.",
+            ),
+        }
+        self.excess_box = number(
+            "Excess noise",
+            1,
+            unit="",
+            minimum=1.0,
+            maximum=10.0,
+            step=0.1,
+            tooltip="Square of the excess noise factor: 2 of an EMCCD that multiplies electrons, 1 "
+            "of every other camera. Of a gain that was measured it takes its part away; a gain "
+            "that was typed stays.",
+        )
+        self._excess_noise = 1.0
+        self._values = {name: Value() for name in self.boxes}
+        self.error_labels = {name: plain() for name in self.boxes}
+        self.origin_labels = {name: QElidingLabel() for name in self.boxes}
+        for origin in self.origin_labels.values():
+            origin.setTextFormat(Qt.TextFormat.PlainText)
+        self._edited = dict.fromkeys(self.boxes, False)
+
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(2)
+        layout.setColumnStretch(1, 1)
+        for row, (name, box) in enumerate(self.boxes.items()):
+            label = plain(box.label)
+            label.setToolTip(box.tooltip)
+            self.error_labels[name].setToolTip("Standard error.")
+            self.error_labels[name].setMinimumWidth(56)
+            self.origin_labels[name].setContentsMargins(0, 0, 0, 4)
+            layout.addWidget(label, 2 * row, 0)
+            layout.addWidget(box.native, 2 * row, 1)
+            layout.addWidget(self.error_labels[name], 2 * row, 2)
+            layout.addWidget(self.origin_labels[name], 2 * row + 1, 0, 1, 3)
+            box.changed.connect(partial(self._on_typed, name))
+            # A number typed anew is typed by hand also when it is the same number.
+            box.native.lineEdit().textEdited.connect(partial(self._on_edited, name))
+            box.native.editingFinished.connect(partial(self._on_finished, name))
+        layout.addWidget(plain(self.excess_box.label), 2 * len(self.boxes), 0)
+        layout.addWidget(self.excess_box.native, 2 * len(self.boxes), 1)
+        self.excess_box.changed.connect(self._on_excess_noise)
+        self._show()
+
+    @property
+    def excess_noise(self) -> float:
+        """Square of the excess noise factor, 1 of a camera that multiplies nothing."""
+        return self._excess_noise
+
+    def _on_excess_noise(self, excess_noise: float) -> None:
+        """Keep the noise that was measured, and a gain that was typed."""
+        gain = self._values[GAIN]
+        if gain.value is not None and gain.origin != TYPED:
+            share = self._excess_noise / excess_noise
+            error = None if gain.error is None else gain.error * share
+            self._values[GAIN] = Value(gain.value * share, error, gain.origin)
+        self._excess_noise = excess_noise
+        self._show()
+        self.typed.emit()
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    @property
+    def complete(self) -> bool:
+        """Whether enough is known for a noise model; the gain may be missing."""
+        return self[OFFSET].value is not None and self[READ_VARIANCE].value is not None
+
+    def take(self, noise: NoiseModel, names: Iterable[str], origin: str | None = None) -> None:
+        """Take some of the numbers of a noise model, with their errors.
+
+        Parameters
+        ----------
+        noise : NoiseModel
+            Its numbers; one that is None is left out.
+        names : iterable of str
+            Which of "offset", "gain" and "read_variance".
+        origin : str, optional
+            Where they come from; the model's own words if not given.
+        """
+        for name in names:
+            value = getattr(noise, name)
+            if name == GAIN and value is not None:
+                self._excess_noise = noise.excess_noise
+            if value is not None:
+                error = getattr(noise, f"{name}_error")
+                self._values[name] = Value(value, error, origin or noise.source)
+        self._show()
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget some of the numbers."""
+        for name in names:
+            self._values[name] = Value()
+        self._show()
+
+    def model(self, warnings: tuple[str, ...] = ()) -> NoiseModel | None:
+        """Return the noise model of these numbers, or None while some are not known."""
+        if not self.complete:
+            return None
+        numbers: dict[str, Any] = {name: value.value for name, value in self._values.items()}
+        errors: dict[str, Any] = {
+            f"{name}_error": value.error for name, value in self._values.items()
+        }
+        return NoiseModel(
+            **numbers,
+            **errors,
+            source=self._source(),
+            warnings=warnings,
+            excess_noise=self._excess_noise,
+        )
+
+    def _source(self) -> str:
+        names: dict[str, list[str]] = {}
+        for name, value in self._values.items():
+            if value.value is not None:
+                names.setdefault(value.origin, []).append(name.replace("_", " "))
+        if len(names) == 1:
+            return next(iter(names))
+        return ", ".join(f"{' and '.join(few)}: {origin}" for origin, few in names.items())
+
+    def _on_edited(self, name: str, _: str) -> None:
+        self._edited[name] = True
+
+    def _on_finished(self, name: str) -> None:
+        if self._edited[name]:
+            self._on_typed(name, self.boxes[name].value)
+
+    def _on_typed(self, name: str, value: float) -> None:
+        self._edited[name] = False
+        unknown = value <= self.boxes[name].min  # for which it stands
+        self._values[name] = Value() if unknown else Value(value, None, TYPED)
+        self._show()
+        self.typed.emit()
+
+    def _show(self) -> None:
+        with self.excess_box.changed.blocked():
+            self.excess_box.value = self._excess_noise
+        for name, box in self.boxes.items():
+            known = self._values[name]
+            # What the user is typing just now must not be replaced under his hands.
+            if not self._edited[name]:
+                with box.changed.blocked():
+                    shown = box.min if known.value is None else known.value
+                    box.value = min(max(shown, box.min), box.max)
+            error = "" if known.error is None else f"± {known.error:.2g}"
+            self.error_labels[name].setText(error)
+            origin = known.origin or ("measured when training" if name == GAIN else "not known yet")
+            self.origin_labels[name].setText(f"Origin: {origin}")
+            self.origin_labels[name].setToolTip(tip(origin))

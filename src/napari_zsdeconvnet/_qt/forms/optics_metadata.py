@@ -1,0 +1,148 @@
+"""What is known of the optics behind a layer, each number with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from ..workers.remembered_optics import last_typed, remembered
+
+if TYPE_CHECKING:
+    from ...io.acquisition import Optics, Recorded
+    from ..workers.preferences import MicroscopePreset
+
+LASTING = (
+    *("na", "wavelength", "modality", "refractive_index"),
+    *("excitation_wavelength", "pinhole", "sheet_thickness"),
+)
+"""What stays the same from one recording of a channel to the next."""
+
+TYPED = "typed"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number or word.
+
+    Attributes
+    ----------
+    value : float or str
+        Lengths in micrometres.
+    origin : str
+        Where it comes from, as a user would say it.
+    sure : bool
+        False for what is only a suggestion, to be looked at before it is used.
+    """
+
+    value: Any
+    origin: str
+    sure: bool = True
+
+
+class Facts(Mapping[str, Fact]):
+    """What is known, by the names of `Optics` and ``pixel_size``, ``axial_step``.
+
+    The first to say something is believed.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Fact] = {}
+
+    def __getitem__(self, name: str) -> Fact:
+        return self._facts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def add(self, values: Mapping[str, Any], origin: str, *, sure: bool = True) -> None:
+        """Take what is not known yet."""
+        for name, value in values.items():
+            if value is not None:
+                self._facts.setdefault(name, Fact(value, origin, sure))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that are not surely known."""
+        return [name for name in names if name not in self or not self[name].sure]
+
+    def values_of(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the bare values of those that are known."""
+        return {name: self[name].value for name in names if name in self}
+
+
+def gather(
+    pixel: float | None,
+    step: float | None,
+    recorded: Recorded,
+    optics: Optics,
+    channel: str,
+    presets: tuple[MicroscopePreset, ...],
+    answers: Mapping[str, Any],
+) -> Facts:
+    """Put together what layer, file, memory and preferences say, in the order of trust.
+
+    Parameters
+    ----------
+    pixel, step : float or None
+        Micrometres laterally and from plane to plane, as the layer's scale says.
+    recorded : Recorded
+        What its metadata say.
+    optics : Optics
+        What they say of its channel.
+    channel : str
+        The channel's name, empty where it has none.
+    presets : tuple of MicroscopePreset
+        Those of the preferences; a single one is taken to be the microscope.
+    answers : mapping
+        What the user has typed for this layer before.
+    """
+    facts = Facts()
+    facts.add(answers, TYPED)
+    facts.add({"pixel_size": pixel, "axial_step": step}, "from the layer")
+    facts.add({"pixel_size": recorded.steps[-1], "axial_step": recorded.steps[0]}, "from the file")
+    said = {field.name: getattr(optics, field.name) for field in fields(optics)}
+    facts.add(said, "from the file")
+    facts.add(remembered(channel), f"remembered for channel {channel!r}")
+    if len(presets) == 1:
+        facts.add(preset_values(presets[0]), f"microscope {presets[0].name!r}")
+    facts.add({"modality": "widefield"}, "assumed")
+    facts.add(last_typed(), "as typed last", sure=False)
+    facts.add({"pinhole": 1.0}, "usual", sure=False)
+    return facts
+
+
+def preset_values(preset: MicroscopePreset) -> dict[str, Any]:
+    """Return what a microscope of the preferences says of the optics."""
+    names = ("na", "refractive_index", "pixel_size")
+    return {name: getattr(preset, name) for name in names}
+
+
+def needed(spatial: str, modality: str, *, sim: bool, psf: bool) -> tuple[str, ...]:
+    """Return which numbers a recording needs.
+
+    Parameters
+    ----------
+    spatial : str
+        "YX" or "ZYX".
+    modality : str
+        Kind of the microscope.
+    sim : bool
+        Whether they are raw SIM frames.
+    psf : bool
+        Whether there is a PSF, which makes its own numbers needless.
+    """
+    if sim:
+        return ("pixel_size", "na", "wavelength")
+    deep = spatial == "ZYX"
+    size = ("pixel_size", "axial_step") if deep else ("pixel_size",)
+    if psf:
+        return size
+    own = {
+        "confocal": ("excitation_wavelength", "pinhole"),
+        "light-sheet": ("sheet_thickness",),
+    }.get(modality, ())
+    index = ("refractive_index",) if deep else ()
+    return (*size, "modality", "na", "wavelength", *index, *own)

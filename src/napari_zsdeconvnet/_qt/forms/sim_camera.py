@@ -1,0 +1,127 @@
+"""What the SIM window is told of the camera: measured, calibrated, typed, or map by map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from psygnal import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...io.image import Image
+from ...noise.camera_maps import CameraMaps
+from ...noise.noise_model import NoiseModel
+from ...utils.errors import InputError
+from ..layers.state import ViewerState
+from ..workers.connections import alive, follow
+from .camera_maps import chosen_path, map_boxes
+from .forms import Form, note
+from .noise_values import NoiseValues
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from numpy.typing import NDArray
+
+    Camera = NoiseModel | CameraMaps
+    CameraMaker = Callable[[NDArray[Any], float], Camera]
+    """Takes the frames of one image and the cutoff of the optics in cycles per pixel."""
+
+MEASURED, CALIBRATED, TYPED, MAPS = "measured", "calibrated", "typed", "maps"
+_CHOICES = [
+    ("measured in these frames", MEASURED),
+    ("calibrated (Noise calibration)", CALIBRATED),
+    ("typed here", TYPED),
+    ("maps from files", MAPS),
+]
+
+
+class CameraForm(QWidget):
+    """Where offset, gain and read variance come from, and what that takes.
+
+    The choice itself, `source`, is for the form of the widget that holds this one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose calibrated noise is offered.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = ViewerState.of(viewer)
+        self.source = ComboBox(
+            label="Camera",
+            choices=_CHOICES,
+            tooltip="Where offset, gain and read variance come from. Measured: from the darkest "
+            "part of the frames and from noise beyond what the optics pass.",
+        )
+        self.values = NoiseValues()
+        self.files = map_boxes()
+        self.maps = Form(*self.files.values())
+        self.known = note()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.values, self.maps, self.known):
+            layout.addWidget(widget)
+        self.source.changed.connect(self._show)
+        self.values.typed.connect(self.changed.emit)
+        for box in self.files.values():
+            box.changed.connect(self.changed.emit)
+        follow(self, self._state.noise_changed, self._on_noise)
+        self._on_noise(self._state.noise)
+
+    @property
+    def missing(self) -> str:
+        """What is still to be given; empty if nothing."""
+        source = self.source.value
+        if source == CALIBRATED and self._state.noise is None:
+            return "the noise is not known; calibrate it (Noise calibration), or choose Camera."
+        if source == TYPED and not self.values.complete:
+            return "offset and read variance of the camera are not known; type them."
+        if source == MAPS and not all(map(chosen_path, self.files.values())):
+            return "the camera needs three maps; choose their files."
+        return ""
+
+    def maker(self) -> CameraMaker:
+        """Return what makes the camera in a worker, as it is chosen now.
+
+        Raises
+        ------
+        InputError
+            If something is still to be given.
+        """
+        if self.missing:
+            raise InputError(self.missing)
+        if self.source.value == MEASURED:
+            return lambda frames, cutoff: NoiseModel.from_image(
+                Image(frames, "TYX"), cutoff=min(cutoff, 0.5)
+            )
+        if self.source.value == MAPS:
+            paths = {name: str(chosen_path(box)) for name, box in self.files.items()}
+            return lambda frames, cutoff: CameraMaps.read(**paths)
+        noise = self._state.noise if self.source.value == CALIBRATED else self.values.model()
+        assert noise is not None
+        return lambda frames, cutoff: noise
+
+    def _on_noise(self, noise: NoiseModel | None) -> None:
+        if not alive(self):
+            return
+        if noise is not None and self.source.value == MEASURED:
+            self.source.value = CALIBRATED
+        self._show()
+
+    def _show(self, _: Any = None) -> None:
+        source, noise = self.source.value, self._state.noise
+        self.values.setVisible(source == TYPED)
+        self.maps.setVisible(source == MAPS)
+        text = ""
+        if source == CALIBRATED:
+            text = noise.describe() if noise is not None else "Not calibrated yet."
+        self.known.setText(text)
+        self.known.setVisible(bool(text))
+        self.changed.emit()

@@ -1,0 +1,109 @@
+"""The steps of one click: what was done, what was assumed, and the way to change it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ..workers.window_text import in_window_words
+from .forms import note
+
+WAITING, ACTIVE, DONE, DOUBTFUL = "waiting", "active", "done", "doubtful"
+FAILED, ENDED = "failed", "ended"
+
+_LINK, _CAUTION = "#4aa3ff", "#ff9a3c"
+_SIGNS = {
+    WAITING: ("○", "gray"),
+    ACTIVE: ("▶", "#4aa3ff"),
+    DONE: ("✓", "#39d353"),
+    DOUBTFUL: ("⚠", "#ff9a3c"),
+    FAILED: ("✗", "#ff5c5c"),
+    ENDED: ("■", "#ff9a3c"),
+}
+
+
+class StepList(QWidget):
+    """Lists steps, each with a sentence and links to what it assumed.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    clicked = Signal(str)
+    """Emitted with what a link stands for."""
+
+    def __init__(self, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self.labels: dict[str, QLabel] = {}
+        self._titles: dict[str, str] = {}
+        self._links: dict[str, Sequence[tuple[str, str]]] = {}
+        self.states: dict[str, str] = {}
+        self.said: dict[str, str] = {}
+
+    def begin(self, steps: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]) -> None:
+        """Show steps that wait, in place of what was there.
+
+        Parameters
+        ----------
+        steps : sequence
+            For each its key, its title, and its links: words, and what they stand for.
+        """
+        for label in self.labels.values():
+            self._layout.removeWidget(label)
+            label.hide()  # Qt deletes it later, and would show it until then
+            label.deleteLater()
+        self.labels, self.states, self.said = {}, {}, {}
+        for key, title, links in steps:
+            label = note(rich=True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+            label.setOpenExternalLinks(False)
+            label.linkActivated.connect(self._on_link)
+            self._layout.addWidget(label)
+            self.labels[key] = label
+            self._titles[key], self._links[key] = title, links
+            self.states[key], self.said[key] = WAITING, ""
+            self._show(key)
+
+    def say(self, key: str, state: str, words: str | None = None) -> None:
+        """Show how a step stands, and what it has to say; a step that is not listed is ignored."""
+        if key in self.labels:
+            self.states[key] = state
+            self.said[key] = self.said[key] if words is None else words
+            self._show(key)
+
+    def offer(self, key: str, words: str, target: str) -> None:
+        """Add a link to those of a step, until the steps begin anew."""
+        if key in self.labels:
+            self._links[key] = (*self._links[key], (words, target))
+            self._show(key)
+
+    def end(self, state: str, words: str) -> None:
+        """Mark the step under way as ended before its time, else the first that waits."""
+        for wanted in (ACTIVE, WAITING):
+            for key, now in self.states.items():
+                if now == wanted:
+                    self.say(key, state, words)
+                    return
+
+    def _on_link(self, target: str) -> None:
+        self.clicked.emit(target)
+
+    def _show(self, key: str) -> None:
+        sign, colour = _SIGNS[self.states[key]]
+        first, *cautions = html.escape(in_window_words(self.said[key])).split("\n")
+        lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
+        lines += [f"<small style='color:{_CAUTION}'>{words}</small>" for words in cautions]
+        if self.states[key] not in (WAITING, ACTIVE):
+            lines[-1] += "".join(
+                f" <a href='{to}' style='color:{_LINK}'>{shown}</a>"
+                for shown, to in self._links[key]
+            )
+        self.labels[key].setText("<br>".join(lines))

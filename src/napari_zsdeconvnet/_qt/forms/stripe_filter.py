@@ -1,0 +1,158 @@
+"""The choice of *Deconvolve* to damp stripes, with a picture of what is damped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import CheckBox, ComboBox
+from napari import layers
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from ...physics.stripe_filter import Damping
+from ...utils.errors import InputError
+from ..layers.layer_axes import pixels_of
+from ..layers.layers import METADATA_KEY, beside
+from ..workers.notifications import show_error
+from .forms import Form, number
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from magicgui.widgets import FloatSpinBox
+
+    from .choosers import ImageChooser
+
+MASK_NAME = "Damping mask"
+_KEY = ("damping", MASK_NAME)
+_LARGEST = 0.25
+
+
+class DampingForm(QWidget):
+    """Whether stripes are damped before the deconvolution, and along which line.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the mask is shown.
+    image : ImageChooser
+        The image that it is for.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, image: ImageChooser) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image = image
+        usual = Damping()
+        self.wanted = CheckBox(
+            text="Damp stripes",
+            tooltip="Take out stripes that run all across the field, left by the camera or a "
+            "galvo mirror: the line that they make in Fourier space is damped, plane by plane. "
+            "The counts stay.",
+        )
+        self.axis = ComboBox(
+            label="They alternate",
+            choices=[("from row to row", "Y"), ("from column to column", "X")],
+            value=usual.axis,
+            tooltip="From row to row: horizontal stripes, a vertical line in Fourier space.",
+        )
+        self.half_width = _frequency(
+            "Half width",
+            usual.half_width,
+            "Half the width of the damped line, in cycles per pixel: stripes that stay alike over "
+            "more pixels than one over this are damped; wavy ones need a wider line.",
+        )
+        self.keep = _frequency(
+            "Keep below",
+            usual.keep,
+            "Frequency along the line below which nothing is touched, in cycles per pixel: the "
+            "shape of the sample, and stripes broader than half of one over this, remain.",
+        )
+        self.mask_button = QPushButton("Show mask")
+        self.mask_button.setToolTip(
+            "Add the weights of all frequencies as a layer beside the image, the frequency zero in "
+            "its middle: dark is damped."
+        )
+        self.settings = Form(self.axis, self.half_width, self.keep)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.wanted.native)
+        layout.addWidget(self.settings)
+        layout.addWidget(self.mask_button)
+        self.wanted.changed.connect(self._on_wanted)
+        for box in (self.axis, self.half_width, self.keep):
+            box.changed.connect(self._on_changed)
+        self.mask_button.clicked.connect(lambda: self.show_mask())
+        self._on_wanted()
+
+    @property
+    def chosen(self) -> Damping | None:
+        """The damping that is wanted, or None."""
+        if not self.wanted.value:
+            return None
+        return Damping(self.axis.value, float(self.half_width.value), float(self.keep.value))
+
+    def show_mask(self) -> None:
+        """Show the weights of all frequencies, in the same layer each time."""
+        layer = self._image.layer
+        if layer is None:
+            show_error("there is no image to damp stripes in; open one first.")
+            return
+        try:
+            damping = self.chosen
+            if damping is None:
+                return
+            rows, columns = pixels_of(layer).shape[-2:]
+            mask = damping.mask((rows, columns))
+        except InputError as error:
+            show_error(error)
+            return
+        scale = tuple(abs(float(step)) for step in layer.scale[-2:])
+        place = beside(layer, mask.shape, scale)
+        shown = self._shown()
+        if shown is not None:
+            shown.data = mask
+            for attribute, value in place.items():
+                setattr(shown, attribute, value)
+            return
+        self._viewer.add_layer(
+            layers.Image(
+                mask,
+                name=MASK_NAME,
+                contrast_limits=(0, 1),
+                axis_labels=("y", "x"),
+                metadata={METADATA_KEY: _KEY},
+                **place,
+            )
+        )
+        self._viewer.layers.selection.active = layer
+        self._viewer.reset_view()
+
+    def _shown(self) -> layers.Image | None:
+        return next(
+            (
+                one
+                for one in self._viewer.layers
+                if isinstance(one, layers.Image) and one.metadata.get(METADATA_KEY) == _KEY
+            ),
+            None,
+        )
+
+    def _on_wanted(self) -> None:
+        self.settings.setVisible(bool(self.wanted.value))
+        self.mask_button.setVisible(bool(self.wanted.value))
+
+    def _on_changed(self) -> None:
+        if self._shown() is not None and self.wanted.value:
+            self.show_mask()
+
+
+def _frequency(label: str, value: float, tooltip: str) -> FloatSpinBox:
+    return number(
+        label,
+        value,
+        unit="cycles/pixel",
+        minimum=0.0005,
+        maximum=_LARGEST,
+        step=0.001,
+        decimals=4,
+        tooltip=tooltip,
+    )

@@ -1,0 +1,129 @@
+"""A dock widget that has one piece of work at a time done on an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+
+from ...utils.errors import InputError
+from ..workers.connections import alive
+from ..workers.notifications import show_error
+from .action_panel import CANCELLED, ActionPanel
+from .choosers import ImageChooser
+from .forms import Form, tip
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ..workers.workers import Job
+
+
+class WorkPanel(ActionPanel):
+    """Chooses an image and has one piece of work at a time done on it in a worker.
+
+    A subclass fills `form`, lays out `action_rows`, says in `_missing` what is needed first, and
+    begins the work in `_begin`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    action : str
+        What the button says.
+    image : str
+        What the image is needed for.
+    purpose : str
+        What the button does, in a sentence.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        *,
+        action: str,
+        image: str,
+        purpose: str,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(viewer, action=action, parent=parent)
+        self._job: Job[Any, Any] | None = None
+        self._purpose = purpose
+
+        self.image = ImageChooser(self._viewer, image, owner=self)
+        self.form = Form()
+        self.form.add_image(self.image)
+        self.cancel_button.setToolTip("Stop at once; nothing is added.")
+
+    def start(self, layer: ImageLayer | None = None) -> None:
+        """Have the work done on the chosen layer, or on the one given."""
+        if layer is not None:
+            self.image.layer = layer
+        problem = "work is under way; cancel it first." if self.running else self._missing()
+        if problem:
+            show_error(problem)
+            return
+        try:
+            self._job = self._begin()
+        except InputError as error:
+            self._on_failure(error)
+            return
+        self._begin_waiting("Preparing…")
+        self._update_buttons()
+
+    @property
+    def running(self) -> bool:
+        """Whether work is under way."""
+        return self._job is not None and self._job.running
+
+    def cancel(self) -> None:
+        """Give up the work under way."""
+        if self._job is not None and self.running:
+            self._job.stop()
+            self._say(CANCELLED)
+            self.cancel_button.setEnabled(False)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if alive(self):
+            self.image.reset_choices()
+            self._refresh()
+
+    # ------------------------------------------------------------------ for subclasses
+
+    def _missing(self) -> str:
+        """Say what is needed before work can start; empty if nothing."""
+        raise NotImplementedError
+
+    def _begin(self) -> Job[Any, Any]:
+        """Start the work on the chosen layer, once nothing is missing."""
+        raise NotImplementedError
+
+    def _report(self, text: str) -> None:
+        """Say what is under way, unless it was cancelled."""
+        if self.cancel_button.isEnabled():
+            self._say(text)
+
+    def _on_failure(self, error: Exception) -> None:
+        show_error(error)
+        self._say(f"⚠ {error}")
+
+    def _on_end(self) -> None:
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, 1)
+        self._update_buttons()
+
+    def _refresh(self, _: Any = None) -> None:
+        """Show what the viewer knows now."""
+        if alive(self):
+            self._update_buttons()
+
+    def _update_buttons(self) -> None:
+        missing = self._missing()
+        self.start_button.setEnabled(not self.running and not missing)
+        self.start_button.setToolTip(tip(missing or self._purpose))
+        self.cancel_button.setEnabled(self.running)
+        self.form.setEnabled(not self.running)

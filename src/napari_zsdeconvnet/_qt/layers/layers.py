@@ -1,0 +1,374 @@
+"""From napari layers to images and back.
+
+napari puts pixel (0, 0) with its centre at the layer's origin. A result on a grid of half the
+pixel therefore begins a quarter of a raw pixel before its source; `add_or_update` sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari import layers
+from napari.utils.transforms import Affine, CompositeAffine
+
+from ...io.image import Image, Origin, PixelRule
+from ...io.lazy import is_lazy
+from ...simulation.sample_data import (
+    METADATA_KEY as METADATA_KEY,  # the widgets know layers from here
+)
+from .layer_axes import Reading, layer_axes, pixels_of, read_as
+from .state import unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from numpy.typing import ArrayLike, NDArray
+
+CHANNEL_KEY = "channel"
+"""Where the metadata of a result hold the name of the channel that it was made of."""
+
+RULE_KEY = "napari-zsdeconvnet pixel rule"
+"""Where a layer's metadata hold what is said of its bad and saturated pixels, a `PixelRule`."""
+
+
+def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
+    """Return the layer's pixels with their axes and voxel size; nothing is read here.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Of a multiscale layer the full resolution is taken. A lazy one, such as a dask array
+        or a memory map, stays lazy.
+    reading : Reading, optional
+        How to read it; by default what the layer says itself.
+
+    Returns
+    -------
+    Image
+        Axes out of "TZYX"; the voxel size in micrometres, or None for a layer in pixels.
+
+    Raises
+    ------
+    InputError
+        If the layer is RGB or its axes cannot be told.
+    """
+    reading = reading or read_as(layer)
+    pixels = pixels_of(layer)
+    if reading.channel is not None:
+        pixels = pixels[(slice(None),) * reading.axes.index("C") + (reading.channel,)]
+    if not is_lazy(pixels):
+        pixels = np.asarray(pixels)
+    return Image(
+        pixels,
+        reading.axes.replace("C", ""),
+        voxel_size=reading.voxel_size,
+        name=layer.name,
+        origin=origin_of(layer, reading),
+        pixel_rule=rule_of(layer),
+    )
+
+
+def rule_of(layer: layers.Image) -> PixelRule:
+    """Return what is said of the bad and saturated pixels of a layer."""
+    rule = layer.metadata.get(RULE_KEY)
+    return rule if isinstance(rule, PixelRule) else PixelRule()
+
+
+def origin_of(layer: layers.Image, reading: Reading) -> Origin | None:
+    """Return the file of the layer, if it was read from one, and how it is read."""
+    if layer.source.path is None:
+        return None
+    path = str(Path(layer.source.path).resolve())
+    return Origin(path, axes=reading.axes, channel=reading.channel)
+
+
+def shown_place(
+    layer: layers.Image, viewer: napari.viewer.Viewer, reading: Reading
+) -> tuple[int, ...]:
+    """Return where the sliders stand in `layer_image`: an index for each axis before Y, X."""
+    shape = pixels_of(layer).shape
+    point = layer.world_to_data(viewer.dims.point)[: len(shape) - 2]
+    return tuple(
+        int(np.clip(round(position), 0, length - 1))
+        for position, length, letter in zip(point, shape[:-2], reading.axes, strict=False)
+        if letter != "C"
+    )
+
+
+def add_or_update(
+    viewer: napari.viewer.Viewer,
+    name: str,
+    data: ArrayLike,
+    *,
+    like: layers.Image,
+    upsampling: int = 1,
+    origin: tuple[float, ...] = (0, 0),
+    every: int = 1,
+    axes: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    reset_contrast: bool = True,
+    visible: bool = True,
+) -> layers.Image:
+    """Show `data` over the layer it was computed from, in the same layer each time.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show it.
+    name : str
+        Name of the result; a layer of this name made from `like` before is updated in place,
+        also when the user has renamed it since.
+    data : array
+        The axes of `like`, or its last ones, without its channel axis.
+    like : napari.layers.Image
+        The source: scale, translation, rotation, units, axis labels, colormap and blending
+        come from it.
+    upsampling : int
+        Pixels of `data` per pixel of the source, along Y and X.
+    origin : tuple of float
+        Pixel (y, x) or (z, y, x) of the source at which `data` begins, for a part of it.
+    every : int
+        Frames of the source, along its first axis, that make one of `data`.
+    axes : str, optional
+        The axes of `like`; by default what it says itself.
+    metadata : dict, optional
+        Kept with the layer.
+    reset_contrast : bool
+        Fit the contrast limits to the new data also when the layer exists already.
+    visible : bool
+        Whether a new layer is shown at first: napari slices and paints nothing of a hidden one.
+
+    Returns
+    -------
+    napari.layers.Image
+        The layer that shows `data`.
+    """
+    viewer = unwrapped(viewer)
+    data = np.asarray(data)
+    place = placement(like, data.ndim, upsampling=upsampling, origin=origin, every=every, axes=axes)
+    metadata = {**(metadata or {}), METADATA_KEY: _key(like, name)}
+    layer = made_before(viewer, name, like)
+    if layer is not None and layer.ndim == data.ndim:
+        layer.data = data
+        for attribute, value in place.items():
+            # Each makes napari lay out the whole scene anew: none is set in vain.
+            if not _same(getattr(layer, attribute), value):
+                setattr(layer, attribute, value)
+        layer.metadata = metadata
+        if reset_contrast:
+            fit_contrast(layer)
+        return layer
+    limits, span = contrast_of(data)
+    layer = layers.Image(
+        data,
+        name=name,
+        colormap=like.colormap,
+        blending=like.blending,  # channels that are added up stay so
+        metadata=metadata,
+        visible=visible,
+        contrast_limits=limits,  # napari would look for others first
+        **place,
+    )
+    layer.contrast_limits_range = span
+    viewer.add_layer(layer)
+    return layer
+
+
+def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> layers.Image | None:
+    """Return the layer that `add_or_update` made under this name from `like`, if it is there."""
+    key = _key(like, name)
+    return next(
+        (
+            layer
+            for layer in unwrapped(viewer).layers
+            if isinstance(layer, layers.Image) and layer.metadata.get(METADATA_KEY) == key
+        ),
+        None,
+    )
+
+
+def make_into(
+    viewer: napari.viewer.Viewer, name: str, becomes: str, *, like: layers.Image, ndim: int
+) -> None:
+    """Let the layer that `add_or_update` made under one name be that of another result.
+
+    napari takes long over layers that come and go, and hardly any time over new pixels.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where it is shown, if it is.
+    name, becomes : str
+        Of the result that it shows, and of the one that is to come.
+    like : napari.layers.Image
+        The source of both.
+    ndim : int
+        Axes of the one that is to come; a layer of other axes cannot show it.
+    """
+    layer = made_before(viewer, name, like)
+    if layer is None or layer.ndim != ndim or made_before(viewer, becomes, like) is not None:
+        return
+    layer.metadata = {**layer.metadata, METADATA_KEY: _key(like, becomes)}
+    layer.name = becomes
+    layer.opacity = 1.0  # a preview is clear until there is something to show
+    layer.visible = True
+
+
+def bring_forward(
+    viewer: napari.viewer.Viewer, layer: layers.Image, *, like: layers.Image
+) -> layers.Image:
+    """Let a result be seen: visible, opaque, and above the source that it was made from."""
+    stack = unwrapped(viewer).layers
+    layer.opacity = 1.0
+    layer.visible = True
+    if like in stack and stack.index(layer) < stack.index(like):
+        stack.move(stack.index(layer), stack.index(like) + 1)
+    return layer
+
+
+@contextmanager
+def same_plane(viewer: napari.viewer.Viewer, layer: layers.Image) -> Iterator[None]:
+    """Go on showing the same plane of a layer whose scale is written in this block.
+
+    napari keeps the place in the world, which then lies in another plane or in none.
+    """
+    place = layer.world_to_data(viewer.dims.point)
+    yield
+    dims = viewer.dims
+    dims.set_point(range(dims.ndim - layer.ndim, dims.ndim), layer.data_to_world(place))
+
+
+def placement(
+    like: layers.Image,
+    ndim: int,
+    *,
+    upsampling: int = 1,
+    origin: tuple[float, ...] = (0, 0),
+    every: int = 1,
+    axes: str | None = None,
+) -> dict[str, Any]:
+    """Return the arguments that lay a new layer of `ndim` axes over the pixels of `like`.
+
+    Parameters
+    ----------
+    like : napari.layers.Image
+        The layer to lie over; of its axes the last ones are taken, without channels.
+    ndim : int
+        Axes of the new layer.
+    upsampling : int
+        Pixels of the new layer per pixel of `like`, along Y and X.
+    origin : tuple of float
+        Pixel (y, x) or (z, y, x) of `like` at which the new layer begins.
+    every : int
+        Frames of `like`, along its first axis, for one of the new layer.
+    axes : str, optional
+        The axes of `like`; by default what it says itself.
+
+    Returns
+    -------
+    dict
+        scale, rotate, shear, translate, affine, units and axis_labels.
+    """
+    kept = list(range(like.ndim))
+    if ndim < like.ndim:
+        axes = axes or layer_axes(like)
+        kept = [i for i in kept if axes[i] != "C"][-ndim:]
+    local = CompositeAffine(
+        scale=like.scale, rotate=like.rotate, shear=like.shear, translate=like.translate
+    )
+    if len(kept) < like.ndim:
+        local = local.set_slice(kept)
+    # Pixel 0 of the result has its centre this far from that of the source's pixel 0.
+    first = np.zeros(ndim)
+    first[-len(origin) :] = origin
+    first[-2:] += (1 / upsampling - 1) / 2
+    scale = np.array(local.scale, dtype=float)
+    scale[-2:] /= upsampling
+    if every > 1:
+        # Each lies in the middle of the frames that it was made from.
+        first[0] += (every - 1) / 2
+        scale[0] *= every
+    return {
+        "scale": scale,
+        "rotate": local.rotate,
+        "shear": local.shear,
+        "translate": local(first),
+        "affine": like.affine.set_slice(kept) if len(kept) < like.ndim else like.affine,
+        "units": tuple(like.units[i] for i in kept),
+        "axis_labels": tuple(like.axis_labels[i] for i in kept),
+    }
+
+
+def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]) -> dict[str, Any]:
+    """Return the arguments that put a new layer to the right of another, planes middle to middle.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The layer to stand beside.
+    shape : tuple of int
+        Of the new layer.
+    scale : tuple of float
+        Of the new layer, in the units of `layer`: where they differ, napari uses none.
+
+    Returns
+    -------
+    dict
+        scale, translate and units.
+    """
+    low, high = layer.extent.world
+    place = np.zeros(len(shape))
+    place[-2:] = low[-2], high[-1] + 0.02 * (high - low)[-2:].max()
+    for axis in range(-len(shape), -2):
+        if layer.ndim >= -axis:
+            middle = (low[axis] + high[axis]) / 2
+            place[axis] = middle - scale[axis] * (shape[axis] - 1) / 2
+    return {
+        "scale": scale,
+        "translate": tuple(float(start) for start in place),
+        "units": (layer.units[-1],) * len(shape),
+    }
+
+
+def fit_contrast(layer: layers.Image) -> None:
+    """Set the contrast limits to the bulk of the data, so that a few peaks do not hide it."""
+    limits, span = contrast_of(np.asarray(layer.data))
+    layer.contrast_limits_range = span
+    layer.contrast_limits = limits
+
+
+def contrast_of(pixels: NDArray[Any]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the contrast limits for pixels, and the range that they may be moved in."""
+    low, high = bulk(pixels)
+    if pixels.dtype.kind == "f" and np.isnan(pixels).all():
+        return (low, high), (low, high)
+    return (low, high), (float(np.nanmin(pixels)), max(float(np.nanmax(pixels)), high))
+
+
+def bulk(pixels: NDArray[Any]) -> tuple[float, float]:
+    """Return the values between which nearly all pixels lie, the lower below the higher.
+
+    NaN is where nothing was measured, and does not count.
+    """
+    step = max(1, pixels.size // 500_000)
+    seen = pixels.ravel()[::step]
+    seen = seen[~np.isnan(seen)] if seen.dtype.kind == "f" else seen
+    if not seen.size:
+        return 0.0, 1.0
+    low, high, peak = (float(value) for value in np.percentile(seen, [0.5, 99.8, 100]))
+    return low, high if high > low else max(peak, low + 1.0)
+
+
+def _key(like: layers.Image, name: str) -> tuple[str, str]:
+    return (str(like.unique_id), name)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Affine):
+        return np.allclose(one.affine_matrix, other.affine_matrix)
+    if isinstance(one, np.ndarray):
+        return np.allclose(one, other)
+    return bool(one == other)

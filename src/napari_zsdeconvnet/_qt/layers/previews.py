@@ -1,0 +1,148 @@
+"""The preview of a training run, shown over the part of the image that it was made from.
+
+Of a volume that part is a slab of planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..workers.workers import Turns
+from . import results
+from .layers import add_or_update, bulk, fit_contrast, made_before, make_into
+from .results import result_name
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
+
+    from ...inference.predict import Result
+    from ...training.trainer import Preview
+    from .layer_axes import Reading
+
+DENOISED = "Preview denoised"
+DECONVOLVED = "Preview deconvolved"
+
+TOLERANCE = 0.2
+"""By what part of their range the contrast limits may be off before they are moved."""
+
+
+class PreviewLayers:
+    """Two layers that show a run as it is and keep what they show visible.
+
+    Contrast limits are fitted to the first preview that has any contrast, and again when the
+    image has outgrown them; limits that the user has set are left alone.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show them.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
+        self._grid = 1
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._empty: list[ImageLayer] = []
+
+    def prepare(self, source: ImageLayer, reading: Reading) -> Turns[None]:
+        """Make the layers before the work begins, and leave them clear until there is a preview.
+
+        napari takes long over a new layer and over the first time that it paints one, clear or
+        not; later that would hold up a window that is watched.
+        """
+        for name in (DENOISED, DECONVOLVED):
+            if made_before(self._viewer, name, source) is None:
+                pixels = np.zeros((1,) * len(reading.spatial), np.float32)
+                layer = add_or_update(
+                    self._viewer,
+                    name,
+                    pixels,
+                    like=source,
+                    axes=reading.axes,
+                    reset_contrast=False,
+                )
+                layer.opacity = 0.0
+                self._empty.append(layer)
+                yield
+
+    def hide_empty(self) -> None:
+        """Hide the layers that have had nothing to show yet, for the next run to use.
+
+        Software OpenGL has crashed where layers went soon after they had come.
+        """
+        for layer in self._empty:
+            layer.visible = False
+
+    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
+        """Prepare for a new run.
+
+        Parameters
+        ----------
+        sources : sequence
+            The layers, in the order in which training has them.
+        grid : int
+            Pixels of what is trained on per pixel of the layers, along Y and X.
+        """
+        self._sources = sources
+        self._grid = grid
+        self._limits.clear()
+
+    def show(self, preview: Preview) -> Turns[None]:
+        """Show the newest state in place of the one before, each layer in a turn of its own."""
+        self._show(preview, DENOISED, preview.denoised, upsampling=1)
+        yield
+        upsampling = preview.deconvolved.shape[-1] // preview.denoised.shape[-1]
+        self._show(preview, DECONVOLVED, preview.deconvolved, upsampling=upsampling)
+
+    def make_into(self, source: ImageLayer, made: Result) -> None:
+        """Let the layers of the run be those in which its results are to be shown."""
+        for name, what, pixels in (
+            (DENOISED, results.DENOISED, made.denoised),
+            (DECONVOLVED, results.DECONVOLVED, made.deconvolved),
+        ):
+            becomes = result_name(source, what)
+            make_into(self._viewer, name, becomes, like=source, ndim=pixels.ndim)
+            result = made_before(self._viewer, becomes, source)
+            self._empty = [layer for layer in self._empty if layer is not result]
+
+    def _show(
+        self, preview: Preview, name: str, pixels: NDArray[np.float32], *, upsampling: int
+    ) -> None:
+        source, reading = self._sources[preview.image]
+        layer = add_or_update(
+            self._viewer,
+            name,
+            pixels,
+            like=source,
+            axes=reading.axes,
+            upsampling=self._grid * upsampling,
+            origin=tuple(start / self._grid for start in preview.origin),
+            reset_contrast=False,
+        )
+        if layer in self._empty:
+            self._empty.remove(layer)
+            fit_contrast(layer)
+            layer.opacity = 1.0
+            layer.visible = True
+        if np.ptp(pixels) > 0:
+            self._keep_visible(name, layer, bulk(pixels))
+
+    def _keep_visible(self, name: str, layer: ImageLayer, fitted: tuple[float, float]) -> None:
+        low, high = layer.contrast_limits
+        if name in self._limits:
+            if (low, high) != self._limits[name]:
+                return  # the user's own
+            # They stay while they are near enough: an image that keeps changing its
+            # brightness cannot be judged.
+            tolerance = TOLERANCE * (fitted[1] - fitted[0])
+            if abs(low - fitted[0]) < tolerance and abs(high - fitted[1]) < tolerance:
+                return
+        layer.contrast_limits = fitted
+        low, high = layer.contrast_limits
+        self._limits[name] = (float(low), float(high))

@@ -1,0 +1,97 @@
+"""The record of a result, kept with its layer: made in the worker, written when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from ...utils.errors import InputError
+from ..workers.notifications import show_error, show_info
+from ..workers.workers import Job, once
+
+if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
+    from ...inference.predict import Result, TileProgress
+    from ...model.model import Model
+    from ...quality.verdict import Verdict
+    from ...workflow.record import Prediction, RunRecord
+
+RECORD_KEY = "zsdeconvnet"
+"""Of a result layer's metadata; what stands there is ready for JSON."""
+
+RECORD_FILES = "Run records (*.json);;All files (*)"
+
+
+def recorded(
+    tiles: Generator[TileProgress, None, tuple[Result, Prediction]],
+    model: Model,
+    names: dict[str, str],
+) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
+    """Predict, and make the record of it, all in the worker.
+
+    Parameters
+    ----------
+    tiles : generator
+        From `record.iter_recorded` or `record.iter_recorded_sim`.
+    model : Model
+        What predicts.
+    names : dict
+        Of the layers that will show it, by "deconvolved" and "denoised".
+    """
+    from ...workflow.record import RunRecord
+
+    result, prediction = yield from tiles
+    prediction = prediction.with_outputs(result, names)
+    return result, RunRecord.of(model, prediction=prediction).to_dict()
+
+
+def record_of(layer: ImageLayer) -> RunRecord:
+    """Read the record of a result layer.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    from ...workflow.record import RunRecord
+
+    if RECORD_KEY not in layer.metadata:
+        raise InputError(f"Layer {layer.name!r} has no run record; deconvolve it anew.")
+    return RunRecord.from_dict(layer.metadata[RECORD_KEY])
+
+
+def keep_verdict(layer: ImageLayer, verdict: Verdict) -> None:
+    """Add a verdict to the record of a result layer, if it has one."""
+    from ...workflow.record import packed_verdict
+
+    record = layer.metadata.get(RECORD_KEY)
+    if record is not None:
+        judged = {**record, "verdict": packed_verdict(verdict)}
+        layer.metadata = {**layer.metadata, RECORD_KEY: judged}
+
+
+def save_record(owner: QWidget, layer: ImageLayer) -> None:
+    """Ask where, and write the record of a result layer."""
+    name = f"{layer.name}.json"
+    path, _ = QFileDialog.getSaveFileName(owner, "Save the record", name, RECORD_FILES)
+    if path:
+        write_record(owner, layer, path)
+
+
+def write_record(owner: QWidget, layer: ImageLayer, path: str | Path) -> None:
+    """Write the record of a result layer in a worker."""
+    Job(
+        once(_write, layer, path),
+        owner=owner,
+        on_result=lambda _: show_info(f"Record saved to {Path(path).name}."),
+        on_failure=show_error,
+        title="saving a record",
+    ).start()
+
+
+def _write(layer: ImageLayer, path: str | Path) -> None:
+    record_of(layer).write(path)

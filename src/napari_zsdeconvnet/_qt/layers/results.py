@@ -1,0 +1,220 @@
+"""What a model makes of a layer, as layers over it; and the way back from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...io.acquisition import recorded
+from ...io.image import Image
+from ..workers.workers import Turns
+from .layer_metadata import channel_name, channel_of
+from .layers import CHANNEL_KEY, add_or_update, bring_forward, layer_image, made_before, shown_place
+from .records import RECORD_KEY
+from .state import Made, ViewerState
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+    from numpy.typing import NDArray
+
+    from ...inference.predict import Result
+    from ...model.model import Model
+    from .layer_axes import Reading
+
+DENOISED, DECONVOLVED, BACKGROUND = "denoised", "deconvolved", "background"
+
+
+def result_metadata(
+    model: Model, record: Mapping[str, Any] | None, channel: str = ""
+) -> dict[str, Any]:
+    """Return what a result layer keeps of where it comes from."""
+    kept = {} if record is None else {RECORD_KEY: dict(record)}
+    named = {CHANNEL_KEY: channel} if channel else {}
+    return {"model": model.describe(), **named, **kept}
+
+
+def _channel(state: ViewerState, layer: ImageLayer, reading: Reading) -> str:
+    """Return the name of the channel that is read, as the layer or its file says it."""
+    said = recorded(layer.metadata)
+    if not said.channel_names:
+        said = state.files.get(layer, said)
+    return channel_name(said, channel_of(layer, said, reading.channel))
+
+
+def result_names(layer: ImageLayer) -> dict[str, str]:
+    """Name the layers that show what was made of another; a background there may be or not."""
+    return {what: result_name(layer, what) for what in (DENOISED, DECONVOLVED, BACKGROUND)}
+
+
+def result_name(layer: ImageLayer, what: str) -> str:
+    """Name the layer that shows what was made of another."""
+    return f"{layer.name} {what}"
+
+
+def show_result(
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    made: Made,
+    result: Result,
+    record: Mapping[str, Any] | None = None,
+    *,
+    hidden: Sequence[str] = (),
+) -> Turns[list[ImageLayer]]:
+    """Show the denoised and the deconvolved image over the layer that they were made from.
+
+    And hidden, where there is one, the background that is out of focus. Each in a turn of its
+    own, as napari takes long over a new layer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show them.
+    layer : napari.layers.Image
+        The raw layer.
+    made : Made
+        The model, and how it has read the layer.
+    result : Result
+        What it made.
+    record : mapping, optional
+        Kept with both layers, as `RunRecord.to_dict` gives it.
+    hidden : sequence of str
+        Which of the first two are hidden where they are new.
+
+    Returns
+    -------
+    list of napari.layers.Image
+        Denoised and deconvolved.
+    """
+    shown = []
+    state = ViewerState.of(viewer)
+    metadata = result_metadata(made.model, record, _channel(state, layer, made.reading))
+    background = result_name(layer, BACKGROUND)
+    before = made_before(viewer, background, layer)
+    if result.background is None and before is not None:
+        viewer.layers.remove(before)  # of another model
+    for what, pixels, upsampling in (
+        (BACKGROUND, result.background, 1),
+        (DENOISED, result.denoised, 1),
+        (DECONVOLVED, result.deconvolved, made.model.upsampling),
+    ):
+        if pixels is None:
+            continue
+        visible = what not in (BACKGROUND, *hidden)
+        one = add_or_update(
+            viewer,
+            result_name(layer, what),
+            pixels,
+            like=layer,
+            axes=made.reading.axes,
+            upsampling=upsampling,
+            metadata=metadata,
+            visible=visible,
+        )
+        if visible:
+            bring_forward(viewer, one, like=layer)
+        state.made[one] = made
+        shown.append(one)
+        yield
+    return shown[-2:]
+
+
+def shown_result(
+    viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made
+) -> list[ImageLayer] | None:
+    """Return the layers of `show_result` if they are there, by this model and reading."""
+    state = ViewerState.of(viewer)
+    found = [
+        made_before(viewer, result_name(layer, what), layer) for what in (DENOISED, DECONVOLVED)
+    ]
+    for one in found:
+        before = None if one is None else state.made.get(one)
+        if before is None or (before.model, before.reading) != (made.model, made.reading):
+            return None
+    return [one for one in found if one is not None]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A layer, or the one time point of a series that something is made of.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image
+        The raw layer.
+    reading : Reading
+        How it is read.
+    index : int or None
+        Which time point; None for a layer without time.
+    """
+
+    layer: ImageLayer
+    reading: Reading
+    index: int | None
+
+    @classmethod
+    def shown(cls, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading) -> Frame:
+        """Take the layer, and of a series the time point that the sliders stand at."""
+        place = shown_place(layer, viewer, reading)
+        return cls(layer, reading, place[0] if "T" in reading.axes else None)
+
+    def image(self) -> Image:
+        """Return its pixels ([Z,] Y, X), lazy ones unread."""
+        image = layer_image(self.layer, self.reading)
+        if self.index is None:
+            return image
+        return Image(
+            image.data[self.index],
+            image.axes.replace("T", ""),
+            voxel_size=image.voxel_size,
+            name=image.name,
+        )
+
+
+def show_frame(
+    viewer: napari.viewer.Viewer,
+    frame: Frame,
+    what: str,
+    pixels: NDArray[Any],
+    *,
+    upsampling: int = 1,
+    metadata: dict[str, Any] | None = None,
+    visible: bool = True,
+) -> ImageLayer:
+    """Show what was made of a frame: where it belongs in time, and nowhere else.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to show it.
+    frame : Frame
+        What it was made of.
+    what : str
+        What it is, for the name of the layer.
+    pixels : array
+        ([Z,] Y, X).
+    upsampling : int
+        Its pixels per raw pixel along Y and X.
+    metadata : dict, optional
+        Kept with the layer.
+    visible : bool
+        Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
+    """
+    origin = (0,) * pixels.ndim
+    if frame.index is not None:
+        pixels, origin = pixels[np.newaxis], (frame.index, *origin)
+    one = add_or_update(
+        viewer,
+        result_name(frame.layer, what),
+        pixels,
+        like=frame.layer,
+        axes=frame.reading.axes,
+        upsampling=upsampling,
+        origin=origin,
+        metadata=metadata,
+        visible=visible,
+    )
+    return bring_forward(viewer, one, like=frame.layer) if visible else one

@@ -1,0 +1,167 @@
+"""Two layers in one place, one to the left and one to the right of a divider.
+
+napari clips no images in 2D (its clipping planes act on volumes in 3D alone), so the left side is
+a layer of its own that shows as many columns of the left layer as lie before the divider: a view
+of the same pixels, not a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer
+from psygnal import Signal
+
+from .layer_axes import pixels_of
+from .layers import METADATA_KEY
+from .state import unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+LINKED = ("contrast_limits", "gamma", "colormap")
+"""What is changed on one of the left layer and its cut is changed on the other."""
+
+REACH = 12
+"""Pixels of the screen within which the mouse takes hold of the divider."""
+
+KEY = ("swipe", "left")
+
+
+class Swipe:
+    """Shows nothing but two layers, with a divider between them, until `end`.
+
+    The divider is the right edge of an outline on the canvas, and can be dragged there. When a
+    layer that it needs is removed it ends by itself.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer of both layers.
+    left, right : napari.layers.Image
+        What to show on either side.
+    place : float
+        Where the divider begins, as a part of the left layer's width.
+    """
+
+    moved = Signal(float)
+    ended = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        left: ImageLayer,
+        right: ImageLayer,
+        place: float = 0.5,
+    ) -> None:
+        self._viewer = unwrapped(viewer)
+        self._left, self._right = left, right
+        self._pixels = pixels_of(left)
+        self._place = place
+        self._visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary(
+            {layer: layer.visible for layer in self._viewer.layers}
+        )
+        self._active = self._viewer.layers.selection.active
+        self.cut = self._make_cut()
+        self.running = True
+
+        self._viewer.add_layer(self.cut)
+        for layer in self._visible:
+            layer.visible = layer is right
+        self._viewer.layers.link_layers([left, self.cut], LINKED)
+        self.cut.mouse_move_callbacks.append(self._on_hover)
+        self.cut.mouse_drag_callbacks.append(self._on_drag)
+        self._viewer.layers.selection.active = self.cut
+        self._viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def place(self) -> float:
+        """Where the divider stands, from 0 at the left edge to 1 at the right one."""
+        return self._place
+
+    @place.setter
+    def place(self, place: float) -> None:
+        place = min(max(place, 0.0), 1.0)
+        if not self.running or place == self._place:
+            return
+        self._place = place
+        if self._columns != self.cut.data.shape[-1]:
+            self.cut.data = self._pixels[..., : self._columns]
+        self.moved.emit(place)
+
+    def end(self) -> None:
+        """Take the divider away and show again what was shown before."""
+        if not self.running:
+            return
+        self.running = False
+        layers = self._viewer.layers
+        layers.events.removed.disconnect(self._on_removed)
+        if self.cut in layers:
+            layers.remove(self.cut)
+        for layer, visible in self._visible.items():
+            if layer in layers:
+                layer.visible = visible
+        if self._active is not None and self._active in layers:
+            layers.selection.active = self._active
+        self.ended.emit()
+
+    # ------------------------------------------------------------------ the left side
+
+    @property
+    def _columns(self) -> int:
+        # One at least: napari shows no layer without pixels.
+        return max(1, round(self._place * int(self._pixels.shape[-1])))
+
+    def _make_cut(self) -> ImageLayer:
+        _, settings, _ = self._left.as_layer_data_tuple()
+        settings.update(
+            name=f"◧ {self._left.name}",
+            metadata={METADATA_KEY: KEY},
+            multiscale=False,
+            visible=True,
+            blending="opaque",
+            opacity=1.0,
+        )
+        cut: ImageLayer = Layer.create(self._pixels[..., : self._columns], settings, "image")
+        outline = cut.bounding_box
+        outline.points = False
+        outline.line_color = "#e8871e"
+        outline.line_thickness = 2
+        outline.visible = True
+        return cut
+
+    # ------------------------------------------------------------------ the mouse
+
+    def _place_at(self, position: tuple[float, ...]) -> float:
+        column = self._left.world_to_data(position)[-1]
+        return float((column + 0.5) / self._pixels.shape[-1])
+
+    def _near(self, position: tuple[float, ...]) -> bool:
+        divider = np.array(self._left.world_to_data(position))
+        divider[-1] = self._columns - 0.5
+        apart = np.subtract(self._left.data_to_world(divider), position)
+        # Where napari keeps its camera since version 0.9, and where it did before.
+        camera = getattr(self._viewer, "scene", self._viewer).camera
+        return bool(np.linalg.norm(apart) * camera.zoom < REACH)
+
+    def _on_hover(self, _: Layer, event: Any) -> None:
+        near = self._near(event.position)
+        # Near the divider a drag moves it, and elsewhere the picture as ever.
+        self.cut.mouse_pan = not near
+        self.cut.cursor = "pointing" if near else "standard"
+
+    def _on_drag(self, _: Layer, event: Any) -> Generator[None, None, None]:
+        if self.cut.mouse_pan:
+            return
+        yield
+        while event.type == "mouse_move":
+            self.place = self._place_at(event.position)
+            yield
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value in (self._left, self._right, self.cut):
+            self.end()

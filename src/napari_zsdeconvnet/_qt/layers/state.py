@@ -1,0 +1,232 @@
+"""What one viewer knows: the noise, the PSF and the model that its widgets share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary, WeakSet
+
+from psygnal import Signal
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ...io.acquisition import Recorded
+    from ...model.model import Model
+    from ...noise.noise_model import NoiseModel
+    from ...noise.partial_maps import MapParts
+    from ...psf.psf import PSF
+    from ...quality.verdict import Verdict
+    from .layer_axes import Reading
+
+
+@dataclass
+class Optics:
+    """The microscope as typed last, so that no widget asks for it twice.
+
+    Attributes
+    ----------
+    na : float
+        Numerical aperture of the objective.
+    wavelength : float
+        Emission wavelength in micrometres.
+    refractive_index : float
+        Refractive index of the immersion medium.
+    pixel_size : float or None
+        Raw lateral pixel size in micrometres; None until a layer or the user says it.
+    excitation : float
+        Wavelength of a confocal's laser in micrometres.
+    pinhole : float
+        Its pinhole in Airy units.
+    sheet_thickness : float
+        Full width at half maximum of a light sheet in micrometres.
+    """
+
+    na: float = 1.4
+    wavelength: float = 0.525
+    refractive_index: float = 1.515
+    pixel_size: float | None = None
+    excitation: float = 0.488
+    pinhole: float = 1.0
+    sheet_thickness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user has said of a layer that the layer does not say, or says wrongly.
+
+    Attributes
+    ----------
+    kind : str or None
+        How to read it, in the words of `layer_axes.READINGS`.
+    axial_step : float or None
+        Micrometres between planes.
+    """
+
+    kind: str | None = None
+    axial_step: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """Where a result layer comes from.
+
+    Attributes
+    ----------
+    model : Model
+        What made it.
+    reading : Reading
+        How its source was read.
+    """
+
+    model: Model
+    reading: Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """How far the result on a layer can be believed.
+
+    Attributes
+    ----------
+    model : Model
+        What made the result.
+    verdict : Verdict
+        What was found.
+    frame : int or None
+        Which time point was judged; None for a layer without time.
+    """
+
+    model: Model
+    verdict: Verdict
+    frame: int | None = None
+
+
+class ViewerState:
+    """Shared by all widgets of one viewer; get it with `ViewerState.of(viewer)`.
+
+    The signals carry the new value, or None where it was taken away. They are emitted in
+    the thread that sets the value: set it on the main thread.
+    """
+
+    noise_changed = Signal(object)
+    maps_changed = Signal(object)
+    psf_changed = Signal(object)
+    model_changed = Signal(object)
+    said_changed = Signal(object)
+    """Carries the layer of which something was said."""
+    upsample_changed = Signal()
+    verdict_changed = Signal(object)
+    """Carries the raw layer whose result was judged."""
+
+    def __init__(self) -> None:
+        self.optics = Optics()
+        self.doubts: WeakKeyDictionary[ImageLayer, dict[str, str]] = WeakKeyDictionary()
+        """What speaks against a reading of a layer, by its axes; "" where nothing does."""
+        self.files: WeakKeyDictionary[ImageLayer, Recorded] = WeakKeyDictionary()
+        """What the files of layers say that was written into them; all that were looked at."""
+        self.unfit: WeakKeyDictionary[ImageLayer, str] = WeakKeyDictionary()
+        """Why the files of layers cannot be trusted, such as planes that are missing."""
+        self.made: WeakKeyDictionary[ImageLayer, Made] = WeakKeyDictionary()
+        """What the result layers come from."""
+        self.answers: WeakKeyDictionary[ImageLayer, dict[str, Any]] = WeakKeyDictionary()
+        """What was typed of the optics behind a layer, as `optics_metadata.Facts` names it."""
+        self.assumed: WeakSet[NoiseModel | PSF] = WeakSet()
+        """Noise models and PSFs that were found for one layer, and are no choice of the user's."""
+        self._judged: WeakKeyDictionary[ImageLayer, Judged] = WeakKeyDictionary()
+        self._said: WeakKeyDictionary[ImageLayer, Said] = WeakKeyDictionary()
+        # Along Z nothing is gained by twice the pixels, and a volume of them takes four times
+        # as long.
+        self._upsample = {"YX": True, "ZYX": False}
+        self._noise: NoiseModel | None = None
+        self._maps: MapParts | None = None
+        self._psf: PSF | None = None
+        self._model: Model | None = None
+
+    @classmethod
+    def of(cls, viewer: napari.viewer.Viewer) -> ViewerState:
+        """Return the state of `viewer`, made at the first call."""
+        return _states.setdefault(unwrapped(viewer), cls())
+
+    def said(self, layer: ImageLayer) -> Said:
+        """Return what the user has said of the layer."""
+        return self._said.get(layer, Said())
+
+    def say(self, layer: ImageLayer, **words: Any) -> None:
+        """Remember what the user says of the layer; the words are those of `Said`."""
+        said = replace(self.said(layer), **words)
+        if said != self.said(layer):
+            self._said[layer] = said
+            self.said_changed.emit(layer)
+
+    def judged(self, layer: ImageLayer) -> Judged | None:
+        """Return what was found of the result on this raw layer last; None where nobody asked."""
+        return self._judged.get(layer)
+
+    def set_judged(self, layer: ImageLayer, judged: Judged) -> None:
+        """Remember what was found of the result on this raw layer."""
+        self._judged[layer] = judged
+        self.verdict_changed.emit(layer)
+
+    def upsampling(self, spatial: str) -> int:
+        """Return how many output pixels are wanted per raw pixel, for "YX" or "ZYX"."""
+        return 2 if self._upsample[spatial] else 1
+
+    def set_upsample(self, spatial: str, wanted: bool) -> None:
+        """Ask for twice the pixels in Y and X, or not, for "YX" or "ZYX"."""
+        if self._upsample[spatial] != wanted:
+            self._upsample[spatial] = wanted
+            self.upsample_changed.emit()
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The calibrated camera noise."""
+        return self._noise
+
+    @noise.setter
+    def noise(self, noise: NoiseModel | None) -> None:
+        self._noise = noise
+        self.noise_changed.emit(noise)
+
+    @property
+    def maps(self) -> MapParts | None:
+        """Maps of the camera's pixels, where the user has given some."""
+        return self._maps
+
+    @maps.setter
+    def maps(self, maps: MapParts | None) -> None:
+        self._maps = maps
+        self.maps_changed.emit(maps)
+
+    @property
+    def psf(self) -> PSF | None:
+        """The PSF, on whichever grid it was made or read."""
+        return self._psf
+
+    @psf.setter
+    def psf(self, psf: PSF | None) -> None:
+        self._psf = psf
+        self.psf_changed.emit(psf)
+
+    @property
+    def model(self) -> Model | None:
+        """The model trained or loaded last."""
+        return self._model
+
+    @model.setter
+    def model(self, model: Model | None) -> None:
+        self._model = model
+        self.model_changed.emit(model)
+
+
+# Weak, so that a closed viewer takes its images and its model along.
+_states: WeakKeyDictionary[napari.viewer.Viewer, ViewerState] = WeakKeyDictionary()
+
+
+def unwrapped(viewer: napari.viewer.Viewer) -> napari.viewer.Viewer:
+    """Return the viewer behind the proxy that napari hands to plugins.
+
+    Layers reached through the proxy are proxies too, and `is` fails between the two kinds.
+    """
+    return cast("napari.viewer.Viewer", getattr(viewer, "__wrapped__", viewer))

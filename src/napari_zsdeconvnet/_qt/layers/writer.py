@@ -1,0 +1,59 @@
+"""File > Save: a layer as OME-TIFF with its axes, sizes, frame interval and channel name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image as ImageLayer
+
+from ...io.image_files import write_image
+from .layer_axes import layer_axes, layer_voxel_size, pixels_of
+from .layers import CHANNEL_KEY
+
+
+def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write an image layer; napari calls it for names that end in .ome.tif.
+
+    Parameters
+    ----------
+    path : str
+        File to write.
+    data : array
+        The pixels of the layer.
+    attributes : dict
+        All else of it, as napari hands it over.
+
+    Returns
+    -------
+    list of str
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the layer is an RGB picture, its axes cannot be told, or the file cannot be written.
+    """
+    layer = ImageLayer(data, **attributes)
+    axes = layer_axes(layer)
+    pixels = pixels_of(layer)
+    name = str(layer.metadata.get(CHANNEL_KEY, ""))
+    write_image(
+        path,
+        pixels,
+        axes=axes,
+        voxel_size=layer_voxel_size(layer, axes),
+        frame_interval=frame_interval(layer, axes),
+        channel_names=(name,) if name and "C" not in axes else (),
+    )
+    return [path]
+
+
+def frame_interval(layer: ImageLayer, axes: str) -> float | None:
+    """Return the seconds between the frames of a layer, None where its time is in no such unit."""
+    if "T" not in axes:
+        return None
+    axis = axes.index("T")
+    unit = 1 * layer.units[axis]
+    if not unit.check("[time]"):
+        return None
+    return abs(float(layer.scale[axis])) * float(unit.to("second").magnitude)

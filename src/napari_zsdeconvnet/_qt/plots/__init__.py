@@ -1,0 +1,1 @@
+"""Curves, spectra and pictures."""

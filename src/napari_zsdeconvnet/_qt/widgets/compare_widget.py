@@ -1,0 +1,278 @@
+"""The dock widget *Compare*: classical results of the same image, and two layers side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton, QSlider, QWidget
+
+from ..forms.forms import Form, heading, note
+from ..forms.model_check import mismatch
+from ..forms.work_panel import WorkPanel
+from ..layers.layers import METADATA_KEY, made_before
+from ..layers.results import DECONVOLVED, Frame, result_name, show_frame
+from ..layers.split_view import KEY, Swipe
+from ..workers.connections import alive, follow
+from ..workers.workers import Job, Turns
+from .compare_worker import Classical, classical
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from ...noise.noise_model import NoiseModel
+    from ...physics.classical_deconvolution import Iteration
+    from ...psf.psf import PSF
+
+RICHARDSON_LUCY, WIENER = "Richardson-Lucy", "Wiener"
+STEPS = 1000  # of the slider
+
+
+class CompareWidget(WorkPanel):
+    """Makes what a result is compared with, and shows two layers with a divider between them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    title = "Compare"
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(
+            viewer,
+            action="Add Richardson-Lucy and Wiener",
+            image="The raw image, in camera counts; of a series, the time point that is shown.",
+            purpose="Deconvolve with the same PSF, on the same grid, in two ways that learn "
+            "nothing.",
+            parent=parent,
+        )
+        self.known_label = note()
+        self.swipe: Swipe | None = None
+        self._build_swipe()
+        self._lay_out()
+
+        for changed in (
+            self._state.model_changed,
+            self._state.psf_changed,
+            self._state.noise_changed,
+            self._state.upsample_changed,
+            self.image.changed,
+        ):
+            follow(self, changed, self._refresh)
+        self._refresh()
+
+    # ------------------------------------------------------------------ construction
+
+    def _build_swipe(self) -> None:
+        self.left_box = ComboBox(
+            label="Left",
+            tooltip="Shown to the left of the divider.",
+            choices=lambda _: self._comparable(),
+        )
+        self.right_box = ComboBox(
+            label="Right",
+            tooltip="Shown to the right of the divider.",
+            choices=lambda _: self._comparable(),
+        )
+        for box in (self.left_box, self.right_box):
+            box.changed.connect(self._update_buttons)
+        self.sides = Form(self.left_box, self.right_box)
+        self.swipe_button = QPushButton("Swipe")
+        self.swipe_button.setCheckable(True)
+        self.swipe_button.toggled.connect(self._on_swipe)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, STEPS)
+        self.slider.setValue(STEPS // 2)
+        self.slider.setToolTip("Moves the divider; on the canvas it can be dragged, too.")
+        self.slider.valueChanged.connect(self._on_slider)
+
+    def _lay_out(self) -> None:
+        self.body.addWidget(heading("Classical results"))
+        self.body.addWidget(self.form)
+        self.body.addWidget(self.known_label)
+        self.body.addLayout(self.action_rows)
+        self.body.addWidget(heading("Two layers in one place"))
+        self.body.addWidget(self.sides)
+        self.body.addWidget(self.swipe_button)
+        self.body.addWidget(self.slider)
+        self.body.addStretch(1)
+
+    # ------------------------------------------------------------------ classical results
+
+    def _begin(self) -> Job[Iteration, Classical]:
+        layer, reading, known = self.image.layer, self.image.reading, self._known()
+        assert layer is not None
+        assert reading is not None
+        assert known is not None
+        frame = Frame.shown(self._viewer, layer, reading)
+        job = Job(
+            classical(frame.image, known.psf, known.noise, known.upsampling),
+            owner=self,
+            on_values=self._on_values,
+            on_result=lambda result: self._on_result(result, frame, known.upsampling),
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+            title="classical deconvolution",
+        )
+        job.start()
+        return job
+
+    def _on_values(self, values: list[Iteration]) -> None:
+        latest = values[-1]
+        self._report(
+            f"Richardson-Lucy, iteration {latest.number}: the residual has "
+            f"{latest.chi_square:.2f} times the variance of the noise…"
+        )
+
+    def _on_result(self, result: Classical, frame: Frame, upsampling: int) -> Turns[None]:
+        names = []
+        for what, pixels in (
+            (WIENER, result.wiener),
+            (RICHARDSON_LUCY, result.richardson_lucy),
+        ):
+            layer = show_frame(self._viewer, frame, what, pixels, upsampling=upsampling)
+            names.append(f"'{layer.name}'")
+            yield
+        self._choose_sides(layer, frame.layer)  # of both the last one, Richardson-Lucy
+        end = (
+            "where its residual is as small as the noise"
+            if result.explained
+            else "though it does not explain the image: check the PSF and the noise"
+        )
+        self._say(
+            f"Added {' and '.join(names)}. Richardson-Lucy ended after {result.iterations} "
+            f"iterations, {end}."
+        )
+
+    # ------------------------------------------------------------------ swipe
+
+    def _comparable(self) -> list[ImageLayer]:
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, ImageLayer)
+            and not layer.rgb
+            and layer.metadata.get(METADATA_KEY) != KEY
+        ]
+
+    def _choose_sides(self, classical: ImageLayer, raw: ImageLayer) -> None:
+        """Choose what has just been made, and what the network has made of the same image."""
+        if self.swipe is not None:
+            return
+        deconvolved = made_before(self._viewer, result_name(raw, DECONVOLVED), raw)
+        for box, layer in ((self.left_box, classical), (self.right_box, deconvolved or raw)):
+            box.reset_choices()
+            box.value = layer
+
+    def _on_swipe(self, wanted: bool) -> None:
+        if not wanted:
+            if self.swipe is not None:
+                self.swipe.end()
+            return
+        swipe = Swipe(
+            self._viewer, self.left_box.value, self.right_box.value, self.slider.value() / STEPS
+        )
+        self.swipe = swipe
+        swipe.moved.connect(self._on_moved)
+        swipe.ended.connect(self._on_swipe_ended)
+        self.destroyed.connect(partial(_end, ref(swipe)))
+        self._update_buttons()
+
+    def _on_slider(self, value: int) -> None:
+        if self.swipe is not None:
+            self.swipe.place = value / STEPS
+
+    def _on_moved(self, place: float) -> None:
+        if alive(self):
+            self.slider.setValue(round(STEPS * place))
+
+    def _on_swipe_ended(self) -> None:
+        self.swipe = None
+        if alive(self):
+            self.swipe_button.setChecked(False)
+            self._update_buttons()
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _known(self) -> Known | None:
+        """Return the model's PSF and noise where it suits the image, else the viewer's."""
+        model, layer, reading = self._state.model, self.image.layer, self.image.reading
+        if layer is None or reading is None:
+            return None
+        if model is not None and not mismatch(model, layer, reading):
+            return Known(model.psf, model.noise, model.upsampling, "of the model")
+        psf, noise = self._state.psf, self._state.noise
+        if psf is None or noise is None:
+            return None
+        return Known(psf, noise, self._state.upsampling(reading.spatial), "set in this viewer")
+
+    def _missing(self) -> str:
+        if self.image.layer is None:
+            return "there is no image; open one first."
+        if self.image.missing:
+            return self.image.missing
+        known = self._known()
+        if known is None:
+            return (
+                "PSF and noise are not known; get them (PSF, Noise calibration), or load a model "
+                "(Deconvolve)."
+            )
+        if known.noise.gain is None:
+            return "the camera's gain is not known; measure it (Noise calibration)."
+        return ""
+
+    def _refresh(self, _: Any = None) -> None:
+        if not alive(self):
+            return
+        self.left_box.reset_choices()
+        self.right_box.reset_choices()
+        known = self._known()
+        self.known_label.setText(
+            f"Uses the PSF and the noise {known.whose}."
+            if known is not None
+            else "PSF and noise are not known yet."
+        )
+        self._update_buttons()
+
+    def _update_buttons(self) -> None:
+        super()._update_buttons()
+        swiping = self.swipe is not None
+        left, right = self.left_box.value, self.right_box.value
+        two = left is not None and right is not None and left is not right
+        self.swipe_button.setText("End swipe" if swiping else "Swipe")
+        self.swipe_button.setEnabled(swiping or two)
+        self.swipe_button.setToolTip(
+            "Show again what was shown before."
+            if swiping
+            else "Show these two layers alone, with a divider between them."
+            if two
+            else "Choose two different layers."
+        )
+        self.slider.setEnabled(swiping)
+        self.sides.setEnabled(not swiping)
+
+
+def _end(swipe: ref[Swipe]) -> None:
+    """End a swipe that nobody could end any more."""
+    running = swipe()
+    if running is not None:
+        running.end()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What both methods need beside the image, and whose it is in words."""
+
+    psf: PSF
+    noise: NoiseModel
+    upsampling: int
+    whose: str

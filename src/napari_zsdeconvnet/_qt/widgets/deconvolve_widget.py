@@ -1,0 +1,270 @@
+"""The dock widget *Deconvolve*: a model and an image in, two result layers out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import SpinBox
+from napari.layers import Image as ImageLayer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QPushButton,
+    QWidget,
+)
+
+from ..forms.choosers import MODEL_FILES
+from ..forms.device_chooser import DeviceChooser
+from ..forms.forms import advance, note
+from ..forms.kept_models import read_model
+from ..forms.model_check import show_mismatch
+from ..forms.noise_and_psf import PLUGIN
+from ..forms.stripe_filter import DampingForm
+from ..forms.work_panel import WorkPanel
+from ..layers.layer_axes import Reading, read_as
+from ..layers.layers import layer_image, made_before
+from ..layers.records import RECORD_KEY, recorded, save_record, write_record
+from ..layers.results import DECONVOLVED, result_name, result_names, show_result
+from ..layers.state import Made, unwrapped
+from ..workers.connections import alive, follow
+from ..workers.notifications import show_error, show_warning
+from ..workers.workers import Job, Turns, once
+from .one_click import SHOWN_KEY, bind_key, deconvolve_layer
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from ...inference.predict import Result, TileProgress
+    from ...model.model import Model
+
+
+class DeconvolveWidget(WorkPanel):
+    """Applies a model to a layer of the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    title = "Deconvolve"
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(
+            viewer,
+            action="Deconvolve",
+            image="The raw image, volume or series of either to deconvolve, in camera counts.",
+            purpose="Add the denoised and deconvolved image.",
+            parent=parent,
+        )
+        self.deconvolve_button = self.start_button
+        self._build_settings()
+        self._lay_out()
+        bind_key(self._viewer)
+
+        follow(self, self._state.model_changed, self._refresh)
+        self.image.changed.connect(self._refresh)
+        self._refresh()
+
+    # ------------------------------------------------------------------ construction
+
+    def _build_settings(self) -> None:
+        self.one_click_button = QPushButton("Deconvolve selected layer")
+        self.one_click_button.setToolTip(
+            "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
+            f"that is selected in the layer list ({SHOWN_KEY})."
+        )
+        self.one_click_button.clicked.connect(lambda: deconvolve_layer(self._viewer))
+        self.model_label = note(rich=True)
+        self.load_button = QPushButton("Load…")
+        self.load_button.setToolTip("Load a model that was saved to a file.")
+        self.load_button.clicked.connect(self._on_load)
+
+        self.repeats_box = SpinBox(
+            label="Averaging",
+            tooltip="Average over this many freshly re-corrupted copies of the image, which "
+            "calms what noise is left; time grows accordingly. 0 takes the image as it is.",
+            max=256,
+        )
+        self.tile_box = SpinBox(
+            label="Tile",
+            tooltip="Width in raw pixels of the parts computed at a time, overlap included. "
+            "0 takes what fits into the free memory; the result is the same.",
+            max=16384,
+            step=64,
+        )
+        self.device = DeviceChooser(self)
+        for box in (self.device.box, self.repeats_box, self.tile_box):
+            self.form.add(box)
+        self.damping = DampingForm(self._viewer, self.image)
+
+        self.mismatch_label = note()
+        self.record_button = QPushButton("Save record…")
+        self.record_button.clicked.connect(lambda: self.save_record())
+
+    def _lay_out(self) -> None:
+        self.body.addWidget(self.one_click_button)
+        self.body.addWidget(self.model_label)
+        self.body.addWidget(self.load_button)
+        self.body.addWidget(self.form)
+        self.body.addWidget(self.damping)
+        self.body.addWidget(self.mismatch_label)
+        self.body.addLayout(self.action_rows)
+        self.body.addWidget(self.record_button)
+        self.body.addStretch(1)
+
+    # ------------------------------------------------------------------ actions
+
+    def load_model(self, path: str | Path) -> None:
+        """Read a model from a file and share it with the other widgets."""
+        Job(
+            once(read_model, path),
+            owner=self,
+            on_result=self._on_loaded,
+            on_failure=show_error,
+            title="loading a model",
+            uses_torch=True,
+        ).start()
+
+    def save_record(self, path: str | Path | None = None) -> None:
+        """Write the record of the chosen image's result to a file.
+
+        Parameters
+        ----------
+        path : path, optional
+            The file; by default it is asked for.
+        """
+        result = self._result
+        if result is None:
+            show_error("there is no result of this image; press Deconvolve first.")
+        elif path is None:
+            save_record(self, result)
+        else:
+            write_record(self, result, path)
+
+    @property
+    def _result(self) -> ImageLayer | None:
+        """The deconvolved layer of the chosen image, if it has a record."""
+        layer = self.image.layer
+        if layer is None:
+            return None
+        result = made_before(self._viewer, result_name(layer, DECONVOLVED), layer)
+        return result if result is not None and RECORD_KEY in result.metadata else None
+
+    # ------------------------------------------------------------------ the work
+
+    def _begin(self) -> Job[TileProgress, tuple[Result, dict[str, Any]]]:
+        model, layer = self._state.model, self.image.layer
+        assert model is not None
+        assert layer is not None
+        reading = self.image.reading or read_as(layer)
+        job = Job(
+            self._predict(model, layer, reading),
+            owner=self,
+            on_values=self._on_values,
+            on_result=lambda made: self._on_result(made, model, layer, reading),
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+            title="ZS-DeconvNet deconvolution",
+            uses_torch=True,
+        )
+        job.start()
+        return job
+
+    def _predict(
+        self, model: Model, layer: ImageLayer, reading: Reading
+    ) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
+        """Collect the settings now; the returned generator does the work in the worker."""
+        settings: dict[str, Any] = {
+            "device": self.device.device,
+            "repeats": int(self.repeats_box.value),
+            "tile": int(self.tile_box.value) or None,
+            "damping": self.damping.chosen,
+        }
+
+        names = result_names(layer)
+        maps = None if model.maps is None or model.maps.of_image else self._state.maps
+
+        def work() -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
+            from ...workflow.record import iter_recorded
+
+            image = layer_image(layer, reading)
+            if maps is not None:
+                settings["camera"] = maps.camera(model.noise, image.data.shape, image.name)
+            tiles = iter_recorded(model, image, **settings)
+            return (yield from recorded(tiles, model, names))
+
+        return work()
+
+    def _on_values(self, values: list[TileProgress]) -> None:
+        for value in values:
+            if value.message:
+                show_warning(value.message)
+        latest = values[-1]
+        text = f"part {latest.done} of {latest.total}"
+        advance(self.progress_bar, latest.done, latest.total, text)
+        self._report("Computing…")
+
+    def _on_result(
+        self,
+        made: tuple[Result, dict[str, Any]],
+        model: Model,
+        layer: ImageLayer,
+        reading: Reading,
+    ) -> Turns[None]:
+        made_by = Made(model, reading)
+        denoised, deconvolved = yield from show_result(self._viewer, layer, made_by, *made)
+        self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", MODEL_FILES)
+        if path:
+            self.load_model(path)
+
+    def _on_loaded(self, model: Model) -> None:
+        self._state.model = model
+
+    def _refresh(self, _: Any = None) -> None:
+        if not alive(self):
+            return
+        model = self._state.model
+        self.model_label.setText(
+            f"<b>Model:</b> {'<br>'.join(escape(model.describe()).splitlines())}"
+            if model is not None
+            else "<b>Model:</b> none yet; train one or load it from a file."
+        )
+        show_mismatch(self.mismatch_label, model, self.image)
+        self._update_buttons()
+
+    def _missing(self) -> str:
+        if self._state.model is None:
+            return "there is no model; train one or load it from a file."
+        if self.image.layer is None:
+            return "there is no image to deconvolve; open one first."
+        return ""
+
+    def _update_buttons(self) -> None:
+        super()._update_buttons()
+        has_record = self._result is not None
+        self.record_button.setEnabled(has_record and not self.running)
+        self.record_button.setToolTip(
+            "Write all that is needed to repeat this result, and to describe it, as JSON."
+            if has_record
+            else "Deconvolve the image first."
+        )
+        self.load_button.setEnabled(not self.running)
+        self.damping.setEnabled(not self.running)
+
+
+def start_deconvolve(viewer: napari.viewer.Viewer, layer: ImageLayer) -> DeconvolveWidget:
+    """Open *Deconvolve* and start on a layer, for a menu entry that acts at once."""
+    widget: DeconvolveWidget
+    _, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, "Deconvolve")
+    widget.start(layer)
+    return widget

@@ -1,0 +1,471 @@
+"""The dock widget *One click*: one layer from its raw counts to a deconvolved image.
+
+It shows what `pipeline` does, asks in one form what nothing says, and leads to the widget in which
+each assumption can be changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtWidgets import QWidget
+
+from ...utils.errors import InputError
+from ..forms.action_panel import CANCELLED
+from ..forms.choosers import ImageChooser
+from ..forms.forms import Form, advance, tip
+from ..forms.noise_and_psf import open_widget
+from ..forms.one_click_form import AskForm
+from ..forms.optics_boxes import out_of_focus_box
+from ..forms.optics_metadata import Facts
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ..layers.previews import PreviewLayers
+from ..layers.results import result_names
+from ..layers.state import Judged
+from ..plots.curves import LossCurves
+from ..workers import preferences
+from ..workers.checkpoints import all_broken_off, new_checkpoint
+from ..workers.connections import alive, follow
+from ..workers.notifications import show_error
+from ..workers.workers import Job
+from .layer_inspection import recipe_maker, task_of, write_scale
+from .one_click import NAME as NAME
+from .one_click import bind_key
+from .one_click_metadata import Knowledge
+from .one_click_steps import OneClickSteps, worked
+from .one_click_worker import SIM_STEPS, STEPS, Task
+from .quality_worker import Asked, start_judging
+from .training_panel import PREVIEW_INTERVALS
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from ...quality.verdict import Verdict
+    from ...training.trainer import Progress, TrainingRun
+    from ...workflow import pipeline
+
+
+class OneClickWidget(OneClickSteps):
+    """Takes a layer from raw counts to a deconvolved image with its verdict, in one go.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    title = "One click"
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, action="Deconvolve", parent=parent)
+        self._job: Job[Any, Any] | None = None
+        self._judging: Job[Any, Any] | None = None
+        self._pipeline: pipeline.Pipeline | None = None
+        self._run: TrainingRun | None = None
+        self._asking = False
+        self._asked_of: tuple[ImageLayer | None, str] = (None, "")
+        self._anew = self._as_it_is = False
+        self._task: Task | None = None
+        self._last: Progress | None = None
+        self._previews = PreviewLayers(self._viewer)
+        self.asked = Asked(device=preferences.device())
+        """How the result is judged."""
+        self._build()
+        self._lay_out()
+        self.image.changed.connect(self._on_image)
+        self.form.changed.connect(self._update_buttons)
+        self.form.accepted.connect(self.accept)
+        self.steps.clicked.connect(self._on_link)
+        follow(self, self._state.noise_changed, self._on_assumption)
+        follow(self, self._state.psf_changed, self._on_assumption)
+        follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
+        bind_key(self._viewer)
+        self._on_image()
+
+    def _build(self) -> None:
+        self.image = ImageChooser(
+            self._viewer,
+            "The raw image, volume, series or raw SIM frames to deconvolve, in camera counts.",
+            owner=self,
+        )
+        self.known = Knowledge(self._viewer, self.image, owner=self)
+        # The form asks for the plane step, too, beside the rest.
+        self.image.boxes = tuple(box for box in self.image.boxes if box is not self.image.step_box)
+        self.chosen = Form()
+        self.chosen.add_image(self.image)
+        self.out_of_focus_box = out_of_focus_box()
+        self.chosen.add(self.out_of_focus_box)
+        self.form = AskForm()
+        self.form.hide()
+        self.start_button.setDefault(True)
+        self.steps = StepList()
+        self.curves = LossCurves(self._viewer)
+        self.curves.hide()
+
+    def _lay_out(self) -> None:
+        self.body.addWidget(self.chosen)
+        self.body.addWidget(self.form)
+        self.body.addLayout(self.action_rows)
+        self.body.addWidget(self.steps)
+        self.body.addWidget(self.curves, stretch=1)
+        self.body.addStretch(0)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if alive(self):
+            self.image.reset_choices()
+
+    # ------------------------------------------------------------------ actions
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is under way, looking at the layer and judging included."""
+        jobs = (self._job, self._judging)
+        return self.known.looking or any(job is not None and job.running for job in jobs)
+
+    @property
+    def asking(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self._asking
+
+    @property
+    def asks(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self._asking
+
+    @property
+    def at_work(self) -> bool:
+        """Whether work is under way that the user has asked for."""
+        return self.running
+
+    def start(
+        self, layer: ImageLayer | None = None, *, anew: bool = False, as_it_is: bool = False
+    ) -> None:
+        """Deconvolve a layer: the given one, or the one that is chosen.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image, optional
+            The raw layer.
+        anew : bool
+            Train also where a model at hand would fit.
+        as_it_is : bool
+            Take a model that fits also where its training was stopped.
+        """
+        why = "one is under way; cancel it first." if self.running else self._choose(layer)
+        if why:
+            show_error(why)
+            return
+        self._anew, self._as_it_is = anew, as_it_is
+        self._asking = False
+        self._begin_steps(STEPS)
+        self.steps.say("image", ACTIVE, "Looking at it…")
+        self._begin_waiting("Looking at the layer…")
+        self.known.look(self._decide, self._on_failure)
+        self._update_buttons()
+
+    def accept(self) -> None:
+        """Take what the form says and go on."""
+        layer, reading = self.image.layer, self.image.reading
+        why = self.form.missing
+        if why or layer is None or reading is None:
+            show_error(why)
+            return
+        values, sim = self.form.values(), bool(self.form.sim_box.value)
+        self.known.answer(values, sim=sim)
+        self._asking = False
+        self.form.hide()
+        self._go(values, sim=sim)
+
+    def cancel(self) -> None:
+        """End what is under way and keep what there is.
+
+        A training ends and its model of the moment makes the result; anything else ends there.
+        """
+        if self._asking and not self.running:
+            self._asking = False
+            self.form.hide()
+            self._end(CANCELLED)
+        elif self._judging is not None and self._judging.running:
+            self._judging.stop()
+            self.steps.end(ENDED, "Cancelled; the result stays.")
+            self._say("Cancelled; the result stays.")
+        elif self._job is not None and self._job.running:
+            if self._pipeline is not None and self._training:
+                self._pipeline.stop()
+                self._say("Stopping after the step under way; the result follows…")
+            else:
+                self._job.stop()
+                self._end(self._cancelled_words())
+        elif self.known.looking:
+            self.known.stop()
+            self._end(CANCELLED)
+        self._update_buttons()
+
+    def _cancelled_words(self) -> str:
+        trained = self.steps.states.get("model") == DONE
+        return "Cancelled; the model stays." if trained else CANCELLED
+
+    def _on_start(self) -> None:
+        if self._asking:
+            self.accept()
+        else:
+            self.start()
+
+    def _choose(self, layer: ImageLayer | None) -> str:
+        """Choose a layer; says why it cannot be."""
+        if layer is not None and layer not in self.image.layer_box.choices:
+            return (
+                f"Layer {layer.name!r} is itself a result; select the raw image that it was made "
+                "from."
+            )
+        if layer is not None:
+            self.image.layer = layer
+        if self.image.layer is None:
+            return "there is no image; open one or a sample (File > Open Sample)."
+        return self.image.problem
+
+    # ------------------------------------------------------------------ what is asked
+
+    def _decide(self) -> None:
+        """Ask where something is not known, else go on."""
+        self.progress_bar.setRange(0, 1)
+        why = self._choose(None)
+        if why:
+            self._end(why)
+            show_error(why)
+            self._update_buttons()
+            return
+        facts = self._ask()
+        if self.known.ambiguous or facts.missing(self.form.asked):
+            self._open_form()
+        else:
+            self._go(facts.values_of(self.form.asked), sim=bool(self.known.sim))
+
+    def _ask(self) -> Facts:
+        """Fill the form with what is known, and return it."""
+        facts, channel = self.known.facts(), self.known.channel
+        self._asked_of = (self.image.layer, channel)
+        self.form.ask(
+            facts,
+            spatial=self.image.spatial,
+            psf=self.known.psf is not None,
+            sim=self.known.sim,
+            presets=preferences.microscopes(),
+            title=f"Channel {channel!r}" if channel else "The microscope",
+        )
+        return facts
+
+    def _ask_what_applies(self) -> None:
+        """Let the open form ask what the image needs as it is read now, and with the PSF of now."""
+        self.form.read_as(self.image.spatial, psf=self.known.psf is not None)
+
+    def _open_form(self) -> None:
+        self._asking = True
+        self.form.show()
+        self.steps.say("image", ACTIVE, "Waiting for the form above.")
+        self._say("Complete the form, then press Go on.")
+        self._update_buttons()
+        self.form.take_focus()  # not before: what is disabled takes none
+
+    # ------------------------------------------------------------------ the work
+
+    def _go(self, values: dict[str, Any], *, sim: bool) -> None:
+        """Begin with everything known."""
+        layer = self.image.layer
+        assert layer is not None
+        try:
+            write_scale(self._viewer, layer, self.image.reading, values, self._state)
+            task = task_of(self._viewer, layer, self.image.reading, sim=sim)
+        except InputError as error:
+            self._on_failure(error)
+            return
+        self._task = task
+        self._begin_steps(SIM_STEPS if sim else STEPS)
+        self.steps.say("image", DONE, task.words)
+        self.steps.say("optics", DONE, self.form.words())
+        background = bool(self.out_of_focus_box.value)
+        make = recipe_maker(task, values, self._state, out_of_focus=background)
+        # Judged by the worker that any widget asks, which adds its maps.
+        settings = {
+            "device": preferences.device(),
+            "judged": False,
+            "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
+            "names": result_names(layer),
+            "steps": task.steps,
+            "finished": not self._as_it_is,
+            "checkpoint": new_checkpoint,
+            "broken_off": [] if self._anew else all_broken_off(),
+        }
+        model = None if self._anew else self._state.model
+        self._last = self._run = None
+        self._job = Job(
+            worked(make, model, settings),
+            owner=self,
+            on_values=self._on_steps,
+            on_failure=self._on_failure,
+            on_end=self._on_end,
+            before=self._previews.prepare(layer, task.reading) if model is None else None,
+            title="ZS-DeconvNet one click",
+            uses_torch=True,
+        )
+        self._begin_waiting("Preparing…")
+        self._job.start()
+        self._update_buttons()
+
+    def _on_end(self) -> None:
+        """Go on to the verdict, or say how it ended."""
+        self._previews.hide_empty()
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, 1)
+        states = self.steps.states
+        if FAILED in states.values():
+            pass
+        elif states.get("result") != DONE:
+            self._end(self._cancelled_words())
+        elif states.get("verdict") in (DONE, DOUBTFUL):
+            advance(self.progress_bar, 1, 1, "")
+            self._say("Done.")
+        elif self._pipeline is not None and self._pipeline.cut_short:
+            self._end("Not judged, as the training was stopped.")
+        else:
+            self._judge()
+        self._pipeline = None
+        self._update_buttons()
+
+    # ------------------------------------------------------------------ the verdict
+
+    def _judge(self) -> None:
+        task, model = self._task, self._state.model
+        if task is None or model is None:
+            self._end("Cancelled; the result stays.")
+            return
+        self.steps.say("verdict", ACTIVE, "Asking whether it can be believed…")
+        try:
+            self._judging = start_judging(
+                self._viewer,
+                task.layer,
+                model,
+                owner=self,
+                reading=task.reading,
+                asked=self.asked,
+                on_progress=self._on_judging,
+                on_verdict=self._on_verdict,
+                on_failure=self._on_failure,
+                on_end=self._on_judged_end,
+            )
+        except InputError as error:
+            self._on_failure(error)
+
+    def _on_judging(self, share: float, what: str) -> None:
+        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._say(f"{what}…")
+
+    def _on_verdict(self, found: Judged) -> None:
+        self.steps.say("verdict", *_verdict_words(found.verdict))
+        self._say("Done.")
+
+    def _on_judged_end(self) -> None:
+        advance(self.progress_bar, 1, 1, "")
+        if self._task is not None:
+            self._task.select_result(self._viewer)
+        if "result" in self.steps.labels:
+            self.show_at_top(self.steps.labels["result"])
+        self._update_buttons()
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _begin_steps(self, steps: Any) -> None:
+        self.steps.begin(steps)
+        self.curves.hide()
+
+    def _on_image(self) -> None:
+        if not alive(self):
+            return
+        layer, channel = self._asked_of
+        self.out_of_focus_box.enabled = self.image.spatial == "YX"
+        if self._asking and self.image.layer is not layer:
+            self.cancel()
+        elif self._asking and self.known.channel != channel:
+            self._ask()
+        elif self._asking:
+            self._ask_what_applies()
+        self._update_buttons()
+
+    def _on_link(self, target: str) -> None:
+        if target == "form":
+            if not self.running and self.known.complete and not self._choose(None):
+                self._ask()
+                self._open_form()
+            return
+        if target in ("anew", "as-it-is"):
+            layer = self._task.layer if self._task else None
+            self.start(layer, anew=target == "anew", as_it_is=target == "as-it-is")
+            return
+        widget = open_widget(self._viewer, target)
+        chooser = getattr(widget, "raw" if target == "SIM" else "image", None)
+        if chooser is not None and self._task is not None:
+            chooser.layer = self._task.layer
+
+    def _on_assumption(self, value: Any) -> None:
+        """Offer to go on with what the user has changed elsewhere."""
+        if not alive(self) or self.running:
+            return
+        if self._asking:
+            self._ask_what_applies()
+            self._update_buttons()
+        if value is None or value in self._state.assumed:
+            return
+        if self.steps.states.get("result") == DONE or FAILED in self.steps.states.values():
+            self._say("Noise or PSF was changed: press Deconvolve again to use it.")
+        self._update_buttons()
+
+    def _on_failure(self, error: Exception) -> None:
+        show_error(error)
+        self.steps.end(FAILED, str(error))
+        self.progress_bar.setRange(0, 1)
+        self._say("That did not work; the step marked ✗ says why and where to mend it.")
+
+    def _end(self, words: str) -> None:
+        self.progress_bar.setRange(0, 1)
+        self.steps.end(ENDED, words)
+        self._say(words)
+
+    def _again(self) -> str:
+        """Say what pressing the button once more does: a stopped model is not taken again."""
+        model = self._state.model
+        return "Train anew" if model is not None and model.stopped else "Deconvolve again"
+
+    def _update_buttons(self) -> None:
+        if not alive(self):
+            return
+        running = self.running
+        again = self.steps.states.get("result") == DONE
+        self.start_button.setText(
+            "Go on" if self._asking else self._again() if again else "Deconvolve"
+        )
+        missing = self.form.missing if self._asking else self._choose(None)
+        self.start_button.setEnabled(not running and not missing)
+        self.start_button.setToolTip(
+            tip(missing or "Calibrate, train, deconvolve and judge, all in one go.")
+        )
+        training = running and self._training
+        self.cancel_button.setText("Stop here" if training else "Cancel")
+        self.cancel_button.setToolTip(
+            "Stop training; the model of the moment makes the result."
+            if training
+            else "End what is under way and keep what there is."
+        )
+        self.cancel_button.setEnabled(running or self._asking)
+        self.chosen.setEnabled(not running)
+        self.form.setEnabled(not running)
+
+
+def _verdict_words(verdict: Verdict) -> tuple[str, str]:
+    """Return the state of the step and its words; why something failed is said by Quality."""
+    if verdict.passed:
+        return DONE, verdict.summary()
+    return DOUBTFUL, verdict.headline()

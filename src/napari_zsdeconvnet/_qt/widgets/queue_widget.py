@@ -1,0 +1,498 @@
+"""The dock widget *Queue*: several layers one after the other, each as by one click.
+
+A screen, or the channels of an image: what is not known is asked once for all layers that lack the
+same, a failure is listed and stops nothing, and the models of one serve the others they fit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
+
+from ...utils.errors import InputError
+from ..forms.action_panel import ActionPanel
+from ..forms.choosers import image_layers
+from ..forms.forms import advance, heading, tip
+from ..forms.kept_models import keep_by_itself
+from ..forms.one_click_form import AskForm
+from ..layers.layer_axes import what_is_there
+from ..layers.layer_files import LayerFiles
+from ..layers.results import result_names
+from ..layers.state import Judged
+from ..workers import preferences
+from ..workers.activity import activity
+from ..workers.checkpoints import all_broken_off, new_checkpoint
+from ..workers.connections import alive
+from ..workers.durations import time_left
+from ..workers.notifications import show_error
+from ..workers.window_text import in_window_words
+from ..workers.workers import Job, Turns
+from .layer_inspection import recipe_maker, task_of, users_psf, write_scale
+from .queue_worker import Found, Waiting, looked_at, worked
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image as ImageLayer
+
+    from ...workflow import batch
+
+_LAYER = Qt.ItemDataRole.UserRole
+_SIGNS = {"active": "▶", "done": "✓", "doubtful": "⚠", "failed": "✗", "ended": "■"}
+_NAMED = 4  # layers that a form names; more are counted
+
+
+class QueueWidget(ActionPanel):
+    """Deconvolves the chosen layers one after the other, each by the steps of one click.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered and which shows the results.
+    parent : QWidget, optional
+        The widget that holds this one.
+    """
+
+    title = "Queue"
+    always_in_activity = True
+
+    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, action="Deconvolve all", parent=parent)
+        self._job: Job[Any, Any] | None = None
+        self._batch: batch.Batch | None = None
+        self._part: tuple[str, float] = ("", 0.0)  # what is done with a layer, and how far
+        self._queue: list[Waiting] = []
+        self._running: list[Waiting] = []
+        self._asked: list[Waiting] = []
+        self._cancelled = False
+        self._files = LayerFiles(viewer, owner=self)
+        self._training = False  # whether the last that was heard is a step of a training
+        self._build()
+        self._lay_out()
+        self.reset_choices()
+
+    def _build(self) -> None:
+        self.layer_list = QListWidget()
+        self.layer_list.setToolTip("The layers to deconvolve, in this order; tick those you want.")
+        self.layer_list.setMinimumHeight(120)
+        self.layer_list.setWordWrap(True)
+        self.layer_list.itemChanged.connect(self._update_buttons)
+        self.all_button = QPushButton("All")
+        self.all_button.clicked.connect(lambda: self.choose(self.layers))
+        self.none_button = QPushButton("None")
+        self.none_button.clicked.connect(lambda: self.choose([]))
+        self.selected_button = QPushButton("As selected")
+        self.selected_button.setToolTip("Those that are selected in the layer list.")
+        self.selected_button.clicked.connect(
+            lambda: self.choose(list(self._viewer.layers.selection))
+        )
+        self.judge_box = CheckBox(
+            text="judge each result",
+            value=True,
+            tooltip="Ask of each result whether it can be believed; takes about as long as seven "
+            "more results.",
+        )
+        self.form = AskForm()
+        self.form.hide()
+        self.form.changed.connect(self._update_buttons)
+        self.form.accepted.connect(self.accept)
+        self.start_button.setDefault(True)
+
+    def _lay_out(self) -> None:
+        choose = QHBoxLayout()
+        for button in (self.all_button, self.none_button, self.selected_button):
+            choose.addWidget(button)
+        self.body.addWidget(heading("Layers"))
+        self.body.addWidget(self.layer_list, stretch=1)
+        self.body.addLayout(choose)
+        self.body.addWidget(self.judge_box.native)
+        self.body.addWidget(self.form)
+        self.body.addLayout(self.action_rows)
+
+    # ------------------------------------------------------------------ what is chosen
+
+    @property
+    def layers(self) -> list[ImageLayer]:
+        """All layers that are offered."""
+        return [self._item(row).data(_LAYER) for row in range(self.layer_list.count())]
+
+    @property
+    def chosen(self) -> list[ImageLayer]:
+        """The layers that are ticked."""
+        items = map(self._item, range(self.layer_list.count()))
+        return [item.data(_LAYER) for item in items if item.checkState() == Qt.CheckState.Checked]
+
+    def choose(self, layers: list[Any]) -> None:
+        """Tick these layers and no others."""
+        for row in range(self.layer_list.count()):
+            item = self._item(row)
+            ticked = any(item.data(_LAYER) is layer for layer in layers)
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Offer the layers that the viewer holds now; napari calls it when they change."""
+        if not alive(self):
+            return
+        self._files.look()
+        offered = image_layers(self._viewer)
+        before = self.layers
+        if [id(one) for one in offered] == [id(one) for one in before]:
+            self._show_states()
+            return
+        unticked = [one for one in before if not any(one is ticked for ticked in self.chosen)]
+        self.layer_list.clear()
+        for layer in offered:
+            item = QListWidgetItem(layer.name)
+            item.setData(_LAYER, layer)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            ticked = not any(layer is one for one in unticked)
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+            self.layer_list.addItem(item)
+        self._show_states()
+        self._update_buttons()
+
+    def _item(self, row: int) -> QListWidgetItem:
+        item = self.layer_list.item(row)
+        assert item is not None  # rows are counted
+        return item
+
+    # ------------------------------------------------------------------ actions
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is under way."""
+        return self._job is not None and self._job.running
+
+    @property
+    def asking(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return bool(self._asked)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the form is open, and waits to be accepted."""
+        return self.asking
+
+    def doing(self) -> tuple[float, str]:
+        """Return how much of the queue is done, from 0 to 1, and what is under way."""
+        if not self._running:
+            return 0.0, str(self.status_label.text())
+        through = sum(one.done or bool(one.problem) for one in self._running)
+        words, share = self._part
+        count = len(self._running)
+        return (through + share) / count, f"{min(through + 1, count)} of {count}, {words}"
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why layers of the last queue failed, by their names."""
+        return {one.layer.name: one.problem for one in self._queue if one.problem}
+
+    def start(self) -> None:
+        """Deconvolve all layers that are ticked."""
+        chosen = self.chosen
+        if self.running or not chosen:
+            show_error(
+                "a queue is under way; cancel it first." if chosen else "tick a layer first."
+            )
+            return
+        self._cancelled = False
+        self._asked = []
+        self._queue = [Waiting.of(layer, self._state) for layer in chosen]
+        self._job = Job(
+            looked_at(self._queue),
+            owner=self,
+            on_values=self._on_found,
+            on_failure=self._on_failure,
+            on_end=self._on_looked,
+            title="looking at the layers of a queue",
+        )
+        self._begin_waiting("Looking at the layers…")
+        self._job.start()
+        self._show_states()
+        self._update_buttons()
+
+    def accept(self) -> None:
+        """Take what the form says, and ask for what is still lacking or go on."""
+        if not self._asked or self.form.missing:
+            show_error(self.form.missing or "nothing is asked.")
+            return
+        values, sim = self.form.values(), bool(self.form.sim_box.value)
+        for waiting in self._asked:
+            waiting.answer(values, sim=sim, state=self._state)
+        self._ask_or_go()
+
+    def cancel(self) -> None:
+        """End what is under way, keep what there is, and begin no more."""
+        self._cancelled = True
+        if self.asking:
+            self._asked = []
+            self.form.hide()
+            self._finish()
+        elif self._batch is not None and self._training:
+            self._batch.stop()
+            self._say("Stopping after the step under way…")
+        elif self._job is not None and self.running:
+            self._job.stop()
+            self._say("Cancelled; what is done stays.")
+        self._update_buttons()
+
+    def _on_start(self) -> None:
+        if self.asking:
+            self.accept()
+        else:
+            self.start()
+
+    # ------------------------------------------------------------------ what is known
+
+    def _on_found(self, found: list[Found]) -> None:
+        for one in found:
+            waiting = self._queue[one.index]
+            waiting.look, waiting.doubt, waiting.problem = one.look, one.doubt, one.problem
+            if one.look is not None and waiting.layer.source.path:
+                self._files.take(waiting.layer, one.look.recorded)
+                waiting.read_again(self._state)
+
+    def _on_looked(self) -> None:
+        self.progress_bar.setRange(0, 1)
+        if self._cancelled:
+            self._finish()
+            return
+        for waiting in self._queue:
+            waiting.decide(self._state)
+        self._ask_or_go()
+
+    def _ask_or_go(self) -> None:
+        """Ask once for all layers that lack the same, and go on when nothing is lacking."""
+        lacking = [one for one in self._queue if one.values is None and not one.problem]
+        self._asked = []
+        if not lacking:
+            self.form.hide()
+            self._go()
+            return
+        first = lacking[0]
+        wanted = first.likeness(self._state)
+        self._asked = [one for one in lacking if one.likeness(self._state) == wanted]
+        assert first.look is not None
+        self.form.ask(
+            first.facts(self._state),
+            spatial=first.spatial,
+            psf=users_psf(self._state, first.spatial) is not None,
+            sim=first.look.sim,
+            presets=preferences.microscopes(),
+            title=self._title(self._asked),
+        )
+        self.form.show()
+        self._say(
+            f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in One "
+            "click. Otherwise complete the form, then press Go on."
+        )
+        self._update_buttons()
+        self.form.take_focus()  # not before: what is disabled takes none
+
+    def _title(self, asked: list[Waiting]) -> str:
+        names = [one.layer.name for one in asked]
+        listed = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            listed += f" and {len(names) - _NAMED} more"
+        channel = asked[0].channel
+        return f"Channel {channel!r}: {listed}" if channel else listed
+
+    def _read_words(self, waiting: Waiting) -> str:
+        if waiting.reading is None:
+            return ""
+        words = what_is_there(waiting.layer, waiting.reading)
+        return f"{waiting.layer.name} is read as {waiting.reading.kind}: {words}"
+
+    # ------------------------------------------------------------------ the work
+
+    def _go(self) -> None:
+        """Begin with everything known."""
+        makers = []
+        self._running = []
+        for waiting in self._queue:
+            if waiting.problem or waiting.values is None:
+                continue
+            try:
+                makers.append(self._maker(waiting))
+            except InputError as error:
+                waiting.problem = in_window_words(str(error))
+            else:
+                self._running.append(waiting)
+        if not makers:
+            self._finish()
+            return
+        settings = {
+            "device": preferences.device(),
+            "judged": bool(self.judge_box.value),
+            "preview_every": 0,
+            "finished": True,
+            "checkpoint": new_checkpoint,
+            "broken_off": all_broken_off(),
+        }
+        models = [] if self._state.model is None else [self._state.model]
+        self._job = Job(
+            worked(makers, models, settings),
+            owner=self,
+            on_values=self._on_events,
+            on_failure=self._on_failure,
+            on_end=self._finish,
+            title="ZS-DeconvNet queue",
+            uses_torch=True,
+        )
+        advance(self.progress_bar, 0, len(makers), f"0 of {len(makers)} layers")
+        self._say("Preparing…")
+        self._job.start()
+        self._show_states()
+        self._update_buttons()
+        activity.look_at(self)
+
+    def _maker(self, waiting: Waiting) -> tuple[str, Any, dict[str, str]]:
+        assert waiting.values is not None
+        layer = waiting.layer
+        write_scale(self._viewer, layer, waiting.reading, waiting.values, self._state)
+        if not waiting.sim:
+            waiting.reading = Waiting.of(layer, self._state).reading or waiting.reading
+        waiting.task = task_of(self._viewer, layer, waiting.reading, sim=waiting.sim)
+        make = recipe_maker(waiting.task, waiting.values, self._state)
+        return layer.name, make, result_names(layer)
+
+    def _on_events(self, events: list[Any]) -> Turns[None]:
+        from ...workflow import batch
+
+        for event in events:
+            if isinstance(event, batch.Batch):
+                self._batch = event
+                if self._cancelled:
+                    event.stop()
+            elif isinstance(event, batch.Began):
+                self._on_began(self._running[event.index])
+            elif isinstance(event, batch.Stepped):
+                yield from self._on_step(self._running[event.index], event.step)
+            else:
+                self._on_ended(self._running[event.index], event)
+        self._show_states()
+
+    def _on_began(self, waiting: Waiting) -> None:
+        self._show_part(waiting, 0, 1, "looking")
+
+    def _on_step(self, waiting: Waiting, step: Any) -> Turns[None]:
+        from ...training.trainer import Progress
+        from ...workflow import pipeline
+
+        task = waiting.task
+        assert task is not None  # made before the work began
+        self._training = isinstance(step, Progress)
+        if isinstance(step, Progress):
+            self._show_part(waiting, step.step, step.steps, "training")
+            if not self._cancelled:
+                self._say(f"{waiting.layer.name}: {time_left(step)}.")
+        elif isinstance(step, pipeline.Working):
+            doing = "making the result" if step.stage == "result" else "judging"
+            self._show_part(waiting, step.tiles.done, step.tiles.total, doing)
+        elif isinstance(step, pipeline.Reconstructed):
+            task.show_plain(self._viewer, step)
+            yield
+        elif isinstance(step, pipeline.ModelReady):
+            self._state.model = step.model
+            if step.trained:
+                keep_by_itself(self, step.model, waiting.layer.name)
+        elif isinstance(step, pipeline.Predicted):
+            yield from task.show_result(self._viewer, step)
+        elif isinstance(step, pipeline.Judged):
+            task.keep_verdict(self._viewer, step.verdict)
+            waiting.said = step.verdict.headline()
+            model = self._state.model
+            if model is not None:
+                judged = Judged(model, step.verdict, task.frame)
+                self._state.set_judged(waiting.layer, judged)
+
+    def _show_part(self, waiting: Waiting, done: int, total: int, doing: str) -> None:
+        waiting.said = f"{doing}, {100 * done // max(total, 1)} %"
+        # Training takes longest: the bar of the activity dock follows it alone.
+        share = done / max(total, 1) if doing == "training" else self._part[1]
+        self._part = f"{waiting.layer.name}, {doing}", share
+
+    def _on_ended(self, waiting: Waiting, event: batch.Ended) -> None:
+        waiting.done = event.done
+        if event.error is not None:
+            words = str(event.error) or type(event.error).__name__
+            waiting.problem = in_window_words(words)
+        if waiting.said.endswith("%"):
+            waiting.said = ""
+        through = sum(one.done or bool(one.problem) for one in self._running)
+        advance(
+            self.progress_bar,
+            through,
+            len(self._running),
+            f"{through} of {len(self._running)} layers",
+        )
+        self._part = "", 0.0
+
+    def _on_failure(self, error: Exception) -> None:
+        """Say what went wrong with the queue itself."""
+        show_error(error)
+
+    def _finish(self) -> None:
+        """Say how it ended, with what failed and why."""
+        self._batch = None
+        done = sum(one.done for one in self._queue)
+        how = "Cancelled: " if self._cancelled else ""
+        lines = [f"{how}{done} of {len(self._queue)} layers done."]
+        failures = self.failures
+        if failures:
+            lines.append(f"{len(failures)} failed:")
+            lines += [f"✗ {name}: {why}" for name, why in failures.items()]
+        self._say("\n".join(lines))
+        self.progress_bar.setRange(0, 1)
+        self._show_states()
+        self._update_buttons()
+
+    # ------------------------------------------------------------------ what the window shows
+
+    def _show_states(self) -> None:
+        """Show how each layer of the queue stands, beside its name."""
+        for row in range(self.layer_list.count()):
+            item = self._item(row)
+            layer = item.data(_LAYER)
+            waiting = next((one for one in self._queue if one.layer is layer), None)
+            text = layer.name if waiting is None else self._stated(waiting)
+            if item.text() != text:
+                item.setText(text)
+                item.setToolTip("" if waiting is None else tip(waiting.problem))
+
+    def _stated(self, waiting: Waiting) -> str:
+        judged = self._state.judged(waiting.layer)
+        if waiting.problem:
+            sign, words = _SIGNS["failed"], "failed"
+        elif waiting.done:
+            doubtful = judged is not None and bool(waiting.said) and not judged.verdict.passed
+            sign, words = _SIGNS["doubtful" if doubtful else "done"], waiting.said or "done"
+        elif waiting.said:
+            sign, words = _SIGNS["active"], waiting.said
+        else:
+            return str(waiting.layer.name)
+        return f"{sign} {waiting.layer.name}: {words}"
+
+    def _update_buttons(self, _: Any = None) -> None:
+        running = self.running
+        free = not running and not self.asking
+        for widget in (
+            *(self.layer_list, self.all_button, self.none_button, self.selected_button),
+            self.judge_box.native,
+        ):
+            widget.setEnabled(free)
+        missing = self.form.missing if self.asking else "" if self.chosen else "tick a layer first."
+        self.start_button.setText("Go on" if self.asking else "Deconvolve all")
+        self.start_button.setEnabled(not running and not missing)
+        self.start_button.setToolTip(
+            tip(
+                missing
+                or "Calibrate, train where no model fits, deconvolve and judge, layer by layer."
+            )
+        )
+        self.cancel_button.setEnabled(running or self.asking)
+        self.cancel_button.setToolTip(
+            "End what is under way, keep what there is, and begin no more."
+        )

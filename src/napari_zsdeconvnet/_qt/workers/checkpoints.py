@@ -1,0 +1,46 @@
+"""Where trainings in windows are saved while they go on, and what a crash has left there."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+from .remembered_optics import memory_file
+
+_ENDING = ".checkpoint.safetensors"
+_RENEWED = 60.0  # seconds; a file younger than that is of a training that goes on
+
+
+def folder() -> Path | None:
+    """Return the folder, beside napari's settings; None where napari keeps nothing either."""
+    path = memory_file()
+    return None if path is None else path.with_name("napari-zsdeconvnet-trainings")
+
+
+def new_checkpoint() -> Path | None:
+    """Name the file of a training that begins; no other has it."""
+    place = folder()
+    return None if place is None else place / f"{secrets.token_hex(4)}{_ENDING}"
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Tell whether a file is one of these."""
+    return Path(path).parent == folder() and Path(path).name.endswith(_ENDING)
+
+
+def all_broken_off() -> list[Path]:
+    """Return the trainings that a crash has ended, the latest first."""
+    place = folder()
+    try:
+        found = [] if place is None else list(place.glob(f"*{_ENDING}"))
+        times = {path: path.stat().st_mtime for path in found}
+    except OSError:
+        return []
+    left = [path for path in times if time.time() - times[path] > _RENEWED]
+    return sorted(left, key=lambda path: times[path], reverse=True)
+
+
+def broken_off() -> Path | None:
+    """Return the latest of the trainings that a crash has ended."""
+    return next(iter(all_broken_off()), None)

@@ -1,0 +1,327 @@
+"""Files that go in and come out: names, patterns, and what the command line says of an image."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
+from ...io.image_files import read_image
+from ...io.lazy import LazyArray, Sliced, whole_index
+from ...utils.errors import InputError
+from ...utils.files import make_folder, written_whole
+from ..console import Console
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """List the files that names and patterns stand for, since not every shell does.
+
+    Parameters
+    ----------
+    patterns
+        File names, or patterns with ``*``, ``?`` and ``[...]`` (``**`` for any folder).
+
+    Returns
+    -------
+    list of str
+        Each file once, in the order given.
+
+    Raises
+    ------
+    InputError
+        If nothing matches a pattern.
+    """
+    files: list[str] = []
+    for pattern in patterns:
+        if Path(pattern).exists() or not glob.has_magic(pattern):
+            files.append(pattern)
+            continue
+        matches = sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise InputError(f"No file matches {pattern}; check the folder and the pattern.")
+        files.extend(matches)
+    return list(dict.fromkeys(files))
+
+
+def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
+    """Open an image, with the axes, voxel size, channel and plane the command line says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arguments
+        With `axes`, `voxel_size`, `pixel_size`, `axial_step`, `channel` and `plane`, each None
+        where the file decides.
+    console
+        Where notes of the reader go.
+
+    Returns
+    -------
+    Image
+        Axes YX, TYX, ZYX or TZYX, with a voxel size for the spatial ones. A large file is not
+        read yet, but where its data are cut.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has several channels and none is chosen, or if its voxel
+        size is known only in part.
+    """
+    image = read_image(path)
+    for note in _still_of_use(image, arguments):
+        console.warn(note)
+    axes = (arguments.axes or _axes_by_step(image, arguments) or image.axes).upper()
+    origin = image.origin
+    if origin is not None and axes != image.axes:
+        origin = replace(origin, axes=axes)
+    image = replace(image, axes=axes, voxel_size=None, origin=origin)
+    image = one_of(one_of(image, "C", arguments.channel), "Z", arguments.plane)
+    spatial = spatial_axes(image)
+    frames = as_frames(image, spatial=spatial)
+    order = ("T" if "T" in image.axes else "") + spatial
+    data: Any = frames
+    if "T" not in order:
+        # What is not in memory must not be read for the sake of an axis of length one.
+        mapped = isinstance(frames, np.ndarray)
+        data = frames[0] if mapped else LazyArray(image.data, image.axes, order)
+    size = _voxel_size(image.steps, spatial, image.name, arguments)
+    rule = pixel_rule(arguments)
+    return replace(image, data=data, axes=order, voxel_size=size, pixel_rule=rule)
+
+
+def pixel_rule(arguments: argparse.Namespace) -> PixelRule:
+    """Take from the command line what is said of bad and saturated pixels."""
+    path = getattr(arguments, "bad_pixels", None)
+    return PixelRule(
+        None if path is None else np.squeeze(np.asarray(read_image(path).data)),
+        "mask" if getattr(arguments, "allow_saturated", False) else "refuse",
+        not getattr(arguments, "keep_outliers", False),
+    )
+
+
+def _axes_by_step(image: Image, arguments: argparse.Namespace) -> str | None:
+    """Make planes of pages that the file does not explain where a step between them is typed.
+
+    Raises
+    ------
+    InputError
+        If the file has no planes, but frames in time.
+    """
+    if arguments.axial_step is not None:
+        step, typed = "--axial-step", (1.0,) * 3
+    else:
+        step, typed = "--voxel-size has a step between planes", arguments.voxel_size
+        if np.size(typed) != len("ZYX"):
+            return None
+    times = image.data.shape[image.axes.index("T")] if "T" in image.axes else 1
+    if times > 1 and "Z" not in image.axes and not image.guessed:
+        raise InputError(
+            f"{step} is given and {image.name} has {times} frames in time and no planes; leave "
+            "the step out, or say --axes ZYX if its frames are planes."
+        )
+    return planes_by_step(image, typed)
+
+
+def _still_of_use(image: Image, arguments: argparse.Namespace) -> list[str]:
+    """List what the reader says and the command line does not answer, nor asks for itself."""
+    if arguments.axes is not None:
+        return []
+    answered = ["give that step"]
+    if _axes_by_step(image, arguments) is not None:
+        answered.append("taken as time")
+    return [note for note in image.notes if not any(words in note for words in answered)]
+
+
+def _voxel_size(
+    from_file: Sequence[float | None],
+    spatial: str,
+    name: str,
+    arguments: argparse.Namespace,
+) -> tuple[float, ...] | None:
+    """Put a voxel size together from the file and the command line, which prevails."""
+    volume = spatial == "ZYX"
+    if arguments.axial_step is not None and not volume:
+        raise InputError(
+            f"--axial-step is given and {name} has no planes; leave it out, or say --axes ZYX if "
+            "its frames are planes."
+        )
+    if arguments.voxel_size is not None:
+        return _typed_voxel_size(arguments, volume)
+    step, *lateral = from_file
+    if arguments.pixel_size is not None:
+        lateral = [arguments.pixel_size] * 2
+    if arguments.axial_step is not None:
+        step = arguments.axial_step
+    if volume and step is None and None not in lateral:
+        raise InputError(
+            f"{name} has no axial step, the distance between its planes; give it with "
+            "--axial-step, in micrometres."
+        )
+    if volume and step is not None and None in lateral:
+        raise InputError(
+            f"{name} has no pixel size beside its axial step; give it with --pixel-size, in "
+            "micrometres."
+        )
+    if None in lateral:
+        return None
+    size = [step, *lateral] if volume else lateral
+    return tuple(float(length) for length in size if length is not None)
+
+
+def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[float, ...]:
+    """Check what was typed as --voxel-size against the axes and the other options."""
+    for name in ("pixel_size", "axial_step"):
+        if getattr(arguments, name) is not None:
+            raise InputError(
+                f"--voxel-size and --{name.replace('_', '-')} are both given; leave one out."
+            )
+    typed = np.ravel(arguments.voxel_size).tolist()
+    if not volume and len(typed) == 1:
+        typed *= 2
+    wanted = 3 if volume else 2
+    if len(typed) == wanted or (not volume and len(typed) == 3):
+        return tuple(typed[-wanted:])
+    form = "Z,Y,X, as in 0.3,0.1,0.1" if volume else "Y,X, as in 0.1,0.1"
+    raise InputError(
+        f"--voxel-size has {len(typed)} length{'s' if len(typed) > 1 else ''}; give {form}, in "
+        "micrometres."
+    )
+
+
+def one_of(image: Image, letter: str, index: int | None) -> Image:
+    """Take one channel (C) or plane (Z), counted from 0, or the only one."""
+    count = image.data.shape[image.axes.index(letter)] if letter in image.axes else 1
+    if index is None:
+        if count > 1:
+            return image
+        index = 0
+    if index >= count:
+        what = "channel" if letter == "C" else "plane"
+        raise InputError(
+            f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
+            f"is none of number {index}; choose another --{what}."
+        )
+    if letter not in image.axes:
+        return image
+    several = len(image.optics) > 1
+    taken: dict[str, Any] = {"channel" if letter == "C" else "plane": index}
+    return replace(
+        image,
+        origin=None if image.origin is None else replace(image.origin, **taken),
+        data=_taken(image.data, image.axes.index(letter), index),
+        axes=image.axes.replace(letter, ""),
+        channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
+        optics=image.optics[index : index + 1] if letter == "C" and several else image.optics,
+    )
+
+
+def _taken(data: Any, axis: int, index: int) -> NDArray[Any]:
+    """Take one element along an axis, without reading what is not in memory."""
+    if isinstance(data, np.ndarray):
+        place: Any = (*(slice(None),) * axis, index)
+        return cast("NDArray[Any]", data[place])
+    return cast("NDArray[Any]", _Taken(data, axis, index))
+
+
+class _Taken(Sliced):
+    """A lazily read array at one place of an axis, which is gone."""
+
+    def __init__(self, source: Any, axis: int, index: int) -> None:
+        self._source = source
+        self._axis, self._index = axis, index
+        self.shape = (*source.shape[:axis], *source.shape[axis + 1 :])
+        self.dtype = source.dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        wanted = whole_index(index, self.shape)
+        place = (*wanted[: self._axis], self._index, *wanted[self._axis :])
+        return np.asarray(self._source[place])
+
+
+def refuse_overwriting(output: str | Path, inputs: Sequence[str]) -> None:
+    """Raise InputError if the file to be written is one of those to be read."""
+    for path in inputs:
+        if Path(output).resolve() == Path(path).resolve():
+            raise InputError(f"{output} is an input too; write to another name with -o.")
+
+
+def output_names(
+    output: str, paths: Sequence[str], ending: str, suffix: str | None = None
+) -> list[Path]:
+    """Name the file that is written for each input.
+
+    Parameters
+    ----------
+    output
+        A file for one input, or a folder, made if need be.
+    paths
+        The inputs.
+    ending
+        What follows an input's own name in a folder, after an underscore.
+    suffix
+        Of the files; by default .tif, and .ome.tif where the input has it.
+
+    Returns
+    -------
+    list of Path
+        One for each input.
+
+    Raises
+    ------
+    InputError
+        If one file is named for several inputs, or two inputs would go to the same one.
+    """
+    target = Path(output)
+    if target.suffix.lower() in ((suffix,) if suffix else (".tif", ".tiff")):
+        if len(paths) > 1:
+            raise InputError(
+                f"{output} is one file and there are {len(paths)} images; name a folder instead."
+            )
+        return [target]
+    make_folder(output)
+    names: dict[Path, str] = {}
+    for path in paths:
+        stem, own = _stem_and_suffix(Path(path))
+        name = target / f"{stem}_{ending}{suffix or own}"
+        if name in names:
+            raise InputError(
+                f"{names[name]} and {path} would both be written to {name}; name different "
+                "folders for them."
+            )
+        names[name] = path
+    return list(names)
+
+
+def beside(output: Path, ending: str, what: str) -> Path:
+    """Name another result of the input whose result with that ending is `output`."""
+    stem, suffix = _stem_and_suffix(output)
+    return output.with_name(f"{stem.removesuffix(f'_{ending}')}_{what}{suffix}")
+
+
+def _stem_and_suffix(path: Path) -> tuple[str, str]:
+    """Split a name so that OME files stay OME files."""
+    for suffix in (".ome.tif", ".ome.tiff"):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)], ".ome.tif"
+    return path.stem, ".tif"
+
+
+def write_json(path: str | Path, values: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, default=float) + "\n", encoding="utf-8")
+
+
+def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Collect the options that were given, so that the package's own defaults hold."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}

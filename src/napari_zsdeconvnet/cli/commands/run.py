@@ -1,0 +1,250 @@
+"""`zsdeconvnet run`: a recording from start to finish, as one click does it in napari."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...io.image import Image
+from ...io.image_files import write_image
+from ...utils.errors import InputError
+from ...utils.files import check_writable, replaced_together
+from ..console import Console, Interrupted, printable
+from .camera import camera_for
+from .files import beside, given, load, output_names, refuse_overwriting
+from .interruption import first_signal_calls, no_signal
+from .predict import BACKGROUND, DECONVOLVED, DENOISED
+from .records import check_record, record_beside
+from .sim_recordings import Recording, open_recording, typed_cutoff
+from .train import offered
+from .training_psf import with_recorded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tqdm import tqdm
+
+    from ...quality.verdict import Verdict
+    from ...training.autosave import Autosave
+    from ...workflow.pipeline import Pipeline, Predicted, Recipe
+
+_SIM_FRAMES = 9
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Calibrate, train, deconvolve and judge; the first Ctrl-C ends training and goes on."""
+    (output,) = output_names(arguments.output, [arguments.image], DECONVOLVED)
+    files = {
+        DECONVOLVED: output,
+        DENOISED: beside(output, DECONVOLVED, DENOISED),
+        BACKGROUND: beside(output, DECONVOLVED, BACKGROUND),
+        "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
+    }
+    for path in files.values():
+        refuse_overwriting(path, [arguments.image])
+        check_writable(path)
+    check_record(record_beside(output))
+    source: Image | Recording
+    recipe, source = (_raw_frames if arguments.sim else _image)(arguments, console)
+
+    from ...model.model import Model
+    from ...training.autosave import checkpoint_of, is_complete
+    from ...workflow.pipeline import Pipeline
+
+    model = Model.load(arguments.model) if arguments.model else None
+    resume = None if model else arguments.resume or offered(files["model"], console)
+    if resume and arguments.steps is None and is_complete(resume):
+        model, resume = Model.load(resume), None
+    pipeline = Pipeline(
+        recipe,
+        model=model,
+        judged=not arguments.no_verdict,
+        device=arguments.device,
+        preset=arguments.preset,
+        names={what: files[what].name for what in (DECONVOLVED, DENOISED, BACKGROUND)},
+        preview_every=0,
+        resume=resume,
+        **given(arguments, "steps", "seed"),
+    )
+    with console.bar(0, Path(arguments.image).name) as bar:
+        made = _followed(pipeline, files["model"], bar, console)
+    if made is None:
+        raise Interrupted("nothing had been learned yet, so nothing was saved.")
+    predicted, verdict = made
+    if predicted.result.background is None:
+        del files[BACKGROUND]
+    results = [what for what in files if what != "model"]
+    with no_signal(), replaced_together():
+        predicted.model.save(files["model"])
+        for what in results:
+            _write(files[what], getattr(predicted.result, what), source)
+        replace(predicted.record, verdict=verdict).write(record_beside(output))
+    if not arguments.model:
+        checkpoint_of(files["model"]).unlink(missing_ok=True)
+    for what in results:
+        console.say(f"{arguments.image} -> {files[what]}")
+    console.result(
+        {
+            "image": arguments.image,
+            **{name: str(path) for name, path in files.items()},
+            "record": record_beside(output),
+            "verdict": None if verdict is None else verdict.to_dict(),
+        }
+    )
+
+
+def _write(path: Path, pixels: NDArray[Any], source: Image | Recording) -> None:
+    """Write a result with what its source says of axes, sizes, time and channel."""
+    if isinstance(source, Recording):
+        write_image(
+            path,
+            pixels.reshape(source.result_shape),
+            axes=source.result_axes,
+            voxel_size=source.result_voxel_size,
+            frame_interval=source.frame_interval,
+        )
+        return
+    finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
+    if size is not None:
+        size = (*size[:-2], *(step / finer for step in size[-2:]))
+    write_image(
+        path,
+        pixels,
+        axes=source.axes[-pixels.ndim :],
+        voxel_size=size,
+        channel_names=source.channel_names,
+        frame_interval=source.frame_interval,
+    )
+
+
+def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Image]:
+    """Make the recipe of an image, a volume or a series."""
+    image = load(arguments.image, arguments, console)
+    arguments = with_recorded(arguments, image, console)
+
+    from ...psf.psf import PSF
+    from ...workflow.pipeline import Images, Microscope
+
+    scope = None
+    if arguments.na is not None and arguments.wavelength is not None:
+        names = ("refractive_index", "modality", "excitation_wavelength", "pinhole")
+        scope = Microscope(
+            arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
+        )
+    psf = None
+    if arguments.psf:
+        psf = PSF.read(arguments.psf, arguments.psf_voxel_size, axes=arguments.psf_axes)
+    known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
+    camera = camera_for(arguments, image) if known else None
+    recipe = Images(
+        image,
+        scope,
+        psf=psf,
+        noise=camera,
+        offset=arguments.offset,
+        excess_noise=arguments.excess_noise or 1.0,
+        out_of_focus=arguments.out_of_focus,
+    )
+    return recipe, image
+
+
+def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Recording]:
+    """Do the same for raw SIM, whose frames are the channels of the image."""
+    recording = open_recording(arguments.image, arguments, _SIM_FRAMES)
+    typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
+
+    from ...workflow.pipeline import Microscope, RawFrames
+
+    sets = np.asarray(recording.sets)
+    recipe = RawFrames(
+        sets[0] if len(sets) == 1 else sets,
+        Microscope(arguments.na, arguments.wavelength),
+        recording.pixel_size,
+        offset=arguments.offset,
+        excess_noise=arguments.excess_noise or 1.0,
+        name=recording.name,
+        origin=recording.origin,
+        pixel_rule=recording.pixel_rule,
+    )
+    return recipe, recording
+
+
+def _followed(
+    pipeline: Pipeline, model: Path, bar: tqdm[Any], console: Console
+) -> tuple[Predicted, Verdict | None] | None:
+    """Run to the end and save the training meanwhile; None where there is no result.
+
+    Whatever breaks it off after the training, an error or a signal, the checkpoint stays.
+    """
+    saving: list[Autosave] = []
+    try:
+        with first_signal_calls(pipeline.stop):
+            predicted, verdict = _follow(pipeline, model, bar, console, saving)
+    except (KeyboardInterrupt, InputError, MemoryError) as error:
+        for autosave in saving:
+            autosave.stop()
+        if not (saving and saving[0].step):
+            raise
+        kept = (
+            f"he training of step {saving[0].step} is in {saving[0].path}, and --resume "
+            f"{saving[0].path} goes on from there."
+        )
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"t{kept}") from None
+        raise InputError(f"{str(error) or 'Memory ran out.'} T{kept}") from error
+    finally:
+        for autosave in saving:
+            autosave.stop()
+    return None if predicted is None else (predicted, verdict)
+
+
+def _follow(
+    pipeline: Pipeline, model: Path, bar: tqdm[Any], console: Console, saving: list[Autosave]
+) -> tuple[Predicted | None, Verdict | None]:
+    """Run to the end, saying what each step assumed."""
+    from ...training.autosave import Autosave, checkpoint_of
+    from ...training.trainer import Progress
+    from ...workflow.pipeline import (
+        Began,
+        Judged,
+        ModelReady,
+        Predicted,
+        Recommended,
+        TrainingBegan,
+        Working,
+    )
+
+    predicted, verdict = None, None
+    for step in pipeline:
+        if isinstance(step, Progress):
+            bar.total = step.steps
+            bar.update(step.step - bar.n)
+            continue
+        if isinstance(step, Working):
+            bar.set_description(printable(step.tiles.message or step.stage))
+            bar.total = step.tiles.total
+            bar.update(step.tiles.done - bar.n)
+            continue
+        bar.clear()
+        if isinstance(step, TrainingBegan):
+            saving.append(Autosave(step.run, checkpoint_of(model), at_end=True))
+            saving[0].start()
+            for warning in step.run.warnings:
+                console.warn(warning)
+        elif isinstance(step, ModelReady):
+            for autosave in saving:
+                autosave.now()
+            console.say(step.said)
+        elif isinstance(step, Predicted):
+            predicted = step
+        elif isinstance(step, Judged):
+            verdict = step.verdict
+            console.say(step.verdict.summary())
+        elif isinstance(step, Recommended):
+            console.say(f"{step.said} Add --out-of-focus to try it.")
+        elif not isinstance(step, Began):
+            console.say(step.said)
+    return predicted, verdict

@@ -1,0 +1,77 @@
+"""The command `zsdeconvnet`: from arguments to an exit code.
+
+`arguments` knows what can be asked for; `commands` and `demo` do the work and are loaded when
+there is some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from ..utils.errors import InputError
+from .arguments import parser
+from .commands.interruption import came, ending_signals_interrupt
+from .console import Console, Interrupted, as_options, printable
+from .streams import lasting_streams
+
+_OK, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the command's own name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 when all went well, 2 for input that cannot be used, 130 after Ctrl-C, and 1 for
+        any other failure.
+
+    Raises
+    ------
+    SystemExit
+        For arguments that cannot be understood (code 2), and after `--help` (code 0).
+    """
+    with lasting_streams() as out, ending_signals_interrupt():
+        code = _run(parser().parse_args(argv))
+        out.flush()
+        if out.failure:
+            return _end(_BAD_INPUT, f"What was to be said could not be: {out.failure}.", False)
+        return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        module, _, function = arguments.command.rpartition(".")
+        command = getattr(import_module(f".{module}", __package__), function)
+        command(arguments, Console(json=arguments.json))
+    except InputError as error:
+        return _end(_BAD_INPUT, as_options(str(error)), arguments.debug)
+    except KeyboardInterrupt as interruption:
+        kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
+        return _end(_INTERRUPTED, f"Stopped by {came[0] if came else 'Ctrl-C'}; {kept}", False)
+    except MemoryError:
+        return _end(_FAILED, "Memory ran out; try a smaller --tile or image.", arguments.debug)
+    except Exception as error:
+        words = str(error).strip().split("\n")[0] or type(error).__name__
+        return _end(_FAILED, f"{words} (add --debug to see where)", arguments.debug)
+    return _OK
+
+
+def _end(code: int, sentence: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"zsdeconvnet: {printable(sentence)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

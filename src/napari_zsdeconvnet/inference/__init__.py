@@ -1,0 +1,1 @@
+"""Networks applied to recordings of any size."""

@@ -1,0 +1,504 @@
+"""Running a network over frames and volumes of any size, tile by tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..networks.base import TwoStageNetwork
+from ..noise.noise_model import NoiseModel
+from ..noise.recorruption import local_mean, mean_reach, noise_variance, recorrupt, unevenness
+from ..physics.stripe_filter import Damping
+from ..utils.devices import is_out_of_memory, move_network, thread_count, threads
+from ..utils.errors import InputError
+from ..utils.files import disk_is_free, in_file
+from ..utils.memory import available_memory, check_room
+from ..utils.phases import go_on
+from ..utils.prefetch import WriteBehind, read_ahead
+from ..utils.tiling import (
+    Tile,
+    fitting_tile,
+    largest_window,
+    smaller_tile,
+    smallest_tile,
+    tiles,
+    window,
+    window_of_map,
+)
+from .light_correction import CoarseLight
+
+T = TypeVar("T")
+
+Background = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""Gives the out-of-focus background of a frame (Y, X), both in counts, the former above the
+offset."""
+
+NEARLY_ALL = 0.75
+"""Part of the free memory that a tile may take where it is of little use otherwise."""
+
+MOST_HELD = 0.15
+"""Part of the free memory that results take at most; larger ones go to the disk."""
+
+MOST_LOST = 0.8
+"""Part of the light that a deconvolved volume holds at least, unless it is blank."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model makes of an image: signal in camera counts above the offset, float32.
+
+    A flat image keeps its counts, so the mean of ``deconvolved`` over an area is that of
+    ``image - offset``, and where there is a background that of ``image - offset - background``.
+    """
+
+    denoised: NDArray[np.float32]
+    """On the grid of the image, shape ([T,] [Z,] Y, X); a background is part of it."""
+    deconvolved: NDArray[np.float32]
+    """On the output grid, Y and X ``upsampling`` times as long, planes as they are."""
+    background: NDArray[np.float32] | None = None
+    """Light that is out of focus, on the grid of the image; None where none was estimated."""
+    warnings: tuple[str, ...] = ()
+    """What of the image was not used, one sentence each; the results hold there what the model
+    expects, and no light where nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class TileProgress:
+    """How far an inference has come."""
+
+    done: int
+    total: int
+    message: str = ""
+    """What the user must be told, such as that tiles were made smaller."""
+    tile: tuple[int, ...] = ()
+    """Size of the tiles in raw pixels, overlap included."""
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """Averaging over re-corruptions of the input."""
+
+    repeats: int
+    """How many; 0 takes the image as it is."""
+    magnitude: float = 1.0
+    """alpha of equation 2."""
+    seed: int = 0
+
+
+def infer(
+    network: TwoStageNetwork,
+    frames: NDArray[np.generic],
+    noise: NoiseModel,
+    scale: float,
+    device: torch.device,
+    *,
+    tile: int | tuple[int, ...] | None = None,
+    averaging: Averaging | None = None,
+    damping: Damping | None = None,
+    background: Background | None = None,
+    into: Result | None = None,
+    read_variance: NDArray[np.float32] | None = None,
+) -> Generator[TileProgress, None, Result]:
+    """Denoise and deconvolve frames (T, [Z,] Y, X) given in counts.
+
+    Tiles overlap by the network's receptive field, so that the result does not depend on
+    them. Where memory runs out, smaller tiles are tried and said. Only the window of a tile
+    is read at a time, but for a background, which is estimated from each frame as a whole.
+    Pixels may each have a read variance of their own, (Y, X).
+
+    Yields
+    ------
+    TileProgress
+        After every tile.
+
+    Returns
+    -------
+    Result
+        ``into``, or arrays in memory, with the axes of the frames.
+
+    Raises
+    ------
+    InputError
+        If memory runs out even with the smallest tiles.
+    """
+    move_network(network, device).eval()
+    overlap, multiples = network.reach, network.multiples
+    check_memory(network, device, tuple(frames.shape), results=into is None)
+    result = into or empty_result(network, tuple(frames.shape), background is not None)
+    size = _tile_size(tile, frames.ndim - 1) or _usual_tile(network, device, frames.shape[1:])
+    size = tuple(map(max, size, smallest_tile(overlap, multiples)))
+    message = ""
+    windows = _Windows(frames, damping, read_variance, background)
+    while True:
+        try:
+            yield from _infer_tiles(
+                network, windows, noise, scale, device, size, averaging, result, message
+            )
+            return result
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller = smaller_tile(size, overlap, multiples)
+            if smaller is None:
+                raise InputError(
+                    f"Memory ran out with the smallest tiles ({_in_words(size)}): close other "
+                    "programs or choose another device."
+                ) from error
+        size = smaller
+        message = f"Memory ran out: trying again with tiles of {_in_words(size)}."
+
+
+def _usual_tile(
+    network: TwoStageNetwork, device: torch.device, shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Choose the size of tiles, and where memory is short such that they are of use.
+
+    A window of which most is overlap takes many times as long as all others: so it may take
+    nearly all of the memory until it is three times as wide as its overlap.
+    """
+    reach, border = network.reach, network.border or network.reach
+    per_pixel = network.memory_per_pixel(device)
+    size = fitting_tile(device, per_pixel, shape, reach, network.multiples, border)
+    if device.type != "cpu":
+        return size
+    least = smallest_tile(reach, network.multiples)[-1]
+    room = NEARLY_ALL * available_memory()
+    for width in range(max(size[-1], 3 * reach[-1]), least, -4 * network.multiple):
+        wider = (*size[:-2], width, width)
+        window = largest_window(shape, wider, reach, network.multiples, border)
+        if network.memory_of(window, device) <= room:
+            return wider
+    return (*size[:-2], least, least)
+
+
+def check_memory(
+    network: TwoStageNetwork, device: torch.device, shape: tuple[int, ...], *, results: bool = True
+) -> None:
+    """Refuse beforehand what memory does not hold even with the smallest tiles.
+
+    Parameters
+    ----------
+    network, device
+        What computes, and where.
+    shape
+        Of the frames, (T, [Z,] Y, X).
+    results
+        Whether the results have to be held, too.
+
+    Raises
+    ------
+    InputError
+        With what is needed, what is free, and what to do.
+    """
+    least = smallest_tile(network.reach, network.multiples)
+    border = network.border or network.reach
+    window = largest_window(shape[1:], least, network.reach, network.multiples, border)
+    held = 0
+    if results and not _on_disk(network, shape):
+        held = _bytes_of_results(network, shape)
+    if device.type == "cpu":
+        check_room(
+            network.memory_of(window, device) + held,
+            "Deconvolving this image",
+            "close other programs, use a machine with more memory"
+            + (", or give a smaller PSF." if len(window) == 3 else "."),
+        )
+    elif held:
+        check_room(held, "The results of this image")
+
+
+def _bytes_of_results(network: TwoStageNetwork, shape: tuple[int, ...]) -> int:
+    return 4 * (math.prod(shape) + math.prod(output_shape(network, shape)))
+
+
+def _on_disk(network: TwoStageNetwork, shape: tuple[int, ...]) -> bool:
+    """Tell whether results are better kept in a file: they would take much of the memory."""
+    return _bytes_of_results(network, shape) > MOST_HELD * available_memory() and disk_is_free(
+        2 * _bytes_of_results(network, shape)
+    )
+
+
+def empty_result(
+    network: TwoStageNetwork, shape: tuple[int, ...], background: bool = False
+) -> Result:
+    """Make room for the result of frames of this shape, (T, [Z,] Y, X).
+
+    It is in memory, or where that is short in files without a name, which go with the result.
+    """
+    make = in_file if _on_disk(network, shape) else _in_memory
+    return Result(
+        make(shape), make(output_shape(network, shape)), make(shape) if background else None
+    )
+
+
+def _in_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.empty(shape, np.float32)
+
+
+def output_shape(network: TwoStageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the deconvolved image of an image of any axes that end in Y, X."""
+    *others, height, width = shape
+    return (*others, network.upsampling * height, network.upsampling * width)
+
+
+def _tile_size(tile: int | tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
+    """Spell out a tile's size: one number is its width, and a volume's tile has all planes."""
+    if tile is None:
+        return None
+    given = (tile,) if isinstance(tile, int) else tuple(tile)
+    if len(given) == 1:
+        given = (*((10**6,) if dimensions == 3 else ()), *given, *given)
+    if len(given) != dimensions:
+        raise InputError(
+            f"tile is {tile}: give one number, or one for each of the {dimensions} axes."
+        )
+    return given
+
+
+def _in_words(size: tuple[int, ...]) -> str:
+    *depth, height, width = size
+    if not depth:
+        return f"{max(height, width)} pixels"
+    return f"{depth[0]} x {height} x {width} voxels"
+
+
+def exhaust(
+    steps: Generator[TileProgress, None, T],
+    progress: Callable[[TileProgress], None] | None = None,
+) -> T:
+    """Run an inference, or whatever is made of some, to its end and give its result."""
+    while True:
+        try:
+            state = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if progress is not None:
+            progress(state)
+
+
+def _infer_tiles(
+    network: TwoStageNetwork,
+    source: _Windows,
+    noise: NoiseModel,
+    scale: float,
+    device: torch.device,
+    size: tuple[int, ...],
+    averaging: Averaging | None,
+    result: Result,
+    message: str,
+) -> Generator[TileProgress, None, None]:
+    length, *shape = source.frames.shape
+    inner = _without_rim(len(shape))
+    cover = list(tiles(shape, size, network.reach, network.multiples, network.border))
+    generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
+    number = thread_count(device)
+    windows = read_ahead(source, product(range(length), cover))
+    with closing(windows), WriteBehind() as behind:
+        for index in range(length):
+            room = _Frame(network, result, index, scale)
+            for done, place in enumerate(cover, index * len(cover) + 1):
+                go_on()
+                layers = next(windows).to(device)[None]
+                image = (layers[:, :1] - noise.offset) / scale
+                maps = layers[:, 1 : 1 + len(source.maps)]
+                haze = None
+                if source.background is not None:
+                    haze = layers[:, -1:][inner] / scale
+                with threads(number):
+                    fine, sharp = _run(
+                        network, image, maps, noise, scale, averaging, generator, haze
+                    )
+                    room.see(place, image[inner], fine, sharp, haze)
+                behind(room.put, place, fine, sharp, haze)
+                if done == (index + 1) * len(cover):
+                    behind(room.finish)
+                yield TileProgress(done, length * len(cover), message, size)
+                message = ""
+
+
+class _Windows:
+    """What tiles are computed from, cut out of a series one after the other.
+
+    Windows are (1, [Z,] Y, X), or with each pixel's read variance behind the image and the
+    background last, counts above the offset, up to (3, [Z,] Y, X).
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.generic],
+        damping: Damping | None,
+        read_variance: NDArray[np.float32] | None,
+        background: Background | None,
+    ) -> None:
+        self.frames = frames
+        self.damping = damping
+        self.maps = () if read_variance is None else (read_variance,)
+        self.background = background
+        self._whole: tuple[int, NDArray[Any], NDArray[np.float32] | None] | None = None
+
+    def __call__(self, wanted: tuple[int, Tile]) -> Tensor:
+        """Cut a tile's window out of a frame, with the rim that H needs."""
+        index, place = wanted
+        rims = mean_reach(len(place.shape))
+        start = [first - rim for first, rim in zip(place.window_start, rims, strict=True)]
+        shape = [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)]
+        frames, haze = self.frames, None
+        if self.damping is not None or self.background is not None:
+            frames, haze = self._whole_frame(index)
+            index = 0
+        layers = [window(frames, index, start, shape)]
+        layers += [window_of_map(pixels, start, shape) for pixels in self.maps]
+        if haze is not None:
+            layers.append(window(haze[None], 0, start, shape))
+        return torch.stack(layers)
+
+    def _whole_frame(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Give a frame (1, [Z,] Y, X), damped if need be, and its background."""
+        if self._whole is None or self._whole[0] != index:
+            frame = np.asarray(self.frames[index])
+            if self.damping is not None:
+                frame = self.damping.apply(frame)
+            haze = None if self.background is None else self.background(frame)
+            self._whole = index, frame[None], haze
+        return self._whole[1:]
+
+
+class _Frame:
+    """A frame of a result, filled tile by tile and given its light at the end."""
+
+    def __init__(self, network: TwoStageNetwork, result: Result, index: int, scale: float) -> None:
+        self.result = result
+        self.index = index
+        self.scale = scale
+        self.upsampling = network.upsampling
+        # Out-of-focus light makes the coarse structure of a volume's image other than that of
+        # the sample: there the networks themselves keep the light.
+        image = network.axial_field is None
+        shape = result.denoised.shape[1:]
+        self._coarse = CoarseLight(shape, network.multiples) if image else None
+        self._balanced = not (image or network.keeps_light)
+        self._light = self._found = 0.0
+
+    def see(
+        self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor, haze: Tensor | None
+    ) -> None:
+        """Note how much light a tile holds and how much its results have."""
+        if self._coarse is None:
+            return
+        if haze is not None:
+            image, fine = image - haze, fine - haze
+        self._coarse.take(place, image, fine, sharp)
+
+    def put(self, place: Tile, fine: Tensor, sharp: Tensor, haze: Tensor | None) -> None:
+        """Put a tile's results where they belong."""
+        denoised, deconvolved = self.result.denoised, self.result.deconvolved
+        if haze is not None and self.result.background is not None:
+            _paste(self.result.background, self.index, haze, self.scale, place, 1)
+        self._light += _paste(denoised, self.index, fine, self.scale, place, 1)
+        self._found += _paste(deconvolved, self.index, sharp, self.scale, place, self.upsampling)
+
+    def finish(self) -> None:
+        """Give back the light that is missing, once all tiles are in their places."""
+        denoised, deconvolved = self.result.denoised, self.result.deconvolved
+        if self._coarse is not None:
+            self._coarse.give_back(denoised, deconvolved, self.index, self.scale)
+        elif self._balanced:
+            found = self._found / self.upsampling**2
+            _balance_light(deconvolved, self.index, self._light, found)
+
+
+def _balance_light(
+    deconvolved: NDArray[np.float32], index: int, light: float, found: float
+) -> None:
+    """Give a deconvolved volume the light of the denoised one, which is that of the recording.
+
+    Light that crosses the borders of a stack leaves the two a few per cent apart. Where they
+    are further apart there is next to none, and what there is is left alone.
+    """
+    share = light / found if found > 0 else 0.0
+    if MOST_LOST < share < 1 / MOST_LOST:
+        for plane in range(deconvolved.shape[1]):
+            deconvolved[index, plane] = deconvolved[index, plane] * np.float32(share)
+
+
+@torch.inference_mode()
+def _run(
+    network: TwoStageNetwork,
+    image: Tensor,
+    maps: Tensor,
+    noise: NoiseModel,
+    scale: float,
+    averaging: Averaging | None,
+    generator: torch.Generator,
+    haze: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Apply the network to a normalised window that still has the rim H needs.
+
+    ``maps`` holds each pixel's read variance in counts squared, or no channel; ``haze`` is a
+    background without that rim.
+    """
+    without_rim = _without_rim(image.ndim - 2)
+    inner = image[without_rim]
+    known = {} if haze is None else {"background": haze}
+    read: Tensor | float = noise.read_variance / scale**2
+    excess: Tensor | float = 1.0
+    if maps.shape[1] and noise.slope is not None:
+        own, typical = maps[without_rim] / scale**2, noise.read_variance / scale**2
+        excess = unevenness(local_mean(image), noise.slope / scale, own, typical)
+        read = own
+    if averaging is None or averaging.repeats == 0:
+        fine, sharp = network(inner, excess, **known)
+    else:
+        assert noise.slope is not None
+        variance = noise_variance(local_mean(image), noise.slope / scale, read)
+        magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
+        fine, sharp = torch.zeros(()), torch.zeros(())
+        for _ in range(averaging.repeats):
+            noisier = recorrupt(inner, variance, magnitude, generator, noise.correlation)[0]
+            once, sharper = network(noisier, excess * (1 + averaging.magnitude**2), **known)
+            fine = fine.to(once) + once / averaging.repeats
+            sharp = sharp.to(sharper) + sharper / averaging.repeats
+    return fine, sharp
+
+
+def _without_rim(dimensions: int) -> tuple[Any, ...]:
+    return (..., *(slice(rim, -rim) for rim in mean_reach(dimensions)))
+
+
+def _paste(
+    target: NDArray[np.float32],
+    index: int,
+    values: Tensor,
+    scale: float,
+    place: Tile,
+    factor: int,
+) -> float:
+    """Put the inner part of a window's result (1, 1, ...) where it belongs, and give its sum."""
+    factors = (1, factor, factor)[-len(place.shape) :]
+    there: list[Any] = [index]
+    here: list[Any] = [0, 0]
+    for step, start, length, begin in zip(
+        factors, place.start, place.shape, place.window_start, strict=True
+    ):
+        there.append(slice(step * start, step * (start + length)))
+        here.append(slice(step * (start - begin), step * (start - begin + length)))
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, in words
+        inner = values[tuple(here)].cpu().numpy() * np.float32(scale)
+        light = float(inner.sum(dtype=np.float64))
+    if not math.isfinite(light):
+        raise InputError(
+            "The model gives NaN or infinity for this image: its weights are damaged, or the image "
+            "has counts far beyond those it was trained on; train a model on this image."
+        )
+    target[tuple(there)] = inner
+    return light

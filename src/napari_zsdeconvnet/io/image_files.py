@@ -1,0 +1,521 @@
+"""Images in and out of files: TIFF (plain, ImageJ or OME), MRC, DeltaVision and .npy."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from ..utils.errors import InputError
+from ..utils.files import reserve, written_whole
+from ..utils.memory import check_room, in_bytes
+from .acquisition import Recorded
+from .image import ORDER, Image, Origin, assumed_axes, check_kind
+from .lazy import LazyArray, Sliced, is_lazy
+from .mrc import MRC_SUFFIXES, read_mrc
+from .tiff_pages import TiffPages
+from .tiff_sets import check_whole, first_series, read_companion
+from .tiff_sizes import check_expansion, check_series, lost_metadata
+from .tiff_tags import (
+    IMAGEJ_ORDER,
+    is_coloured,
+    options_for,
+    read_channel_names,
+    read_interval,
+    read_letters,
+    read_meaning,
+    read_steps,
+    recorded_in,
+    voxel_size_of,
+)
+
+if TYPE_CHECKING:
+    import tifffile
+    from numpy.typing import ArrayLike, NDArray
+
+_TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
+_MAPPED_FROM = 2**24  # bytes; what is smaller is read at once, and its file may then go
+_BIGTIFF_FROM = 2**32 - 2**25  # bytes of pixels; classic TIFF ends at 4 GiB
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Read a TIFF (plain, ImageJ or OME), MRC, DeltaVision or .npy file with what it says.
+
+    From 16 MiB of pixels on nothing but what is cut out of the data is read: files stored
+    uncompressed are mapped, and others are decoded page by page.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Image
+        Axes in the order "TCZYX"; voxel size in micrometres or None; `notes` says what had
+        to be guessed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated, of another kind, an RGB picture, or lacks
+        planes or files of the set that it belongs to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a TIFF file in it.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name and the folder.")
+    suffix = path.suffix.lower()
+    if suffix not in (*_TIFF_SUFFIXES, *MRC_SUFFIXES, ".npy"):
+        raise InputError(
+            f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
+            "save it as TIFF, for instance from Fiji."
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
+        read = _read_npy if suffix == ".npy" else _read_tiff
+        image = (_read_mrc if suffix in MRC_SUFFIXES else read)(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
+    return replace(image, origin=Origin(str(path.resolve())))
+
+
+def read_recorded(path: str | os.PathLike[str]) -> Recorded:
+    """Read what a TIFF says of optics, channels and pixels, and none of its pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Recorded
+        Empty where the file is no TIFF, cannot be read or says nothing.
+
+    Raises
+    ------
+    InputError
+        If planes are missing, which other readers fill with zeros, or it is an RGB picture.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _TIFF_SUFFIXES or not path.is_file():
+        return Recorded()
+    with _complaints():
+        try:
+            with _opened(path) as (tiff, _):
+                series, _ = first_series(tiff)
+                check_whole(tiff, series, path)
+                steps, _ = read_steps(tiff)
+                letters, guessed, _ = read_letters(
+                    series.axes,
+                    series.shape,
+                    path.name,
+                    coloured=is_coloured(series.keyframe),
+                )
+                names = read_channel_names(tiff, "".join(letters))
+                interval, _ = read_interval(tiff)
+                found = recorded_in(tiff)
+        except InputError:
+            raise
+        except Exception:  # `read_image` says what is wrong with it
+            return Recorded()
+    deep = "Z" in letters or bool(guessed)
+    return replace(
+        found,
+        channel_names=names or found.channel_names,
+        steps=steps if deep else (None, *steps[1:]),
+        axes="" if guessed else "".join(letters),
+        frame_interval=interval,
+    )
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    data: ArrayLike,
+    *,
+    axes: str,
+    voxel_size: Sequence[float] | None = None,
+    channel_names: Sequence[str] = (),
+    frame_interval: float | None = None,
+) -> None:
+    """Write a TIFF that ImageJ and napari open with the right axes and pixel size.
+
+    A name that ends in .ome.tif gives OME-TIFF, any other .tif an ImageJ hyperstack. More
+    than 4 GiB become a BigTIFF, which ImageJ knows only with OME metadata, so that is what
+    it carries. The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        File to write, .tif or .tiff.
+    data
+        Pixels; 8-bit and 16-bit unsigned integers and float32 are kept, everything else
+        becomes float32. What is read lazily is read plane by plane.
+    axes
+        A letter out of "TCZYX" for each axis of `data`.
+    voxel_size
+        Micrometres along (Z,) Y, X; None writes no pixel size.
+    channel_names
+        Names of the channels, as many as the C axis is long; one where there is no such axis.
+    frame_interval
+        Seconds between frames.
+
+    Raises
+    ------
+    InputError
+        If axes or voxel size do not fit the data, the name is no TIFF name, or the file
+        cannot be written.
+    """
+    import tifffile
+
+    pixels: Any = data if is_lazy(data) else np.asarray(data)
+    stored = _stored_type(pixels)
+    path, image = _to_be_written(path, pixels, axes, voxel_size, channel_names, frame_interval)
+    options = _options(path, image, stored)
+    order = ORDER if options["ome"] else IMAGEJ_ORDER
+    ordered = LazyArray(pixels, image.axes, "".join(a for a in order if a in image.axes))
+    planes = (ordered[index].astype(stored) for index in np.ndindex(ordered.shape[:-2]))
+    with written_whole(path) as temporary:
+        tifffile.imwrite(temporary, planes, shape=ordered.shape, dtype=stored, **options)
+
+
+@contextmanager
+def written_image(
+    path: str | os.PathLike[str],
+    shape: Sequence[int],
+    *,
+    axes: str,
+    voxel_size: Sequence[float] | None = None,
+    frame_interval: float | None = None,
+    channel_names: Sequence[str] = (),
+) -> Iterator[PixelsInFile]:
+    """Give float32 pixels to fill that lie in a file, for results larger than memory.
+
+    The file is what `write_image` writes. It gets its name once the block has succeeded, and
+    a failure leaves nothing behind.
+
+    Parameters
+    ----------
+    path
+        File to write, .tif or .tiff.
+    shape
+        Lengths of the axes.
+    axes
+        Their letters, out of "TZYX" in that order.
+    voxel_size, frame_interval, channel_names
+        As for `write_image`.
+
+    Yields
+    ------
+    PixelsInFile
+        Zeros, to be filled part by part (``pixels[t, z0:z1] = ...``). After the block it can
+        still be read.
+
+    Raises
+    ------
+    InputError
+        If axes or voxel size do not fit the shape, the name is no TIFF name, the disk is
+        full, or the file cannot be written.
+    """
+    import tifffile
+
+    if axes not in ("YX", "TYX", "ZYX", "TZYX"):
+        raise InputError(f'The axes to be filled are "{axes}"; give "YX", "TYX", "ZYX" or "TZYX".')
+    single = np.broadcast_to(np.float32(0), tuple(shape))
+    path, image = _to_be_written(path, single, axes, voxel_size, channel_names, frame_interval)
+    with written_whole(path) as temporary:
+        place = tifffile.imwrite(
+            temporary,
+            shape=single.shape,
+            dtype=np.dtype("<f4"),
+            returnoffset=True,
+            **_options(path, image, np.dtype(np.float32)),
+        )
+        if place is None:  # cannot be, as nothing is compressed
+            raise RuntimeError(f"{path} was not laid out in one piece")
+        reserve(temporary)
+        pixels = PixelsInFile(temporary, place[0], single.shape)
+        try:
+            yield pixels
+        finally:
+            pixels.let_go()
+    # In a set it takes its place later.
+    pixels.map_again(temporary if temporary.exists() else path)
+
+
+class PixelsInFile(Sliced):
+    """Pixels of a file that is being written, and of the finished file once it is.
+
+    Parts of it are views of a memory map; it can let go of that map, since Windows renames
+    no file that is mapped.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(np.float32)
+        self._offset = offset
+        self._map: NDArray[np.float32] | None = self._mapped(path, "r+")
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        part: NDArray[np.float32] = np.asarray(self._pixels()[index])
+        return part
+
+    def __setitem__(self, index: Any, value: ArrayLike) -> None:
+        self._pixels()[index] = value
+
+    def let_go(self) -> None:
+        """Write what is still in memory, and unmap the file."""
+        pixels = self._pixels()
+        if isinstance(pixels, np.memmap):
+            pixels.flush()
+        self._map = None
+
+    def map_again(self, path: Path) -> None:
+        """Map the finished file, to be read."""
+        self._map = self._mapped(path, "r")
+
+    def _mapped(self, path: Path, mode: Literal["r", "r+"]) -> NDArray[np.float32]:
+        return np.memmap(path, "<f4", mode, self._offset, self.shape)
+
+    def _pixels(self) -> NDArray[np.float32]:
+        if self._map is None:
+            raise ValueError("the file of these pixels was never completed")
+        return self._map
+
+
+def _to_be_written(
+    path: str | os.PathLike[str],
+    pixels: Any,
+    axes: str,
+    voxel_size: Sequence[float] | None,
+    channel_names: Sequence[str],
+    frame_interval: float | None,
+) -> tuple[Path, Image]:
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path} does not end in .tif or .tiff; only TIFF files are written.")
+    size = None if voxel_size is None else tuple(float(step) for step in voxel_size)
+    return path, Image(pixels, axes.upper(), size, path.name, tuple(channel_names), frame_interval)
+
+
+def _options(path: Path, image: Image, stored: np.dtype[Any]) -> dict[str, Any]:
+    big = image.data.size * stored.itemsize >= _BIGTIFF_FROM
+    ome = big or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    return {**options_for(image, ome=ome), "bigtiff": big}
+
+
+def _stored_type(pixels: Any) -> np.dtype[Any]:
+    """Keep what every TIFF reader knows; the rest becomes float32."""
+    kept: np.dtype[Any] = np.dtype(pixels.dtype).newbyteorder("=")
+    if kept.kind == "b":
+        return np.dtype(np.uint8)
+    if kept in (np.uint8, np.uint16, np.float32):
+        return kept
+    check_kind(pixels, "the image to write")
+    return np.dtype(np.float32)
+
+
+def _read_npy(path: Path) -> Image:
+    try:
+        mapped = path.stat().st_size >= _MAPPED_FROM
+        _check_npy_size(path)
+        pixels = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # its header is a Python expression, which fails in every way
+        raise InputError(
+            f"{path} is not a complete .npy array ({_first_line(error)}); save it again with "
+            "numpy.save."
+        ) from error
+    check_kind(pixels, path.name)
+    axes = assumed_axes(pixels, path.name, "ZYX" if pixels.ndim > 3 else "YX")
+    guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
+    notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
+    return Image(pixels, axes, None, path.name, notes=notes, guessed=axes[:-2])
+
+
+def _check_npy_size(path: Path) -> None:
+    """Refuse a header that declares more than its file holds; numpy allocates what it declares."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version > (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        declared, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+    if declared > there or min(shape, default=0) < 0:
+        raise ValueError(f"it declares {in_bytes(declared)} and holds {in_bytes(there)}")
+
+
+def _read_mrc(path: Path) -> Image:
+    file = read_mrc(path, mapped_from=_MAPPED_FROM)
+    check_kind(file.data, path.name)
+    lengths = [file.sections[letter] for letter in file.order]
+    pixels = file.data.reshape(*lengths, *file.data.shape[-2:])
+    pixels = pixels.transpose(*(file.order.index(letter) for letter in "TCZ"), 3, 4)
+    kept = [letter for letter in "TCZ" if file.sections[letter] > 1]
+    pixels = pixels.reshape(*(file.sections[letter] for letter in kept), *pixels.shape[-2:])
+    step, y, x = file.voxel_size or (None, None, None)
+    steps = (step if step and step > 0 else None, y, x)
+    axes = "".join(kept) + "YX"
+    voxel_size, missing = voxel_size_of(steps, axes)
+    notes = (*file.notes, *(f"{path.name}: {note}" for note in missing))
+    return Image(pixels, axes, voxel_size, path.name, notes=notes, steps=steps)
+
+
+def _read_tiff(path: Path) -> Image:
+    import tifffile
+
+    with _complaints() as complaints:
+        try:
+            with _opened(path) as (tiff, lost):
+                if not tiff.series:
+                    raise InputError(f"{path} holds no image; export it again.")
+                series, others = first_series(tiff)
+                notes = [*lost, *check_whole(tiff, series, path)]
+                if series.dtype.kind == "c":
+                    check_kind(series, path.name)
+                pixels = _pixels(tiff, series, path)
+                steps, size_notes = read_steps(tiff)
+                axes, guessed, axis_notes = read_letters(
+                    series.axes,
+                    pixels.shape,
+                    path.name,
+                    unnamed="Z" if steps[0] else "T",
+                    coloured=is_coloured(series.keyframe),
+                )
+                notes += axis_notes
+                order = "".join(letter for letter in ORDER if letter in axes)
+                voxel_size, missing = voxel_size_of(steps, order)
+                interval, interval_notes = read_interval(tiff)
+                names = read_channel_names(tiff, order)
+                optics = recorded_in(tiff).channels
+                said = [*size_notes, *missing, *interval_notes, *read_meaning(series.keyframe)]
+                notes += [f"{path.name}: {note}" for note in said]
+                if others:
+                    notes.append(f"{path.name} holds {others + 1} images; the first is read.")
+        except tifffile.TiffFileError as error:
+            raise InputError(
+                f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "
+                "again as TIFF."
+            ) from error
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # a damaged file has its parser fail in every way
+            raise InputError(_broken(path, error)) from error
+    if complaints:
+        raise InputError(_broken(path, complaints[0]))
+    data = _in_order(pixels, axes, order)
+    return Image(
+        data,
+        order,
+        voxel_size,
+        path.name,
+        names,
+        interval,
+        tuple(notes),
+        optics,
+        steps=steps,
+        guessed=guessed,
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[str]]]:
+    """Open a TIFF; without its OME metadata, and with words on that, where they are damaged."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        begins = tiff.pages.first.description
+        companion, note = read_companion(begins, path)
+        # What is cut off at its end is no OME to tifffile.
+        problem = lost_metadata(begins if "<OME" in begins[:1000] else tiff.ome_metadata)
+        if not problem and companion is None:
+            yield tiff, [note] if note else []
+            return
+    if companion is not None:
+        with tifffile.TiffFile(path, omexml=companion) as tiff:
+            yield tiff, []
+        return
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        yield (
+            tiff,
+            [
+                f"{path.name}: its OME metadata are lost, since {problem}; the pixels are read "
+                "without what they said of axes, sizes, times and channels."
+            ],
+        )
+
+
+def _in_order(pixels: Any, axes: list[str], order: str) -> NDArray[Any]:
+    """Put the axes in order and leave out those without a letter, which have length one."""
+    if isinstance(pixels, np.ndarray):
+        kept = [letter for letter in axes if letter]
+        shape = [length for length, letter in zip(pixels.shape, axes, strict=True) if letter]
+        return pixels.reshape(shape).transpose([kept.index(letter) for letter in order])
+    letters = "".join(letter or chr(ord("a") + number) for number, letter in enumerate(axes))
+    return cast("NDArray[Any]", LazyArray(pixels, letters, order))
+
+
+def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
+    check_series(series)
+    if series.nbytes >= _MAPPED_FROM:
+        if series.dataoffset is not None:
+            kind = tiff.byteorder + series.dtype.char
+            return np.memmap(path, kind, "r", series.dataoffset, series.shape)
+        if TiffPages.fits(series):
+            pages = TiffPages(series, path.name, lambda error: InputError(_broken(path, error)))
+            pages[(0,) * (len(pages.shape) - 2)]  # says now if it cannot be decoded at all
+            return pages
+    check_room(series.nbytes, path.name)
+    for page in series.pages:
+        if page is not None:
+            check_expansion(page)
+    return series.asarray()
+
+
+def _broken(path: Path, error: object) -> str:
+    reason = _first_line(error) or type(error).__name__
+    if "imagecodecs" in reason:
+        return (
+            f"{path} is compressed in a way that needs one more package; save it uncompressed "
+            "or run: pip install imagecodecs."
+        )
+    return f"{path} is truncated or damaged ({reason}); copy or export it again."
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect the errors that tifffile logs and reads past, such as a page that is missing."""
+    collected: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            collected.append(record.getMessage())
+
+    logger = logging.getLogger("tifffile")
+    handler = Collector(logging.ERROR)
+    logger.addHandler(handler)
+    passes_on, logger.propagate = logger.propagate, False
+    try:
+        with np.errstate(all="ignore"):  # of dates and sizes in damaged tags
+            yield collected
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = passes_on

@@ -1,0 +1,227 @@
+"""What a result came from: images told apart by their pixels, and stretches of training.
+
+A model keeps both, so that a run can be repeated and a record of it written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+
+from ..io.image import Image, Origin, as_frames, spatial_axes
+from ..noise.pixel_mask import as_recorded
+from ..utils.json_values import built
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording that a network was trained on or put to.
+
+    Attributes
+    ----------
+    name
+        Of its file or layer.
+    sha256
+        Of its pixels with their shape and type, as `fingerprint` makes it.
+    shape
+        Along `axes`.
+    axes
+        (T, [Z,] Y, X), or (T, C, Y, X) of raw SIM.
+    dtype
+        Name of the pixels' type.
+    voxel_size
+        ([Z,] Y, X) in micrometres, as it was taken; None where not known.
+    origin
+        The file; None where the pixels came from elsewhere.
+    pixel_rule
+        What was said of bad and saturated pixels, as `PixelRule.to_dict` gives it; empty where
+        nothing was.
+    """
+
+    name: str
+    sha256: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    voxel_size: tuple[float, ...] | None = None
+    origin: Origin | None = None
+    pixel_rule: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Describe an image; all of it is read once.
+
+        Parameters
+        ----------
+        image
+            Axes ([T,] [Z,] Y, X), or ([T,] C, Y, X) of raw SIM frames.
+        """
+        data, axes = image.data, image.axes
+        if "C" in axes:
+            data, axes = data if "T" in axes else data[np.newaxis], "TCYX"
+        else:
+            spatial = spatial_axes(image)
+            data, axes = as_frames(image, spatial=spatial), f"T{spatial}"
+        return cls(
+            image.name,
+            fingerprint([replace(image, data=data, axes=axes)]),
+            tuple(int(length) for length in data.shape),
+            axes,
+            np.dtype(data.dtype).name,
+            image.voxel_size,
+            image.origin,
+            image.pixel_rule.to_dict(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and lists, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
+        return built(cls, values)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The model whose weights a training began with.
+
+    Attributes
+    ----------
+    name
+        Of its file, or what it was trained on.
+    weights_sha256
+        Of what it had learned, as `weights_fingerprint` makes it.
+    path
+        The file; None where it came from memory.
+    lattice_seed
+        Seed of the pixels that were held out from its training.
+    """
+
+    name: str
+    weights_sha256: str
+    path: str | None = None
+    lattice_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps of a training that were done in one go, under the same conditions.
+
+    Attributes
+    ----------
+    first, last
+        Steps, counted from 1.
+    planned
+        Steps of the whole run as planned then, which the learning rate depends on.
+    batch, patch
+        Patches in a step and their size.
+    reduced
+        Whether those are less than was wanted, since memory had run out.
+    device
+        What computed, in words.
+    threads
+        Of the CPU, on which the order of sums and so the last bits depend.
+    versions
+        Of what the result depends on.
+    started
+        Date and time in UTC.
+    seconds
+        Spent on these steps, previews left out.
+    """
+
+    first: int
+    last: int
+    planned: int
+    batch: int
+    patch: tuple[int, ...]
+    reduced: bool
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+    started: str
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings and lists, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
+        return built(cls, values)
+
+
+def with_step(
+    stretches: Sequence[Stretch], step: int, seconds: float, *, anew: bool, **conditions: Any
+) -> tuple[Stretch, ...]:
+    """Add a step that was done to the stretch it continues, or to a new one.
+
+    Parameters
+    ----------
+    stretches
+        So far.
+    step
+        Counted from 1.
+    seconds
+        That it took.
+    anew
+        Whether there was a pause before it.
+    **conditions
+        `planned`, `batch`, `patch`, `reduced`, `device`, `threads` and `versions` of the step.
+    """
+    earlier = tuple(stretches)
+    if earlier and not anew:
+        current = earlier[-1]
+        grown = replace(current, last=step, seconds=current.seconds + seconds)
+        if replace(grown, **conditions) == grown:
+            return (*earlier[:-1], grown)
+    return (*earlier, Stretch(step, step, started=now(), seconds=seconds, **conditions))
+
+
+def now() -> str:
+    """Give the date and time in UTC, to the second, as ISO 8601 has them."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def fingerprint(recordings: Sequence[Image]) -> str:
+    """Fingerprint of images by their pixels, read a plane at a time.
+
+    Parameters
+    ----------
+    recordings
+        With an axis of time or frames first, (T, [Z,] Y, X).
+    """
+    digest = hashlib.sha256()
+    for recording in recordings:
+        data = as_recorded(recording.data)
+        digest.update(f"{data.shape} {data.dtype.name}".encode())
+        for index in range(len(data)):
+            planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
+            for plane in planes:
+                pixels = np.asarray(data[(index, *plane)])
+                # The same pixels are the same in whichever order of bytes a file has them.
+                digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).data)
+    return digest.hexdigest()
+
+
+def weights_fingerprint(weights: Mapping[str, Any]) -> str:
+    """Fingerprint of everything that a network has learned, to the bit.
+
+    Parameters
+    ----------
+    weights
+        Tensors by name, its ``state_dict()``.
+    """
+    digest = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        array = values.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.shape} {array.dtype.name}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

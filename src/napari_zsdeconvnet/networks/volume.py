@@ -1,0 +1,428 @@
+"""Two-stage networks for volumes (N, 1, Z, Y, X): pooling and up-sampling are lateral only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..noise.noise_model import NoiseModel
+from ..noise.recorruption import local_mean, mean_reach
+from ..physics.accelerated_richardson_lucy import Sharpened, Sharpening
+from ..physics.forward import Blur, continued, enlarge
+from ..physics.open_field import margins, room_of
+from ..psf.psf import PSF
+from .base import TwoStageNetwork
+
+
+def _convolution(
+    inputs: int, outputs: int, size: tuple[int, int, int] = (3, 3, 3), *, bias: bool = True
+) -> nn.Conv3d:
+    depth, height, width = (length // 2 for length in size)
+    return nn.Conv3d(inputs, outputs, size, padding=(depth, height, width), bias=bias)
+
+
+# ------------------------------------------------------------------ as published
+
+
+class _ChannelAttention(nn.Module):
+    """Weigh each channel by what all of them hold on average."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv3d(channels, channels // reduction, 1)
+        self.excite = nn.Conv3d(channels // reduction, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the weighed features."""
+        weights = features.mean(dim=(-3, -2, -1), keepdim=True)
+        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(weights))))
+        return features * weights
+
+
+class _AttentionBlock(nn.Module):
+    """Two convolutions and a channel attention around a skip."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _convolution(channels, channels),
+            nn.LeakyReLU(0.2, inplace=True),
+            _convolution(channels, channels),
+            nn.LeakyReLU(0.2, inplace=True),
+            _ChannelAttention(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the refined features."""
+        return features + cast(Tensor, self.body(features))
+
+
+class _AttentionStage(nn.Module):
+    """One stage: two groups of two attention blocks, each around a skip of its own."""
+
+    channels = 64
+
+    def __init__(self, upsampling: int = 1) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.entry = _convolution(1, self.channels)
+        self.groups = nn.ModuleList(
+            nn.Sequential(_AttentionBlock(self.channels), _AttentionBlock(self.channels))
+            for _ in range(2)
+        )
+        self.head = _convolution(self.channels, self.channels)
+        self.output = _convolution(self.channels, 1)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Give one channel on the output grid."""
+        features = self.entry(volume)
+        for group in self.groups:
+            features = features + group(features)
+        features = F.leaky_relu(self.head(enlarge(features, self.upsampling)), 0.2)
+        # A leaky end cannot die, as a rectified one does in about one seed of seven.
+        return F.leaky_relu(self.output(features), 0.2)
+
+
+class PublishedVolumeNetwork(TwoStageNetwork):
+    """The residual channel-attention network as published, 2 003 490 parameters.
+
+    Two stages of 64 channels, each with two groups of two attention blocks (Qiao et al.,
+    Nature Communications 15, 4180, 2024), and, where asked for, a second stage that doubles
+    the lateral grid. Channel attention averages over the whole input, so that tiles differ
+    slightly whatever their overlap.
+    """
+
+    multiple = 1
+    receptive_field = 22
+    axial_field = 22
+    border = (2, 8, 8)
+    bytes_per_pixel = 2500
+    training_bytes_per_pixel = 12_000
+
+    def __init__(self, upsampling: int = 1) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.denoiser = _AttentionStage()
+        self.deconvolver = _AttentionStage(upsampling)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv3d):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(cast(Tensor, layer.bias))
+
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """Give the denoised and the deconvolved volume."""
+        denoised = self.denoise(image)
+        return denoised, self.deconvolver(denoised)
+
+    def denoise(self, image: Tensor) -> Tensor:
+        """Apply the first stage."""
+        denoised: Tensor = self.denoiser(image)
+        return denoised
+
+
+# ------------------------------------------------------------------ the fast one
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    """Make a convolution within planes and one across them: planes differ more than pixels."""
+    return nn.Sequential(
+        _convolution(inputs, outputs, (1, 3, 3)),
+        nn.LeakyReLU(0.1, inplace=True),
+        _convolution(outputs, outputs),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+class _LateralUNet(nn.Module):
+    """A small U-Net that pools within planes only; features are added, not concatenated."""
+
+    def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.entry = _block(inputs, channels[0])
+        self.down = nn.ModuleList(_block(here, below) for here, below in pairwise(channels))
+        self.reduce = nn.ModuleList(nn.Conv3d(below, here, 1) for here, below in pairwise(channels))
+        self.up = nn.ModuleList(_block(here, here) for here in channels[:-1])
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Give features on the grid of the volume."""
+        volume = self.entry(volume)
+        skips = []
+        for level in self.down:
+            skips.append(volume)
+            volume = level(_pooled(volume))
+        for level, reduce, skip in zip(
+            reversed(self.up), reversed(self.reduce), reversed(skips), strict=True
+        ):
+            volume = level(skip + enlarge(reduce(volume), 2))
+        return volume
+
+
+def _pooled(volume: Tensor) -> Tensor:
+    """Average two by two pixels of each plane; several times faster than pooling in 3D."""
+    batch, depth = volume.shape[0], volume.shape[2]
+    planes = F.avg_pool2d(volume.transpose(1, 2).flatten(0, 1), 2)
+    return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)
+
+
+class SharpeningNetwork(TwoStageNetwork):
+    """A denoiser, Richardson-Lucy on the denoised stack, and a corrector: ``fast`` in 3D.
+
+    The first stage adds a learned correction to the local mean of its input. The denoised
+    stack is then deconvolved with the whole PSF, whose tails are the haze of a widefield
+    microscope: see `Sharpening`. The second stage sees the denoised and the sharpened stack
+    and what the latter does not explain of the noisy one, and adds a correction that is free
+    of the coarsest structure and thus of light. It begins at zero.
+
+    Parameters
+    ----------
+    psf : PSF
+        3D, lateral steps of the output grid, planes as far apart as those of the stack.
+    upsampling : int
+        1 or 2.
+    channels : tuple of int
+        Channels of each U-Net, one number for each level.
+    """
+
+    multiple = 4
+    border = (0, 0, 0)
+    bytes_per_pixel = 360
+    keeps_light = True
+
+    rim = (4, 16, 16)
+    """Planes, rows and columns by which a stack is continued before a U-Net sees it. What a
+    wider one would change near the borders is a thousandth of the structure: measured."""
+    near = (9, 24, 24)
+    """Planes, rows and columns over which corrections are blurred in training: they have no
+    coarse structure, which alone is seen from farther away."""
+    seen = (24, 32)
+    """Planes and raw pixels of a PSF's radius that tiles overlap for, at most."""
+    balancing = 2
+    """Steps that bring the light of a result to that of the recording."""
+    bytes_per_voxel = 80
+    """Working memory of the steps of Richardson-Lucy, for one voxel of the room they work in, of
+    small tiles, whose arrays have fixed costs; see `memory_of`."""
+    least_damping = 0.003
+    """s of the steps on the denoised stack, in normalised units, where the noise is not more."""
+
+    def __init__(
+        self, psf: PSF, upsampling: int = 1, channels: tuple[int, ...] = (8, 16, 32)
+    ) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        width = channels[0]
+        self.denoiser = _LateralUNet(1, channels)
+        self.denoised = _convolution(width, 1)
+        self.corrector = _LateralUNet(2 + upsampling**2, channels)
+        self.expand = nn.Conv3d(width, upsampling**2 * width // 2, 1)
+        # A constant has no say: the coarsest structure is taken out of a correction.
+        self.correction = _convolution(width // 2 + 1, 1, bias=False)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.denoised.weight)
+        nn.init.zeros_(cast(Tensor, self.denoised.bias))
+        self.sharpening = Sharpening(psf, upsampling)
+        self.blur = Blur(_core(psf.array, self._near(upsampling)), direct=False)
+        self.damping, self.noisy_damping = self.least_damping, 0.1
+        # A step reaches two radii of the PSF, but what comes from beyond the first two is less
+        # than a ten-thousandth in all: measured, and tested. Haze goes farther; what a tile does
+        # not see of its source is explained by light around it.
+        axial, *lateral = (size // 2 for size in psf.array.shape)
+        axial, across = min(axial, self.seen[0]), min(max(lateral) / upsampling, self.seen[1])
+        self.receptive_field, self.axial_field = 48 + math.ceil(2 * across), 14 + 2 * axial
+        self.bytes_per_pixel = max(self.bytes_per_pixel, self._bytes_of_field(psf, upsampling))
+
+    def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
+        """Give the working memory for a window (Z, Y, X): of its room or of the U-Nets."""
+        fine = (window[0], *(self.upsampling * length for length in window[1:]))
+        psf = tuple(self.sharpening.kernel.shape)
+        room = math.prod(room_of(fine, self.sharpening.margin, psf))
+        rimmed = math.prod(n + 2 * r for n, r in zip(window, self.rim, strict=True))
+        kept = 2**27 + 16 * math.prod(fine)
+        # Measured for windows of 0.2 to 3 million voxels, benchmarks/memory.py.
+        return kept + max(42 * room, 130 * rimmed)
+
+    def _near(self, upsampling: int) -> tuple[int, ...]:
+        return (self.near[0], *(upsampling * length for length in self.near[1:]))
+
+    def _bytes_of_field(self, psf: PSF, upsampling: int) -> int:
+        """Working memory of the steps of Richardson-Lucy for a raw pixel of a usual stack."""
+        size = (len(psf.array) // 2 + 1, 256 * upsampling, 256 * upsampling)
+        room = math.prod(room_of(size, margins(psf.array.shape), psf.array.shape))
+        return self.bytes_per_voxel * room // (size[0] * 256**2)
+
+    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """Give the denoised and the deconvolved volume."""
+        return self._stages(image)[:2]
+
+    def reblurred_stages(self, image: Tensor) -> Tensor:
+        """Give the denoised volume and the deconvolved one as it would be recorded, (2, 1, ...)."""
+        denoised, deconvolved, beyond = self._stages(image)
+        return torch.cat([denoised, self.reblur(deconvolved) + beyond])
+
+    def _stages(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give both stages, and what is recorded of structure beyond the faces."""
+        denoised = self._with_rim(self.denoise, image)
+        # Over long distances the image itself is free of noise: no network can know better.
+        denoised = denoised + _coarse(image - denoised)
+        sharpened, reblurred = self.sharpen(image, denoised)
+        corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
+        beyond = reblurred - self.reblur(sharpened)
+        return denoised, self.give_back_light(corrected, denoised, beyond), beyond
+
+    def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
+        """Apply a stage to volumes continued by a rim, and take the rim off its result."""
+        width = volumes[0].shape[-1]
+
+        def rim(volume: Tensor) -> list[tuple[int, int]]:
+            factor = volume.shape[-1] // width
+            return [(self.rim[0],) * 2, *((factor * n,) * 2 for n in self.rim[1:])]
+
+        result = stage(*(continued(volume, rim(volume)) for volume in volumes))
+        factor = result.shape[-1] // (width + 2 * self.rim[-1])
+        depth, height, side = self.rim[0], factor * self.rim[1], factor * self.rim[2]
+        return result[..., depth:-depth, height:-height, side:-side]
+
+    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+        """Choose the damping of both kinds of steps, so that a dark stack stays dark.
+
+        On the noisy stack it is the read variance over the slope of the noise, which makes the
+        sum of shot noise and read noise nearly Poisson; on the denoised one a twentieth of the
+        read noise, about what is left of it.
+        """
+        self.damping = max(self.least_damping, 0.05 * noise.read_variance**0.5 / scale)
+        self.noisy_damping = max(noise.read_variance / ((noise.slope or 1.0) * scale), 1e-3)
+
+    def denoise(self, image: Tensor) -> Tensor:
+        """Apply the first stage."""
+        depth, height, width = mean_reach(3)
+        around = F.pad(image, (width, width, height, height, depth, depth), mode="replicate")
+        correction: Tensor = self.denoised(self.denoiser(image))
+        return local_mean(around) + correction.float()
+
+    def sharpen(self, image: Tensor, denoised: Tensor) -> Sharpened:
+        """Deconvolve a volume (N, 1, Z, Y, X) onto the output grid.
+
+        Parameters
+        ----------
+        image, denoised : Tensor
+            The noisy volume and the output of the first stage.
+        """
+        sharpened: Sharpened = self.sharpening(image, denoised, self.damping, self.noisy_damping)
+        return sharpened
+
+    def reblur(self, sharp: Tensor) -> Tensor:
+        """Give what would be recorded of a structure alone, with nothing beyond its faces."""
+        *axial, rows, columns = sharp.shape[2:]
+        size = (*axial, rows // self.upsampling, columns // self.upsampling)
+        return self.sharpening.field(size).blurred(sharp)
+
+    def give_back_light(self, sharp: Tensor, denoised: Tensor, beyond: Tensor) -> Tensor:
+        r"""Let a result, blurred again, hold the light of the recording, coarsely everywhere.
+
+        Steps of Richardson-Lucy on the coarsest structure `G` alone, which keep the light
+        as every such step does: :math:`x \leftarrow x \, H^T G (G d / G H x) / H^T 1`. It is
+        missing where corrections were cut off at zero. Light that the microscope spread beyond
+        the faces of the stack belongs to the result, so that it holds more than the stack.
+
+        Parameters
+        ----------
+        sharp, denoised : Tensor
+            Output of the second and of the first stage.
+        beyond : Tensor
+            What is recorded of structure beyond the faces, on the grid of the latter.
+        """
+        sharp = sharp.clamp(min=0.0)
+        field = self.sharpening.field(tuple(denoised.shape[2:]))
+        light = _coarse(denoised).clamp(min=0.0) + 1e-4
+        for _ in range(self.balancing):
+            ratio = light / (_coarse(self.reblur(sharp) + beyond).clamp(min=0.0) + 1e-4)
+            sharp = sharp * field.inside(field.factor(_coarse(ratio))).clamp(0.5, 2.0)
+        return sharp
+
+    def correct(
+        self, image: Tensor, denoised: Tensor, sharpened: Tensor, reblurred: Tensor
+    ) -> Tensor:
+        """Apply the second stage: the deconvolved volume on the output grid.
+
+        Parameters
+        ----------
+        image, denoised : Tensor
+            The noisy volume and the output of the first stage, (N, 1, Z, Y, X).
+        sharpened, reblurred : Tensor
+            Output of `sharpen`.
+        """
+        seen = torch.cat(
+            [denoised.detach(), image - reblurred, _unshuffled(sharpened, self.upsampling)], dim=1
+        )
+        features = _shuffled(self.expand(self.corrector(seen)), self.upsampling)
+        correction = self.correction(torch.cat([features, sharpened.to(features.dtype)], dim=1))
+        correction = correction.float()
+        # Any end that is never negative would lift the background, and with it the light.
+        return F.leaky_relu(sharpened + correction - _coarse(correction), 0.01)
+
+
+def _core(psf: NDArray[np.float32], reach: tuple[int, ...]) -> NDArray[np.float32]:
+    """Cut a PSF to a reach about its middle; its values stay as they are."""
+    window = tuple(
+        slice(max(n // 2 - r, 0), n // 2 + r + 1) for n, r in zip(psf.shape, reach, strict=True)
+    )
+    return np.ascontiguousarray(psf[window])
+
+
+_COARSE = (3, 8, 8)
+"""Standard deviation, in voxels, of the coarsest structure, that corrections leave alone."""
+
+
+def _coarse(volume: Tensor) -> Tensor:
+    """Blur with a Gaussian of `_COARSE`, one axis after the other; the light stays the same.
+
+    A product with a matrix for each axis: many times faster than a convolution with one channel.
+    """
+    for axis, sigma in enumerate(_COARSE, 2):
+        matrix = _gaussian_matrix(volume.shape[axis], sigma).to(volume)
+        volume = torch.tensordot(volume, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return volume
+
+
+@lru_cache(maxsize=16)
+def _gaussian_matrix(length: int, sigma: float) -> Tensor:
+    """Weights with which each of so many voxels in a row enters each blurred one."""
+    reach = int(2 * sigma)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    rows = np.arange(length)[:, None]
+    # Mirrored at its faces, edge voxels twice, a volume keeps its light to the last voxel.
+    columns = (rows + np.arange(-reach, reach + 1)) % (2 * length)
+    columns = np.minimum(columns, 2 * length - 1 - columns)
+    matrix = np.zeros((length, length))
+    np.add.at(matrix, (rows, columns), weights / weights.sum())
+    # What inference makes for itself could take no part in a training later on.
+    with torch.inference_mode(False):
+        return torch.from_numpy(matrix.astype(np.float32))
+
+
+def _unshuffled(volume: Tensor, factor: int) -> Tensor:
+    """Turn ``factor`` x ``factor`` pixels of each plane into channels."""
+    if factor == 1:
+        return volume
+    batch, channels, depth, height, width = volume.shape
+    planes = volume.transpose(1, 2).reshape(batch * depth, channels, height, width)
+    planes = F.pixel_unshuffle(planes, factor)
+    return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)
+
+
+def _shuffled(features: Tensor, factor: int) -> Tensor:
+    """Turn channels into ``factor`` x ``factor`` pixels of each plane."""
+    if factor == 1:
+        return features
+    batch, channels, depth, height, width = features.shape
+    planes = features.transpose(1, 2).reshape(batch * depth, channels, height, width)
+    planes = F.pixel_shuffle(planes, factor)
+    return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)

@@ -1,0 +1,1 @@
+"""The camera: its noise model, calibrations, bad pixels, maps, and re-corruption."""

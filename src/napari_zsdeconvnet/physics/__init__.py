@@ -1,0 +1,1 @@
+"""What the microscope does to light, and how it is undone without learning."""

@@ -1,0 +1,1 @@
+"""The point spread function: from a file, from beads, or simulated."""

@@ -1,0 +1,804 @@
+"""The point spread function: what the microscope makes of a point, on a stated grid."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..io.image import Image
+from ..io.image_files import write_image
+from ..utils.errors import InputError
+from ..utils.files import written_whole
+from . import beads, files
+from . import grid as psf_grid
+from .checks import (
+    NEGATIVE_SHARE,
+    VoxelSize,
+    background_words,
+    centre_words,
+    check_light,
+    checked_pixels,
+    cut_words,
+    finite,
+    in_order,
+    noise_words,
+    odd,
+    plane_words,
+    shape_words,
+    times,
+    top_words,
+    unlikely_words,
+    voxel_sizes,
+    width_words,
+)
+from .microscope import Modality, checked_microscope, simulated
+
+_AXES = {2: "YX", 3: "ZYX"}
+
+
+@dataclass(frozen=True, eq=False)
+class PSF:
+    """A point spread function: sum 1, odd in every axis, its centre in the middle pixel.
+
+    Make one with `read`, `simulate`, `from_beads` or `from_array`, which see to all of
+    that; the constructor only checks it.
+
+    Attributes
+    ----------
+    array
+        (Y, X) or (Z, Y, X), float32, read-only, not negative.
+    voxel_size
+        Micrometres for each axis of `array`; None where not known.
+    source
+        Where it came from, in words.
+    shift
+        Where the centre was before it was moved, in pixels from the middle of the original
+        array, one value per axis; empty for a PSF that was never moved.
+    background
+        Counts that were subtracted.
+    warnings
+        What the user should know, one sentence each.
+    """
+
+    array: NDArray[np.float32]
+    voxel_size: tuple[float, ...] | None = None
+    source: str = "array"
+    shift: tuple[float, ...] = ()
+    background: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        array = np.array(self.array, dtype=np.float32, order="C")
+        sound = (
+            array.ndim in _AXES
+            and all(n % 2 for n in array.shape)
+            and bool(np.isfinite(array).all())
+            and float(array.min()) >= 0
+            and abs(float(array.sum(dtype=float)) - 1) < 1e-3
+        )
+        if not sound:
+            raise InputError(
+                f"The array of shape {array.shape} is no finished PSF (2D or 3D, odd, not "
+                "negative, sum 1); use PSF.from_array, which makes it one."
+            )
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+        if self.voxel_size is not None:
+            object.__setattr__(self, "voxel_size", voxel_sizes(self.voxel_size, array.ndim))
+
+    # Making one
+
+    @classmethod
+    def from_array(
+        cls,
+        array: ArrayLike,
+        voxel_size: VoxelSize | None = None,
+        *,
+        background: float | Literal["auto"] = "auto",
+        source: str = "array",
+        axes: str | None = None,
+    ) -> PSF:
+        """Take any image of a point: subtract its background, centre it, normalise it.
+
+        An array of even size has no middle pixel: it is brought to odd size about its peak,
+        with a warning. The centre is that of the core, the part above half of the maximum;
+        it is moved to the middle pixel by whole pixels and a Fourier shift, so a lopsided
+        PSF keeps its shape and orientation.
+
+        Parameters
+        ----------
+        array
+            (Y, X) or (Z, Y, X), any real type. Axes of length one in front are dropped.
+        voxel_size
+            Micrometres: one value for all axes, or one for each, (Z,) Y, X.
+        background
+            Counts to subtract. "auto" measures it in a frame along the borders, and leaves a
+            computed PSF, whose faint tails are real, as it is. 0 changes nothing.
+        source
+            What it is, in words.
+        axes
+            Letters of the axes of `array` where their order is another, such as "YXZ".
+
+        Returns
+        -------
+        PSF
+
+        Raises
+        ------
+        InputError
+            If the array is not 2D or 3D, complex, not finite, constant, negative beyond
+            noise, or holds no light.
+        """
+        pixels = checked_pixels(in_order(array, axes))
+        steps = None if voxel_size is None else voxel_sizes(voxel_size, pixels.ndim)
+        level = None if background == "auto" else finite(background, "background")
+        if level == 0.0:
+            cleaned = psf_grid.Cleaned(pixels, 0.0, 0.0)
+        else:
+            cleaned = psf_grid.without_background(pixels, level)
+        return cls._finished(cleaned, steps, source)
+
+    @classmethod
+    def _finished(
+        cls, cleaned: psf_grid.Cleaned, steps: tuple[float, ...] | None, source: str
+    ) -> PSF:
+        check_light(cleaned)
+        flat = top_words(cleaned.array)
+        moved, shift = psf_grid.centred(cleaned.array)
+        warnings = [
+            *background_words(cleaned),
+            *centre_words(cleaned.array.shape, moved.shape, shift),
+            *shape_words(moved),
+            *width_words(moved, steps),
+            *unlikely_words(moved, steps),
+            *cut_words(cleaned.array),
+            *noise_words(cleaned),
+            *flat,
+        ]
+        if moved.ndim == 3 and steps is not None:
+            warnings += plane_words(moved, steps[0])
+        return cls(_normalised(moved), steps, source, shift, float(cleaned.level), tuple(warnings))
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        voxel_size: VoxelSize | None = None,
+        *,
+        plane: int | Literal["focus"] | None = None,
+        background: float | Literal["auto"] = "auto",
+        axes: str | None = None,
+    ) -> PSF:
+        """Read a PSF from TIFF, .npy or MRC, or compute it from a radial OTF in an MRC.
+
+        The pixel size is taken from ImageJ or OME tags, or from the MRC header (Angstrom; in
+        a DeltaVision file micrometres), unless it is given. A complex MRC is taken for a
+        radially averaged OTF as SIM engines write it: kz along x in the order of an FFT, kr
+        along y from zero, one section per order, of which the first is used; for a 2D OTF kr
+        along x and one row; the header's cell lengths are the distances between samples in
+        cycles per micrometre. A voxel size of two values gives its plane in focus (the sum
+        over kz), one of three the volume.
+
+        Parameters
+        ----------
+        path
+            The file.
+        voxel_size
+            Micrometres: one value for all axes, or one for each, (Z,) Y, X.
+        plane
+            Take one plane of a volume: "focus", or its index in the centred volume.
+        background, axes
+            As in `from_array`.
+
+        Returns
+        -------
+        PSF
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, or holds no PSF; see `from_array`.
+        """
+        path = Path(path)
+        file = files.read_psf_file(path)
+        notes = file.notes
+        if file.otf is not None:
+            grid = None if voxel_size is None else _otf_grid(voxel_size, file.otf.shape[1])
+            pixels, steps = files.psf_of_otf(file, grid)
+            negative = -float(pixels.min()) / float(pixels.max())
+            if negative > NEGATIVE_SHARE:
+                notes += (
+                    f"The PSF of this OTF has values down to {-100 * negative:.2g} % of its peak, "
+                    "from noise in the OTF; they are set to zero.",
+                )
+            psf = cls.from_array(
+                np.maximum(pixels, 0), steps, background=0.0, source=f"OTF in {path.name}"
+            )
+        else:
+            pixels = np.asarray(file.array)
+            lateral = None
+            if voxel_size is None:
+                given = file.voxel_size
+            elif pixels.ndim == 3 and plane is not None and np.size(voxel_size) == 2:
+                given, lateral = None, voxel_sizes(voxel_size, 2)
+            else:
+                given = voxel_sizes(voxel_size, pixels.ndim)
+            try:
+                psf = cls.from_array(
+                    pixels, given, background=background, source=path.name, axes=axes
+                )
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            if lateral is not None:
+                psf = replace(psf.plane(_index(plane)), voxel_size=lateral)
+        if plane is not None and psf.array.ndim == 3:
+            psf = psf.plane(_index(plane))
+        if psf.voxel_size is None:
+            notes += (
+                f"{path.name} does not say its pixel size; it is taken to lie on the output "
+                "grid, half of the raw pixel, unless you give its pixel size."
+                if psf.array.ndim == 2
+                else f"{path.name} does not say its voxel size; it is taken to lie on the "
+                "output grid, at the stack's own axial step, unless you give "
+                "voxel_size=(z, y, x) in micrometres.",
+            )
+        return replace(psf, warnings=(*notes, *psf.warnings))
+
+    @classmethod
+    def simulate(
+        cls,
+        na: float,
+        wavelength: float,
+        pixel_size: VoxelSize,
+        *,
+        modality: Modality = "widefield",
+        refractive_index: float | None = None,
+        axial_step: float | None = None,
+        planes: int | None = None,
+        size: int | None = None,
+        stack: Sequence[int] | None = None,
+        excitation_wavelength: float | None = None,
+        excitation_na: float | None = None,
+        pinhole: float | None = None,
+        sheet_thickness: float | None = None,
+    ) -> PSF:
+        """Compute the PSF of a microscope by scalar diffraction theory.
+
+        Widefield: in 2D the Airy pattern, in 3D the Debye integral through focus. Confocal:
+        the product of those of excitation and emission, the latter averaged over the pinhole.
+        Light-sheet: widefield times a Gaussian sheet along z. `optics` has the equations.
+        Pixels hold the light of their area, as a camera's do; planes are not integrated.
+
+        Parameters
+        ----------
+        na
+            Numerical aperture of the objective that collects the light.
+        wavelength
+            Of the emitted light in vacuum, micrometres.
+        pixel_size
+            Of the PSF's own grid in the sample, micrometres; (y, x) where they differ. For
+            training with doubled resolution that is half of the raw pixel.
+        modality
+            "widefield", "confocal" (also in 2D) or "light-sheet" (in 3D).
+        refractive_index
+            Of the medium, above `na`; None takes air (1.0), water (1.33) or oil (1.515) by
+            the NA. It shapes the PSF only along z.
+        axial_step
+            Micrometres between planes; None makes a 2D PSF.
+        planes
+            Odd number of planes. None, without `stack`, reaches three axial widths of the
+            widefield PSF to either side, or 1.2 thicknesses of the sheet, in 65 planes at most.
+        size
+            Odd number of pixels across. None, without `stack`, holds 98 % of the light of the
+            plane in focus and, but for a confocal, the cone of light of the planes with light,
+            in 129 pixels at most.
+        stack
+            Shape (Z, Y, X) of the volume to be deconvolved, on the grid of the PSF. The PSF is
+            then as deep as that volume can see, 2 Z - 1 planes, and as wide as its cone of light
+            is there, 2 Y - 1 and 2 X - 1 pixels at most: light that goes farther never meets
+            the stack again. The PSF is cut to the smallest box that holds 99 % of its light, and
+            `source` says what share goes farther sideways and what is left out. Thick samples in
+            a widefield microscope need it: most of their light lies there. `planes` or `size`,
+            if given, go before.
+        excitation_wavelength
+            Of the laser of a confocal in vacuum, micrometres.
+        excitation_na
+            Numerical aperture that the laser fills; None means `na`.
+        pinhole
+            Its diameter in Airy units, of 1.22 wavelength / NA each. None means a point, which
+            makes the PSF the plain product of excitation and emission; 1 is usual.
+        sheet_thickness
+            Full width at half maximum of a light sheet along z, micrometres.
+
+        Returns
+        -------
+        PSF
+
+        Raises
+        ------
+        InputError
+            If a number is out of its range, looks like nanometres, is missing for the modality,
+            or belongs to another one.
+        """
+        microscope = checked_microscope(
+            na,
+            wavelength,
+            modality,
+            refractive_index=refractive_index,
+            excitation_na=excitation_na,
+            excitation_wavelength=excitation_wavelength,
+            pinhole=pinhole,
+            sheet_thickness=sheet_thickness,
+        )
+        seen = None if stack is None else _checked_stack(stack)
+        result = simulated(
+            microscope, pixel_size, axial_step=axial_step, planes=planes, size=size, stack=seen
+        )
+        return cls(
+            _normalised(result.array), result.voxel_size, result.source, warnings=result.warnings
+        )
+
+    @classmethod
+    def from_beads(
+        cls,
+        image: ArrayLike | Image,
+        voxel_size: VoxelSize | None = None,
+        *,
+        diameter: float | None = None,
+        size: int | None = None,
+    ) -> PSF:
+        """Average the beads in an image: found, cropped, aligned below the pixel, cleaned.
+
+        Left out are beads near the border, saturated, too close to another, and those whose
+        brightness or width is far from the median; `source` says how many. Where none is left,
+        beads near one another or the border are fitted together, each where it is whole.
+
+        Parameters
+        ----------
+        image
+            Beads on a dark background in camera counts, (Y, X) or (Z, Y, X).
+        voxel_size
+            Micrometres: one value for all axes, or one for each; None takes that of an
+            `Image`.
+        diameter
+            Of the beads, micrometres. Given, their own width is taken out by dividing by the
+            spectrum of a ball, by no more than a factor of 2.5.
+        size
+            Odd size of the crops in pixels; None takes eight widths.
+
+        Returns
+        -------
+        PSF
+            On the grid of the image: usually the raw one, to be resampled to the output's.
+
+        Raises
+        ------
+        InputError
+            If no usable bead is found; the message counts the reasons.
+        """
+        if isinstance(image, Image):
+            if "T" in image.axes or "C" in image.axes:
+                raise InputError(
+                    f'{image.name or "The image"} has axes "{image.axes}"; give the beads of a '
+                    "single channel and time point."
+                )
+            voxel_size = image.voxel_size if voxel_size is None else voxel_size
+            image = image.data
+        pixels = np.asarray(image)
+        values = checked_pixels(pixels)
+        if voxel_size is None:
+            raise InputError(
+                "The bead image has no pixel size; give voxel_size in micrometres, for instance "
+                f"{'0.065' if values.ndim == 2 else '(0.2, 0.065, 0.065)'}."
+            )
+        steps = voxel_sizes(voxel_size, values.ndim)
+        average = beads.average_beads(
+            pixels.reshape(values.shape), size=None if size is None else odd(size, "size")
+        )
+        count = len(average.used)
+        how = "fit to" if average.fitted else "mean of"
+        source = f"{how} {count} beads (left out: {beads.in_words(average.rejected)})"
+        cleaned = psf_grid.without_background(average.array, None, recorded=True)
+        psf = cls._finished(cleaned, steps, source)
+        warnings = list(psf.warnings)
+        if average.fitted:
+            warnings.append(
+                f"No bead stands alone: {count} near one another or the border were fitted "
+                "together, each where it is whole; look at the PSF before it is used."
+            )
+        if count < 5:
+            warnings.append(
+                f"The PSF is the {how} only {count} bead(s); ten or more average out their noise "
+                "and differences."
+            )
+        if diameter is None:
+            return replace(psf, warnings=tuple(warnings))
+
+        (diameter,) = voxel_sizes([diameter], 1, "diameter")
+        width = min(step for step in psf.fwhm if not math.isnan(step))
+        if diameter > width:
+            warnings.append(
+                f"The beads of {diameter:g} um are wider than their image of {width:.3g} um; check "
+                "the diameter, which is in micrometres."
+            )
+        sharp = psf_grid.without_ball(psf.array.astype(float), steps, diameter)
+        return replace(
+            psf,
+            array=_normalised(sharp),
+            source=f"{source}, corrected for a diameter of {diameter:g} um",
+            warnings=tuple(warnings),
+        )
+
+    # Changing the grid
+
+    def resampled(self, voxel_size: VoxelSize) -> PSF:
+        """Put the PSF on another grid, as if recorded with those pixels.
+
+        Interpolated by a cosine series; laterally the area of the old pixel is replaced by
+        that of the new one, along z the planes are sampled, since a stage stops at each. So
+        twice the axial step is every second plane. The sum stays 1, the centre in the middle;
+        the field shrinks to whole new pixels.
+
+        Parameters
+        ----------
+        voxel_size
+            Micrometres: one value for all axes, or one for each.
+
+        Returns
+        -------
+        PSF
+
+        Raises
+        ------
+        InputError
+            If the PSF's own voxel size is not known, the number of axes differs, or less than
+            three new pixels fit in.
+        """
+        if self.voxel_size is None:
+            raise InputError(
+                "The PSF has no voxel size, so it cannot be put on another grid; give "
+                f"voxel_size=({', '.join(self.axes.lower())}) in micrometres on reading."
+            )
+        steps = voxel_sizes(voxel_size, self.array.ndim)
+        if np.allclose(steps, self.voxel_size, rtol=1e-4):
+            return self
+        array = psf_grid.resampled(self.array.astype(float), self.voxel_size, steps)
+        if min(array.shape) < 3:
+            extent = " x ".join(
+                f"{n * s:.3g}" for n, s in zip(self.array.shape, self.voxel_size, strict=True)
+            )
+            raise InputError(
+                f"The PSF covers {extent} um, less than three voxels of {times(steps)} um; check "
+                "the voxel size or give a larger PSF."
+            )
+        warnings = list(self.warnings)
+        nyquist = 0.5 / max(self.voxel_size[-2:])
+        finer = min(steps[-2:]) < 0.99 * min(self.voxel_size[-2:])
+        if finer and self.otf_cutoff > 0.98 * nyquist:
+            warnings.append(
+                f"The PSF was recorded on pixels of {self.voxel_size[-1]:g} um, too coarse for its "
+                "detail, which a finer grid cannot bring back; record or simulate it finer."
+            )
+        if self.array.ndim == 3 and steps[0] > self.voxel_size[0]:
+            warnings += plane_words(array, steps[0])
+        return replace(self, array=_normalised(array), voxel_size=steps, warnings=tuple(warnings))
+
+    def limited(self, planes: int, field: Sequence[int] | None = None) -> PSF:
+        """Keep of a 3D PSF what a stack can see of it.
+
+        Light of one voxel of `n` in a row reaches another over at most `n` - 1 steps, so that
+        no more than 2 `n` - 1 are ever used. The rest keeps its shape and is brought to the sum
+        1 again; a warning says what was left out.
+
+        Parameters
+        ----------
+        planes
+            Of the stack, 1 or more, at the axial step of the PSF.
+        field
+            Rows and columns of the stack, on the grid of the PSF; None keeps all of the PSF.
+
+        Returns
+        -------
+        PSF
+            Itself where it is small enough, or 2D.
+
+        Raises
+        ------
+        InputError
+            If `planes` is no whole number from 1.
+        """
+        count = finite(planes, "planes")
+        if count != int(count) or count < 1:
+            raise InputError(f"planes is {planes}; give the number of planes of the stack.")
+        if self.array.ndim == 2:
+            return self
+        seen = 2 * int(count) - 1
+        have = len(self.array)
+        psf = self._within(
+            (seen, *self.array.shape[1:]),
+            f"The PSF has {have} planes, of which a stack of {int(count)} can see {seen}; "
+            f"the other {have - seen}",
+        )
+        return psf if field is None else psf._cut_across([2 * length - 1 for length in field])
+
+    def within_field(self, field: Sequence[int]) -> PSF:
+        """Keep of a 2D PSF what is no wider than an image; a warning says what was left out.
+
+        Parameters
+        ----------
+        field
+            Rows and columns of the image, on the grid of the PSF.
+
+        Returns
+        -------
+        PSF
+        """
+        return self._cut_across([length - (length + 1) % 2 for length in field])
+
+    def _cut_across(self, field: Sequence[int]) -> PSF:
+        """Crop Y and X to what an image can see, odd numbers of pixels."""
+        have = self.array.shape[-2:]
+        seen = tuple(min(n, most) for n, most in zip(have, field, strict=True))
+        return self._within(
+            (*self.array.shape[:-2], *seen),
+            f"The PSF is {times(have)} pixels wide, of which an image of this size can see "
+            f"{times(seen)}; the rest",
+        )
+
+    def _within(self, most: tuple[int, ...], what: str) -> PSF:
+        """Crop to an odd shape; `what` begins the sentence that says so."""
+        reach = [min(n, m) // 2 for n, m in zip(self.array.shape, most, strict=True)]
+        if tuple(2 * r + 1 for r in reach) == self.array.shape:
+            return self
+        window = tuple(
+            slice(n // 2 - r, n // 2 + r + 1) for n, r in zip(self.array.shape, reach, strict=True)
+        )
+        array = self.array[window].astype(float)
+        lost = 1 - array.sum() / self.array.sum(dtype=float)
+        verb = "was" if what.endswith("rest") else "were"
+        words = f"{what}, with {100 * lost:.2g} % of its light, {verb} left out."
+        return replace(self, array=_normalised(array), warnings=(*self.warnings, words))
+
+    def plane(self, index: int | None = None) -> PSF:
+        """Take one plane of a 3D PSF as a 2D PSF; of a 2D PSF, itself.
+
+        Parameters
+        ----------
+        index
+            Of the plane; None takes the middle one, in focus.
+
+        Returns
+        -------
+        PSF
+            Sum 1.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane, or no light in it.
+        """
+        if self.array.ndim == 2:
+            return self
+        planes = len(self.array)
+        chosen = planes // 2 if index is None else index
+        if not 0 <= chosen < planes:
+            raise InputError(
+                f"plane {chosen} does not exist in a PSF of {planes} planes; give an index from 0 "
+                f"to {planes - 1}, or nothing for the one in focus."
+            )
+        plane = self.array[chosen].astype(float)
+        if plane.sum() <= 0:
+            raise InputError(
+                f"plane {chosen} of the PSF holds no light; take one nearer to the focus, "
+                f"{planes // 2}."
+            )
+        return replace(
+            self,
+            array=_normalised(plane),
+            voxel_size=None if self.voxel_size is None else self.voxel_size[1:],
+            source=f"{self.source}, plane {chosen} of {planes}",
+            shift=self.shift[1:],
+        )
+
+    def cropped(self, size: int) -> PSF:
+        """Keep the middle `size` pixels along Y and X, and make the sum 1 again.
+
+        Parameters
+        ----------
+        size
+            Odd; what is narrower already stays as it is.
+
+        Returns
+        -------
+        PSF
+        """
+        half = odd(size, "size") // 2
+        window = tuple(
+            slice(max(n // 2 - half, 0), n // 2 + half + 1) for n in self.array.shape[-2:]
+        )
+        return replace(self, array=_normalised(self.array[..., window[0], window[1]].astype(float)))
+
+    # What it is
+
+    @property
+    def axes(self) -> str:
+        """Letters of the array's axes, "YX" or "ZYX"."""
+        return _AXES[self.array.ndim]
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Voxel size in micrometres, or 1 for each axis (pixels) where it is not known."""
+        return self.voxel_size or (1.0,) * self.array.ndim
+
+    @property
+    def unit(self) -> str:
+        """Unit of all lengths here: "um", or "pixels" where the voxel size is not known."""
+        return "pixels" if self.voxel_size is None else "um"
+
+    @property
+    def fwhm(self) -> tuple[float, ...]:
+        """Full width at half of the maximum along each axis, in `unit`; nan if cut off."""
+        return psf_grid.widths(self.array.astype(float), self.steps)
+
+    @property
+    def otf_cutoff(self) -> float:
+        """Lateral frequency where the OTF of the plane in focus falls below 0.5 %.
+
+        In cycles per `unit`, averaged over all directions, at most the grid's Nyquist
+        frequency. For an ideal objective 2 to 3 % below 2 NA / wavelength.
+        """
+        plane = self.plane()
+        return psf_grid.cutoff(plane.array.astype(float), (plane.steps[0], plane.steps[1]))
+
+    def energy_radius(self, fraction: float = 0.9) -> float:
+        """Radius of the circle that holds `fraction` of the light, all planes summed.
+
+        Parameters
+        ----------
+        fraction
+            Between 0 and 1.
+
+        Returns
+        -------
+        float
+            In `unit`.
+        """
+        plane = self.array.sum(axis=0, dtype=float) if self.array.ndim == 3 else self.array
+        return psf_grid.energy_radius(
+            np.asarray(plane, dtype=float), (self.steps[-2], self.steps[-1]), fraction
+        )
+
+    def profile(self, axis: int = -1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Line through the centre, for a plot.
+
+        Parameters
+        ----------
+        axis
+            Of the array; -1 is X.
+
+        Returns
+        -------
+        positions, values
+            Distance from the centre in `unit`; and the intensity, 1 at the centre.
+        """
+        middle: list[Any] = [n // 2 for n in self.array.shape]
+        middle[axis] = slice(None)
+        values = self.array[tuple(middle)].astype(np.float64)
+        positions = (np.arange(len(values)) - len(values) // 2) * self.steps[axis]
+        return positions.astype(np.float64), values / values[len(values) // 2]
+
+    def describe(self) -> str:
+        """Say grid, width, finest detail and origin in words."""
+        grid = "x".join(str(n) for n in self.array.shape)
+        step = f" of {times(self.voxel_size)} um" if self.voxel_size else " (voxel size not known)"
+        width = " x ".join("cut off" if math.isnan(w) else f"{w:.3g}" for w in self.fwhm)
+        letters = ", ".join(self.axes.lower())
+        return (
+            f"{self.array.ndim}D PSF, {grid} pixels{step}; FWHM {width} {self.unit} ({letters}); "
+            f"passes up to {self.otf_cutoff:.3g} cycles per {self.unit.rstrip('s')}; {self.source}."
+        )
+
+    # Keeping it
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a float32 TIFF with its voxel size, or .npy without one.
+
+        Parameters
+        ----------
+        path
+            File name that ends in .tif, .tiff or .npy.
+
+        Raises
+        ------
+        InputError
+            If the name ends in something else or the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".npy":
+            write_image(path, self.array, axes=self.axes, voxel_size=self.voxel_size)
+            return
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.save(file, self.array)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Everything but the array, fit for JSON.
+
+        Returns
+        -------
+        dict
+            For `from_metadata`.
+        """
+        return {
+            "voxel_size": None if self.voxel_size is None else list(self.voxel_size),
+            "source": self.source,
+            "shift": list(self.shift),
+            "background": self.background,
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_metadata(cls, array: ArrayLike, metadata: dict[str, Any]) -> PSF:
+        """Put together again what `array` and `to_metadata` hold, to the bit.
+
+        Parameters
+        ----------
+        array
+            The array of that PSF.
+        metadata
+            From its `to_metadata`.
+
+        Returns
+        -------
+        PSF
+
+        Raises
+        ------
+        InputError
+            If the array is no finished PSF.
+        """
+        voxel_size = metadata["voxel_size"]
+        return cls(
+            np.asarray(array, dtype=np.float32),
+            None if voxel_size is None else tuple(voxel_size),
+            str(metadata["source"]),
+            tuple(metadata["shift"]),
+            float(metadata["background"]),
+            tuple(metadata["warnings"]),
+        )
+
+
+def _checked_stack(stack: Sequence[int]) -> tuple[int, int, int]:
+    shape = tuple(int(finite(length, "stack")) for length in stack)
+    if len(shape) != 3 or min(shape) < 2:
+        raise InputError(
+            f"stack is {tuple(stack)}; give the numbers of planes, rows and columns, two or more "
+            "each."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _otf_grid(voxel_size: VoxelSize, axial_samples: int) -> tuple[float, ...]:
+    """Two values ask for the plane in focus; one value for what the OTF has."""
+    count = np.size(voxel_size)
+    if count == 1:
+        count = 2 if axial_samples == 1 else 3
+    return voxel_sizes(voxel_size, min(max(count, 2), 3))
+
+
+def _index(plane: int | Literal["focus"] | None) -> int | None:
+    if plane is None or plane == "focus":
+        return None
+    if isinstance(plane, int):
+        return plane
+    raise InputError(f'plane is {plane!r}; give "focus" or the index of a plane.')
+
+
+def _normalised(array: NDArray[Any]) -> NDArray[np.float32]:
+    total = array.sum(dtype=float)
+    return np.asarray(array / total, dtype=np.float32)

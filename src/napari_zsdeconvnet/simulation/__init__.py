@@ -1,0 +1,1 @@
+"""Phantoms with a known ground truth, microscopes and cameras."""

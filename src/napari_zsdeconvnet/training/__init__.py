@@ -1,0 +1,1 @@
+"""Training on the noisy recording itself: pairs, losses, steps, early stopping."""

@@ -1,0 +1,1 @@
+"""What knows nothing of microscopy: errors, whole files, memory, devices, tiles."""
