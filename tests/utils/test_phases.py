@@ -6,6 +6,7 @@ import itertools
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_zsdeconvnet.io.image import Image
@@ -57,9 +58,14 @@ def test_pipeline_ends_wherever_it_asks(spatial):
     from napari_zsdeconvnet.training.trainer import Progress
     from napari_zsdeconvnet.workflow.pipeline import Images, Microscope, Pipeline
 
-    shape = (64, 72) if spatial == "YX" else (6, 48, 48)
-    sample = simulate("filaments", shape=shape[-2:], pixel_size=0.1)
-    pixels = sample.raw if spatial == "YX" else sample.raw[None, :48, :48].repeat(6, 0)
+    planes = 1 if spatial == "YX" else 8
+    pixels = np.stack(
+        [
+            simulate("filaments", shape=(64, 72), pixel_size=0.1, seed=plane).raw
+            for plane in range(planes)
+        ]
+    )
+    pixels = pixels[0] if spatial == "YX" else pixels
     image = Image(pixels, spatial, voxel_size=(0.3, 0.1, 0.1)[-len(spatial) :], name="cell")
     preset = replace(presets.presets_for(spatial)["fast"], batch=1)
 
