@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -57,17 +57,6 @@ class Optics:
     refractive_index: float | None = None
     excitation_wavelength: float | None = None
     modality: Modality | None = None
-
-    def or_else(self, other: Optics) -> Optics:
-        """Return this with what is missing taken from another."""
-        return replace(
-            self,
-            **{
-                field.name: getattr(other, field.name)
-                for field in fields(self)
-                if getattr(self, field.name) is None
-            },
-        )
 
 
 @dataclass(frozen=True)

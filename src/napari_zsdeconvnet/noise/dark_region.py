@@ -26,6 +26,7 @@ from .correlated_noise import (
     is_structure,
     neighbour_correlation,
 )
+from .fill_regions import within_one_step
 from .marked_regions import bounding_box, checked_mask, cut_out, read_boxes, some_frames
 from .saturation import piled_up
 
@@ -188,17 +189,16 @@ def filled(image: NDArray[Any], side: int = 8) -> NDArray[np.bool_]:
     flat = squares.max(axis=(1, 3)) == squares.min(axis=(1, 3))
     marked[: rows * side, : columns * side] = flat.repeat(side, axis=0).repeat(side, axis=1)
     if flat.any() and not flat.all():
-        marked &= ~_as_those_beside(image, marked)
+        marked &= ~_with_little_noise(image, marked)
     return marked
 
 
-def _as_those_beside(image: NDArray[Any], flat: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark flat pixels from whose area most values go on by a single step.
+def _with_little_noise(image: NDArray[Any], flat: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark flat areas where most pixels beside them differ by a single step.
 
-    So it is where the noise of the camera is less than one count.
+    They are dark parts of a recording whose noise is less than one count, and no fillings.
     """
     alike = np.zeros(flat.shape, dtype=bool)
-    # A filling has one value or a few; where noise is less than one count it is the same.
     for value in np.unique(image[flat])[:_FILLINGS]:
         areas, _ = label(image == value)
         own = flat & (image == value)
@@ -206,9 +206,8 @@ def _as_those_beside(image: NDArray[Any], flat: NDArray[np.bool_]) -> NDArray[np
         beside = binary_dilation(area, np.ones((3, 3))) & (image != value)
         if not beside.any():
             continue
-        around = image[beside].astype(float)
-        step = np.diff(np.unique(np.append(around, value))).min()
-        if np.mean(np.abs(around - value) <= step) > _BY_ONE_STEP:
+        share, _ = within_one_step(image[beside].astype(float), float(value))
+        if share > _BY_ONE_STEP:
             alike |= own
     return alike
 

@@ -89,11 +89,24 @@ def _goes_on(area: NDArray[np.bool_], plane: NDArray[Any]) -> bool:
     beside = ndimage.binary_dilation(area, _AROUND) & ~area & np.isfinite(values)
     if not beside.any():
         return False
-    step = float(np.diff(np.unique(values[beside | area])).min())
-    near = np.abs(values[beside] - values[area][0]) <= step
+    near, step = within_one_step(values[beside], values[area][0])
     rows = values - ndimage.correlate1d(values, (0.5, 0.0, 0.5), axis=0)
     curvature = rows - ndimage.correlate1d(rows, (0.5, 0.0, 0.5), axis=1)
-    return bool(near.mean() > _NEAR and np.median(np.abs(curvature[beside])) <= _CURVED * step)
+    return bool(near > _NEAR and np.median(np.abs(curvature[beside])) <= _CURVED * step)
+
+
+def within_one_step(beside: NDArray[Any], value: float) -> tuple[float, float]:
+    """Compare the pixels beside an area of one value with that value.
+
+    Returns
+    -------
+    share : float
+        Part of the pixels that differ by one step at most.
+    step : float
+        Smallest difference between two values, counts.
+    """
+    step = float(np.diff(np.unique(np.append(beside, value))).min())
+    return float(np.mean(np.abs(beside - value) <= step)), step
 
 
 def _punctures(area: NDArray[np.bool_]) -> int:

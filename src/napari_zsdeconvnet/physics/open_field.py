@@ -13,7 +13,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 
 from .forward import bin_down, enlarge
-from .fourier import cut, from_spectrum, placed, to_spectrum
+from .fourier import cut, from_spectrum, to_spectrum
 
 MARGIN = (8, 32, 32)
 """Planes, rows and columns that structure goes on beyond a volume, at most: light from farther
@@ -109,10 +109,6 @@ class OpenField:
         spectrum = self._spectrum(enlarge(ratio, self.upsampling))
         spread = self._whole(spectrum.mul_(self.transfer.conj()))
         return spread.add_(self.unseen).div_(self.visibility)
-
-    def placed(self, volume: Tensor) -> Tensor:
-        """Put a volume of the recorded part into the room, with nothing around it."""
-        return placed(volume, self.shape, self._start)
 
     def inside(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure, as a view."""

@@ -20,14 +20,13 @@ from ..forms.device_chooser import DeviceChooser
 from ..forms.forms import advance, note
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
-from ..forms.noise_and_psf import PLUGIN
 from ..forms.stripe_filter import DampingForm
 from ..forms.work_panel import WorkPanel
 from ..layers.layer_axes import Reading, read_as
 from ..layers.layers import layer_image, made_before
 from ..layers.records import RECORD_KEY, recorded, save_record, write_record
 from ..layers.results import DECONVOLVED, result_name, result_names, show_result
-from ..layers.state import Made, unwrapped
+from ..layers.state import Made
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error, show_warning
 from ..workers.workers import Job, Turns, once
@@ -260,11 +259,3 @@ class DeconvolveWidget(WorkPanel):
         )
         self.load_button.setEnabled(not self.running)
         self.damping.setEnabled(not self.running)
-
-
-def start_deconvolve(viewer: napari.viewer.Viewer, layer: ImageLayer) -> DeconvolveWidget:
-    """Open *Deconvolve* and start on a layer, for a menu entry that acts at once."""
-    widget: DeconvolveWidget
-    _, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, "Deconvolve")
-    widget.start(layer)
-    return widget
