@@ -14,6 +14,7 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.model.best_weights import BestWeights, Gain, Seen, Trust
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import PRESETS, VOLUME_PRESETS
+from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.noise.camera_check import NoiseCheck, NoiseState
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.noise.recorruption import shared
@@ -28,6 +29,7 @@ from napari_zsdeconvnet.training.held_out import (
     with_coarse_light,
 )
 from napari_zsdeconvnet.training.trainer import TrainingRun
+from napari_zsdeconvnet.training.validation import Validation
 
 SIZE = 192
 Denoiser = Callable[[Tensor], Tensor]
@@ -327,6 +329,29 @@ class TestTraining:
         list(resumed)
         assert same(whole.model, resumed.model)
         assert same(whole.latest, resumed.latest)
+
+    def test_checkpoints_do_not_wait_for_a_judgement(
+        self, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Of a volume one takes as long as ten steps, and saves come every 20 s."""
+        judged = []
+        usual = Validation.judge
+
+        def counted(self: Validation, network: TwoStageNetwork, step: int) -> Seen:
+            judged.append(step)
+            return usual(self, network, step)
+
+        monkeypatch.setattr(Validation, "judge", counted)
+        run = begin(sample)
+        for progress in run:
+            if progress.step == 15:
+                break
+        path = tmp_path / "half.checkpoint"
+        run.save(path, judged=False)
+        assert judged == [0]
+        assert same(Model.load(path), run.latest)
+        assert same(run.model, run.model)
+        assert judged == [0, 15]
 
     def test_model_and_message_say_what_was_kept(self, sample: Sample, tmp_path: Path):
         run = begin(sample, replace(CAMERA, gain=4.0), steps=20)

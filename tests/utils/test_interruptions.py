@@ -218,7 +218,7 @@ class TestCheckpoints:
         class Run:
             step = 1
 
-            def save(self, path: Path) -> None:
+            def save(self, path: Path, *, judged: bool) -> None:
                 raise OSError("No space left on device")
 
         with Autosave(Run(), tmp_path / "c", every=0.01) as saving:

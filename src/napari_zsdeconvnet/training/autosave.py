@@ -125,7 +125,7 @@ class Autosave:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._run.save(self.path)
+            self._run.save(self.path, judged=False)
         except (InputError, OSError, MemoryError) as error:
             self.problem = str(error) or "memory ran out"
         else:

@@ -58,6 +58,7 @@ from .initial_weights import First, Start, beginning, load_first
 from .objectives import FIRST_LOOKS, LOOK_EVERY, RecorruptedObjective, SequentialObjective, Setting
 from .registry import NEEDS_CAMERA, OBJECTIVES
 from .sim_pairs import RawSIM
+from .validation import Validation
 
 CHECK_EVERY = 20
 """Steps between two looks at the held-out pairs; one takes as long as a step or two."""
@@ -448,6 +449,7 @@ class TrainingRun(Iterator[Progress]):
         self._plateau = Plateau(preset.patience, preset.least_gain) if preset.patience else None
         self._best: BestWeights | None = None
         self._judged = -1
+        self._asked: tuple[int, BestWeights] | None = None
         self._elapsed = 0.0
         self._lock = threading.RLock()
 
@@ -488,7 +490,7 @@ class TrainingRun(Iterator[Progress]):
                 if self._best is not None and self._best.trust is Trust.NOTHING
                 else "held-out pixels say that more make the result worse."
             )
-        last = self.step == self.steps or bool(self.ending)
+        last = self.finished
         network = self._average or self._network
         if last:
             self._stopped = self._stopped or bool(self.ending)
@@ -508,8 +510,13 @@ class TrainingRun(Iterator[Progress]):
             device=describe_device(self.device),
             message=message,
             preview=preview,
-            finished=bool(self.ending) or self.step >= self.steps,
+            finished=self.finished,
         )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has done all its steps or ended by itself."""
+        return bool(self.ending) or self.step >= self.steps
 
     def stop(self) -> None:
         """End the iteration after the step under way; what was learned is kept."""
@@ -688,9 +695,20 @@ class TrainingRun(Iterator[Progress]):
             return model
         network = move_network(model.network, self.device)
         if model.steps_trained != self._judged:
-            best = best.after(validation.judge(network, model.steps_trained))
+            best = self._judged_now(best, validation, network, model.steps_trained)
         network.load_state_dict(best.best.weights)
         return replace(model, network=network.cpu().eval(), chosen=best.choice)
+
+    def _judged_now(
+        self, best: BestWeights, validation: Validation, network: TwoStageNetwork, step: int
+    ) -> BestWeights:
+        """Judge weights between two looks, once, and without a say in the further training.
+
+        Otherwise a run that was asked for its model would differ from one that was not.
+        """
+        if self._asked is None or self._asked[0] != step:
+            self._asked = step, best.after(validation.judge(network, step))
+        return self._asked[1]
 
     @property
     def latest(self) -> Model:
@@ -711,8 +729,16 @@ class TrainingRun(Iterator[Progress]):
             chosen=None,
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, judged: bool = True) -> None:
         """Write the model and the state of the training, for `train(..., resume=path)`.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        judged : bool
+            Whether the weights of a run that goes on are judged by held-out pixels first, which
+            can take longer than many steps; otherwise the file's model has those of the last step.
 
         Raises
         ------
@@ -720,7 +746,7 @@ class TrainingRun(Iterator[Progress]):
             If the file cannot be written.
         """
         with self._lock:
-            model = self.model
+            model = self.model if judged or self.finished else self.latest
             tensors = {f"network.{k}": v for k, v in self._network.state_dict().items()}
             for index, state in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
