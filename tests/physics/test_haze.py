@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.physics.accelerated_richardson_lucy import Sharpening
 from napari_zsdeconvnet.physics.beyond_faces import uneven_light, volume_reblurred
-from napari_zsdeconvnet.physics.open_field import OpenField, binned
+from napari_zsdeconvnet.physics.open_field import (
+    LARGE_ROOM,
+    OpenField,
+    binned,
+    margins,
+    quick_part,
+    room_of,
+)
 from napari_zsdeconvnet.psf.microscope import smallest_holding
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.quality import checks
@@ -298,3 +306,13 @@ def test_the_nucleus_in_the_shell(run, cases: Path, tmp_path: Path):
     assert predicted.code == 0, predicted.err
     (path,) = tmp_path.glob("*deconvolved*.tif")
     assert_sharp(cases, tifffile.imread(path))
+
+
+def test_parts_are_smaller_where_the_psf_is_large():
+    usual, deep = (32, 128, 128), (87, 297, 297)
+    assert quick_part(usual, (41, 61, 61)) == usual
+    part = quick_part(usual, deep)
+    assert all(n // 2 <= p < n for p, n in zip(part, usual, strict=True))
+    assert math.prod(room_of(part, margins(deep), deep)) <= LARGE_ROOM
+    # Of a PSF on a finer grid its reach in raw voxels counts.
+    assert quick_part(usual, (87, 594, 594), 2) == part

@@ -99,10 +99,14 @@ class TestProgress:
         states = list(start(steps=5, preview_every=2))
         assert [state.step for state in states if state.preview] == [2, 4, 5]
 
-    def test_previews_come_some_25_times_by_default(self, start, monkeypatch: pytest.MonkeyPatch):
+    @pytest.mark.parametrize(("share", "due"), [(1e9, [2, 4, 6, 7]), (0.0, [2, 7])])
+    def test_previews_come_some_25_times_by_default_where_they_are_quick(
+        self, start, monkeypatch: pytest.MonkeyPatch, share: float, due: list[int]
+    ):
         monkeypatch.setattr(trainer, "PREVIEWS", 3)
+        monkeypatch.setattr(trainer, "PREVIEW_SHARE", share)
         states = list(start(steps=7, preview_every=None))
-        assert [state.step for state in states if state.preview] == [2, 4, 6, 7]
+        assert [state.step for state in states if state.preview] == due
 
     def test_a_preview_is_the_brightest_region_as_the_model_sees_it(
         self, start, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from ..model.model import Model
 from ..noise.camera_maps import CameraMaps
 from ..noise.pixel_mask import mask_of_filled
 from ..noise.usable_pixels import with_mask
-from ..physics.open_field import margins, room_of
+from ..physics.open_field import margins, quick_part, room_of
 from ..psf.psf import PSF
 from ..utils.errors import InputError
 from ..utils.memory import available_memory, check_room
@@ -39,7 +39,8 @@ PSF_CHANGE = 0.1
 
 REGION = {2: (256, 256), 3: (32, 128, 128)}
 """Part of an image on which the effect of the PSF is measured, by the number of axes; of a volume,
-which would take minutes as a whole, that of other noise too."""
+which would take minutes as a whole, that of other noise too. Of a volume with a large PSF the part
+is smaller: see `quick_part`."""
 
 JUDGING_SHARE = 0.6
 """Part of the free memory that judging may take; of an image that needs more a part is judged."""
@@ -304,7 +305,10 @@ def iter_judge_by(
         found.append(measures.blank(shown, spectrum.raised, float(sharp.std())))
     else:
         found.append(not_judged("blank", evidence.unknown))
-    notes = [*_decorrelation(model, evidence.signal, sharp), *_measured_part(raw.shape, repeats)]
+    notes = [
+        *_decorrelation(model, evidence.signal, sharp),
+        *_measured_part(model, raw.shape, repeats),
+    ]
     return Verdict(tuple(found), tuple(notes), maps, spectrum)
 
 
@@ -399,7 +403,7 @@ def _part_within_memory(model: Model, raw: NDArray[np.float32]) -> tuple[slice, 
     free, width = JUDGING_SHARE * available_memory(), max(raw.shape[-2:])
     if memory_to_judge(model, raw.shape) <= free:
         return None
-    least = min(REGION[raw.ndim][-1], width)
+    least = min(_region(model)[-1], width)
     size = raw.shape
     while width > least and memory_to_judge(model, size) > free:
         width = max(width * 7 // 8, least)
@@ -419,7 +423,7 @@ def memory_to_judge(model: Model, shape: tuple[int, ...]) -> int:
     fine = (*shape[:-2], *(model.upsampling * length for length in shape[-2:]))
     psf = model.psf.array.shape
     room = math.prod(room_of(fine, margins(psf), psf))
-    part = tuple(min(pair) for pair in zip(shape, REGION[3], strict=True))
+    part = tuple(min(pair) for pair in zip(shape, _region(model), strict=True))
     repeats = model.network.memory_of(part, torch.device("cpu"))
     # Measured for 0.4 to 3.5 million voxels.
     return 5 * 2**25 + repeats + max(24 * room, BYTES_TO_JUDGE[3] * math.prod(fine))
@@ -462,10 +466,18 @@ def _spread_out(
     return large
 
 
-def _brightest(raw: NDArray[np.float32], most: tuple[int, ...] | None = None) -> tuple[slice, ...]:
-    """Choose the part of an image with most light, at most `REGION` or another size."""
+def _region(model: Model) -> tuple[int, ...]:
+    """Give the largest part on which other PSFs are tried."""
+    most = REGION[len(model.axes)]
+    if len(most) == 2:
+        return most
+    return quick_part(most, model.psf.array.shape, model.upsampling)
+
+
+def _brightest(raw: NDArray[np.float32], most: tuple[int, ...]) -> tuple[slice, ...]:
+    """Choose the part of an image with most light, at most so large."""
     place = []
-    for axis, (length, largest) in enumerate(zip(raw.shape, most or REGION[raw.ndim], strict=True)):
+    for axis, (length, largest) in enumerate(zip(raw.shape, most, strict=True)):
         others = tuple(other for other in range(raw.ndim) if other != axis)
         light = np.cumsum(np.r_[0.0, raw.mean(axis=others, dtype=float)])
         size = min(length, largest)
@@ -483,9 +495,9 @@ def _on_output_grid(place: tuple[slice, ...], upsampling: int) -> tuple[slice, .
     return (*place[:-2], *lateral)
 
 
-def _measured_part(shape: tuple[int, ...], repeats: int) -> list[str]:
+def _measured_part(model: Model, shape: tuple[int, ...], repeats: int) -> list[str]:
     """Say which part of a large volume other noise and other PSFs were tried on."""
-    most = REGION[len(shape)]
+    most = _region(model)
     if len(shape) == 2 or all(length <= size for length, size in zip(shape, most, strict=True)):
         return []
     what = "Spread, resolution and PSF sensitivity are" if repeats else "PSF sensitivity is"
@@ -513,7 +525,7 @@ def _stability(
     """Measure resolution and spread; adds the spread to the maps."""
     spread: Spread | None = None
     raw = evidence.image
-    place = _brightest(raw) if raw.ndim == 3 else (slice(None),) * 2
+    place = _brightest(raw, _region(model)) if raw.ndim == 3 else (slice(None),) * 2
     fine = _on_output_grid(place, model.upsampling)
     if repeats and not evidence.unknown:
         pairs = evidence.pairs(place, repeats // 2)
@@ -579,7 +591,7 @@ def _sensitivity(
     model: Model, evidence: Evidence, device: str
 ) -> Generator[TileProgress, None, Measure]:
     """Measure what a wider and a narrower PSF in the same network change."""
-    place = _brightest(evidence.image)
+    place = _brightest(evidence.image, _region(model))
     part, there = _part(evidence, place), _at(evidence.maps, place)
     results = []
     for factor in (1 - PSF_CHANGE, 1 + PSF_CHANGE):

@@ -26,6 +26,7 @@ from ..networks.volume import SharpeningNetwork
 from ..noise.camera_check import NoiseCheck, check_recordings
 from ..noise.noise_model import NoiseModel
 from ..physics.forward import Blur, bin_down, remaining_blur
+from ..physics.open_field import quick_part
 from ..psf.psf import PSF
 from ..utils.phases import go_on
 from .held_out import HeldOutPixels, Lattice, Stages, with_coarse_light
@@ -397,7 +398,7 @@ class SequentialObjective:
     """
 
     BLOCK = (48, 160, 160)
-    """Raw voxels of a block."""
+    """Raw voxels of a block; fewer where a PSF is large, see `quick_part`."""
     DRAWS = 30
     """Steps for which a block serves."""
     JUDGED = (16, 96, 96)
@@ -416,14 +417,20 @@ class SequentialObjective:
         )
         options["lattice"] = setting.lattice
         self.pairs = RecorruptedPatches(*recordings, **options)
+        block = self.block_for(setting.psf, network.upsampling)
         self.blocks = RecorruptedPatches(
-            *recordings, **options | {"patch": self.BLOCK, "batch": 1, "seed": setting.seed + 1}
+            *recordings, **options | {"patch": block, "batch": 1, "seed": setting.seed + 1}
         )
         self._source = partial(RecorruptedPatches, *recordings, **options | {"batch": 1})
         self.margin = setting.margin(self.pairs.patch)
         self._block: _Block | None = None
         self._drawn = 0
         self._block_state = self.blocks.random_state()
+
+    @classmethod
+    def block_for(cls, psf: PSF, upsampling: int) -> tuple[int, ...]:
+        """Give the raw voxels of a block for a PSF on the output grid."""
+        return quick_part(cls.BLOCK, psf.array.shape, upsampling)
 
     @cached_property
     def validation(self) -> Validation | None:

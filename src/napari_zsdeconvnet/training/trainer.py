@@ -66,6 +66,9 @@ CHECK_EVERY = 20
 PREVIEWS = 25
 """Previews in a run, unless the caller asks for another interval."""
 
+PREVIEW_SHARE = 0.1
+"""Part of the time of a run that these may take; of a deep stack one takes as long as 30 steps."""
+
 HISTORY_LENGTH = 1000
 """Entries that a run's loss history has at most; longer runs record every so many steps."""
 
@@ -170,7 +173,8 @@ def train(
     device : str
         See `devices.resolve_device`.
     preview_every : int, optional
-        Steps between previews; 0 makes none.
+        Steps between previews; 0 makes none. By default there are 25 in a run, or fewer where they
+        would take more than a tenth of its time.
     resume : path, optional
         A file written by `TrainingRun.save`: go on from there, with its PSF, noise model,
         preset, seed and number of steps; ``steps``, where given, is the new total.
@@ -314,7 +318,7 @@ def begin(
         network = build_network(preset.network, psf, upsampling)
     if out_of_focus:
         _check_out_of_focus(network, preset)
-    _check_memory(network, preset, device)
+    _check_memory(network, psf, preset, device)
     load_first(network, preset, first)
     scale = intensity_scale(recordings, noise)
     network.expect_noise(noise, scale)
@@ -342,14 +346,15 @@ def begin(
     return run
 
 
-def _check_memory(network: TwoStageNetwork, preset: Preset, device: torch.device) -> None:
+def _check_memory(network: TwoStageNetwork, psf: PSF, preset: Preset, device: torch.device) -> None:
     """Refuse beforehand a training that memory does not hold."""
     if device.type != "cpu":
         return
     pixels = preset.batch * preset.patch**2 * (preset.planes or 1)
     needed = 2**27 + network.training_bytes_per_pixel * pixels
     if preset.objective == "sequential":
-        needed = max(needed, network.memory_of(SequentialObjective.BLOCK, device))
+        block = SequentialObjective.block_for(psf, network.upsampling)
+        needed = max(needed, network.memory_of(block, device))
     other = ", or choose the preset 'fast'" if preset.name.endswith("paper") else ""
     check_room(
         needed,
@@ -442,6 +447,8 @@ class TrainingRun(Iterator[Progress]):
         self._versions = installed_versions()
         self._latest: Mapping[str, float] | None = None
         self._every = max(steps // PREVIEWS, 1) if preview_every is None else preview_every
+        self._previews_may_take = PREVIEW_SHARE if preview_every is None else None
+        self._previewing = 0.0
         self._region = preview_region(recordings, model.noise.offset)
         self._plane: int | None = None
         self._haze: NDArray[np.float32] | None = None
@@ -497,8 +504,7 @@ class TrainingRun(Iterator[Progress]):
             model = self.model
             network = model.network
             message = " ".join(filter(None, (message, self.ending, model.kept)))
-        due = self._every and (self.step % self._every == 0 or last)
-        preview = self._preview(network) if due else None
+        preview = self._preview(network) if self._preview_due(last) else None
         self._elapsed += time.perf_counter() - begun
         return Progress(
             step=self.step,
@@ -517,6 +523,14 @@ class TrainingRun(Iterator[Progress]):
     def finished(self) -> bool:
         """Whether the run has done all its steps or ended by itself."""
         return bool(self.ending) or self.step >= self.steps
+
+    def _preview_due(self, last: bool) -> bool:
+        """Tell whether a preview is due, and not too dear."""
+        if not self._every or last:
+            return bool(self._every)
+        share = self._previews_may_take
+        quick = share is None or self._previewing <= share * self._elapsed
+        return quick and self.step % self._every == 0
 
     def stop(self) -> None:
         """End the iteration after the step under way; what was learned is kept."""
@@ -806,6 +820,7 @@ class TrainingRun(Iterator[Progress]):
 
     def _preview(self, network: TwoStageNetwork) -> Preview:
         """Render the region with the model of the moment."""
+        begun = time.perf_counter()
         image, frame, region = self._region
         data = self._recordings[image].data
         if self._plane is not None and len(region) == 3:
@@ -821,6 +836,7 @@ class TrainingRun(Iterator[Progress]):
                 background=None if haze is None else lambda _: haze[region],
             )
         )
+        self._previewing += time.perf_counter() - begun
         return Preview(
             raw=raw.astype(np.float32) - np.float32(self._start.noise.offset),
             denoised=result.denoised[0],
