@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from scipy import ndimage, signal
+from scipy import fft, ndimage, signal
 
 from napari_zsdeconvnet import sim
 from napari_zsdeconvnet.quality.reference_metrics import fourier_ring_correlation
@@ -249,9 +249,18 @@ def test_estimate_and_reconstruction_take_three_seconds_on_two_cores():
     start = time.process_time()
     found = sim.estimate(raw, pixel_size=0.0626, na=1.41, wavelength=0.525)
     image = Reconstruction(found)(raw)
-    # Time of the processor, as other programs may hold the cores.
-    assert time.process_time() - start < 6
+    taken = time.process_time() - start
     assert image.shape == (1024, 1024)
+    assert taken < 14 * min(seconds_of_transforms() for _ in range(3))
+
+
+def seconds_of_transforms() -> float:
+    """Measure what this processor does in about 0.45 s, less what others on it take."""
+    frames = np.zeros((9, 1024, 1024), np.float32)
+    start = time.process_time()
+    for _ in range(3):
+        fft.ifft2(fft.fft2(frames))
+    return time.process_time() - start
 
 
 def test_orientations_that_were_not_found_are_left_out():

@@ -92,6 +92,7 @@ class TestSignals:
         assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 
+@pytest.mark.usefixtures("usual_signals")
 class TestCheckpoints:
     def broken_off(self, run, image: Path, model: Path, monkeypatch) -> Path:
         """Train until the machine fails, which here is an error that nobody expects."""

@@ -59,6 +59,7 @@ _RUN_SHARE = 0.8
 _RUN_LIMIT = 4.0  # standard deviations of each of its pixels
 _DARKEST = 0.03  # part of the pixels, more than dead columns have
 _SAMPLE = 200_000  # pixels that the noise is measured in
+_SAMPLE_LEFT = 60_000  # the same of what predictors leave, which is measured again and again
 _AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 
 
@@ -95,13 +96,15 @@ def isolated_outliers(
     filled = np.where(found, light.beside(pixels, found), pixels) if lines else pixels
     single = light.isolated(filled) & usable & ~found
     if width is not None and width > _WELL_SAMPLED:
-        single |= _unpredicted(pixels, light.floor, width, single | found | ~usable)
+        single |= _unpredicted(pixels, light.floor, width, single | found, usable)
     if single.sum() > _MOST * single.size:
         return found
     return found | single
 
 
-def _unpredicted(pixels: Plane, floor: float, width: float, known: Marked) -> Marked:
+def _unpredicted(
+    pixels: Plane, floor: float, width: float, known: Marked, usable: Marked
+) -> Marked:
     """Mark single pixels that differ from what their surroundings predict, on bright structure.
 
     The strongest are filled before others near them are looked at.
@@ -110,13 +113,13 @@ def _unpredicted(pixels: Plane, floor: float, width: float, known: Marked) -> Ma
     quantum = _quantum(pixels.ravel()[:: max(pixels.size // _SAMPLE, 1)])
     found = np.zeros(pixels.shape, dtype=bool)
     for _ in range(_ROUNDS):
-        left_out = known | found
-        filled = stand_in(pixels, left_out.astype(np.uint8)) if left_out.any() else pixels
+        outliers = known | found
+        filled = stand_in(pixels, outliers.astype(np.uint8)) if outliers.any() else pixels
         beside = np.maximum(_second_brightest(_padded(filled)), floor)
         new = np.zeros(pixels.shape, dtype=bool)
         for predictor, left in zip(predictors(width), beyond_predicted(filled, width), strict=True):
             level = np.maximum(filled - left, beside)
-            new |= _beyond(predictor, left, level, floor, quantum, left_out)
+            new |= _beyond(predictor, left, level, floor, quantum, outliers | ~usable)
         for y, x in np.argwhere(new):
             lit = _ranked(filled, y, x, _NEARBY, _CLUSTER + 3) - floor
             new[y, x] = abs(pixels[y, x] - beside[y, x]) > _RINGS * lit
@@ -135,26 +138,27 @@ def _beyond(
     left_out: Marked,
 ) -> Marked:
     """Mark what neither light of this level nor noise leaves over."""
-    step = max(left.size // _SAMPLE, 1)
+    step = max(left.size // _SAMPLE_LEFT, 1)
     sample = ~left_out.ravel()[::step]
     some, at = left.ravel()[::step][sample], level.ravel()[::step][sample]
     if len(some) < 256:
         return np.zeros(left.shape, dtype=bool)
     noise = _Light(floor, 1.0, *_noise_by_level(some, at, quantum), 0.0, 0.0, 0.0)
     z = some / noise.deviation(at)
-    lit = np.maximum(level - floor, 0)
-    bound = np.where(
-        left > 0,
-        np.hypot(
-            _limit(z, left.size) * noise.deviation(level), _LEFT * _of_rest(predictor.above) * lit
-        ),
-        np.hypot(
-            _limit(-z, left.size) * noise.deviation(level), _LEFT * _of_rest(predictor.below) * lit
-        ),
-    )
     strength = np.abs(left)
-    peak = strength >= maximum_filter(strength, 2 * REACH - 1)
-    return np.asarray((strength > bound) & peak & ~left_out)
+    found = np.zeros(left.shape, dtype=bool)
+    for bright in (True, False):
+        limit = _limit(z if bright else -z, left.size)
+        share = _LEFT * _of_rest(predictor.above if bright else predictor.below)
+        # No noise is less than that of the darkest pixels, which leaves few to look at closely.
+        least = np.maximum(np.float32(share) * (level - floor), limit * noise.deviations[0])
+        places = np.nonzero((left > least if bright else -left > least) & ~left_out)
+        beside = level[places]
+        bound = np.hypot(limit * noise.deviation(beside), share * np.maximum(beside - floor, 0))
+        found[places] = strength[places] > bound
+    if found.any():
+        found &= strength >= maximum_filter(strength, 2 * REACH - 1)
+    return found
 
 
 def _of_rest(share: float) -> float:

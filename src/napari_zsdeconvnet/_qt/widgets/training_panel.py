@@ -226,14 +226,12 @@ class TrainingPanel(Panel):
 
     def save_model(self, path: str | Path) -> None:
         """Write the model, and the state of its training where there is one, to a file."""
-        write = self._run.save if self._run is not None else None
-        if write is None and self._state.model is not None:
-            write = self._state.model.save
-        if write is None:
+        saved = self._run or self._state.model
+        if saved is None:
             show_error("there is no model to save yet; press Train first.")
             return
         Job(
-            once(write, path),
+            once(saved.save, path),
             owner=self,
             on_result=lambda _: show_info(f"Model saved to {Path(path).name}."),
             on_failure=show_error,
