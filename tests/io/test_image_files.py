@@ -481,6 +481,9 @@ class TestFilesThatCannotBeWritten:
             write_image(tmp_path / "image.tif", ramp("YX"), axes="TYX")
         with pytest.raises(InputError, match="2 spatial axes and 3 voxel sizes"):
             write_image(tmp_path / "i.tif", ramp("TYX"), axes="TYX", voxel_size=(1, 0.1, 0.1))
+        with pytest.raises(InputError, match=r"did you mean 0\.065 \(65 nm\)"):
+            write_image(tmp_path / "i.tif", ramp("YX"), axes="YX", voxel_size=(65, 65))
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(
         ("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission")]

@@ -35,6 +35,7 @@ from .tiff_tags import (
     recorded_in,
     voxel_size_of,
 )
+from .units import SMALLEST_PIXEL, checked_length
 
 if TYPE_CHECKING:
     import tifffile
@@ -306,7 +307,11 @@ def _to_be_written(
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path} does not end in .tif or .tiff; only TIFF files are written.")
-    size = None if voxel_size is None else tuple(float(step) for step in voxel_size)
+    # Results may be on a grid half as fine as that of a camera.
+    size: tuple[float, ...] | None = None
+    if voxel_size is not None:
+        smallest = SMALLEST_PIXEL / 2
+        size = tuple(checked_length(float(step), "voxel_size", smallest) for step in voxel_size)
     return path, Image(pixels, axes.upper(), size, path.name, tuple(channel_names), frame_interval)
 
 
