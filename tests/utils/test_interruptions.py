@@ -218,6 +218,7 @@ class TestCheckpoints:
     def test_a_full_disk_is_said_and_training_goes_on(self, tmp_path: Path):
         class Run:
             step = 1
+            finished = False
 
             def save(self, path: Path, *, judged: bool) -> None:
                 raise OSError("No space left on device")

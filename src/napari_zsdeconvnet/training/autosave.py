@@ -112,20 +112,22 @@ class Autosave:
             self._wake.clear()
             if self._done:
                 if self._at_end:
-                    self._save()
+                    self._save(judged=self._run.finished)
                 return
             begun = time.perf_counter()
-            self._save()
+            # The weights of a finished run are being judged, which must not be done twice.
+            if not self._run.finished:
+                self._save(judged=False)
             took = time.perf_counter() - begun
             pause = max(self._every, min(took / _SHARE, _LONGEST - took))
 
-    def _save(self) -> None:
+    def _save(self, *, judged: bool) -> None:
         step = self._run.step
         if step in (0, self.step):
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._run.save(self.path, judged=False)
+            self._run.save(self.path, judged=judged)
         except (InputError, OSError, MemoryError) as error:
             self.problem = str(error) or "memory ran out"
         else:

@@ -751,8 +751,8 @@ class TrainingRun(Iterator[Progress]):
         path : path
             The file.
         judged : bool
-            Whether the weights of a run that goes on are judged by held-out pixels first, which
-            can take longer than many steps; otherwise the file's model has those of the last step.
+            Whether the weights are judged by held-out pixels first, which can take as long as many
+            steps; otherwise the file's model has those of the last step.
 
         Raises
         ------
@@ -760,7 +760,7 @@ class TrainingRun(Iterator[Progress]):
             If the file cannot be written.
         """
         with self._lock:
-            model = self.model if judged or self.finished else self.latest
+            model = self.model if judged else self.latest
             tensors = {f"network.{k}": v for k, v in self._network.state_dict().items()}
             for index, state in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
