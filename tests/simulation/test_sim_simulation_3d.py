@@ -7,11 +7,10 @@ import pytest
 from scipy import fft
 
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.raw_sim_3d import (
     ThreeBeams,
-    _three_beam_light,
     sim_psf,
-    simulate_sim_stack,
     simulate_sim_volume,
 )
 from napari_zsdeconvnet.simulation.sample import blur
@@ -23,73 +22,13 @@ VOXEL = (0.125, 0.04, 0.04)
 
 
 @cache
-def stack(**changes):
-    return simulate_sim_stack("vesicles", **{"shape": SMALL, "seed": 3, **changes})
-
-
-@cache
 def volume(**changes):
     return simulate_sim_volume(**{"kind": "cell", "shape": SMALL_VOLUME, "seed": 3, **changes})
 
 
-def test_fifteen_frames_have_the_promised_grids_and_brightness():
-    sample = stack(photons=40)
-
-    assert sample.raw.shape == sample.second_exposure.shape == (15, *SMALL)
-    assert sample.raw.dtype == np.uint16
-    assert sample.truth.shape == (5, 64, 64)
-    assert np.percentile(sample.noise_free, 99.9) == pytest.approx(40, rel=1e-4)
-    assert sample.noise_free.min() >= 0
-    assert np.shape(sample.beams.phases) == (3, 5)
-    residual = sample.raw - 100.0 - sample.noise_free
-    expected = sample.noise_free + 4
-    assert (residual**2 / expected).mean() == pytest.approx(1, abs=6 * np.sqrt(2 / residual.size))
-
-
-def test_the_five_phases_of_an_orientation_add_up_to_the_widefield_image():
-    frames = stack().noise_free.reshape(3, 5, *SMALL).mean(axis=1)
-
-    for mean in frames[1:]:
-        np.testing.assert_allclose(mean, frames[0], atol=1e-3 * frames.max())
-
-
-def test_each_frame_has_the_five_orders_of_three_beams_and_no_more():
-    # In a fit of the frames by five orders, the second is real only if the light is.
-    sample = stack(phase_errors=6)
-    for phases, frames in zip(
-        sample.beams.phases, sample.noise_free.reshape(3, 5, *SMALL), strict=True
-    ):
-        orders = np.exp(1j * np.outer(phases, [0, 1, -1, 2, -2]))
-        apart = np.tensordot(np.linalg.inv(orders), frames, 1)
-        # Of real frames, opposite orders are complex conjugates, whatever the phases.
-        np.testing.assert_allclose(apart[1], apart[2].conj(), atol=1e-4 * frames.max())
-        np.testing.assert_allclose(apart[3], apart[4].conj(), atol=1e-4 * frames.max())
-        assert np.abs(apart[1]).mean() > 0.003 * frames.mean()
-        assert np.abs(apart[3]).mean() > 0.003 * frames.mean()
-
-
-def test_a_point_in_the_centre_is_lit_by_what_the_beams_make_at_its_distance_from_the_focus():
-    sample = stack()
-    beams, psf = sample.beams, sample.psf
-    planes, size = psf.array.shape[0], psf.array.shape[1]
-    z = (np.arange(planes) - planes // 2) * psf.steps[0]
-    phase = beams.phases[0][1]
-    light = 1 + beams.depth * (
-        4 / 3 * np.cos(phase) * np.cos(2 * np.pi * beams.axial_frequency * z)
-        + 2 / 3 * np.cos(2 * phase)
-    )
-
-    canvas = np.zeros((2 * planes - 1, size + 2, size + 2), np.float32)
-    canvas[planes - 1, size // 2 + 1, size // 2 + 1] = 1
-    seen = _three_beam_light(canvas, psf, beams)[1]
-    assert seen.shape == (planes, 3, 3)
-    on_axis = psf.array[:, size // 2, size // 2]
-    np.testing.assert_allclose(seen[:, 1, 1], light * on_axis, atol=1e-7)
-
-
 def test_beams_interfere_as_three_waves_do():
     beams = ThreeBeams.crossing(
-        0.2, [30.0], [[0.7]], 1.0, excitation_wavelength=0.488, refractive_index=1.515
+        0.2, [30.0], 1.0, excitation_wavelength=0.488, refractive_index=1.515
     )
     y, x = ((np.arange(32) - 15.5) * 0.04 for _ in range(2))
     z = 0.31
@@ -135,7 +74,7 @@ def test_the_noise_free_stack_is_the_truth_blurred_by_the_sim_psf():
 
 def test_the_sim_psf_is_half_as_wide_as_the_widefield_one():
     sample = volume()
-    wide = simulate_sim_stack("cell", shape=SMALL, voxel_size=(0.125, 0.08, 0.08)).psf
+    wide = PSF.simulate(1.4, 0.525, 0.04, axial_step=0.125, refractive_index=1.515)
 
     narrow = np.array(sample.psf.fwhm)
     assert narrow[0] == pytest.approx(wide.fwhm[0] / 2, rel=0.05)
@@ -198,10 +137,9 @@ def test_more_light_makes_less_noise_for_the_same_structure():
         ({"noise": NoiseModel(100, None, 4.0)}, "no gain"),
     ],
 )
-@pytest.mark.parametrize("simulate", [simulate_sim_stack, simulate_sim_volume])
-def test_wrong_numbers_are_refused_by_name(simulate, wrong, words):
+def test_wrong_numbers_are_refused_by_name(wrong, words):
     with pytest.raises(InputError, match=words):
-        simulate(**{"kind": "cell", "shape": SMALL, **wrong})
+        simulate_sim_volume(**{"kind": "cell", "shape": SMALL, **wrong})
 
 
 def test_a_sim_psf_asks_for_the_numbers_of_a_microscope():

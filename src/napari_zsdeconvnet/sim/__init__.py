@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..simulation.raw_sim import SIMSample, simulate_sim
-    from ..simulation.raw_sim_3d import SIMStack, sim_psf, simulate_sim_stack, simulate_sim_volume
+    from ..simulation.raw_sim_3d import sim_psf, simulate_sim_volume
     from .estimation import estimate
     from .patterns import Pattern, Patterns
     from .reconstruction import Reconstruction
@@ -22,9 +22,7 @@ _MODULE_OF = {
     "Reconstruction": ".reconstruction",
     "simulate_sim": "..simulation.raw_sim",
     "SIMSample": "..simulation.raw_sim",
-    "SIMStack": "..simulation.raw_sim_3d",
     "sim_psf": "..simulation.raw_sim_3d",
-    "simulate_sim_stack": "..simulation.raw_sim_3d",
     "simulate_sim_volume": "..simulation.raw_sim_3d",
 }
 
@@ -33,16 +31,19 @@ __all__ = [
     "Patterns",
     "Reconstruction",
     "SIMSample",
-    "SIMStack",
     "estimate",
     "sim_psf",
     "simulate_sim",
-    "simulate_sim_stack",
     "simulate_sim_volume",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("simulate_sim_stack", "SIMStack"):
+        raise AttributeError(
+            f"{name} is gone: raw 3D-SIM frames are reconstructed elsewhere, and "
+            "sim.simulate_sim_volume simulates what comes out."
+        )
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULE_OF[name], __name__), name)

@@ -1,4 +1,4 @@
-"""Structured illumination in three dimensions: raw frames, and stacks as engines rebuild them."""
+"""Structured illumination in three dimensions: stacks as engines reconstruct them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from ..utils.errors import InputError
 from .drawing import FloatImage
 from .phantoms import Structure
 from .phantoms_3d import PHANTOMS_3D
-from .raw_sim import ANGLES, check_shares, drawn_phases, faded
+from .raw_sim import ANGLES, check_shares
 from .sample import (
     BRIGHT_PERCENTILE,
     UPSAMPLING,
     Sample,
-    bin_2x2,
     blur,
     camera,
     check_kind,
@@ -47,7 +46,7 @@ class ThreeBeams:
 
     .. math:: I(r, z) = 1 + d \left( \tfrac{4}{3} \cos\theta \cos 2\pi k_z z
               + \tfrac{2}{3} \cos 2\theta \right), \quad
-              \theta = \pi k \cdot (r - c) + \varphi
+              \theta = \pi k \cdot (r - c)
 
     the intensity of three equal beams, with :math:`|k|` one over `period`, :math:`z` counted
     from the plane in focus and :math:`c` the centre of the image.
@@ -59,8 +58,6 @@ class ThreeBeams:
         twice as much.
     angles
         Direction in which the light of each orientation varies, in degrees.
-    phases
-        Of the coarser stripes, radians at the centre of the image, for each orientation.
     depth
         0 to 1.
     axial_frequency
@@ -69,7 +66,6 @@ class ThreeBeams:
 
     period: float
     angles: tuple[float, ...]
-    phases: tuple[tuple[float, ...], ...]
     depth: float
     axial_frequency: float
 
@@ -78,7 +74,6 @@ class ThreeBeams:
         cls,
         period: float,
         angles: Sequence[float],
-        phases: Sequence[Sequence[float]],
         depth: float,
         *,
         excitation_wavelength: float,
@@ -99,166 +94,15 @@ class ThreeBeams:
                 f"{excitation_wavelength / (2 * refractive_index):.3f}."
             )
         axial = refractive_index / excitation_wavelength * (1 - math.sqrt(1 - sine**2))
-        rows = tuple(tuple(row) for row in phases)
-        return cls(period, tuple(angles), rows, depth, axial)
+        return cls(period, tuple(angles), depth, axial)
 
     def turns(self, shape: tuple[int, ...], pixel_size: float) -> list[NDArray[np.float64]]:
-        r"""Give :math:`\theta` without its phase for each orientation, (Y, X) radians."""
+        r"""Give :math:`\theta` for each orientation, (Y, X) radians."""
         y, x = ((np.arange(n) - (n - 1) / 2) * pixel_size for n in shape)
         return [
             np.pi / self.period * (math.sin(angle) * y[:, None] + math.cos(angle) * x)
             for angle in np.deg2rad(self.angles)
         ]
-
-
-@dataclass(frozen=True, eq=False)
-class SIMStack:
-    """Simulated raw frames of 3D-SIM together with everything that is known about them.
-
-    Attributes
-    ----------
-    raw, second_exposure
-        Two recordings of the same structure with independent noise, (15, Z, Y, X) uint16
-        counts: the phases of the first orientation, then those of the next.
-    noise_free
-        Expected photons per raw voxel, without the offset, (15, Z, Y, X) float32.
-    truth
-        The structure, (Z, 2Y, 2X), in photons per raw voxel.
-    psf
-        Widefield point spread function on the grid of the truth.
-    beams
-        The illumination exactly as it was.
-    voxel_size
-        Raw voxel (z, y, x) in micrometres.
-    noise
-        The camera.
-    na, wavelength
-        Numerical aperture, and emission wavelength in micrometres.
-    kind
-        Name of the phantom.
-    """
-
-    raw: NDArray[np.uint16]
-    second_exposure: NDArray[np.uint16]
-    noise_free: FloatImage
-    truth: FloatImage
-    psf: PSF
-    beams: ThreeBeams
-    voxel_size: VoxelSize
-    noise: NoiseModel
-    na: float
-    wavelength: float
-    kind: str
-
-
-def simulate_sim_stack(
-    kind: str = "filaments",
-    *,
-    shape: tuple[int, int, int] = (16, 96, 96),
-    photons: float = 100.0,
-    voxel_size: VoxelSize = (0.125, 0.08, 0.08),
-    na: float = 1.4,
-    wavelength: float = 0.525,
-    refractive_index: float = 1.515,
-    excitation_wavelength: float = 0.488,
-    period: float = 0.2,
-    angles: Sequence[float] = ANGLES,
-    depth: float = 0.8,
-    phase_errors: float = 0.0,
-    bleaching: float = 0.0,
-    noise: NoiseModel | None = None,
-    seed: int = 0,
-) -> SIMStack:
-    r"""Simulate two exposures of raw 3D-SIM: three beams, five phases in each orientation.
-
-    The pattern stays with the objective while the stage steps along z. Its axial change
-    therefore multiplies the PSF :math:`h` and not the structure :math:`s`: the first order of
-    a frame is
-
-    .. math:: \bigl(s \cos\theta\bigr) * \bigl(h \cos 2\pi k_z z\bigr)
-
-    Light out of focus is that of the structure's own planes, and is not added.
-
-    Parameters
-    ----------
-    kind
-        One of `PHANTOMS_3D`: "filaments", "vesicles", "shell" or "cell".
-    shape
-        Planes, rows and columns of the recording.
-    photons
-        The 99.9th percentile of the expected photons per raw voxel over all raw frames.
-    voxel_size
-        Of the recording, (z, y, x) in micrometres, of which y and x are the same.
-    na, wavelength, refractive_index
-        Numerical aperture, emission wavelength in micrometres and index of the medium.
-    excitation_wavelength
-        Micrometres.
-    period, angles, depth
-        As in `ThreeBeams`.
-    phase_errors, bleaching
-        As for `simulate_sim`; the stage runs through all planes with one frame before the
-        next, and it is from frame to frame that the dye bleaches.
-    noise
-        The camera; by default offset 100, gain 1 count per electron, read variance 4.
-    seed
-        Structure, phases and both exposures depend on it, each by a random stream of its own.
-
-    Returns
-    -------
-    SIMStack
-
-    Raises
-    ------
-    InputError
-        An unknown kind, a number out of its range, voxels that are not square, a period too
-        fine for the wavelength, or a camera whose gain is not known.
-
-    References
-    ----------
-    Gustafsson et al., Biophysical Journal 94 (2008) 4957, equations 1 to 5.
-    """
-    _check_volume(kind, shape, voxel_size, photons)
-    check_positive(period=period, excitation_wavelength=excitation_wavelength)
-    check_shares(depth=depth, bleaching=bleaching)
-    noise = noise or NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)
-    structure_rng, first_rng, second_rng, phase_rng = np.random.default_rng(seed).spawn(4)
-    fine = (voxel_size[0], voxel_size[1] / UPSAMPLING, voxel_size[2] / UPSAMPLING)
-    psf = PSF.simulate(
-        na=na,
-        wavelength=wavelength,
-        pixel_size=fine[-1],
-        refractive_index=refractive_index,
-        axial_step=fine[0],
-    )
-    beams = ThreeBeams.crossing(
-        period,
-        [angle % 180 for angle in angles],
-        drawn_phases(len(angles), PHASES, phase_errors, phase_rng),
-        depth,
-        excitation_wavelength=excitation_wavelength,
-        refractive_index=refractive_index,
-    )
-    size = (shape[0], UPSAMPLING * shape[1], UPSAMPLING * shape[2])
-    structure, inside = _drawn(kind, size, fine, psf.array.shape, structure_rng)
-
-    light = _three_beam_light(structure.density, psf, beams)
-    frames = np.stack([bin_2x2(np.maximum(frame, 0)) for frame in light])
-    frames *= faded(len(frames), bleaching)[:, None, None, None]
-    scale = photons / max(float(np.percentile(frames, BRIGHT_PERCENTILE)), 1e-12)
-    noise_free = (frames * scale).astype(np.float32)
-    return SIMStack(
-        raw=camera(noise_free, noise, first_rng),
-        second_exposure=camera(noise_free, noise, second_rng),
-        noise_free=noise_free,
-        truth=(structure.density[inside] * scale).astype(np.float32),
-        psf=psf,
-        beams=beams,
-        voxel_size=voxel_size,
-        noise=noise,
-        na=na,
-        wavelength=wavelength,
-        kind=kind,
-    )
 
 
 def simulate_sim_volume(
@@ -301,14 +145,18 @@ def simulate_sim_volume(
         stack along Y and X, expects in each raw frame.
     voxel_size
         Of the stack, (z, y, x) in micrometres, of which y and x are the same.
-    na, wavelength, refractive_index, excitation_wavelength, period, angles, depth
-        As for `simulate_sim_stack`.
+    na, wavelength, refractive_index
+        Numerical aperture, emission wavelength in micrometres and index of the medium.
+    excitation_wavelength
+        Micrometres.
+    period, angles, depth
+        As in `ThreeBeams`.
     wiener
         The Wiener constant :math:`w` of the reconstruction.
     noise
         The camera; by default offset 100, gain 1 count per electron, read variance 4.
     seed
-        As for `simulate_sim_stack`.
+        Structure and both exposures depend on it, each by a random stream of its own.
 
     Returns
     -------
@@ -320,7 +168,8 @@ def simulate_sim_volume(
     Raises
     ------
     InputError
-        As for `simulate_sim_stack`.
+        An unknown kind, a number out of its range, voxels that are not square, a period too
+        fine for the wavelength, or a camera whose gain is not known.
 
     References
     ----------
@@ -341,7 +190,6 @@ def simulate_sim_volume(
     beams = ThreeBeams.crossing(
         period,
         angles,
-        [()] * len(angles),
         depth,
         excitation_wavelength=excitation_wavelength,
         refractive_index=refractive_index,
@@ -453,35 +301,6 @@ def _within(image: FloatImage, shape: tuple[int, ...]) -> FloatImage:
     """Cut out the middle."""
     starts = [(have - want) // 2 for have, want in zip(image.shape, shape, strict=True)]
     return image[tuple(slice(s, s + n) for s, n in zip(starts, shape, strict=True))]
-
-
-def _three_beam_light(
-    density: FloatImage, psf: PSF, beams: ThreeBeams
-) -> list[NDArray[np.float64]]:
-    """Blur what each frame lights up, and keep the part that needed nothing from beyond."""
-    canvas = density.shape
-    flat = _transfer(psf.array, canvas)
-    waved = _transfer(_axially_waved(psf, beams), canvas)
-    margin = tuple(n // 2 for n in psf.array.shape)
-    inside = tuple(slice(m, n - m) for m, n in zip(margin, canvas, strict=True))
-
-    def seen(
-        pattern: NDArray[np.floating] | float, transfer: NDArray[np.complexfloating]
-    ) -> NDArray[np.float64]:
-        # Circular: what wraps around stays within the margin.
-        return np.asarray(fft.irfftn(fft.rfftn(density * pattern) * transfer, s=canvas)[inside])
-
-    widefield = seen(1.0, flat)
-    frames = []
-    turns = beams.turns((canvas[1], canvas[2]), psf.steps[-1])
-    for turn, phases in zip(turns, beams.phases, strict=True):
-        coarse = [seen(wave(turn), waved) for wave in (np.cos, np.sin)]
-        fine = [seen(wave(2 * turn), flat) for wave in (np.cos, np.sin)]
-        for phase in phases:
-            first = coarse[0] * math.cos(phase) - coarse[1] * math.sin(phase)
-            second = fine[0] * math.cos(2 * phase) - fine[1] * math.sin(2 * phase)
-            frames.append(widefield + beams.depth * (4 / 3 * first + 2 / 3 * second))
-    return frames
 
 
 def _axially_waved(psf: PSF, beams: ThreeBeams) -> NDArray[np.float64]:
