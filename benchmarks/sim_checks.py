@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.modes.sim_training import reconstruct
+from napari_zsdeconvnet.inference.raw_frames import reconstruct
 from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.quality.reference_metrics import (
@@ -222,7 +222,9 @@ def _warned(sample: SIMSample) -> Found:
         patterns = _estimate(sample)
     except InputError as refusal:
         return {"said": True, "words": str(refusal)}
-    run = zs.train_sim(sample.raw, Reconstruction(patterns), sample.noise, seed=0, steps=1)
+    run = zs.train(
+        sample.raw, reconstruction=Reconstruction(patterns), noise=sample.noise, seed=0, steps=1
+    )
     words = [warning for warning in run.warnings if "rientation" in warning]
     weak = [p for p in patterns if not p.found or p.depth < 0.2]
     return {"said": len(words) == len(weak) == len(patterns), "words": " ".join(words)}

@@ -188,10 +188,10 @@ def fast(recording: Recording, steps: int | None, seed: int) -> Output:
     sample = recording.sample
     watch, predicting = Stopwatch(), Stopwatch()
     with watch:
-        run = zs.train_sim(
+        run = zs.train(
             sample.raw,
-            _operator(recording, None),
-            sample.noise,
+            reconstruction=_operator(recording, None),
+            noise=sample.noise,
             steps=steps,
             seed=seed,
             preview_every=0,
@@ -200,8 +200,8 @@ def fast(recording: Recording, steps: int | None, seed: int) -> Output:
         for progress in run:
             last = progress
         with predicting:
-            result = zs.predict_sim(run.model, sample.raw, sample.noise)
-    again = zs.predict_sim(run.model, sample.second_exposure, sample.noise)
+            result = run.model.predict(sample.raw, camera=sample.noise)
+    again = run.model.predict(sample.second_exposure, camera=sample.noise)
     return Output(
         result.denoised,
         result.deconvolved,

@@ -45,7 +45,7 @@ class Recording:
     camera
         Options of `sim estimate`, `reconstruct` and `predict`: the offset.
     noise
-        Options of `sim train`: the rest of the camera.
+        Options of `train`: the rest of the camera.
     zoom
         Top, left and height of what is magnified, in parts of the image.
     """
@@ -110,13 +110,13 @@ def compute(recording: Recording, folder: Path, results: Path, steps: int) -> No
     camera, noise = (words.format(folder=folder) for words in (recording.camera, recording.noise))
     known = f"--patterns {base}_patterns.json {camera}"
     for command in (
-        f"estimate {raw} {recording.microscope} {camera} --save {base}_patterns.json",
-        f"reconstruct {raw} {known} --widefield -o {base}_sim.tif",
+        f"sim estimate {raw} {recording.microscope} {camera} --save {base}_patterns.json",
+        f"sim reconstruct {raw} {known} --widefield -o {base}_sim.tif",
         f"train {raw} {known} {noise} --steps {steps} --seed 1 -o {base}.safetensors",
         f"predict {base}.safetensors {raw} {camera} --denoised -o {base}_deconvolved.tif",
     ):
-        print(f"zsdeconvnet sim {command}", flush=True)
-        shell = [sys.executable, "-m", "napari_zsdeconvnet.cli.main", "sim", *command.split()]
+        print(f"zsdeconvnet {command}", flush=True)
+        shell = [sys.executable, "-m", "napari_zsdeconvnet.cli.main", *command.split()]
         subprocess.run(shell, check=True)
 
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 from make_verdict_pictures import NO_NOISE, show
 
-from napari_zsdeconvnet import train_sim
+from napari_zsdeconvnet import train
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import SIM_PRESETS, Preset
-from napari_zsdeconvnet.modes.sim_verdict import judge_sim
 from napari_zsdeconvnet.quality.stability import scaled, with_psf
+from napari_zsdeconvnet.quality.verdict import judge
 from napari_zsdeconvnet.sim import Reconstruction, SIMSample, simulate_sim
 
 DEFAULT = replace(SIM_PRESETS["fast"], patch=64, batch=2)
@@ -39,16 +39,16 @@ def main() -> None:
     interpolated = (sample.raw + np.roll(sample.raw, 1, 1).astype(float)) / 2
     dim = simulate_sim("filaments", shape=(96, 96), photons=3, seed=4)
     cases = {
-        "Good": judge_sim(good, sample.raw),
-        "SIM PSF 1.5x too wide": judge_sim(wide_psf, sample.raw),
-        "SIM PSF less than half as wide": judge_sim(narrow_psf, sample.raw),
-        "Microscope's PSF 1.4x too wide": judge_sim(trained(sample, widen=1.4), sample.raw),
-        "3 steps of training": judge_sim(trained(sample, 3), sample.raw),
-        "Over-fitted": judge_sim(trained(sample, 400, OVER_FITTING), sample.raw),
-        "Gain 4x too low": judge_sim(good, sample.raw, replace(sample.noise, gain=0.25)),
-        "Gain 4x too high": judge_sim(good, sample.raw, replace(sample.noise, gain=4.0)),
-        "Interpolated columns": judge_sim(good, interpolated),
-        "A tenth of the light": judge_sim(good, dim.raw),
+        "Good": judge(good, sample.raw),
+        "SIM PSF 1.5x too wide": judge(wide_psf, sample.raw),
+        "SIM PSF less than half as wide": judge(narrow_psf, sample.raw),
+        "Microscope's PSF 1.4x too wide": judge(trained(sample, widen=1.4), sample.raw),
+        "3 steps of training": judge(trained(sample, 3), sample.raw),
+        "Over-fitted": judge(trained(sample, 400, OVER_FITTING), sample.raw),
+        "Gain 4x too low": judge(good, sample.raw, camera=replace(sample.noise, gain=0.25)),
+        "Gain 4x too high": judge(good, sample.raw, camera=replace(sample.noise, gain=4.0)),
+        "Interpolated columns": judge(good, interpolated),
+        "A tenth of the light": judge(good, dim.raw),
     }
     show(cases)
 
@@ -58,10 +58,10 @@ def trained(
 ) -> Model:
     """Train on the sample, rightly or not."""
     psf = None if widen is None else scaled(sample.psf, widen)
-    run = train_sim(
+    run = train(
         sample.raw,
-        Reconstruction(sample.patterns, psf=psf),
-        sample.noise,
+        reconstruction=Reconstruction(sample.patterns, psf=psf),
+        noise=sample.noise,
         preset=preset,
         steps=steps,
         seed=1,

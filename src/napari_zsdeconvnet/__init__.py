@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from .io.image import Image
     from .io.image_files import read_image, write_image
     from .model.model import Model
-    from .modes.sim_training import predict_sim, train_sim
+    from .modes.base import Microscope
+    from .modes.registry import register
     from .noise.camera_maps import CameraMaps
     from .noise.noise_model import NoiseModel
     from .physics.stripe_filter import Damping
     from .psf.psf import PSF
     from .training.trainer import train
     from .utils.errors import InputError
+    from .workflow.deprecated import predict_sim as predict_sim
+    from .workflow.deprecated import train_sim as train_sim
+    from .workflow.run import run
 
 __version__ = "0.1.0"
 
@@ -31,12 +35,15 @@ _MODULE_OF = {
     "Image": "io.image",
     "read_image": "io.image_files",
     "write_image": "io.image_files",
+    "Microscope": "modes.base",
     "Model": "model.model",
     "NoiseModel": "noise.noise_model",
     "PSF": "psf.psf",
-    "predict_sim": "modes.sim_training",
+    "predict_sim": "workflow.deprecated",
+    "register": "modes.registry",
+    "run": "workflow.run",
     "train": "training.trainer",
-    "train_sim": "modes.sim_training",
+    "train_sim": "workflow.deprecated",
 }
 
 __all__ = [
@@ -45,13 +52,14 @@ __all__ = [
     "Damping",
     "Image",
     "InputError",
+    "Microscope",
     "Model",
     "NoiseModel",
-    "predict_sim",
     "read_image",
+    "register",
+    "run",
     "sim",
     "train",
-    "train_sim",
     "write_image",
 ]
 

@@ -9,11 +9,12 @@ import pytest
 
 from napari_zsdeconvnet.cli.argument_values import angles, number_or_file
 from napari_zsdeconvnet.cli.commands.repeat import _opened
-from napari_zsdeconvnet.cli.commands.sim_recordings import Frames, open_recording
+from napari_zsdeconvnet.cli.commands.sim_recordings import open_recording
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io.image_files import read_image, write_image
 from napari_zsdeconvnet.model.provenance import Source
 from napari_zsdeconvnet.sim.patterns import Patterns
+from napari_zsdeconvnet.sim.recording import Frames
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.record import RunRecord
@@ -92,7 +93,7 @@ class TestRecordings:
         path = str(files / "colours.tif")
         recording = open_recording(path, asked(channel=1), 9)
         np.testing.assert_array_equal(recording.sets[0], sample.second_exposure)
-        with pytest.raises(InputError, match=r"2 channels.*--channel"):
+        with pytest.raises(InputError, match=r"2 channels.*channel="):
             open_recording(path, asked(), 9)
 
     def test_planes_beside_the_frames_stay_planes(self, run, files: Path, sample, tmp_path: Path):
@@ -116,7 +117,7 @@ class TestRecordings:
         path, size = tmp_path / "raw.tif", {"voxel_size": (0.2, PIXEL, PIXEL)}
         both = np.stack([sample.raw, sample.second_exposure])
         write_image(path, both.reshape(18, *SHAPE), axes="ZYX", **size)
-        with pytest.raises(InputError, match=r"18 planes, 2 times .* --sets consecutive"):
+        with pytest.raises(InputError, match=r"18 planes, 2 times .* sets=.consecutive"):
             open_recording(str(path), asked(), 9)
         recording = open_recording(str(path), asked(sets="consecutive"), 9)
         np.testing.assert_array_equal(recording.sets[:], both)
@@ -303,7 +304,7 @@ def model(files: Path) -> Path:
     """A model of two steps."""
     path = files / "model.safetensors"
     arguments = ["--patterns", files / "patterns.json", *CAMERA, *QUICK, "-o", path]
-    assert main([str(part) for part in ("sim", "train", files / "raw.tif", *arguments)]) == 0
+    assert main([str(part) for part in ("train", files / "raw.tif", *arguments)]) == 0
     return path
 
 
@@ -322,7 +323,7 @@ class TestTrainAndPredict:
         self, run, files: Path, model: Path, tmp_path: Path
     ):
         answer = run(
-            *("sim", "predict", model, files / "series.tif", "--offset", 100),
+            *("predict", model, files / "series.tif", "--offset", 100),
             *("-o", tmp_path, "--denoised", "--json"),
         )
         assert answer.code == 0, answer.err
@@ -363,6 +364,30 @@ class TestTrainAndPredict:
         assert answer.code == 2
         assert "was not trained on raw SIM" in answer.err
 
+    def test_frames_are_recognised_and_said_to_be(self, run, files: Path, tmp_path: Path):
+        answer = run(
+            *("train", files / "raw.tif", *OPTICS, *CAMERA, *QUICK),
+            *("-o", tmp_path / "model.safetensors"),
+        )
+        assert answer.code == 0, answer.err
+        assert "Taken for raw SIM frames: The 9 frames of raw.tif are striped" in answer.out
+        assert "3 of 3 orientations" in answer.out
+
+    @pytest.mark.parametrize(
+        ("command", "words"),
+        [
+            (("train", "one.tif", *OPTICS, "--wiener", 0.2), "--wiener is for raw SIM frames"),
+            (("predict", "MODEL", "one.tif", "-o", "out.tif", "--offset", 100), "--offset is for"),
+        ],
+    )
+    def test_what_is_for_raw_frames_is_not_for_images(
+        self, run, files: Path, model: Path, tmp_path: Path, command, words
+    ):
+        named = {"MODEL": model, "one.tif": files / "one.tif", "out.tif": tmp_path / "out.tif"}
+        answer = run(*(named.get(word, word) for word in command))
+        assert answer.code == 2
+        assert words in answer.err
+
     def test_several_recordings_are_not_one_model(self, run, files: Path, tmp_path: Path):
         answer = run(
             *("sim", "train", str(files / "series*.tif"), "--patterns", files / "patterns.json"),
@@ -376,7 +401,7 @@ class TestVerdict:
     def test_raw_frames_are_judged_as_the_record_of_the_result_says(
         self, run, files: Path, model: Path, tmp_path: Path
     ):
-        predicted = ("sim", "predict", model, files / "raw.tif", "--offset", 100)
+        predicted = ("predict", model, files / "raw.tif", "--offset", 100)
         assert run(*predicted, "-o", tmp_path / "out.tif").code == 0
         record = tmp_path / "out.json"
         answer = run(
@@ -405,3 +430,28 @@ class TestVerdict:
         answer = run("verdict", made, "--model", model, "--device", "cpu")
         assert answer.code == 0, answer.err
         assert "not judged  re-blur: Not judged: the noise of a reconstruction" in answer.out
+
+
+def test_the_demo_of_raw_sim_is_written_and_scored(run, tmp_path: Path):
+    folder = tmp_path / "demo"
+    answer = run(
+        *("demo", "--sim", "--size", "96", "--steps", "2", "--device", "cpu"),
+        *("-o", folder, "--json"),
+    )
+    assert answer.code == 0, answer.err
+    rows = answer.json["rows"]
+    assert [row["method"].split(",")[0] for row in rows] == [
+        "widefield",
+        "Wiener SIM",
+        "Wiener SIM + Richardson-Lucy",
+        "ours",
+    ]
+    wide, wiener, lucy, ours = rows
+    assert wiener["psnr"] > wide["psnr"]
+    assert lucy["seconds"] > wiener["seconds"] > 0
+    assert ours["denoised_psnr"] is None
+    assert {path.name for path in folder.iterdir()} == {
+        *("raw.tif", "second_exposure.tif", "noise_free.tif", "truth.tif", "psf.tif"),
+        *("noise.json", "patterns.json", "model.safetensors", "scores.json", "comparison.png"),
+        *("widefield.tif", "wiener.tif", "richardson_lucy.tif", "denoised.tif", "deconvolved.tif"),
+    }

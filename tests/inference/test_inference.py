@@ -356,7 +356,7 @@ class TestShortOfMemory:
     """What is free is what the test says."""
 
     def free(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-        for module in ("utils.memory", "inference.predict", "utils.tiling", "quality.verdict"):
+        for module in ("utils.memory", "inference.predict", "utils.tiling", "quality.judged_part"):
             name = f"napari_zsdeconvnet.{module}.available_memory"
             monkeypatch.setattr(name, lambda: room, raising=False)
 

@@ -14,6 +14,8 @@ from scipy.ndimage import gaussian_filter
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Image
+from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.volume_3d import Volume3D
 from napari_zsdeconvnet.physics.accelerated_richardson_lucy import Sharpening
 from napari_zsdeconvnet.physics.beyond_faces import uneven_light, volume_reblurred
 from napari_zsdeconvnet.physics.open_field import (
@@ -29,7 +31,7 @@ from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.quality import checks
 from napari_zsdeconvnet.quality.reference_metrics import Flux
 from napari_zsdeconvnet.training.data import on_output_grid
-from napari_zsdeconvnet.workflow.pipeline import Images, Microscope, Pipeline, Predicted
+from napari_zsdeconvnet.workflow.pipeline import Pipeline, Predicted
 
 OBJECTIVE = {"na": 1.4, "wavelength": 0.461, "refractive_index": 1.515}
 STEP, PIXEL = 0.3, 0.13
@@ -279,7 +281,7 @@ def test_the_nucleus_in_python_with_its_psf(cases: Path):
 def test_the_nucleus_in_one_click(cases: Path):
     image = Image(tifffile.imread(cases / "nucleus.tif"), "ZYX", VOXEL)
     steps = Pipeline(
-        Images(image, Microscope(**OBJECTIVE), noise=NOISE),
+        Volume3D(image, Known(Microscope(**OBJECTIVE), camera=NOISE)),
         judged=False,
         steps=STEPS,
         seed=0,

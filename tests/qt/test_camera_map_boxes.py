@@ -14,7 +14,7 @@ from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY, RULE_KEY, layer_image, rule_of
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt.widgets.layer_inspection import recipe_maker, task_of
+from napari_zsdeconvnet._qt.widgets.layer_inspection import mode_maker, task_of
 from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
 from napari_zsdeconvnet.io.image import PixelRule
@@ -96,8 +96,8 @@ def test_one_click_makes_its_recipe_with_them(viewer, calibrated):
     layer = viewer.layers["raw"]
     task = task_of(viewer, layer, read_as(layer), sim=False)
     values = {"na": 1.3, "wavelength": 0.525, "pixel_size": PIXEL}
-    recipe = recipe_maker(task, values, ViewerState.of(viewer))()
-    camera = recipe._given_noise
+    recipe = mode_maker(task, values, ViewerState.of(viewer))()
+    camera = recipe.known.camera
     assert isinstance(camera, CameraMaps)
     np.testing.assert_array_equal(camera.gain, chip().part(START, SHAPE).gain)
 

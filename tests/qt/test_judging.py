@@ -16,7 +16,6 @@ from napari_zsdeconvnet._qt.layers.results import show_result, shown_result
 from napari_zsdeconvnet._qt.layers.state import Made, ViewerState
 from napari_zsdeconvnet._qt.widgets import quality_worker
 from napari_zsdeconvnet._qt.widgets.quality_worker import Asked, start_judging
-from napari_zsdeconvnet.modes.sim_verdict import judge_sim
 from napari_zsdeconvnet.quality.verdict import judge
 from napari_zsdeconvnet.sim import Reconstruction, simulate_sim
 
@@ -170,8 +169,13 @@ def sim_sample():
 @pytest.fixture(scope="module")
 def sim_model(sim_sample):
     reconstruction = Reconstruction(sim_sample.patterns)
-    run = zs.train_sim(
-        sim_sample.raw, reconstruction, sim_sample.noise, steps=1, preview_every=0, device="cpu"
+    run = zs.train(
+        sim_sample.raw,
+        reconstruction=reconstruction,
+        noise=sim_sample.noise,
+        steps=1,
+        preview_every=0,
+        device="cpu",
     )
     list(run)
     return run.model
@@ -185,7 +189,7 @@ class TestRawSIM:
         raw = viewer.add_image(sim_sample.raw, name="sim", scale=(1, size, size))
         judged(qtbot, viewer, raw, sim_model, owner, repeats=2)
         found = ViewerState.of(viewer).judged(raw)
-        expected = judge_sim(sim_model, sim_sample.raw, device="cpu", repeats=2)
+        expected = judge(sim_model, sim_sample.raw, device="cpu", repeats=2)
         assert found.verdict.to_dict() == expected.to_dict()
         assert all(measure.passed is not None for measure in found.verdict.measures)
         for name in ("sim z-map", "sim spread"):
@@ -202,7 +206,7 @@ class TestRawSIM:
         judged(qtbot, viewer, raw, model, owner, repeats=0)
         found = ViewerState.of(viewer).judged(raw)
         assert found.frame == 1
-        expected = judge_sim(model, sim_sample.raw + 3, device="cpu", repeats=0)
+        expected = judge(model, sim_sample.raw + 3, device="cpu", repeats=0)
         assert found.verdict.to_dict() == expected.to_dict()
         z_map = viewer.layers["sim z-map"]
         assert z_map.data.shape == (1, 128, 128)

@@ -18,11 +18,11 @@ from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
 from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate, simulate_volume
 from napari_zsdeconvnet.utils.errors import InputError
-from napari_zsdeconvnet.workflow.pipeline import Images
 
 PIXEL = 0.0626
 LONG = 300_000  # milliseconds; shared machines can be slow
@@ -316,7 +316,7 @@ def test_what_a_crash_left_of_a_training_is_gone_on_with(
 
     raw = add(viewer, pixels, metadata=METADATA)
     with monkeypatch.context() as patched:
-        patched.setattr(Images, "predict", fails)
+        patched.setattr(Image2D, "predict", fails)
         run_without_form(qtbot, one_click, raw)
     (path,) = (tmp_path / "trainings").iterdir()
     one_click._state.model = None  # of a napari that is begun anew

@@ -13,12 +13,12 @@ from napari_zsdeconvnet._qt.forms.choosers import image_layers
 from napari_zsdeconvnet._qt.forms.step_list import DONE
 from napari_zsdeconvnet._qt.layers.layers import add_or_update
 from napari_zsdeconvnet._qt.layers.state import ViewerState
-from napari_zsdeconvnet._qt.widgets import one_click_widget
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
 from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.simulation.sample_data import filaments
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason=MISSING)
@@ -81,7 +81,7 @@ def stopped(qtbot, viewer, one_click, user, monkeypatch):
     """One click, its training stopped by a click before there was a preview."""
     endless = replace(presets.PRESETS["fast"], patch=48, batch=1, steps=5000)
     monkeypatch.setitem(presets.PRESETS, "fast", endless)
-    monkeypatch.setitem(one_click_widget.PREVIEW_INTERVALS, "YX", 5000)
+    monkeypatch.setattr(Image2D, "preview_every", 5000)
     one_click.asked = Asked(repeats=0)
     viewer.layers["cell"].blending = "additive"
     for typed in ("62.6\t\t", "1.3\t", "525"):

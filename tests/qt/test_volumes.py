@@ -17,8 +17,8 @@ from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.noise_widget import NEAR_PLANES, NoiseWidget
 from napari_zsdeconvnet._qt.widgets.psf_widget import LAYER_NAME, PSFWidget
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
-from napari_zsdeconvnet._qt.widgets.training_panel import PREVIEW_INTERVALS
 from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.modes.registry import preview_interval
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.physics.stripe_filter import Damping
 from napari_zsdeconvnet.psf.psf import PSF
@@ -305,7 +305,7 @@ def test_a_volume_is_offered_its_own_presets(viewer, train):
     assert train.preset_label.text() == presets.VOLUME_PRESETS["fast"].description
     assert train.upsample_box.value is False
     train.image.kind_box.value = "time series"
-    assert train.interval_box.value == PREVIEW_INTERVALS["YX"] < PREVIEW_INTERVALS["ZYX"]
+    assert train.interval_box.value == preview_interval("YX") < preview_interval("ZYX")
     assert train.preset_label.text() == presets.PRESETS["fast"].description
     assert train.upsample_box.value is True
 

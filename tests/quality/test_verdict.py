@@ -27,8 +27,7 @@ from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.physics.accelerated_richardson_lucy import Sharpening
 from napari_zsdeconvnet.physics.forward import enlarge
 from napari_zsdeconvnet.quality import checks as measures
-from napari_zsdeconvnet.quality import recording_statistics
-from napari_zsdeconvnet.quality import verdict as verdict_module
+from napari_zsdeconvnet.quality import judged_part, recording_statistics
 from napari_zsdeconvnet.quality.checks import Measure
 from napari_zsdeconvnet.quality.reference_metrics import Flux, truth_at_resolution
 from napari_zsdeconvnet.quality.stability import Blank, scaled, with_psf
@@ -376,7 +375,7 @@ def test_a_volume_is_judged_alike():
 
 def test_other_noise_is_tried_on_the_brightest_part_of_a_volume(monkeypatch):
     """The whole of it would take minutes."""
-    monkeypatch.setitem(verdict_module.REGION, 3, (8, 40, 40))
+    monkeypatch.setitem(judged_part.REGION, 3, (8, 40, 40))
     monkeypatch.setitem(recording_statistics.BLANK_SHAPES, 3, (8, 40, 40))
     monkeypatch.setattr(Sharpening, "iterations", 2)
     sample = simulate_volume(shape=(12, 64, 64), modality="confocal", seed=2)
@@ -442,11 +441,11 @@ def test_of_an_image_that_memory_does_not_hold_the_brightest_part_is_judged(
     good: Model, sample: Sample, result: Result, monkeypatch: pytest.MonkeyPatch
 ):
     def free(room: int) -> None:
-        monkeypatch.setattr(verdict_module, "available_memory", lambda: room)
+        monkeypatch.setattr(judged_part, "available_memory", lambda: room)
         monkeypatch.setattr("napari_zsdeconvnet.utils.memory.available_memory", lambda: room)
 
-    monkeypatch.setitem(verdict_module.REGION, 2, (64, 64))
-    free(int(verdict_module.memory_to_judge(good, (100, 100)) / verdict_module.JUDGING_SHARE))
+    monkeypatch.setitem(judged_part.REGION, 2, (64, 64))
+    free(int(judged_part.memory_to_judge(good, (100, 100)) / judged_part.JUDGING_SHARE))
     part = judge(good, sample.raw, result=result, repeats=0, device="cpu")
     assert part.notes[-1] == (
         "Judged is the brightest part, 98 x 98 pixels, as memory holds no more."

@@ -18,7 +18,10 @@ from napari_zsdeconvnet.model.presets import FROM_SCRATCH, PRESETS
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.sample import Sample, simulate
-from napari_zsdeconvnet.training import data, trainer
+from napari_zsdeconvnet.training import begin as begin_module
+from napari_zsdeconvnet.training import data
+from napari_zsdeconvnet.training import progress as progress_module
+from napari_zsdeconvnet.training import run as run_module
 from napari_zsdeconvnet.training.objectives import RecorruptedObjective
 from napari_zsdeconvnet.training.pairs import Pair, RecorruptedPatches
 from napari_zsdeconvnet.training.trainer import NonFiniteLossError, Progress, TrainingRun
@@ -103,8 +106,8 @@ class TestProgress:
     def test_previews_come_some_25_times_by_default_where_they_are_quick(
         self, start, monkeypatch: pytest.MonkeyPatch, share: float, due: list[int]
     ):
-        monkeypatch.setattr(trainer, "PREVIEWS", 3)
-        monkeypatch.setattr(trainer, "PREVIEW_SHARE", share)
+        monkeypatch.setattr(run_module, "PREVIEWS", 3)
+        monkeypatch.setattr(run_module, "PREVIEW_SHARE", share)
         states = list(start(steps=7, preview_every=None))
         assert [state.step for state in states if state.preview] == due
 
@@ -171,10 +174,10 @@ class TestRepeatable:
     def test_steps_and_previews_take_the_threads_that_are_fastest(self, start, monkeypatch):
         usual = torch.get_num_threads()
         seen: list[int] = []
-        monkeypatch.setattr(trainer, "thread_count", lambda device: 3)
-        infer = trainer.infer
+        monkeypatch.setattr(run_module, "thread_count", lambda device: 3)
+        infer = progress_module.infer
         monkeypatch.setattr(
-            trainer,
+            progress_module,
             "infer",
             lambda *given, **named: seen.append(torch.get_num_threads()) or infer(*given, **named),
         )
@@ -281,10 +284,10 @@ class TestResumingFromFiles:
 
     def test_another_kind_of_device_draws_the_same_places(self, start, saved: Path, monkeypatch):
         # As if saved on a GPU, whose noise generator's state means nothing here.
-        loaded = trainer.load_with_training(saved)
+        loaded = begin_module.load_with_training(saved)
         loaded[1]["random.noise"] = torch.zeros(16, dtype=torch.uint8)
         loaded[2]["device"] = "cuda"
-        monkeypatch.setattr(trainer, "load_with_training", lambda path: loaded)
+        monkeypatch.setattr(begin_module, "load_with_training", lambda path: loaded)
         run = start(resume=saved, steps=3)
         state = run._objective.random_state()
         assert torch.equal(state["choices"], loaded[1]["random.choices"])
@@ -324,7 +327,7 @@ class TestModelOfARun:
     def test_says_its_last_step_where_the_history_leaves_steps_out(
         self, start, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(trainer, "HISTORY_LENGTH", 2)
+        monkeypatch.setattr(run_module, "HISTORY_LENGTH", 2)
         run = start(steps=6)
         for _ in range(4):
             next(run)
@@ -449,7 +452,7 @@ class TestFailures:
         assert torch.equal(weights(run.model), before)
 
     def test_where_half_width_arithmetic_fails_it_goes_on_in_full(self, start, monkeypatch):
-        monkeypatch.setattr(trainer, "reduced_precision", lambda device: torch.bfloat16)
+        monkeypatch.setattr(run_module, "reduced_precision", lambda device: torch.bfloat16)
         losses = RecorruptedObjective.losses
 
         def failing(objective: RecorruptedObjective, step: int) -> dict[str, torch.Tensor]:

@@ -158,7 +158,7 @@ class TestCheckpoints:
 
         checkpoint = first / "raw_model.safetensors.checkpoint"
         with monkeypatch.context() as patched:
-            patched.setattr("napari_zsdeconvnet.workflow.pipeline.iter_recorded", ends)
+            patched.setattr("napari_zsdeconvnet.workflow.pipeline.iter_recorded_by", ends)
             answer = run("run", image, *usual, "--seed", "1", "--steps", "4", "-o", first)
         assert answer.code == 2
         assert f"Memory ran out. The training of step 4 is in {checkpoint}" in answer.err

@@ -55,8 +55,10 @@ def test_rounds_say_what_they_do_and_how_long_it_still_takes(monkeypatch):
 def test_pipeline_ends_wherever_it_asks(spatial):
     """Nothing on the way takes the cancellation for a failure, and each phase asks."""
     from napari_zsdeconvnet.model import presets
+    from napari_zsdeconvnet.modes.base import Known, Microscope
+    from napari_zsdeconvnet.modes.registry import find_mode
     from napari_zsdeconvnet.training.trainer import Progress
-    from napari_zsdeconvnet.workflow.pipeline import Images, Microscope, Pipeline
+    from napari_zsdeconvnet.workflow.pipeline import Pipeline
 
     planes = 1 if spatial == "YX" else 8
     pixels = np.stack(
@@ -71,7 +73,9 @@ def test_pipeline_ends_wherever_it_asks(spatial):
 
     def steps():
         scope = Microscope(1.2, 0.525, refractive_index=1.33)
-        return Pipeline(Images(image, scope), judged=False, preset=preset, steps=2, seed=0)
+        mode, _ = find_mode(image)
+        recording = mode(image, Known(scope))
+        return Pipeline(recording, judged=False, preset=preset, steps=2, seed=0)
 
     def run(ends_at=None):
         asked, said = [], []

@@ -8,12 +8,14 @@ import numpy as np
 
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.training.trainer import Progress
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.batch import Batch, Began, Ended, Entry, Stepped
-from napari_zsdeconvnet.workflow.pipeline import Images, Microscope, ModelReady, Predicted
+from napari_zsdeconvnet.workflow.pipeline import ModelReady, Predicted
 
 PIXEL = 0.0626
 NOISE = NoiseModel(100, 1.0, 4.0)
@@ -21,19 +23,19 @@ QUICK = replace(presets.PRESETS["fast"], patch=48, batch=1, steps=3)
 
 
 def entry(name: str, *, wavelength: float = 0.525, seed: int = 0) -> Entry:
-    def recipe() -> Images:
+    def mode() -> Image2D:
         pixels = simulate("filaments", shape=(64, 64), pixel_size=PIXEL, seed=seed).raw
         image = Image(pixels, "YX", (PIXEL, PIXEL), name)
-        return Images(image, Microscope(1.3, wavelength), noise=NOISE)
+        return Image2D(image, Known(Microscope(1.3, wavelength), camera=NOISE))
 
-    return Entry(name, recipe, {"deconvolved": f"{name} sharp", "denoised": f"{name} clean"})
+    return Entry(name, mode, {"deconvolved": f"{name} sharp", "denoised": f"{name} clean"})
 
 
 def broken(name: str) -> Entry:
-    def recipe() -> Images:
+    def mode() -> Image2D:
         raise InputError(f"{name} cannot be read.")
 
-    return Entry(name, recipe)
+    return Entry(name, mode)
 
 
 def batch(*entries: Entry, **settings: object) -> Batch:
@@ -57,10 +59,10 @@ def test_a_failure_stops_nothing_and_is_kept_for_the_end():
 
 
 def test_a_failure_of_whatever_kind_is_kept():
-    def recipe() -> Images:
+    def mode() -> Image2D:
         raise MemoryError("no room")
 
-    (event,) = ended(list(batch(Entry("one", recipe))))
+    (event,) = ended(list(batch(Entry("one", mode))))
     assert isinstance(event.error, MemoryError)
 
 

@@ -11,6 +11,10 @@ from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.provenance import weights_fingerprint
+from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.image_2d import Image2D
+from napari_zsdeconvnet.modes.sim_2d import RawSIM2D
+from napari_zsdeconvnet.modes.volume_3d import Volume3D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
@@ -20,14 +24,11 @@ from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.pipeline import (
     Began,
     Calibrated,
-    Images,
     Judged,
-    Microscope,
     ModelReady,
     Pipeline,
     Predicted,
     PSFMade,
-    RawFrames,
     Reconstructed,
     TrainingBegan,
     Working,
@@ -57,7 +58,7 @@ def image():
 def trained(image):
     """Steps of a whole run, with the small preset."""
     small = replace(presets.PRESETS["fast"], patch=48, batch=1, steps=4)
-    return list(Pipeline(Images(image, MICROSCOPE), device="cpu", preset=small, seed=0))
+    return list(Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu", preset=small, seed=0))
 
 
 def kinds(steps):
@@ -96,7 +97,7 @@ def test_pixels_that_are_not_finite_give_no_advice(image):
     pixels = image.data.astype(np.float32)
     pixels[np.random.default_rng(0).random(pixels.shape) < 0.001] = np.inf
     said = []
-    for step in Pipeline(Images(replace(image, data=pixels), MICROSCOPE), device="cpu"):
+    for step in Pipeline(Image2D(replace(image, data=pixels), Known(MICROSCOPE)), device="cpu"):
         if isinstance(step, TrainingBegan):
             break
         said.append(getattr(step, "said", ""))
@@ -117,7 +118,7 @@ def test_each_step_says_what_it_assumed(trained):
 
 def test_a_model_that_fits_is_used_as_it_is(image, trained):
     (ready,) = of(ModelReady, trained)
-    steps = list(Pipeline(Images(image, MICROSCOPE), model=ready.model, device="cpu"))
+    steps = list(Pipeline(Image2D(image, Known(MICROSCOPE)), model=ready.model, device="cpu"))
     assert kinds(steps) == ["PSFMade", "ModelReady", "Working", "Predicted", "Working", "Judged"]
     (again,) = of(ModelReady, steps)
     assert again.model is ready.model
@@ -131,14 +132,15 @@ def test_a_model_that_fits_is_used_as_it_is(image, trained):
         ({"microscope": Microscope(1.0, 0.525)}, "PSF"),
         ({"voxel_size": (0.08, 0.08)}, "pixel size"),
         ({"upsample": False}, "output"),
-        ({"noise": NoiseModel(80, 1.0, 4.0)}, "calibration"),
+        ({"camera": NoiseModel(80, 1.0, 4.0)}, "calibration"),
     ],
 )
 def test_a_model_for_other_conditions_is_not(image, trained, changed, why):
     (ready,) = of(ModelReady, trained)
     size = changed.pop("voxel_size", image.voxel_size)
-    recipe = Images(replace(image, voxel_size=size), **{"microscope": MICROSCOPE, **changed})
-    steps = list(Pipeline(recipe, model=ready.model, device="cpu", judged=False))
+    known = Known(**{"microscope": MICROSCOPE, **changed})
+    mode = Image2D(replace(image, voxel_size=size), known)
+    steps = list(Pipeline(mode, model=ready.model, device="cpu", judged=False))
     (other,) = of(ModelReady, steps)
     assert other.trained
     assert why in other.said
@@ -148,7 +150,7 @@ def test_a_model_for_other_conditions_is_not(image, trained, changed, why):
 def test_what_is_known_is_not_measured(image):
     psf = PSF.simulate(1.3, 0.525, PIXEL / 2, size=33)
     noise = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
-    steps = list(Pipeline(Images(image, psf=psf, noise=noise), device="cpu", judged=False))
+    steps = list(Pipeline(Image2D(image, Known(psf=psf, camera=noise)), device="cpu", judged=False))
     assert of(PSFMade, steps)[0].psf is psf
     assert of(Calibrated, steps)[0].noise is noise
     assert of(ModelReady, steps)[0].model.noise == noise
@@ -156,7 +158,7 @@ def test_what_is_known_is_not_measured(image):
 
 
 def test_stopping_the_training_makes_the_result_of_what_was_learned(image):
-    pipeline = Pipeline(Images(image, MICROSCOPE), device="cpu", steps=500)
+    pipeline = Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu", steps=500)
     steps = []
     for step in pipeline:
         steps.append(step)
@@ -174,7 +176,7 @@ def test_stopping_the_training_makes_the_result_of_what_was_learned(image):
     [(PSFMade, PSFMade), (TrainingBegan, TrainingBegan), (Working, Working)],
 )
 def test_stopping_elsewhere_ends_there(image, at, last):
-    pipeline = Pipeline(Images(image, MICROSCOPE), device="cpu")
+    pipeline = Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu")
     steps = []
     for step in pipeline:
         steps.append(step)
@@ -186,7 +188,7 @@ def test_stopping_elsewhere_ends_there(image, at, last):
 
 def test_a_verdict_that_is_stopped_leaves_the_result(image, trained):
     (ready,) = of(ModelReady, trained)
-    pipeline = Pipeline(Images(image, MICROSCOPE), model=ready.model, device="cpu")
+    pipeline = Pipeline(Image2D(image, Known(MICROSCOPE)), model=ready.model, device="cpu")
     steps = []
     for step in pipeline:
         steps.append(step)
@@ -205,7 +207,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights(image, monkeypatc
         return step(run)
 
     monkeypatch.setattr(TrainingRun, "__next__", fails)
-    steps = list(Pipeline(Images(image, MICROSCOPE), device="cpu", judged=False))
+    steps = list(Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu", judged=False))
     assert "not finite" in of(ModelReady, steps)[0].said
     assert of(Predicted, steps)
 
@@ -214,8 +216,9 @@ def test_a_volume_goes_the_same_way():
     sample = simulate_volume("filaments", shape=(10, 48, 48), photons=100)
     volume = Image(sample.raw, "ZYX", sample.voxel_size, "volume")
     camera = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
-    recipe = Images(volume, Microscope(1.1, 0.525, refractive_index=1.33), noise=camera)
-    steps = list(Pipeline(recipe, device="cpu", judged=False))
+    known = Known(Microscope(1.1, 0.525, refractive_index=1.33), camera=camera)
+    mode = Volume3D(volume, known)
+    steps = list(Pipeline(mode, device="cpu", judged=False))
     (predicted,) = of(Predicted, steps)
     assert predicted.result.deconvolved.shape == (10, 48, 48)
     assert "along z" in of(PSFMade, steps)[0].said
@@ -223,8 +226,9 @@ def test_a_volume_goes_the_same_way():
 
 def test_raw_frames_are_reconstructed_first():
     sample = simulate_sim("filaments", shape=(96, 96), photons=300)
-    recipe = RawFrames(sample.raw, Microscope(1.3, 0.525), sample.pixel_size)
-    steps = list(Pipeline(recipe, device="cpu"))
+    raw = Image(sample.raw, "CYX", (sample.pixel_size,) * 2)
+    mode = RawSIM2D(raw, Known(MICROSCOPE))
+    steps = list(Pipeline(mode, device="cpu"))
     assert kinds(steps)[:3] == ["Calibrated", "Reconstructed", "TrainingBegan"]
     (made,) = of(Reconstructed, steps)
     assert made.image.shape == (192, 192)
@@ -236,9 +240,9 @@ def test_raw_frames_are_reconstructed_first():
     assert judged.verdict.maps["z_map"].shape == (192, 192)
 
     (ready,) = of(ModelReady, steps)
-    again = list(Pipeline(recipe, model=ready.model, device="cpu", judged=False))
+    again = list(Pipeline(mode, model=ready.model, device="cpu", judged=False))
     assert not of(ModelReady, again)[0].trained
-    other = Images(Image(sample.raw[0], "YX", (0.1, 0.1)), MICROSCOPE)
+    other = Image2D(Image(sample.raw[0], "YX", (0.1, 0.1)), Known(MICROSCOPE))
     assert "raw SIM" in other.misfit(ready.model)
 
 
@@ -247,34 +251,34 @@ def test_a_time_series_is_measured_by_its_differences_and_judged_in_the_frame_as
     rng = np.random.default_rng(0)
     series = rng.poisson(np.clip(sample.raw - 100.0, 0, None), (12, 64, 64)) + 100
     image = Image(series.astype(np.uint16), "TYX", (PIXEL, PIXEL), "series")
-    steps = list(Pipeline(Images(image, MICROSCOPE, frame=11), device="cpu"))
+    steps = list(Pipeline(Image2D(image, Known(MICROSCOPE, frame=11)), device="cpu"))
     assert "series of 12 frames" in of(Calibrated, steps)[0].said
     assert of(Predicted, steps)[0].result.deconvolved.shape == (12, 128, 128)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"),
+    ("mode", "words"),
     [
-        (lambda image: Images(image), "numerical aperture"),
-        (lambda image: Images(replace(image, voxel_size=None), MICROSCOPE), "pixel size"),
+        (lambda image: Image2D(image), "numerical aperture"),
+        (lambda image: Image2D(replace(image, voxel_size=None), Known(MICROSCOPE)), "pixel size"),
         (
-            lambda image: Images(
-                replace(image, data=np.where(np.eye(96), np.nan, image.data)), MICROSCOPE
+            lambda image: Image2D(
+                replace(image, data=np.where(np.eye(96), np.nan, image.data)), Known(MICROSCOPE)
             ),
             "NaN",
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(image, recipe, words):
+def test_what_cannot_be_done_is_said_in_a_sentence(image, mode, words):
     with pytest.raises(InputError, match=words):
-        list(Pipeline(recipe(image), device="cpu"))
+        list(Pipeline(mode(image), device="cpu"))
 
 
 class TestTrainingsThatBrokeOff:
     def broken_off(self, image, path, seed=3):
         """Begin to train and end there, as a program does that is closed."""
         pipeline = Pipeline(
-            Images(image, MICROSCOPE),
+            Image2D(image, Known(MICROSCOPE)),
             device="cpu",
             seed=seed,
             judged=False,
@@ -289,12 +293,14 @@ class TestTrainingsThatBrokeOff:
     def test_are_gone_on_with_to_the_same_bits(self, image, tmp_path):
         path = self.broken_off(image, tmp_path / "one.checkpoint.safetensors")
         assert Model.load(path).steps_trained == 2
-        recipe = Images(image, MICROSCOPE)
-        steps = list(Pipeline(recipe, device="cpu", judged=False, broken_off=[path]))
+        mode = Image2D(image, Known(MICROSCOPE))
+        steps = list(Pipeline(mode, device="cpu", judged=False, broken_off=[path]))
         assert of(Progress, steps)[0].step == 3
         (ready,) = of(ModelReady, steps)
         assert "Went on with a training that broke off after step 2." in ready.said
-        whole = list(Pipeline(Images(image, MICROSCOPE), device="cpu", judged=False, seed=3))
+        whole = list(
+            Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu", judged=False, seed=3)
+        )
         fingerprints = [
             weights_fingerprint(of(ModelReady, made)[0].model.network.state_dict())
             for made in (steps, whole)
@@ -305,12 +311,12 @@ class TestTrainingsThatBrokeOff:
     def test_of_other_images_or_settings_are_left_alone(self, image, tmp_path):
         path = self.broken_off(image, tmp_path / "one.checkpoint.safetensors")
         darker = replace(image, data=image.data - image.data.min() // 2)
-        for recipe in (
-            Images(darker, MICROSCOPE),
-            Images(image, replace(MICROSCOPE, na=1.2)),
-            Images(image, MICROSCOPE, offset=90.0),
+        for mode in (
+            Image2D(darker, Known(MICROSCOPE)),
+            Image2D(image, Known(replace(MICROSCOPE, na=1.2))),
+            Image2D(image, Known(MICROSCOPE, offset=90.0)),
         ):
-            pipeline = Pipeline(recipe, device="cpu", judged=False, broken_off=[path])
+            pipeline = Pipeline(mode, device="cpu", judged=False, broken_off=[path])
             first = next(step for step in pipeline if isinstance(step, Progress))
             assert first.step == 1
             pipeline.stop()
@@ -324,14 +330,14 @@ class TestTrainingsThatBrokeOff:
             yield
 
         with monkeypatch.context() as patched:
-            patched.setattr(Images, "predict", failing)
+            patched.setattr(Image2D, "predict", failing)
             pipeline = Pipeline(
-                Images(image, MICROSCOPE), device="cpu", seed=3, checkpoint=lambda: path
+                Image2D(image, Known(MICROSCOPE)), device="cpu", seed=3, checkpoint=lambda: path
             )
             with pytest.raises(InputError, match="the disk is gone"):
                 list(pipeline)
-        recipe = Images(image, MICROSCOPE)
-        steps = list(Pipeline(recipe, device="cpu", judged=False, broken_off=[path]))
+        mode = Image2D(image, Known(MICROSCOPE))
+        steps = list(Pipeline(mode, device="cpu", judged=False, broken_off=[path]))
         assert not of(Progress, steps)
         assert of(Predicted, steps)
         assert of(ModelReady, steps)[0].said == "Trained for 4 steps before."
@@ -339,10 +345,10 @@ class TestTrainingsThatBrokeOff:
 
 
 def test_what_memory_does_not_hold_is_refused_before_the_training(image, monkeypatch):
-    pipeline = Pipeline(Images(image, MICROSCOPE), device="cpu")
+    pipeline = Pipeline(Image2D(image, Known(MICROSCOPE)), device="cpu")
     for name in ("utils.memory", "inference.predict"):
         monkeypatch.setattr(f"napari_zsdeconvnet.{name}.available_memory", lambda: 2**20)
-    monkeypatch.setattr("napari_zsdeconvnet.training.trainer.check_room", lambda *_: None)
+    monkeypatch.setattr("napari_zsdeconvnet.training.begin.check_room", lambda *_: None)
     with pytest.raises(InputError, match=r"Deconvolving this image needs .* 1 MiB are free"):
         list(pipeline)
     assert pipeline._run is None or pipeline._run.step == 0

@@ -57,8 +57,9 @@ def sim_model() -> Model:
     maps = CameraMaps(
         *(np.full((48, 48), value, np.float32) for value in (100.5, 1.25, 4.5)),
     )
-    run = zs.train_sim(
-        sample.raw, Reconstruction(sample.patterns), maps, preset=quick(SIM_PRESETS["fast"]),
+    run = zs.train(
+        sample.raw, reconstruction=Reconstruction(sample.patterns), noise=maps,
+        preset=quick(SIM_PRESETS["fast"]),
         steps=2, seed=7, device="cpu", preview_every=0,
     )  # fmt: skip
     for _ in run:

@@ -19,7 +19,7 @@ from napari_zsdeconvnet.physics.stripe_filter import Damping
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate
-from napari_zsdeconvnet.training import trainer
+from napari_zsdeconvnet.training import run as run_module
 from napari_zsdeconvnet.training.objectives import SequentialObjective
 from napari_zsdeconvnet.training.trainer import TrainingRun
 from napari_zsdeconvnet.utils.errors import InputError
@@ -77,8 +77,9 @@ def frames() -> Image:
 def start_sim(**options: object) -> TrainingRun:
     sample = simulate_sim("filaments", shape=(48, 48), photons=30, seed=4)
     chosen: dict = {"steps": 6, "seed": 3, "device": "cpu", "preview_every": 0}
-    return zs.train_sim(
-        frames(), Reconstruction(sample.patterns), sample.noise, preset=QUICK_SIM,
+    return zs.train(
+        frames(), reconstruction=Reconstruction(sample.patterns), noise=sample.noise,
+        preset=QUICK_SIM,
         **chosen | options,
     )  # fmt: skip
 
@@ -172,7 +173,7 @@ class TestTraining:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         # So little patience, and a gain so large, that it ends at the second check.
-        monkeypatch.setattr(trainer, "CHECK_EVERY", 2)
+        monkeypatch.setattr(run_module, "CHECK_EVERY", 2)
         preset = replace(QUICK, patience=1, least_gain=0.99)
         run = start_image(preset=preset, steps=None)
         for _ in run:

@@ -20,13 +20,14 @@ from .options import (
     add_excess_noise,
     add_images,
     add_microscope,
+    add_mode,
     add_out_of_focus,
     add_psf_axes,
     add_sets,
     add_training,
     add_voxel_size,
 )
-from .sim_arguments import add_sim
+from .sim_arguments import add_raw_sim, add_sim, add_sim_offset
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,16 +60,17 @@ def _add_demo(commands: Commands) -> None:
         "demo.run.run_demo",
         "Simulate an image, a volume or raw SIM and take it all the way, with a score table.",
     )
+    parser.set_defaults(scene="image")
     scene = parser.add_mutually_exclusive_group()
     scene.add_argument(
-        "--3d", dest="volume", action="store_true", help="a widefield volume in place of an image"
+        "--3d", dest="scene", action="store_const", const="volume", help="a widefield volume"
     )
     scene.add_argument(
         "--sim",
-        dest="command",
+        dest="scene",
         action="store_const",
-        const="demo.sim.run_sim_demo",
-        help="raw structured illumination in place of an image",
+        const="sim",
+        help="raw structured illumination",
     )
     parser.add_argument(
         *("-o", "--output"),
@@ -103,9 +105,7 @@ def _add_run(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", default=".", metavar="OUT", help="a .tif, or a folder (this one)"
     )
-    parser.add_argument(
-        "--sim", action="store_true", help="the frames are raw 2D-SIM, 3 orientations x 3 phases"
-    )
+    add_mode(parser)
     add_sets(parser)
     parser.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
     parser.add_argument(
@@ -254,7 +254,7 @@ def _add_train(commands: Commands) -> None:
         commands,
         "train",
         "commands.train.train",
-        "Train a model on one or more noisy images or volumes and save it.",
+        "Train a model on noisy images, volumes or raw SIM frames and save it.",
     )
     add_images(parser)
     parser.add_argument(
@@ -263,6 +263,7 @@ def _add_train(commands: Commands) -> None:
         metavar="MODEL",
         help="file to write (%(default)s)",
     )
+    add_mode(parser)
     add_axes(parser)
     psf = parser.add_argument_group("point spread function: a file, or the objective")
     psf.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy")
@@ -279,13 +280,14 @@ def _add_train(commands: Commands) -> None:
     add_microscope(psf)
     noise = parser.add_argument_group("noise: what is not given is measured on the first image")
     noise.add_argument("--noise", metavar="JSON", help="file written by calibrate -o")
-    noise.add_argument(
-        "--offset", type=values.number, metavar="COUNTS", help="counts without light"
-    )
-    noise.add_argument("--gain", type=values.positive, metavar="G", help="counts per electron")
-    noise.add_argument(
-        "--read-variance", type=values.not_negative, metavar="V", help="counts squared"
-    )
+    for name, unit, what in (
+        ("offset", "COUNTS", "counts without light"),
+        ("gain", "G", "counts per electron"),
+        ("read-variance", "V", "counts squared"),
+    ):
+        noise.add_argument(
+            f"--{name}", type=values.number_or_file, metavar=unit, help=f"{what}, or a map of them"
+        )
     add_background(noise)
     add_excess_noise(noise)
     add_camera_maps(noise)
@@ -295,6 +297,7 @@ def _add_train(commands: Commands) -> None:
         help="give the output twice the pixels along Y and X; by default of images, not of volumes",
     )
     add_out_of_focus(parser)
+    add_raw_sim(parser)
     add_training(parser)
     parser.add_argument(
         "--start",
@@ -313,7 +316,7 @@ def _add_predict(commands: Commands) -> None:
         commands,
         "predict",
         "commands.predict.predict",
-        "Deconvolve images or volumes with a trained model.",
+        "Deconvolve images, volumes or raw SIM frames with a trained model.",
     )
     parser.add_argument("model", metavar="MODEL", help="file written by train")
     add_images(parser)
@@ -324,6 +327,7 @@ def _add_predict(commands: Commands) -> None:
         metavar="OUT",
         help="a .tif for one image, otherwise a folder; names end in _deconvolved.tif",
     )
+    add_mode(parser)
     add_axes(parser)
     parser.add_argument(
         "--denoised", action="store_true", help="also write the denoised image, _denoised.tif"
@@ -342,7 +346,10 @@ def _add_predict(commands: Commands) -> None:
         help="average over N re-corruptions of the input: smoother and slower",
     )
     add_damping(parser)
-    add_camera_maps(parser.add_argument_group("camera: by default that of the model"))
+    camera = parser.add_argument_group("camera: by default that of the model")
+    add_camera_maps(camera)
+    add_sim_offset(camera)
+    add_sets(parser)
     add_device(parser)
 
 

@@ -25,6 +25,7 @@ _NAMES = re.compile(
     r"\b(axial_step|excitation_na|excitation_wavelength|pixel_size|refractive_index"
     r"|sheet_thickness|voxel_size)\b(=\(z, y, x\))?"
 )
+_VALUES = re.compile(r'\b(channel|orientations|phases|sets)=(?:"(\w+)"|(\d+)\b|)')
 
 
 def as_options(text: str) -> str:
@@ -33,6 +34,9 @@ def as_options(text: str) -> str:
     ``say axes="ZYX"`` becomes ``say --axes ZYX``, and ``voxel_size`` becomes ``--voxel-size``.
     """
     text = _SAYING.sub(r"\1 --axes \2", text)
+    text = _VALUES.sub(
+        lambda found: " ".join((f"--{found[1]}", *filter(None, found.groups()[1:]))), text
+    )
     return _NAMES.sub(
         lambda name: f"--{name[1].replace('_', '-')}" + (" Z,Y,X" if name[2] else ""), text
     )

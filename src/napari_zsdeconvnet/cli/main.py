@@ -41,11 +41,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         For arguments that cannot be understood (code 2), and after `--help` (code 0).
     """
     with lasting_streams() as out, ending_signals_interrupt():
-        code = _run(parser().parse_args(argv))
+        code = _run(parser().parse_args(_renamed(sys.argv[1:] if argv is None else argv)))
         out.flush()
         if out.failure:
             return _end(_BAD_INPUT, f"What was to be said could not be: {out.failure}.", False)
         return code
+
+
+_MOVED: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("sim", "train"): ("train", "--mode", "sim"),
+    ("sim", "predict"): ("predict", "--mode", "sim"),
+}
+"""Commands of before, and what they are called today."""
+
+
+def _renamed(argv: Sequence[str]) -> list[str]:
+    """Give the command line of today for one of before."""
+    return [*_MOVED.get(tuple(argv[:2]), argv[:2]), *argv[2:]]
 
 
 def _run(arguments: argparse.Namespace) -> int:

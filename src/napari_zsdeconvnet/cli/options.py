@@ -21,7 +21,20 @@ def add_command(commands: Commands, name: str, does: str, text: str) -> argparse
     return parser
 
 
-def add_sets(parser: argparse.ArgumentParser) -> None:
+def add_mode(parser: argparse.ArgumentParser) -> None:
+    """Add --mode, and --sim, which chooses one of them."""
+    parser.add_argument(
+        "--mode",
+        metavar="NAME",
+        help="image, volume, sim (raw 2D-SIM frames or a reconstructed SIM stack) or one that "
+        "another package adds; by default recognised",
+    )
+    parser.add_argument(
+        "--sim", dest="mode", action="store_const", const="sim", help=argparse.SUPPRESS
+    )
+
+
+def add_sets(parser: argparse._ActionsContainer) -> None:
     """Add how raw SIM frames of several planes follow each other."""
     parser.add_argument(
         "--sets",

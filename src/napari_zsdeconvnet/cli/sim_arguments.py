@@ -12,20 +12,17 @@ from .options import (
     add_device,
     add_pixel_rule,
     add_sets,
-    add_training,
     add_voxel_size,
 )
 
 
 def add_sim(commands: Commands) -> None:
     """Add `sim` with its own commands."""
-    text = "Structured illumination (2D-SIM): find the patterns, reconstruct, train on raw frames."
+    text = "Structured illumination (2D-SIM): find the patterns of raw frames, and reconstruct."
     group = commands.add_parser("sim", help=text, description=text)
     ways = group.add_subparsers(required=True, metavar="WAY")
     _add_estimate(ways)
     _add_reconstruct(ways)
-    _add_train(ways)
-    _add_predict(ways)
 
 
 def _add_estimate(ways: Commands) -> None:
@@ -37,7 +34,7 @@ def _add_estimate(ways: Commands) -> None:
     )
     _add_raw(parser)
     _add_patterns(parser)
-    _add_sim_offset(parser.add_argument_group("camera"))
+    add_sim_offset(parser.add_argument_group("camera"))
     parser.add_argument(
         "--save",
         metavar="JSON",
@@ -63,70 +60,21 @@ def _add_reconstruct(ways: Commands) -> None:
         "--widefield", action="store_true", help="also write the mean of the frames, _widefield.tif"
     )
     _add_saved_patterns(parser)
-    _add_sim_offset(parser.add_argument_group("camera"))
+    add_sim_offset(parser.add_argument_group("camera"))
     _add_reconstruction(parser)
     add_device(parser)
 
 
-def _add_train(ways: Commands) -> None:
-    parser = add_command(
-        ways,
-        "train",
-        "commands.sim.train",
-        "Train a model on a raw recording: two noisy reconstructions of it teach each other.",
+def add_raw_sim(parser: argparse.ArgumentParser) -> None:
+    """Add what is known of raw frames, and how they are reconstructed, for a training."""
+    group = parser.add_argument_group("raw SIM frames, with the optics above")
+    group.add_argument(
+        "--patterns", metavar="JSON", help="written by sim estimate --save; nothing is estimated"
     )
-    parser.add_argument("images", nargs=1, metavar="RAW", help="one recording or a time series")
-    _add_pixels(parser)
-    _add_numbers_of_frames(parser)
-    parser.add_argument(
-        *("-o", "--output"),
-        default="model.safetensors",
-        metavar="MODEL",
-        help="file to write (%(default)s)",
-    )
-    _add_saved_patterns(parser)
-    camera = parser.add_argument_group("camera: what is not given is measured on the first image")
-    _add_sim_offset(camera)
-    camera.add_argument(
-        "--gain",
-        type=values.number_or_file,
-        metavar="G",
-        help="counts per electron, or a map of it (TIFF)",
-    )
-    camera.add_argument(
-        "--read-variance",
-        type=values.number_or_file,
-        metavar="V",
-        help="counts squared, or a map of it (TIFF)",
-    )
+    _add_numbers_of_frames(group)
+    add_sets(group)
+    _add_known_patterns(group)
     _add_reconstruction(parser)
-    add_training(parser)
-    parser.add_argument(
-        "--resume", metavar="MODEL", help="go on with a training that was stopped and saved"
-    )
-
-
-def _add_predict(ways: Commands) -> None:
-    parser = add_command(
-        ways,
-        "predict",
-        "commands.sim.predict",
-        "Deconvolve raw recordings with a model that was trained on raw frames.",
-    )
-    parser.add_argument("model", metavar="MODEL", help="file written by sim train")
-    _add_raw_files(parser)
-    parser.add_argument(
-        *("-o", "--output"),
-        required=True,
-        metavar="OUT",
-        help="a .tif for one recording, otherwise a folder; names end in _deconvolved.tif",
-    )
-    parser.add_argument(
-        "--denoised", action="store_true", help="also write the denoised image, _denoised.tif"
-    )
-    parser.add_argument("--tile", type=values.tile, metavar="PIXELS", help="width of a tile")
-    _add_sim_offset(parser.add_argument_group("camera"))
-    add_device(parser)
 
 
 def _add_raw(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +101,7 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
     add_pixel_rule(parser)
 
 
-def _add_numbers_of_frames(parser: argparse.ArgumentParser) -> None:
+def _add_numbers_of_frames(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--orientations", type=values.whole, metavar="N", help="of the pattern, in an image (3)"
     )
@@ -182,6 +130,11 @@ def _add_patterns(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--psf", metavar="FILE", help="measured PSF or OTF (TIFF, MRC or .npy)")
     add_voxel_size(group, "--psf-voxel-size", "of the PSF file, if it does not say")
+    _add_known_patterns(group)
+
+
+def _add_known_patterns(group: argparse._ActionsContainer) -> None:
+    """Add what is known of the patterns."""
     group.add_argument(
         "--order",
         choices=("orientation", "phase"),
@@ -209,7 +162,8 @@ def _add_saved_patterns(parser: argparse.ArgumentParser) -> None:
     _add_patterns(parser)
 
 
-def _add_sim_offset(camera: argparse._ActionsContainer) -> None:
+def add_sim_offset(camera: argparse._ActionsContainer) -> None:
+    """Add the counts of raw SIM frames without light."""
     camera.add_argument("--noise", metavar="JSON", help="file written by calibrate -o")
     camera.add_argument(
         "--offset",

@@ -16,6 +16,8 @@ LARGEST_PIXEL = 20.0
 """Micrometres across the field; printing resolutions such as 72 dpi lie far above."""
 LARGEST_STEP = 20.0
 """Micrometres between planes."""
+PIXEL_SIZE_TOLERANCE = 0.05
+"""Relative difference up to which two pixel sizes are the same."""
 
 _MICROMETRES = {
     **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometre", "mikron"), 1.0),

@@ -25,11 +25,12 @@ from torch import Tensor
 
 from ..inference.out_of_focus import out_of_focus_background
 from ..inference.predict import Averaging, Result, TileProgress, exhaust, infer, output_shape
+from ..inference.raw_frames import are_raw_frames, iter_predict_raw
 from ..io.image import Image, PixelRule, as_frames
-from ..io.units import checked_length
+from ..io.units import PIXEL_SIZE_TOLERANCE, checked_length
 from ..networks.base import TwoStageNetwork
 from ..networks.registry import build_network
-from ..noise.camera_maps import CameraMaps, check_fits, typical_of
+from ..noise.camera_maps import Camera, CameraMaps, check_fits, typical_of
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import Kind, PixelMask
 from ..noise.processed_images import processed_words, refuse_below_offset
@@ -37,6 +38,7 @@ from ..noise.usable_pixels import usable_pixels, with_mask
 from ..physics.stripe_filter import Damping
 from ..psf.psf import PSF
 from ..sim.patterns import check_reconstruction
+from ..sim.reconstruction import Reconstruction
 from ..utils.devices import resolve_device
 from ..utils.errors import InputError
 from ..utils.files import written_whole
@@ -50,9 +52,6 @@ FORMAT = 1
 
 WITH_BACKGROUND = 2
 """The same for models with an out-of-focus background, which readers of before would leave in."""
-
-PIXEL_SIZE_TOLERANCE = 0.05
-"""Relative difference of pixel size from which an image is refused."""
 
 _HEADER = "zsdeconvnet"
 _CHECKSUM = "sha256"
@@ -256,7 +255,8 @@ class Model:
         seed: int = 0,
         damping: Damping | None = None,
         into: Result | None = None,
-        camera: CameraMaps | None = None,
+        camera: Camera | None = None,
+        reconstruction: Mapping[str, Any] | None = None,
         progress: Callable[[TileProgress], None] | None = None,
     ) -> Result:
         """Denoise and deconvolve an image.
@@ -291,7 +291,11 @@ class Model:
             by default new arrays.
         camera : CameraMaps, optional
             Maps of the camera that recorded the image, or of the part of it that was read out;
-            by default those of the training images, where there were any.
+            by default those of the training images, where there were any. Of raw SIM frames, which
+            a model that was trained on such reconstructs first, the camera, maps or not.
+        reconstruction : mapping, optional
+            What raw SIM frames are reconstructed with in place of the model's own, as
+            `sim.Reconstruction.to_dict` gives it.
         progress : callable, optional
             Called after every tile; what it raises ends the inference.
 
@@ -318,6 +322,7 @@ class Model:
             damping=damping,
             into=into,
             camera=camera,
+            reconstruction=reconstruction,
         )
         return exhaust(tiles, progress)
 
@@ -333,7 +338,8 @@ class Model:
         seed: int = 0,
         damping: Damping | None = None,
         into: Result | None = None,
-        camera: CameraMaps | None = None,
+        camera: Camera | None = None,
+        reconstruction: Mapping[str, Any] | None = None,
         mask: PixelMask | None = None,
     ) -> Generator[TileProgress, None, Result]:
         """Predict tile by tile: yields `TileProgress`, returns the `Result`.
@@ -341,6 +347,9 @@ class Model:
         The parameters are those of `predict`, and `mask`, what must not be used of the image where
         that is known, (T, [Z,] Y, X): nothing is searched then. Close the generator to cancel.
         """
+        raw = reconstruction is not None or self.takes_raw(image, voxel_size)
+        if raw or isinstance(camera, NoiseModel):
+            return (yield from self._iter_raw(image, camera, reconstruction, device, tile))
         frames = as_frames(image, axes, spatial=self.axes)
         name = (image.name if isinstance(image, Image) else "") or "image"
         if voxel_size is None and isinstance(image, Image):
@@ -390,6 +399,40 @@ class Model:
         if alone:
             result = _first_of(result)
         return replace(result, warnings=said) if said else result
+
+    def takes_raw(
+        self, image: ArrayLike | Image, voxel_size: tuple[float, ...] | None = None
+    ) -> bool:
+        """Tell raw SIM frames of the model's kind from what was reconstructed of such."""
+        size = image.voxel_size if isinstance(image, Image) else voxel_size
+        pixels = image.data if isinstance(image, Image) else image
+        pixel = None if size is None else size[-1]
+        shape = pixels.shape if hasattr(pixels, "shape") else np.shape(pixels)
+        return are_raw_frames(self.reconstruction, tuple(shape), pixel)
+
+    def _iter_raw(
+        self,
+        raw: ArrayLike | Image,
+        camera: Camera | None,
+        reconstruction: Mapping[str, Any] | None,
+        device: str | torch.device,
+        tile: int | tuple[int, ...] | None,
+    ) -> Generator[TileProgress, None, Result]:
+        """Reconstruct raw frames as the model's own were, then predict."""
+        made_with = reconstruction or self.reconstruction
+        if self.reconstruction is None or made_with is None:
+            raise InputError(
+                "The model was not trained on raw SIM: reconstruct the frames, or train with them."
+            )
+        known = camera or self.camera
+        if known is None:
+            raise InputError("The model keeps no camera: give that of the frames.")
+
+        def predict(image: NDArray[np.float32], axes: str) -> Generator[TileProgress, None, Result]:
+            return self.iter_predict(image, axes=axes, device=device, tile=tile)
+
+        operator = Reconstruction.from_dict(made_with)
+        return (yield from iter_predict_raw(predict, raw, operator, known))
 
     def pixel_mask(self, frames: Any, rule: PixelRule, name: str = "image") -> PixelMask | None:
         """Find the pixels of a recording that must not be used.

@@ -1,7 +1,7 @@
 """What a recording can say of a result: its noise, light and structure, whatever was recorded.
 
 `Evidence` is what a verdict asks for. Of images and volumes the pixels are as the camera recorded
-them; of raw structured illumination, whose images are computed, see `sim_evidence`.
+them; of raw structured illumination, whose images are computed, see `raw_frame_statistics`.
 """
 
 from __future__ import annotations

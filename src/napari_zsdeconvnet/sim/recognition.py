@@ -15,7 +15,7 @@ from .otf import OTF
 from .patterns import Order
 from .peaks import Peak, Search, correlation_map, highest, relative_to_noise
 
-SIM_REMEDY = "train on it with zs.train_sim, or zsdeconvnet sim in the shell"
+SIM_REMEDY = 'process it with mode="sim", or with --mode sim in the shell'
 _CUTOFFS = (0.3, 0.45)  # cycles per pixel, of optics that the pixels sample as they usually do
 _LEAST, _MOST = 0.08, 0.47  # cycles per pixel between which fringes lie
 _CHANCE = 1e-4  # that noise has such a peak, of which there must be two
@@ -27,6 +27,16 @@ _SIDE = 512  # pixels of the middle that is looked at
 
 
 def raw_sim_taken_for_frames(stack: ArrayLike | Image, axes: str | None = None) -> str | None:
+    """Say in a sentence that frames are `striped`, and what to do; None where they are not."""
+    found = striped(stack, axes)
+    if found is None:
+        return None
+    words, phases = found
+    remedy = SIM_REMEDY if phases == 3 else "reconstruct the stack that they belong to first"
+    return f"{words}: {remedy}."
+
+
+def striped(stack: ArrayLike | Image, axes: str | None = None) -> tuple[str, int] | None:
     """Notice that 9 or 15 planes or frames are those of raw SIM, by their fringes.
 
     The orders of each orientation are taken apart as if the phases had even steps. Bleaching
@@ -42,8 +52,9 @@ def raw_sim_taken_for_frames(stack: ArrayLike | Image, axes: str | None = None) 
 
     Returns
     -------
-    str or None
-        One sentence where two orientations of fringes are found; None otherwise.
+    tuple of str and int, or None
+        Where two orientations of fringes are found what they are striped as, to be ended by a
+        stop, and the number of phases; None otherwise.
     """
     letters = axes or (stack.axes if isinstance(stack, Image) else None)
     if letters is not None and "Z" in letters:
@@ -64,15 +75,11 @@ def raw_sim_taken_for_frames(stack: ArrayLike | Image, axes: str | None = None) 
     ):
         return None
     name = (stack.name if isinstance(stack, Image) else "") or "the stack"
-    kind, remedy = (
-        ("2D", SIM_REMEDY)
-        if phases == 3
-        else ("3D", "reconstruct the stack that they belong to first")
-    )
+    kind = "2D" if phases == 3 else "3D"
     return (
         f"The {len(frames)} frames of {name} are striped as raw {kind}-SIM of {orientations} "
-        f"orientations and {phases} phases is: {remedy}."
-    )
+        f"orientations and {phases} phases is"
+    ), phases
 
 
 def _has_fringes(frames: NDArray[np.float32], grid: Grid, cutoff: float) -> bool:

@@ -72,6 +72,17 @@ class SIMSample:
     wavelength: float
     kind: str
     paths: tuple[Path, ...] = ()
+    upsampling: int = 2
+
+    @property
+    def voxel_size(self) -> tuple[float, float]:
+        """Raw pixel in micrometres, for Y and X."""
+        return self.pixel_size, self.pixel_size
+
+    @property
+    def truth_voxel_size(self) -> tuple[float, float]:
+        """Pixel of the truth in micrometres, for Y and X."""
+        return self.pixel_size / 2, self.pixel_size / 2
 
 
 def simulate_sim(

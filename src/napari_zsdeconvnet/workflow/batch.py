@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.model import Model
-from .pipeline import ModelReady, Pipeline, Predicted, Recipe, Step
+from ..modes.base import Mode
+from .pipeline import ModelReady, Pipeline, Predicted, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +23,14 @@ class Entry:
     ----------
     name
         What messages call it.
-    recipe
+    mode
         Called when its turn comes: nothing is read before.
     result_names
         What the record calls its results, by "deconvolved" and "denoised".
     """
 
     name: str
-    recipe: Callable[[], Recipe]
+    mode: Callable[[], Mode]
     result_names: Mapping[str, str] | None = None
 
 
@@ -121,7 +122,7 @@ class Batch(Iterator[Event]):
 
     def _steps(self, entry: Entry) -> Iterator[Step]:
         pipeline = self._pipeline = Pipeline(
-            entry.recipe(), model=tuple(self.models), names=entry.result_names, **self._settings
+            entry.mode(), model=tuple(self.models), names=entry.result_names, **self._settings
         )
         if self._stopped:
             pipeline.stop()

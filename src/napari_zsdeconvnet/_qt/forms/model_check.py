@@ -6,6 +6,7 @@ from functools import partial
 from math import isclose
 from typing import TYPE_CHECKING
 
+from ...io.units import PIXEL_SIZE_TOLERANCE
 from ..layers.layer_axes import Reading
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from ...model.model import Model
     from .choosers import ImageChooser
-
-PIXEL_SIZE_TOLERANCE = 0.05  # as the model itself applies it
 
 
 def show_mismatch(label: QLabel, model: Model | None, image: ImageChooser) -> None:

@@ -46,6 +46,7 @@ class AskForm(QWidget):
         self._facts = Facts()
         self._spatial = "YX"
         self._psf = False
+        self._mode: str | None = None
         self._presets: Sequence[MicroscopePreset] = ()
         self._origins: dict[str, str] = {}
         self._unsure: set[str] = set()
@@ -110,6 +111,7 @@ class AskForm(QWidget):
         sim: bool | None,
         presets: Sequence[MicroscopePreset] = (),
         title: str = "",
+        mode: str | None = None,
     ) -> None:
         """Fill the form with what is known.
 
@@ -127,7 +129,11 @@ class AskForm(QWidget):
             Those of the preferences.
         title : str
             What it is about.
+        mode : str, optional
+            The mode that was chosen; `sim` does not matter then.
         """
+        self._mode = mode
+        sim = sim if mode is None else None
         self._facts, self._spatial, self._psf = facts, spatial, psf
         self._presets = presets
         self.title.setText(title)
@@ -165,7 +171,11 @@ class AskForm(QWidget):
     def asked(self) -> tuple[str, ...]:
         """Names of what applies."""
         return needed(
-            self._spatial, str(self.modality.value), sim=bool(self.sim_box.value), psf=self._psf
+            self._spatial,
+            str(self.modality.value),
+            sim=bool(self.sim_box.value),
+            psf=self._psf,
+            mode=self._mode,
         )
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox
 
+from ...modes.registry import offered
 from ..workers.window_text import NANOMETRES
 from .forms import number
 
@@ -163,4 +164,14 @@ def out_of_focus_box() -> CheckBox:
         "and below the focal plane becomes a layer of its own, and the deconvolved image is of "
         "what is in focus. Both together hold the light of the recording. Of a thin sample it "
         "may take even structure for background. Volumes do without: their PSF knows that light.",
+    )
+
+
+def mode_box() -> ComboBox:
+    """Make the box that offers the modes which no recording tells by itself."""
+    return ComboBox(
+        label="Mode",
+        tooltip="What kind of recording it is, where that cannot be seen: as recognised is an "
+        "image, a volume or raw SIM frames.",
+        choices=[("as recognised", None), *((mode.title, mode.name) for mode in offered())],
     )

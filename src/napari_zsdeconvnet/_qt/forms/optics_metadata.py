@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from ...modes.registry import mode_named
 from ..workers.remembered_optics import last_typed, remembered
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def preset_values(preset: MicroscopePreset) -> dict[str, Any]:
     return {name: getattr(preset, name) for name in names}
 
 
-def needed(spatial: str, modality: str, *, sim: bool, psf: bool) -> tuple[str, ...]:
+def needed(
+    spatial: str, modality: str, *, sim: bool, psf: bool, mode: str | None = None
+) -> tuple[str, ...]:
     """Return which numbers a recording needs.
 
     Parameters
@@ -133,16 +136,12 @@ def needed(spatial: str, modality: str, *, sim: bool, psf: bool) -> tuple[str, .
         Whether they are raw SIM frames.
     psf : bool
         Whether there is a PSF, which makes its own numbers needless.
+    mode : str, optional
+        The mode that the user has chosen, in place of what `spatial` and `sim` say.
     """
-    if sim:
-        return ("pixel_size", "na", "wavelength")
-    deep = spatial == "ZYX"
-    size = ("pixel_size", "axial_step") if deep else ("pixel_size",)
-    if psf:
-        return size
-    own = {
-        "confocal": ("excitation_wavelength", "pinhole"),
-        "light-sheet": ("sheet_thickness",),
-    }.get(modality, ())
-    index = ("refractive_index",) if deep else ()
-    return (*size, "modality", "na", "wavelength", *index, *own)
+    return mode_named(mode or mode_of(spatial, sim=sim)).needs(modality, psf=psf)
+
+
+def mode_of(spatial: str, *, sim: bool) -> str:
+    """Return the mode of raw SIM frames, of images or of volumes."""
+    return "sim" if sim else {"YX": "image", "ZYX": "volume"}[spatial]

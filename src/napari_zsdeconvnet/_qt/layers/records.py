@@ -36,7 +36,7 @@ def recorded(
     Parameters
     ----------
     tiles : generator
-        From `record.iter_recorded` or `record.iter_recorded_sim`.
+        From `record.iter_recorded`.
     model : Model
         What predicts.
     names : dict

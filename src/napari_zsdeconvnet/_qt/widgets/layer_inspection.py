@@ -13,6 +13,7 @@ import numpy as np
 
 from ...io.acquisition import Recorded
 from ...io.image import Image
+from ...modes.registry import mode_named
 from ...sim.frame_axes import frame_axes
 from ...sim.recognition import raw_sim_taken_for_frames
 from ..forms.optics_metadata import LASTING, Facts, gather
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
+    from ...modes.base import Mode
     from ...noise.noise_model import NoiseModel
     from ...psf.psf import PSF
     from ..layers.state import ViewerState
@@ -185,29 +187,55 @@ def write_scale(
 
 
 def task_of(
-    viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading | None, *, sim: bool
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    reading: Reading | None,
+    *,
+    sim: bool,
+    pixel_size: float | None = None,
+    mode: str | None = None,
 ) -> Task:
-    """Return what is to be done with a layer; InputError if it cannot be."""
-    return SIMTask(layer) if sim else ImageTask(layer, reading, viewer)
+    """Return what is to be done with a layer; InputError if it cannot be.
+
+    A ``mode`` that the user has chosen goes before ``sim``.
+    """
+    if sim and mode is None:
+        return SIMTask(layer, pixel_size)
+    return ImageTask(layer, reading, viewer, mode)
 
 
-def recipe_maker(
+def mode_maker(
     task: Task, values: dict[str, Any], state: ViewerState, *, out_of_focus: bool = False
-) -> Callable[[], Any]:
-    """Return what makes the recipe in the worker, from the numbers that a form would give.
+) -> Callable[[], Mode]:
+    """Return what makes the mode in the worker, from the numbers that a form would give.
 
     ``out_of_focus`` asks for the background of thick samples, of images alone.
     """
     microscope = {name: values[name] for name in values if name in LASTING}
     if microscope.get("pinhole") == 0:
         microscope["pinhole"] = None  # a point
-    return task.recipe_maker(
-        microscope,
-        pixel_size=values.get("pixel_size"),
-        noise=users_noise(state),
-        maps=state.maps,
-        psf=users_psf(state, task.spatial),
-        offset=users_offset(),
-        upsample=state.upsampling(task.spatial) == 2,
-        out_of_focus=out_of_focus and task.spatial == "YX",
-    )
+    camera = mode_named(task.mode).has_camera
+    known: dict[str, Any] = {
+        "psf": users_psf(state, task.spatial),
+        "camera": users_noise(state) if camera else None,
+        "offset": users_offset() if camera else None,
+        "upsample": state.upsampling(task.spatial) == 2,
+        "out_of_focus": out_of_focus and task.spatial == "YX",
+        "frame": task.frame or 0,
+    }
+    maps = state.maps
+
+    def make() -> Mode:
+        from ...modes.base import Known, Microscope
+        from ...modes.registry import find_mode
+
+        image = task.image()
+        if maps is not None and known["camera"] is not None and task.mode != "sim":
+            known["camera"] = maps.camera(known["camera"], image.data.shape, image.name)
+        scope = None
+        if "na" in microscope and (known["psf"] is None or task.mode == "sim"):
+            scope = Microscope(**microscope)
+        given = Known(scope, **known)
+        return find_mode(image, task.mode, given)[0](image, given)
+
+    return make

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..forms.action_panel import ActionPanel
 from ..forms.forms import advance
 from ..forms.kept_models import keep_by_itself
-from ..forms.step_list import ACTIVE, DONE, StepList
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, StepList
 from ..layers.layers import METADATA_KEY, shown_place
 from ..layers.previews import DECONVOLVED, DENOISED, PreviewLayers
+from ..layers.state import Judged
 from ..plots.curves import LossCurves
 from ..workers.connections import alive
 from ..workers.durations import in_words, time_left
@@ -19,6 +20,8 @@ from ..workers.workers import Turns
 
 if TYPE_CHECKING:
     from ...model.model import Model
+    from ...modes.steps import Calibrated, PSFMade, Recommended, Reconstructed
+    from ...quality.verdict import Verdict
     from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
     from .one_click_worker import Task
@@ -76,6 +79,7 @@ class OneClickSteps(ActionPanel):
         handlers: dict[type, Callable[[Any], Turns[None] | None]] = {
             kinds.Pipeline: self._on_pipeline,
             kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
+            kinds.Done: lambda step: self.steps.say(step.stage, DONE, step.said),
             kinds.PSFMade: self._on_psf,
             kinds.Calibrated: self._on_noise,
             kinds.Recommended: self._on_advice,
@@ -84,29 +88,30 @@ class OneClickSteps(ActionPanel):
             kinds.ModelReady: self._on_model,
             kinds.Working: self._on_working,
             kinds.Predicted: self._on_predicted,
+            kinds.Judged: self._on_judged,
         }
         return handlers[type(step)](step)
 
     def _on_pipeline(self, started: pipeline.Pipeline) -> None:
         self._pipeline = started
 
-    def _on_psf(self, step: pipeline.PSFMade) -> None:
+    def _on_psf(self, step: PSFMade) -> None:
         if step.psf is not self._state.psf:
             self._state.assumed.add(step.psf)
             self._state.psf = step.psf
         self.steps.say("psf", DONE, _with_cautions(step.said, step.psf.warnings))
 
-    def _on_noise(self, step: pipeline.Calibrated) -> None:
+    def _on_noise(self, step: Calibrated) -> None:
         if step.noise is not self._state.noise:
             self._state.assumed.add(step.noise)
             self._state.noise = step.noise
         self.steps.say("noise", DONE, _with_cautions(step.said, step.noise.warnings))
 
-    def _on_advice(self, step: pipeline.Recommended) -> None:
+    def _on_advice(self, step: Recommended) -> None:
         words = f"{step.said} Tick 'out-of-focus background' and press Deconvolve again to try it."
         self.steps.say("image", DONE, _with_cautions(self.steps.said["image"], (words,)))
 
-    def _on_reconstructed(self, step: pipeline.Reconstructed) -> None:
+    def _on_reconstructed(self, step: Reconstructed) -> None:
         self.steps.say("patterns", DONE, _with_cautions(step.said, step.patterns.warnings))
         if self._task is not None:
             self._task.show_plain(self._viewer, step)
@@ -163,6 +168,15 @@ class OneClickSteps(ActionPanel):
         self.show_at_top(self.steps.labels["result"])
         yield from self._remove_previews()
 
+    def _on_judged(self, step: pipeline.Judged) -> None:
+        """Take the verdict of a mode whose result no other window judges."""
+        if self._task is None or self._state.model is None:
+            return
+        self._task.keep_verdict(self._viewer, step.verdict)
+        judged = Judged(self._state.model, step.verdict, self._task.frame)
+        self._state.set_judged(self._task.layer, judged)
+        self.steps.say("verdict", *verdict_words(step.verdict))
+
     def _show_progress(self, progress: Progress) -> None:
         self.curves.redraw()
         advance(
@@ -171,7 +185,7 @@ class OneClickSteps(ActionPanel):
             progress.steps,
             f"step {progress.step} of {progress.steps}",
         )
-        early = self._task is None or self._task.steps is None
+        early = self._pipeline is None or self._pipeline.ends_early
         self._say(time_left(progress, ends_early=early))
 
     def _remove_previews(self) -> Turns[None]:
@@ -207,3 +221,10 @@ def worked(
 
 def _with_cautions(words: str, warnings: tuple[str, ...]) -> str:
     return "\n".join([words, *(f"⚠ {warning}" for warning in warnings)])
+
+
+def verdict_words(verdict: Verdict) -> tuple[str, str]:
+    """Return the state of the step and its words; why something failed is said by Quality."""
+    if verdict.passed:
+        return DONE, verdict.summary()
+    return DOUBTFUL, verdict.headline()

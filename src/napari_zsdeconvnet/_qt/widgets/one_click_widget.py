@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QWidget
 
+from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
 from ..forms.forms import Form, advance, tip
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
-from ..forms.optics_boxes import out_of_focus_box
+from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.optics_metadata import Facts
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..layers.previews import PreviewLayers
@@ -29,19 +30,17 @@ from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
 from ..workers.workers import Job
-from .layer_inspection import recipe_maker, task_of, write_scale
+from .layer_inspection import mode_maker, task_of, write_scale
 from .one_click import NAME as NAME
 from .one_click import bind_key
 from .one_click_metadata import Knowledge
-from .one_click_steps import OneClickSteps, worked
-from .one_click_worker import SIM_STEPS, STEPS, Task
+from .one_click_steps import OneClickSteps, verdict_words, worked
+from .one_click_worker import STEPS, Task
 from .quality_worker import Asked, start_judging
-from .training_panel import PREVIEW_INTERVALS
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from ...quality.verdict import Verdict
     from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
 
@@ -98,6 +97,8 @@ class OneClickWidget(OneClickSteps):
         self.chosen.add_image(self.image)
         self.out_of_focus_box = out_of_focus_box()
         self.chosen.add(self.out_of_focus_box)
+        self.mode_box = mode_box()
+        self.chosen.add(self.mode_box)
         self.form = AskForm()
         self.form.hide()
         self.start_button.setDefault(True)
@@ -256,6 +257,7 @@ class OneClickWidget(OneClickSteps):
             sim=self.known.sim,
             presets=preferences.microscopes(),
             title=f"Channel {channel!r}" if channel else "The microscope",
+            mode=self.mode_box.value,
         )
         return facts
 
@@ -279,23 +281,27 @@ class OneClickWidget(OneClickSteps):
         assert layer is not None
         try:
             write_scale(self._viewer, layer, self.image.reading, values, self._state)
-            task = task_of(self._viewer, layer, self.image.reading, sim=sim)
+            task = task_of(
+                *(self._viewer, layer, self.image.reading),
+                sim=sim,
+                pixel_size=values.get("pixel_size"),
+                mode=self.mode_box.value,
+            )
         except InputError as error:
             self._on_failure(error)
             return
         self._task = task
-        self._begin_steps(SIM_STEPS if sim else STEPS)
+        self._begin_steps(task.shown_steps)
         self.steps.say("image", DONE, task.words)
         self.steps.say("optics", DONE, self.form.words())
         background = bool(self.out_of_focus_box.value)
-        make = recipe_maker(task, values, self._state, out_of_focus=background)
-        # Judged by the worker that any widget asks, which adds its maps.
+        make = mode_maker(task, values, self._state, out_of_focus=background)
         settings = {
             "device": preferences.device(),
-            "judged": False,
-            "preview_every": PREVIEW_INTERVALS["SIM" if sim else task.spatial],
+            # The worker that any widget asks adds its maps, and knows no other modes.
+            "judged": not task.judged_by_layer,
+            "preview_every": mode_named(task.mode).preview_every,
             "names": result_names(layer),
-            "steps": task.steps,
             "finished": not self._as_it_is,
             "checkpoint": new_checkpoint,
             "broken_off": [] if self._anew else all_broken_off(),
@@ -365,7 +371,7 @@ class OneClickWidget(OneClickSteps):
         self._say(f"{what}…")
 
     def _on_verdict(self, found: Judged) -> None:
-        self.steps.say("verdict", *_verdict_words(found.verdict))
+        self.steps.say("verdict", *verdict_words(found.verdict))
         self._say("Done.")
 
     def _on_judged_end(self) -> None:
@@ -462,10 +468,3 @@ class OneClickWidget(OneClickSteps):
         self.cancel_button.setEnabled(running or self._asking)
         self.chosen.setEnabled(not running)
         self.form.setEnabled(not running)
-
-
-def _verdict_words(verdict: Verdict) -> tuple[str, str]:
-    """Return the state of the step and its words; why something failed is said by Quality."""
-    if verdict.passed:
-        return DONE, verdict.summary()
-    return DOUBTFUL, verdict.headline()

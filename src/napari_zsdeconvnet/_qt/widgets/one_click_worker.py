@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 
+from ...io.image import Image
+from ...modes.registry import mode_named
 from ...utils.errors import InputError
+from ..forms.optics_metadata import mode_of
 from ..forms.sim_frames import RawFrames, raw_frames
 from ..layers.layer_axes import Reading, pixels_of, what_is_there
 from ..layers.layers import (
@@ -35,6 +37,7 @@ from ..workers.workers import Turns
 if TYPE_CHECKING:
     import napari.viewer
 
+    from ...modes.steps import Reconstructed
     from ...quality.verdict import Verdict
     from ...workflow import pipeline
 
@@ -49,11 +52,9 @@ _RESULT = ("result", "Result.", (("Deconvolve…", "Deconvolve"),))
 _SIM_RESULT = ("result", "Result.", (("SIM…", "SIM"),))
 _VERDICT = ("verdict", "Verdict.", (("Quality…", "Quality"),))
 
-QUICK_STEPS = 240
-"""Of a training on a stack, whose preset takes minutes longer."""
-
 STEPS = (_IMAGE, _OPTICS, _PSF, _NOISE, _MODEL, _RESULT, _VERDICT)
 SIM_STEPS = (_IMAGE, _OPTICS, _NOISE, _PATTERNS, _SIM_MODEL, _SIM_RESULT, _VERDICT)
+_OF_ALL = {step[0]: step for step in (*STEPS, _PATTERNS)}
 
 
 class Task:
@@ -67,16 +68,30 @@ class Task:
     words: str
     frame: int | None = None
     """Which time point is judged; None for a layer without time."""
-    steps: int | None = None
-    """Of the training; None for the preset's own."""
+    mode: str
+    """As `find_mode` takes it."""
     more: str = ""
     """What more steps would bring."""
 
-    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
-        """Return what makes the recipe in the worker."""
+    def image(self) -> Image:
+        """Return the recording, for the worker."""
         raise NotImplementedError
 
-    def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
+    @property
+    def judged_by_layer(self) -> bool:
+        """Whether the window that judges layers knows its mode."""
+        return self.mode in ("image", "volume", "sim", "sim-stack")
+
+    @property
+    def shown_steps(self) -> tuple[Any, ...]:
+        """What the window lists: the layer, its optics, and the stages of the mode."""
+        if self.mode == "sim":
+            return SIM_STEPS
+        stages = mode_named(self.mode).stages
+        other = ((stage, f"{stage.capitalize()}.", ()) for stage in stages)
+        return (_IMAGE, _OPTICS, *(_OF_ALL.get(step[0], step) for step in other))
+
+    def show_plain(self, viewer: napari.viewer.Viewer, step: Reconstructed) -> None:
         """Show what was reconstructed, if anything was."""
 
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
@@ -101,14 +116,18 @@ class ImageTask(Task):
     grid = 1
 
     def __init__(
-        self, layer: ImageLayer, reading: Reading | None, viewer: napari.viewer.Viewer
+        self,
+        layer: ImageLayer,
+        reading: Reading | None,
+        viewer: napari.viewer.Viewer,
+        mode: str | None = None,
     ) -> None:
         if reading is None:
             raise InputError(f"Layer {layer.name!r} cannot be read.")
         self.layer, self.reading = layer, reading
         self.spatial = reading.spatial
-        if self.spatial == "ZYX":
-            self.steps = QUICK_STEPS
+        self.mode = mode or mode_of(self.spatial, sim=False)
+        if self.mode == "volume":
             self.more = " The 600 of the preset gain a little, and more in dense stacks: Train…"
         lines = [f"{layer.name}: {what_is_there(layer, reading)}"]
         if layer.multiscale:
@@ -119,20 +138,8 @@ class ImageTask(Task):
         place = shown_place(layer, viewer, reading)
         self.frame = place[0] if "T" in reading.axes else None
 
-    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
-        image = layer_image(self.layer, self.reading)
-        known.pop("pixel_size")
-        maps = known.pop("maps")
-
-        def make() -> Any:
-            from ...workflow.pipeline import Images, Microscope
-
-            if maps is not None and known["noise"] is not None:
-                known["noise"] = maps.camera(known["noise"], image.data.shape, image.name)
-            scope = Microscope(**microscope) if known["psf"] is None else None
-            return Images(image, scope, frame=self.frame or 0, **known)
-
-        return make
+    def image(self) -> Image:
+        return layer_image(self.layer, self.reading)
 
     def show_result(self, viewer: napari.viewer.Viewer, step: pipeline.Predicted) -> Turns[str]:
         made = Made(step.model, self.reading)
@@ -148,11 +155,12 @@ class ImageTask(Task):
 
 
 class SIMTask(Task):
+    mode = "sim"
     grid = 2
     spatial = "YX"
 
-    def __init__(self, layer: ImageLayer) -> None:
-        self.layer = layer
+    def __init__(self, layer: ImageLayer, pixel_size: float | None = None) -> None:
+        self.layer, self.pixel_size = layer, pixel_size
         self._frames: RawFrames = raw_frames(layer, 3, 3)
         self.reading = self._frames.reading
         height, width = pixels_of(layer).shape[-2:]
@@ -161,27 +169,18 @@ class SIMTask(Task):
             f"{layer.name}: raw SIM, {images}{self._frames.per_image} frames of {height} x {width}."
         )
 
-    def recipe_maker(self, microscope: dict[str, Any], **known: Any) -> Callable[[], Any]:
-        frames, layer = self._frames, self.layer
+    def image(self) -> Image:
+        frames = self._frames.of(self.layer)
+        return Image(
+            frames,
+            "TCYX"[-frames.ndim :],
+            None if self.pixel_size is None else (self.pixel_size,) * 2,
+            self.layer.name,
+            origin=origin_of(self.layer, self._frames.reading),
+            pixel_rule=rule_of(self.layer),
+        )
 
-        def make() -> Any:
-            from ...workflow import pipeline
-
-            scope = pipeline.Microscope(microscope["na"], microscope["wavelength"])
-            return pipeline.RawFrames(
-                frames.of(layer),
-                scope,
-                known["pixel_size"],
-                noise=known["noise"],
-                offset=known["offset"],
-                name=layer.name,
-                origin=origin_of(layer, frames.reading),
-                pixel_rule=rule_of(layer),
-            )
-
-        return make
-
-    def show_plain(self, viewer: napari.viewer.Viewer, step: pipeline.Reconstructed) -> None:
+    def show_plain(self, viewer: napari.viewer.Viewer, step: Reconstructed) -> None:
         watched = viewer.layers.selection.active
         self._show(viewer, "Wiener", step.image, visible=False).visible = False
         viewer.layers.selection.active = watched

@@ -146,11 +146,11 @@ def start_judging(
 
 def judged_as_raw_frames(layer: ImageLayer, model: Model, reading: Reading) -> bool:
     """Whether a layer holds raw SIM frames of a model's kind, and not what was made of such."""
-    from ...modes.sim_verdict import holds_raw_frames
+    from ...inference.raw_frames import are_raw_frames
 
     size = layer_voxel_size(layer, reading.axes)
     pixel_size = None if size is None else size[-1]
-    return holds_raw_frames(model, tuple(pixels_of(layer).shape), pixel_size)
+    return are_raw_frames(model.reconstruction, tuple(pixels_of(layer).shape), pixel_size)
 
 
 def _judging_of(
@@ -283,7 +283,7 @@ class _SIMJudging(_Judging):
         }
 
         def judge() -> Generator[TileProgress, None, Verdict]:
-            from ...modes.sim_verdict import check_trained_on, iter_judge_sim
+            from ...quality.raw_frames import check_trained_on, iter_judge_frames
             from ...workflow.record import RunRecord
 
             known: dict[str, Any] = {}
@@ -297,7 +297,7 @@ class _SIMJudging(_Judging):
                     }
             if not known:
                 check_trained_on(model, raw)
-            return (yield from iter_judge_sim(model, raw, second=second, **known, **options))
+            return (yield from iter_judge_frames(model, raw, second=second, **known, **options))
 
         return judge()
 

@@ -30,7 +30,7 @@ from ..workers.durations import time_left
 from ..workers.notifications import show_error
 from ..workers.window_text import in_window_words
 from ..workers.workers import Job, Turns
-from .layer_inspection import recipe_maker, task_of, users_psf, write_scale
+from .layer_inspection import mode_maker, task_of, users_psf, write_scale
 from .queue_worker import Found, Waiting, looked_at, worked
 
 if TYPE_CHECKING:
@@ -354,8 +354,11 @@ class QueueWidget(ActionPanel):
         write_scale(self._viewer, layer, waiting.reading, waiting.values, self._state)
         if not waiting.sim:
             waiting.reading = Waiting.of(layer, self._state).reading or waiting.reading
-        waiting.task = task_of(self._viewer, layer, waiting.reading, sim=waiting.sim)
-        make = recipe_maker(waiting.task, waiting.values, self._state)
+        pixel_size = waiting.values.get("pixel_size")
+        waiting.task = task_of(
+            self._viewer, layer, waiting.reading, sim=waiting.sim, pixel_size=pixel_size
+        )
+        make = mode_maker(waiting.task, waiting.values, self._state)
         return layer.name, make, result_names(layer)
 
     def _on_events(self, events: list[Any]) -> Turns[None]:

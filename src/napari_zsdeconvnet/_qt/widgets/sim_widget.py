@@ -398,11 +398,11 @@ class SIMWidget(TrainingPanel):
         make_operator = partial(reconstruction_of, resumed) if resumed else self._operator()
 
         def make() -> TrainingRun:
-            from ...modes.sim_training import train_sim
+            from ...training.trainer import train
 
             raw = frames.image(layer, pixel_size)
             camera = make_camera(first_image(raw.data), cutoff)
-            return train_sim(raw, make_operator(), camera, **settings)
+            return train(raw, noise=camera, reconstruction=make_operator(), **settings)
 
         return make
 

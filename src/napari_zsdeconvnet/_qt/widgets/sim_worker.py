@@ -67,7 +67,7 @@ def reconstructed(
     settings: dict[str, Any],
 ) -> Generator[TileProgress, None, Reconstructed]:
     """Estimate where patterns are not given, then reconstruct one image after the other."""
-    from ...modes.sim_training import reconstruct
+    from ...inference.raw_frames import reconstruct
     from ...sim.estimation import estimate
     from ...sim.spectrum import fringe_spectrum
 
@@ -95,10 +95,10 @@ def predicted(
     names: dict[str, str],
 ) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
     """Apply a model to frames; their own patterns go before those that it was trained with."""
-    from ...workflow.record import iter_recorded_sim
+    from ...workflow.record import iter_recorded
 
     raw = read()
     camera = make_camera(first_image(raw.data), cutoff)
     own = None if make_operator is None else make_operator().to_dict()
-    tiles = iter_recorded_sim(model, raw, camera, reconstruction=own, device=device)
+    tiles = iter_recorded(model, raw, camera=camera, reconstruction=own, device=device)
     return (yield from recorded(tiles, model, names))

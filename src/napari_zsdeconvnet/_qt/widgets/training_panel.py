@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QPushButton, 
 from superqt import QCollapsible
 
 from ...model.presets import presets_for
+from ...modes.registry import preview_interval
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import MODEL_FILES
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
     from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
-
-PREVIEW_INTERVALS = {"YX": 20, "ZYX": 50, "SIM": 20}
-"""Steps between previews; one of a volume takes as long as a dozen steps and more."""
 
 
 @dataclass(frozen=True)
@@ -361,7 +359,7 @@ class TrainingPanel(Panel):
 
     def _on_kind_changed(self) -> None:
         """Offer what suits what is trained on."""
-        self.interval_box.value = PREVIEW_INTERVALS[self._kind]
+        self.interval_box.value = preview_interval(self._kind)
         self._on_preset_changed()
 
     def _on_preset_changed(self) -> None:

@@ -14,7 +14,7 @@ from ...noise.partial_maps import MapParts
 from ...utils.errors import InputError
 from .noise import measured_noise, optical_cutoff, read_noise, with_typed
 
-_MAPS = {"offset_map": "offset", "gain_map": "gain", "variance_map": "read_variance"}
+MAPS = {"offset_map": "offset", "gain_map": "gain", "variance_map": "read_variance"}
 _NUMBERS = ("offset", "gain", "read_variance")
 
 
@@ -39,7 +39,7 @@ def camera_for(arguments: argparse.Namespace, image: Image) -> Camera:
         If a number and a map of the same are given, or maps do not fit the image.
     """
     numbers = {name: getattr(arguments, name, None) for name in _NUMBERS}
-    typed = {name: float(value) for name, value in numbers.items() if value is not None}
+    typed = {name: float(value) for name, value in numbers.items() if isinstance(value, float)}
     parts = _parts(arguments)
     maps = parts.arrays(image.data.shape, image.name)
     for name in typed.keys() & maps.keys():
@@ -103,9 +103,16 @@ def _noise(
     return with_typed(with_typed(noise, typed), medians, "of maps")
 
 
+def map_of(arguments: argparse.Namespace, option: str, name: str) -> str | None:
+    """Return the file of a map: of its own option, or given in place of the number."""
+    given = getattr(arguments, option, None)
+    value = getattr(arguments, name, None)
+    return value if given is None and isinstance(value, str) else given
+
+
 def _parts(arguments: argparse.Namespace) -> MapParts:
     """Take the names of the maps, and the part of the camera that was read out."""
-    files = {name: getattr(arguments, option) for option, name in _MAPS.items()}
+    files = {name: map_of(arguments, option, name) for option, name in MAPS.items()}
     parts = MapParts(**files, start=arguments.map_start)
     if parts.start is not None and not parts.names:
         raise InputError("--map-start does nothing without a map; add --offset-map FILE.")

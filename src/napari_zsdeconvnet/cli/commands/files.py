@@ -98,6 +98,29 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
     return replace(image, data=data, axes=order, voxel_size=size, pixel_rule=rule)
 
 
+def opened(path: str, arguments: argparse.Namespace) -> Image:
+    """Open a file with all its axes, and with the pixel size that the command line says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arguments
+        With `channel` and `pixel_size`, each None where the file decides, and perhaps `axes` and
+        what `pixel_rule` takes.
+    """
+    image = read_image(path)
+    axes = getattr(arguments, "axes", None)
+    if axes is not None:
+        image = replace(image, axes=axes.upper(), voxel_size=None)
+    if arguments.channel is not None:
+        image = one_of(image, "C", arguments.channel)
+    if arguments.pixel_size is not None:
+        steps = (image.steps[0], arguments.pixel_size, arguments.pixel_size)
+        image = replace(image, steps=steps, voxel_size=None)
+    return replace(image, pixel_rule=pixel_rule(arguments))
+
+
 def pixel_rule(arguments: argparse.Namespace) -> PixelRule:
     """Take from the command line what is said of bad and saturated pixels."""
     path = getattr(arguments, "bad_pixels", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,15 @@ from ...utils.files import check_writable, replaced_together
 from ...workflow.record import Prediction, iter_recorded
 from ..console import Console, Interrupted
 from .camera import maps_for
-from .files import beside, expand, given, load, output_names, refuse_overwriting
-from .records import check_record, record_beside, write_record
+from .files import beside, expand, given, load, refuse_overwriting
+from .outputs import BACKGROUND, DECONVOLVED, DENOISED, result_files
+from .records import write_record
+from .sim import predict as predict_on_frames
+from .sim_recordings import holds_raw_frames
 
 if TYPE_CHECKING:
     from ...inference.predict import Result, TileProgress
     from ...model.model import Model
-
-DECONVOLVED, DENOISED, BACKGROUND = "deconvolved", "denoised", "background"
-"""Endings of the names of results."""
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
@@ -40,6 +40,13 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     from ...model.model import Model
 
     model = Model.load(arguments.model)
+    if holds_raw_frames(paths[0], model, arguments):
+        predict_on_frames(arguments, console)
+        return
+    for name in given(arguments, "noise", "background", "sets"):
+        raise InputError(f"--{name} is for raw SIM frames; leave it out.")
+    if isinstance(arguments.offset, float):
+        raise InputError("--offset is for raw SIM frames; the model has that of other images.")
     if model.out_of_focus:
         for names in files:
             names[BACKGROUND] = beside(names[DECONVOLVED], DECONVOLVED, BACKGROUND)
@@ -63,34 +70,6 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     except KeyboardInterrupt:
         raise Interrupted(f"{len(done)} of {len(paths)} images were written.") from None
     console.result({"model": arguments.model, "images": done})
-
-
-def result_files(arguments: argparse.Namespace, paths: Sequence[str]) -> list[dict[str, Path]]:
-    """Name the files that are written for each input, and see to it that they can be.
-
-    Parameters
-    ----------
-    arguments
-        With `output`, `denoised` and `model`.
-    paths
-        The inputs.
-
-    Returns
-    -------
-    list of dict
-        By what they are, "deconvolved" and, if asked for, "denoised".
-    """
-    files = []
-    for output in output_names(arguments.output, paths, DECONVOLVED):
-        names = {DECONVOLVED: output}
-        if arguments.denoised:
-            names[DENOISED] = beside(output, DECONVOLVED, DENOISED)
-        for name in names.values():
-            refuse_overwriting(name, [*paths, arguments.model])
-            check_writable(name)
-        check_record(record_beside(output))
-        files.append(names)
-    return files
 
 
 def predict_into_files(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...io.image import Image, Origin
 from ...io.image_files import read_image
 from ...model.provenance import Source
+from ...sim.recording import Recording
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder, replaced_together
 from ..console import Console, Interrupted
@@ -19,8 +20,8 @@ from .interruption import first_signal_calls
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
 from .sim import predict_frames
-from .sim_recordings import Recording, open_recording
-from .train import show_step
+from .sim_recordings import open_recording
+from .training import show_step
 
 if TYPE_CHECKING:
     from ...model.model import Model

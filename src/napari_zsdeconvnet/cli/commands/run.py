@@ -7,31 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...io.image import Image
 from ...io.image_files import write_image
 from ...utils.errors import InputError
 from ...utils.files import check_writable, replaced_together
 from ..console import Console, Interrupted, printable
 from .camera import camera_for
-from .files import beside, given, load, output_names, refuse_overwriting
+from .files import beside, given, load, opened, output_names, refuse_overwriting
 from .interruption import first_signal_calls, no_signal
-from .predict import BACKGROUND, DECONVOLVED, DENOISED
+from .outputs import BACKGROUND, DECONVOLVED, DENOISED
 from .records import check_record, record_beside
-from .sim_recordings import Recording, open_recording, typed_cutoff
-from .train import offered
+from .training import offered
 from .training_psf import with_recorded
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from tqdm import tqdm
 
+    from ...modes.base import Known, Mode
     from ...quality.verdict import Verdict
     from ...training.autosave import Autosave
-    from ...workflow.pipeline import Pipeline, Predicted, Recipe
-
-_SIM_FRAMES = 9
+    from ...workflow.pipeline import Pipeline, Predicted
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -47,8 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         refuse_overwriting(path, [arguments.image])
         check_writable(path)
     check_record(record_beside(output))
-    source: Image | Recording
-    recipe, source = (_raw_frames if arguments.sim else _image)(arguments, console)
+    mode = _mode(arguments, console)
 
     from ...model.model import Model
     from ...training.autosave import checkpoint_of, is_complete
@@ -59,7 +53,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if resume and arguments.steps is None and is_complete(resume):
         model, resume = Model.load(resume), None
     pipeline = Pipeline(
-        recipe,
+        mode,
         model=model,
         judged=not arguments.no_verdict,
         device=arguments.device,
@@ -80,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with no_signal(), replaced_together():
         predicted.model.save(files["model"])
         for what in results:
-            _write(files[what], getattr(predicted.result, what), source)
+            _write(files[what], mode.placed(getattr(predicted.result, what)))
         replace(predicted.record, verdict=verdict).write(record_beside(output))
     if not arguments.model:
         checkpoint_of(files["model"]).unlink(missing_ok=True)
@@ -89,6 +83,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     console.result(
         {
             "image": arguments.image,
+            "mode": mode.name,
             **{name: str(path) for name, path in files.items()},
             "record": record_beside(output),
             "verdict": None if verdict is None else verdict.to_dict(),
@@ -96,80 +91,59 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     )
 
 
-def _write(path: Path, pixels: NDArray[Any], source: Image | Recording) -> None:
-    """Write a result with what its source says of axes, sizes, time and channel."""
-    if isinstance(source, Recording):
-        write_image(
-            path,
-            pixels.reshape(source.result_shape),
-            axes=source.result_axes,
-            voxel_size=source.result_voxel_size,
-            frame_interval=source.frame_interval,
-        )
-        return
-    finer, size = pixels.shape[-1] / source.data.shape[-1], source.voxel_size
-    if size is not None:
-        size = (*size[:-2], *(step / finer for step in size[-2:]))
+def _write(path: Path, image: Image) -> None:
+    """Write a result with its axes, sizes, time and channel."""
     write_image(
         path,
-        pixels,
-        axes=source.axes[-pixels.ndim :],
-        voxel_size=size,
-        channel_names=source.channel_names,
-        frame_interval=source.frame_interval,
+        image.data,
+        axes=image.axes,
+        voxel_size=image.voxel_size,
+        channel_names=image.channel_names,
+        frame_interval=image.frame_interval,
     )
 
 
-def _image(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Image]:
-    """Make the recipe of an image, a volume or a series."""
-    image = load(arguments.image, arguments, console)
+def _mode(arguments: argparse.Namespace, console: Console) -> Mode:
+    """Open the recording in the mode that is asked for, or else recognised."""
+    from ...modes.registry import find_mode
+
+    known = _known(arguments)
+    image = opened(arguments.image, arguments)
+    kind, why = find_mode(image, arguments.mode, known)
+    if not kind.takes_channels:
+        image = load(arguments.image, arguments, console)
+        kind, why = find_mode(image, arguments.mode, known)  # its planes may be known only now
     arguments = with_recorded(arguments, image, console)
+    if why and kind.name not in ("image", "volume"):
+        console.say(f"Taken for {kind.title}: {why} Add --mode if that is wrong.")
+    return kind(image, _known(arguments, image))
 
+
+def _known(arguments: argparse.Namespace, image: Image | None = None) -> Known:
+    """Collect what the command line says; PSF and camera maps once the image is open."""
+    from ...modes.base import Known, Microscope
     from ...psf.psf import PSF
-    from ...workflow.pipeline import Images, Microscope
 
-    scope = None
+    scope = psf = camera = None
     if arguments.na is not None and arguments.wavelength is not None:
         names = ("refractive_index", "modality", "excitation_wavelength", "pinhole")
         scope = Microscope(
             arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
         )
-    psf = None
-    if arguments.psf:
+    if image is not None and arguments.psf:
         psf = PSF.read(arguments.psf, arguments.psf_voxel_size, axes=arguments.psf_axes)
-    known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
-    camera = camera_for(arguments, image) if known else None
-    recipe = Images(
-        image,
+    maps = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
+    if image is not None and maps:
+        camera = camera_for(arguments, image)
+    return Known(
         scope,
         psf=psf,
-        noise=camera,
+        camera=camera,
         offset=arguments.offset,
         excess_noise=arguments.excess_noise or 1.0,
         out_of_focus=arguments.out_of_focus,
+        sets=arguments.sets,
     )
-    return recipe, image
-
-
-def _raw_frames(arguments: argparse.Namespace, console: Console) -> tuple[Recipe, Recording]:
-    """Do the same for raw SIM, whose frames are the channels of the image."""
-    recording = open_recording(arguments.image, arguments, _SIM_FRAMES)
-    typed_cutoff(arguments)  # refuses where aperture or wavelength is missing
-
-    from ...workflow.pipeline import Microscope, RawFrames
-
-    sets = np.asarray(recording.sets)
-    recipe = RawFrames(
-        sets[0] if len(sets) == 1 else sets,
-        Microscope(arguments.na, arguments.wavelength),
-        recording.pixel_size,
-        offset=arguments.offset,
-        excess_noise=arguments.excess_noise or 1.0,
-        name=recording.name,
-        origin=recording.origin,
-        pixel_rule=recording.pixel_rule,
-    )
-    return recipe, recording
 
 
 def _followed(

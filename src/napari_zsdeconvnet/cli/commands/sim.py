@@ -18,15 +18,15 @@ from ...noise.camera_maps import CameraMaps, signal_of
 from ...noise.noise_model import NoiseModel
 from ...psf.psf import PSF
 from ...sim.patterns import Patterns
+from ...sim.recording import Recording
 from ...utils.errors import InputError
 from ...utils.files import check_writable, replaced_together
 from ...workflow.record import Output, Prediction
 from ..console import Console, Interrupted
 from .files import beside, expand, given, output_names, refuse_overwriting
-from .predict import result_files
+from .outputs import result_files
 from .records import write_record
 from .sim_recordings import (
-    Recording,
     camera_of,
     offset_of,
     open_recording,
@@ -34,7 +34,7 @@ from .sim_recordings import (
     typed_cutoff,
 )
 from .summaries import show_patterns
-from .train import done_before, finish, offered, refuse_beside_resume
+from .training import done_before, finish, offered, refuse_beside_resume
 
 if TYPE_CHECKING:
     from ...model.model import Model
@@ -119,7 +119,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     _check_outputs([Path(arguments.output)], paths)
 
     from ...model.model import Model
-    from ...modes.sim_training import train_sim
+    from ...training.trainer import train as start
 
     if arguments.resume:
         refuse_beside_resume(arguments, _FIXED_BY_RESUME)
@@ -135,10 +135,10 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         recording, patterns, _ = _opened(paths[0], psf, arguments, console)
         operator = _operator(patterns, psf, arguments)
     camera = camera_of(recording, arguments, console, _cutoff(operator.patterns))
-    run = train_sim(
+    run = start(
         recording.image,
-        operator,
-        camera,
+        noise=camera,
+        reconstruction=operator,
         preset=arguments.preset,
         steps=arguments.steps,
         seed=arguments.seed,

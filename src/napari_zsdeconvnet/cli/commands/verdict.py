@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...io.image import Image
-from ...io.image_files import read_image, write_image
+from ...io.image_files import write_image
 from ...noise.camera_maps import Camera, CameraMaps, typical_of
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder
@@ -18,7 +18,7 @@ from ..console import Console, printable
 from .camera import maps_for
 from .files import load
 from .records import check_record
-from .sim_recordings import open_recording
+from .sim_recordings import holds_raw_frames, open_recording
 
 if TYPE_CHECKING:
     from ...inference.predict import TileProgress
@@ -38,13 +38,9 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
         check_record(Path(arguments.record))
 
     from ...model.model import Model
-    from ...modes.sim_verdict import holds_raw_frames
 
     model = Model.load(arguments.model)
-    there = read_image(arguments.image)
-    size = there.voxel_size
-    pixel_size = arguments.pixel_size or (None if size is None else size[-1])
-    sim = holds_raw_frames(model, tuple(there.data.shape), pixel_size)
+    sim = holds_raw_frames(arguments.image, model, arguments)
     steps, image, record = (_begin_sim if sim else _begin)(model, arguments, console)
     found = _follow(steps, image.name, console)
     for measure in found.measures:
@@ -86,7 +82,7 @@ def _begin(model: Model, arguments: argparse.Namespace, console: Console) -> _Be
 
 def _begin_sim(model: Model, arguments: argparse.Namespace, console: Console) -> _Begun:
     """Begin with raw SIM frames, their camera and patterns as recorded, else the model's own."""
-    from ...modes.sim_verdict import iter_judge_sim
+    from ...quality.verdict import iter_judge
     from ...sim.reconstruction import Reconstruction
 
     def opened(path: str) -> Image:
@@ -102,10 +98,10 @@ def _begin_sim(model: Model, arguments: argparse.Namespace, console: Console) ->
     camera: Camera | None = maps_for(arguments, typical_of(model.camera or model.noise), image)
     if camera is None and made is not None:
         camera = made.camera
-    steps = iter_judge_sim(
+    steps = iter_judge(
         model,
         image,
-        camera,
+        camera=camera,
         reconstruction=None if made is None else made.reconstruction,
         second=opened(arguments.second) if arguments.second else None,
         **{name: getattr(arguments, name) for name in ("frame", "repeats", "device")},

@@ -1,4 +1,4 @@
-"""Simulate, calibrate, train, predict, score, and write every image on the way."""
+"""Simulate, take the recording through its mode, score, and write every image on the way."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from ...io.image import Image
 from ...io.image_files import write_image
 from ...noise.noise_model import NoiseModel
-from ...physics.classical_deconvolution import richardson_lucy
-from ...psf.psf import PSF
-from ...quality.reference_metrics import enlarge
-from ...simulation.sample import Sample
 from ...utils.files import make_folder
 from ..commands.files import write_json
 from ..commands.noise import measured_noise
-from ..commands.summaries import show_noise, show_psf
-from ..commands.train import follow
+from ..commands.summaries import show_noise, show_patterns, show_psf
+from ..commands.training import follow
 from ..console import Console, Interrupted
-from .scenes import IMAGE, VOLUME, Panel
-from .scores import Judge, Output, Row, closest_iteration, show
+from .baselines import panels_of
+from .scenes import SCENES, Scene, Simulated
+from .scores import Judge, Output, show
+
+if TYPE_CHECKING:
+    from ...model.model import Model
+    from ...workflow.pipeline import Pipeline
 
 
 def run_demo(arguments: argparse.Namespace, console: Console) -> None:
-    """Take a simulated image or volume the whole way, and compare with the truth.
+    """Take a simulated recording the whole way, and compare with the truth.
 
     Parameters
     ----------
     arguments
-        The command line: volume, output, size, planes, photons, preset, steps, seed, device.
+        The command line: scene, output, size, planes, photons, preset, steps, seed, device.
     console
         Where words, progress and the table go.
 
@@ -45,44 +43,36 @@ def run_demo(arguments: argparse.Namespace, console: Console) -> None:
     Interrupted
         After Ctrl-C; what was written so far stays.
     """
-    scene = VOLUME if arguments.volume else IMAGE
+    scene = SCENES[arguments.scene]
     folder = make_folder(arguments.output or scene.folder)
     sample = scene.sample(arguments, scene)
-    shape = " x ".join(str(length) for length in sample.raw.shape)
-    unit = "voxels" if arguments.volume else "pixels"
-    console.say(f"Simulated filaments: {shape} {unit}, {arguments.photons:g} photons.")
-    _write(sample, folder / "raw.tif", sample.raw)
-    _write(sample, folder / "second_exposure.tif", sample.second_exposure)
-    _write(sample, folder / "noise_free.tif", sample.noise_free)
-    _write(sample, folder / "truth.tif", sample.truth)
-
-    console.say("Noise, measured on the image:")
-    noise = measured_noise(
-        Image(sample.raw, sample.axes, name="the raw image"),
-        cutoff=2 * scene.na / scene.wavelength * sample.pixel_size,
-    )
+    console.say(f"Simulated filaments: {scene.words(sample)}, {arguments.photons:g} photons.")
+    for name in ("raw", "second_exposure", "noise_free"):
+        _write(folder, name, getattr(sample, name), scene.raw_axes, sample.voxel_size)
+    _write(folder, "truth", sample.truth, scene.axes, sample.truth_voxel_size)
+    console.say(f"Noise, measured on {scene.raw_name}:")
+    noise = _measured(scene, sample)
     show_noise(noise, console)
-    judge = Judge(scene, sample, noise)
     write_json(folder / "noise.json", noise.to_dict())
 
-    psf = scene.psf(sample)
-    show_psf(psf, console)
-    psf.write(folder / "psf.tif")
-
-    ours, model, device = _ours(sample, psf, noise, arguments, folder, console)
+    pipeline = _pipeline(scene, sample, noise, arguments)
+    preparing = _prepared(pipeline, scene, folder, console)
+    ours, model, device = _trained(pipeline, scene, sample, folder, console)
     console.say("Deconvolving by Richardson-Lucy up to its best iteration by the truth.")
-    classical, iterations = _richardson_lucy(judge, psf, noise)
-    outputs = {
-        "raw" if sample.upsampling == 1 else "raw, 2x bicubic": _raw(sample, noise),
-        f"Richardson-Lucy, {iterations} iterations": classical,
-        f"ours, {model.preset}, {model.steps_trained} steps": ours,
-    }
+    judge = Judge(scene, sample, noise, preparing)
+    baselines = scene.baselines(judge, model.psf, pipeline.mode)
+    outputs = {name: one.output for name, one in baselines.items()}
+    outputs[f"ours, {model.preset}, {model.steps_trained} steps"] = ours
     rows = [judge.row(method, output) for method, output in outputs.items()]
 
-    _write(sample, folder / "richardson_lucy.tif", classical.fine)
-    _write(sample, folder / "denoised.tif", ours.coarse)
-    _write(sample, folder / "deconvolved.tif", ours.fine)
-    scene.draw(_panels(judge, classical, ours, rows), judge.truth, folder / "comparison.png")
+    for one in baselines.values():
+        if one.file:
+            _write(folder, one.file, one.output.fine, scene.axes, sample.truth_voxel_size)
+    size = sample.voxel_size if scene.has_raw_grid else sample.truth_voxel_size
+    _write(folder, "denoised", ours.coarse, scene.axes, size)
+    _write(folder, "deconvolved", ours.fine, scene.axes, sample.truth_voxel_size)
+    panels = panels_of(judge, list(baselines.values()), ours, rows)
+    scene.draw(panels, judge.truth, folder / "comparison.png")
     scores = {"device": device, "rows": [asdict(row) for row in rows]}
     write_json(folder / "scores.json", scores)
 
@@ -93,85 +83,86 @@ def run_demo(arguments: argparse.Namespace, console: Console) -> None:
     console.result({"folder": str(folder), "noise": noise.to_dict(), **scores})
 
 
-def _ours(
-    sample: Sample,
-    psf: PSF,
-    noise: NoiseModel,
-    arguments: argparse.Namespace,
-    folder: Path,
-    console: Console,
-) -> tuple[Output, Any, str]:
-    """Train on the raw image alone, then predict; of images both exposures."""
-    from ...training.trainer import train
+def _measured(scene: Scene, sample: Simulated) -> NoiseModel:
+    image = Image(sample.raw, scene.raw_axes, name=scene.raw_name)
+    cutoff = 2 * scene.na / scene.wavelength * sample.pixel_size
+    if scene.mode == "sim":  # frames differ in more than noise, and are no series
+        return NoiseModel.from_image(image, cutoff=cutoff)
+    return measured_noise(image, cutoff=cutoff)
 
-    started = time.perf_counter()
-    raw, again = (
-        Image(exposure, sample.axes, sample.voxel_size, "the raw image")
-        for exposure in (sample.raw, sample.second_exposure)
-    )
-    run = train(
-        raw,
-        psf,
-        noise,
-        preset=arguments.preset,
-        steps=arguments.steps,
-        seed=arguments.seed or 0,
+
+def _pipeline(
+    scene: Scene, sample: Simulated, noise: NoiseModel, arguments: argparse.Namespace
+) -> Pipeline:
+    """Prepare to take the raw image through its mode, with what is known of the microscope."""
+    from ...modes.base import Known, Microscope
+    from ...modes.registry import mode_named
+    from ...workflow.pipeline import Pipeline
+
+    kind = mode_named(scene.mode)
+    psf = None if scene.mode == "sim" else scene.psf(sample)
+    known = Known(Microscope(scene.na, scene.wavelength), psf=psf, camera=noise)
+    raw = Image(sample.raw, scene.raw_axes, sample.voxel_size, scene.raw_name)
+    steps = arguments.steps
+    if steps is None and kind.steps is not None:
+        steps = kind.preset_named(arguments.preset).steps
+    return Pipeline(
+        kind(raw, known),
+        judged=False,
         device=arguments.device,
+        preset=arguments.preset,
+        steps=steps,
+        seed=arguments.seed or 0,
         preview_every=0,
     )
-    last = follow(run, console)
-    run.save(folder / "model.safetensors")
-    if not last.finished:
-        raise Interrupted(f"the model of step {last.step} is in {folder}.")
-    result = run.model.predict(raw, device=arguments.device)
-    seconds = time.perf_counter() - started
-    second = None
-    if "Z" not in sample.axes:
-        second = run.model.predict(again, device=arguments.device).deconvolved
-    return Output(result.deconvolved, result.denoised, second, seconds), run.model, last.device
 
 
-def _raw(sample: Sample, noise: NoiseModel) -> Output:
-    signal, again = (
-        image.astype(np.float32) - np.float32(noise.offset)
-        for image in (sample.raw, sample.second_exposure)
-    )
-    if sample.upsampling == 1:
-        return Output(signal, signal)
-    return Output(enlarge(signal), signal, enlarge(again))
+def _prepared(pipeline: Pipeline, scene: Scene, folder: Path, console: Console) -> float:
+    """Make PSF or patterns and keep them; gives the seconds that reconstructing took."""
+    from ...workflow.pipeline import Began, PSFMade, Reconstructed
+
+    begun, seconds = time.perf_counter(), 0.0
+    for step in pipeline:
+        if isinstance(step, PSFMade):
+            show_psf(step.psf, console)
+            step.psf.write(folder / "psf.tif")
+        elif isinstance(step, Reconstructed):
+            seconds = time.perf_counter() - begun
+            show_patterns(step.patterns, scene.raw_name, console)
+            step.patterns.save(folder / "patterns.json")
+        elif isinstance(step, Began):
+            begun = time.perf_counter()
+            if step.stage == "model":
+                break
+    return seconds
 
 
-def _richardson_lucy(judge: Judge, psf: PSF, noise: NoiseModel) -> tuple[Output, int]:
-    """Take the iteration that comes closest to the truth, which no user could know."""
-    sample = judge.sample
-    best, seconds = closest_iteration(sample.raw, psf, noise, judge.closeness)
-    second = None
-    if "Z" not in sample.axes:
-        second = richardson_lucy(sample.second_exposure, psf, noise, iterations=best.number)
-    return Output(best.estimate, best.reblurred, second, seconds), best.number
+def _trained(
+    pipeline: Pipeline, scene: Scene, sample: Simulated, folder: Path, console: Console
+) -> tuple[Output, Model, str]:
+    """Train on the raw image alone, then predict; where it is scored, both exposures."""
+    from ...workflow.pipeline import TrainingBegan
+
+    started, device = time.perf_counter(), ""
+    for step in pipeline:
+        if isinstance(step, TrainingBegan):
+            last = follow(step.run, console)
+            step.run.save(folder / "model.safetensors")
+            device = last.device
+            if not last.finished:
+                raise Interrupted(f"the model of step {last.step} is in {folder}.")
+    made = pipeline.finish()
+    seconds, model, again = time.perf_counter() - started, made.model, None
+    if model.reconstruction is not None:
+        show_psf(model.psf, console)
+        model.psf.write(folder / "psf.tif")
+    if scene.axes == "YX":
+        second = Image(sample.second_exposure, scene.raw_axes, sample.voxel_size, scene.raw_name)
+        known = pipeline.mode.predicted_with(model)
+        again = model.predict(second, device=pipeline.device, **known).deconvolved
+    output = Output(made.deconvolved.data, made.denoised.data, again, seconds)
+    return output, model, device
 
 
-def _panels(judge: Judge, classical: Output, ours: Output, rows: list[Row]) -> list[Panel]:
-    """Choose what the picture shows, with the scores in the captions."""
-    sample, (raw, lucy, deconvolved) = judge.sample, rows
-    coarse, fine = sample.voxel_size, sample.truth_voxel_size
-    nanometres = sorted({round(1000 * width) for width in judge.scene.truth_fwhm})
-    resolution = " and ".join(str(width) for width in nanometres)
-    return [
-        Panel(sample.raw, f"Raw\n{raw.denoised_psnr:.1f} dB", coarse),
-        Panel(ours.coarse, f"Denoised\n{deconvolved.denoised_psnr:.1f} dB", coarse),
-        Panel(classical.fine, f"Richardson-Lucy\n{_caption(lucy)}", fine),
-        Panel(ours.fine, f"Deconvolved\n{_caption(deconvolved)}", fine),
-        Panel(judge.truth, f"Truth\nat {resolution} nm", fine),
-    ]
-
-
-def _caption(row: Row) -> str:
-    return f"{row.psnr:.1f} dB, {row.ssim:.3f}"
-
-
-def _write(sample: Sample, path: Path, image: NDArray[Any]) -> None:
-    """Write an image on the raw grid of a sample, or on that of its truth."""
-    raw = image.shape == sample.raw.shape
-    size = sample.voxel_size if raw else sample.truth_voxel_size
-    write_image(path, image, axes=sample.axes, voxel_size=size)
+def _write(folder: Path, name: str, image: Any, axes: str, size: tuple[float, ...]) -> None:
+    write_image(folder / f"{name}.tif", image, axes=axes, voxel_size=size)

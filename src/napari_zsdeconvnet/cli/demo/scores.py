@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +25,10 @@ from ...quality.reference_metrics import (
     score,
     truth_at_resolution,
 )
-from ...simulation.sample import Sample
 from ..console import Console
-from .scenes import Scene
+
+if TYPE_CHECKING:
+    from .scenes import Scene, Simulated
 
 _MOST_ITERATIONS = 200
 _PATIENCE = 8  # iterations without a better score after which Richardson-Lucy ends
@@ -38,7 +39,8 @@ class Output:
     """What a method makes of an exposure, and of a second one where that is looked at."""
 
     fine: NDArray[np.floating]
-    coarse: NDArray[np.floating]
+    coarse: NDArray[np.floating] | None = None
+    """Denoised, where that is looked at."""
     fine_again: NDArray[np.floating] | None = None
     seconds: float | None = None
 
@@ -96,9 +98,11 @@ class Judge:
     """Compares results with the truth of a sample."""
 
     scene: Scene
-    sample: Sample
+    sample: Simulated
     noise: NoiseModel
     """As it was measured: above its offset lies what all methods take for light."""
+    reconstructing: float = 0.0
+    """Seconds that finding the patterns and reconstructing raw frames took."""
 
     @cached_property
     def truth(self) -> NDArray[np.float64]:
@@ -126,27 +130,34 @@ class Judge:
         coarse_border = (*self.border[:-2], *(width // factor for width in self.border[-2:]))
         grid = (sample.paths, sample.truth_voxel_size)
         axial = resolution = None
-        if "Z" in sample.axes:
+        if self.scene.axes == "ZYX":
             axial = 1000 * filament_fwhm(output.fine, *grid, axial=True)
         if output.fine_again is not None:
             pixel = sample.truth_voxel_size[-1]
             rings = fourier_ring_correlation(output.fine, output.fine_again, pixel)
             resolution = 1000 * rings.resolution
+        denoised = light = None
+        if self.scene.has_raw_grid:
+            light = self._light(output.fine)
+        if self.scene.has_raw_grid and output.coarse is not None:
+            denoised = score(output.coarse, sample.noise_free, border=coarse_border).psnr
         return Row(
             method=method,
             psnr=against_truth.psnr,
             ssim=against_truth.ssim,
-            denoised_psnr=score(output.coarse, sample.noise_free, border=coarse_border).psnr,
+            denoised_psnr=denoised,
             filament_nm=1000 * filament_fwhm(output.fine, *grid),
             axial_nm=axial,
             resolution_nm=resolution,
-            light=self._light(output.fine),
+            light=light,
             seconds=output.seconds,
         )
 
     def _light(self, fine: NDArray[np.floating]) -> float:
         sample, offset = self.sample, self.noise.offset
-        if "Z" in sample.axes:  # part of a volume's own light went beyond the faces of its stack
+        if (
+            self.scene.axes == "ZYX"
+        ):  # part of a volume's own light went beyond the faces of its stack
             fine = explained(sample.raw - offset, fine, sample.psf, sample.upsampling)
         return flux_ratio(fine, sample.raw, offset)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .methods import methods_paragraph
-from .prediction import Output, Prediction, iter_recorded, iter_recorded_sim
+from .prediction import Output, Prediction, iter_recorded, iter_recorded_by
 from .repeat import (
     as_ruled,
     check_first,
@@ -28,7 +28,7 @@ __all__ = [
     "differences",
     "is_of_repeat",
     "iter_recorded",
-    "iter_recorded_sim",
+    "iter_recorded_by",
     "iter_training",
     "methods_paragraph",
     "packed_verdict",

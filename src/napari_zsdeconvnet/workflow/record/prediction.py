@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...io.image import Image
 from ...model.provenance import Source, now
-from ...noise.camera_maps import CameraMaps
+from ...noise.camera_maps import Camera, CameraMaps
 from ...noise.noise_model import NoiseModel
 from ...physics.stripe_filter import Damping
 from ...utils.json_values import built
@@ -159,13 +159,14 @@ def iter_recorded(
     repeats: int = 0,
     damping: Damping | None = None,
     into: Result | None = None,
-    camera: CameraMaps | None = None,
+    camera: Camera | None = None,
+    reconstruction: Mapping[str, Any] | None = None,
 ) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     """Predict as `Model.iter_predict`, and keep what a record needs.
 
     Parameters
     ----------
-    model, device, tile, repeats, damping, into, camera
+    model, device, tile, repeats, damping, into, camera, reconstruction
         As for `Model.predict`.
     image : Image
         Read once more, for its fingerprint.
@@ -176,50 +177,27 @@ def iter_recorded(
         The latter without its outputs, whose names are the caller's.
     """
     settings: dict[str, Any] = {"repeats": repeats, "damping": damping, "camera": camera}
+    settings["reconstruction"] = reconstruction
     tiles = model.iter_predict(image, device=device, tile=tile, into=into, **settings)
-    return (yield from _recorded(tiles, image, device, settings))
+    return (yield from iter_recorded_by(tiles, image, device, **settings))
 
 
-def iter_recorded_sim(
-    model: Model,
-    raw: Image,
-    camera: NoiseModel | CameraMaps,
-    *,
-    reconstruction: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    tile: int | tuple[int, ...] | None = None,
+def iter_recorded_by(
+    tiles: Generator[TileProgress, None, Result], image: Image, device: str, **settings: Any
 ) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
-    """Predict as `sim_training.iter_predict_sim`, and keep what a record needs.
+    """Pass the tiles of a prediction on, and keep what a record needs.
 
     Parameters
     ----------
-    model, camera, device, tile
-        As for `predict_sim`.
-    raw : Image
-        Frames, axes ([T,] C, Y, X).
-    reconstruction : mapping, optional
-        In place of the model's own, as `sim.Reconstruction.to_dict` gives it.
-
-    Returns
-    -------
-    Result, Prediction
-        As for `iter_recorded`.
+    tiles
+        Yields `TileProgress` and returns the result.
+    image
+        What is predicted of.
+    device
+        What computes.
+    **settings
+        Of the prediction, as `Prediction` names them.
     """
-    from ...modes.sim_training import iter_predict_sim
-
-    settings: dict[str, Any] = {"camera": camera, "reconstruction": reconstruction}
-    if reconstruction is not None:
-        model = replace(model, reconstruction=reconstruction)
-    tiles = iter_predict_sim(model, raw, camera, device=device, tile=tile)
-    return (yield from _recorded(tiles, raw, device, settings))
-
-
-def _recorded(
-    tiles: Generator[TileProgress, None, Result],
-    image: Image,
-    device: str,
-    settings: Mapping[str, Any],
-) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     from ...utils.devices import resolve_device, steady_threads
 
     started, begun = now(), time.perf_counter()

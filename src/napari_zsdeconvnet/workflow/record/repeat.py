@@ -178,7 +178,6 @@ def iter_training(
 def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> TrainingRun:
     """Make the run, or go on with one from a file."""
     from ...model.presets import Preset
-    from ...modes.sim_training import train_sim
     from ...sim.reconstruction import Reconstruction
     from ...training.trainer import train
 
@@ -202,7 +201,7 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
         assert record.camera is not None  # every record of raw frames has it
         operator = Reconstruction.from_dict(record.reconstruction)
         options.pop("start", None)
-        return train_sim(list(images), operator, record.camera, **options)
+        return train(list(images), noise=record.camera, reconstruction=operator, **options)
     return train(
         list(images),
         record.psf,

@@ -16,16 +16,16 @@ from torch import Tensor
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.inference.predict import Result
+from napari_zsdeconvnet.inference.raw_frames import are_raw_frames, reconstruct
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import SIM_PRESETS
-from napari_zsdeconvnet.modes.sim_statistics import RecordedSIM
-from napari_zsdeconvnet.modes.sim_training import reconstruct
-from napari_zsdeconvnet.modes.sim_verdict import check_trained_on, holds_raw_frames, judge_sim
 from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.quality import checks
 from napari_zsdeconvnet.quality.data_consistency import Residual
+from napari_zsdeconvnet.quality.raw_frame_statistics import RecordedSIM
+from napari_zsdeconvnet.quality.raw_frames import check_trained_on
 from napari_zsdeconvnet.quality.reference_metrics import truth_at_resolution
 from napari_zsdeconvnet.quality.stability import scaled, with_psf
 from napari_zsdeconvnet.quality.verdict import Verdict, judge
@@ -44,10 +44,10 @@ def recorded(kind: str, photons: float) -> SIMSample:
 def trained(
     sample: SIMSample, steps: int, reconstruction: Reconstruction | None = None, batch: int = 1
 ) -> Model:
-    run = zs.train_sim(
+    run = zs.train(
         sample.raw,
-        reconstruction or Reconstruction(sample.patterns),
-        sample.noise,
+        reconstruction=reconstruction or Reconstruction(sample.patterns),
+        noise=sample.noise,
         preset=replace(QUICK, batch=batch),
         steps=steps,
         seed=1,
@@ -71,12 +71,12 @@ def good(sample: SIMSample) -> Model:
 
 @pytest.fixture(scope="module")
 def result(good: Model, sample: SIMSample) -> Result:
-    return zs.predict_sim(good, sample.raw, sample.noise, device="cpu")
+    return good.predict(sample.raw, camera=sample.noise, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def sound(good: Model, sample: SIMSample, result: Result) -> Verdict:
-    return judge_sim(good, sample.raw, result=result, device="cpu")
+    return judge(good, sample.raw, result=result, device="cpu")
 
 
 def failed(verdict: Verdict) -> set[str]:
@@ -137,7 +137,7 @@ class TestAGoodRun:
         assert "Sharpened to" in sound.summary()
 
     def test_passes_on_another_structure_too(self, good: Model):
-        assert failed(judge_sim(good, recorded("mesh", 30).raw, device="cpu")) == set()
+        assert failed(judge(good, recorded("mesh", 30).raw, device="cpu")) == set()
 
     def test_gives_its_maps_on_the_grid_of_the_reconstruction(self, sound: Verdict):
         assert set(sound.maps) == {"z_map", "spread", "mean"}
@@ -170,7 +170,7 @@ class TestAGoodRun:
     def test_of_two_exposures_has_an_honest_resolution(
         self, good: Model, sample: SIMSample, result: Result
     ):
-        verdict = judge_sim(
+        verdict = judge(
             good, sample.raw, result=result, second=sample.second_exposure, repeats=0, device="cpu"
         )
         assert verdict["resolution"].passed
@@ -183,12 +183,12 @@ class TestBrokenRuns:
         self, good: Model, sample: SIMSample, result: Result, times: float, word: str
     ):
         wrong = replace(sample.noise, gain=times)
-        verdict = judge_sim(good, sample.raw, wrong, result=result, repeats=0, device="cpu")
+        verdict = judge(good, sample.raw, camera=wrong, result=result, repeats=0, device="cpu")
         assert "noise level" in failed(verdict)
         assert word in verdict["noise level"].sentence
 
     def test_a_network_that_was_hardly_trained(self, sample: SIMSample):
-        verdict = judge_sim(trained(sample, 3), sample.raw, repeats=0, device="cpu")
+        verdict = judge(trained(sample, 3), sample.raw, repeats=0, device="cpu")
         assert failed(verdict) == {"re-blur", "sharpening", "blank"}
 
     @pytest.mark.parametrize(
@@ -199,26 +199,26 @@ class TestBrokenRuns:
     ):
         wrong = with_psf(good, scaled(good.psf, width))
         assert wrong is not None
-        assert failed(judge_sim(wrong, sample.raw, repeats=0, device="cpu")) == {measure}
+        assert failed(judge(wrong, sample.raw, repeats=0, device="cpu")) == {measure}
 
     def test_a_microscope_whose_psf_is_too_wide(self, sample: SIMSample):
         wide = Reconstruction(sample.patterns, psf=scaled(sample.psf, 1.4))
-        verdict = judge_sim(trained(sample, 40, wide), sample.raw, repeats=0, device="cpu")
+        verdict = judge(trained(sample, 40, wide), sample.raw, repeats=0, device="cpu")
         # So few steps may sharpen too little besides.
         assert failed(verdict) - {"sharpening"} == {"re-blur"}
 
     def test_frames_that_were_interpolated(self, good: Model, sample: SIMSample, result: Result):
         shifted = (sample.raw + np.roll(sample.raw, 1, 1).astype(float)) / 2
-        verdict = judge_sim(good, shifted, result=result, repeats=0, device="cpu")
+        verdict = judge(good, shifted, result=result, repeats=0, device="cpu")
         assert {"noise level", "residual correlation"} <= failed(verdict)
 
     def test_light_that_was_invented(self, good: Model, sample: SIMSample, result: Result):
         brighter = Result(result.denoised, result.deconvolved + result.deconvolved.mean() / 10)
-        verdict = judge_sim(good, sample.raw, result=brighter, repeats=0, device="cpu")
+        verdict = judge(good, sample.raw, result=brighter, repeats=0, device="cpu")
         assert "flux" in failed(verdict)
 
     def test_too_little_light(self, good: Model):
-        verdict = judge_sim(good, recorded("filaments", 3).raw, repeats=2, device="cpu")
+        verdict = judge(good, recorded("filaments", 3).raw, repeats=2, device="cpu")
         assert failed(verdict) == {"sharpening", "spread"}
 
     def test_a_network_that_makes_structure_of_noise(self, good: Model, sample: SIMSample):
@@ -229,7 +229,7 @@ class TestBrokenRuns:
                 return image, image + 2 * (image - image.mean(dim=(-2, -1), keepdim=True))
 
         model = replace(good, network=Unsharp(), settings={"network": "published"})
-        verdict = judge_sim(model, sample.raw, repeats=2, device="cpu")
+        verdict = judge(model, sample.raw, repeats=2, device="cpu")
         assert {"blank", "noise followed"} <= failed(verdict)
         assert verdict["noise followed"].value == pytest.approx(1)
         assert verdict["PSF sensitivity"].passed is None
@@ -249,11 +249,11 @@ class TestAsking:
     ):
         series = np.stack([sample.second_exposure, sample.raw])
         results = Result(np.stack([result.denoised] * 2), np.stack([result.deconvolved] * 2))
-        chosen = judge_sim(good, series, frame=1, result=results, repeats=0, device="cpu")
+        chosen = judge(good, series, frame=1, result=results, repeats=0, device="cpu")
         for name in ("noise level", "re-blur", "sharpening", "flux"):
             assert chosen[name] == sound[name]
         with pytest.raises(InputError, match="frame is 2 and the recording has 2 images"):
-            judge_sim(good, series, frame=2)
+            judge(good, series, frame=2)
 
     def test_a_camera_is_completed_by_that_of_the_training(
         self, good: Model, sample: SIMSample, result: Result, sound: Verdict
@@ -262,36 +262,36 @@ class TestAsking:
         flat = np.ones(SHAPE, np.float32)
         maps_of_the_offset = CameraMaps(100 * flat, flat, 0 * flat)
         for camera in (offset_alone, maps_of_the_offset):
-            found = judge_sim(good, sample.raw, camera, result=result, repeats=0, device="cpu")
+            found = judge(good, sample.raw, camera=camera, result=result, repeats=0, device="cpu")
             assert found["noise level"].value == pytest.approx(sound["noise level"].value)
 
     def test_without_any_gain_what_needs_it_is_not_judged(
         self, good: Model, sample: SIMSample, result: Result
     ):
         unknown = replace(good, camera=zs.NoiseModel(100.0, None, 4.0))
-        verdict = judge_sim(unknown, sample.raw, result=result, device="cpu")
+        verdict = judge(unknown, sample.raw, result=result, device="cpu")
         assert [m.name for m in verdict.measures if m.passed is not None] == ["PSF sensitivity"]
         assert "the camera has no gain" in verdict["spread"].sentence
 
     def test_bad_input_is_refused(self, good: Model, sample: SIMSample):
         with pytest.raises(InputError, match="not trained on raw SIM"):
-            judge_sim(replace(good, reconstruction=None), sample.raw)
+            judge(replace(good, reconstruction=None), sample.raw, camera=sample.noise)
         with pytest.raises(InputError, match="keeps no camera"):
-            judge_sim(replace(good, camera=None), sample.raw)
+            judge(replace(good, camera=None), sample.raw)
         with pytest.raises(InputError, match="7 frames"):
-            judge_sim(good, sample.raw[:7])
+            judge(good, sample.raw[:7])
         flat = np.ones((50, 60), np.float32)
         with pytest.raises(InputError, match="crop the maps"):
-            judge_sim(good, sample.raw, CameraMaps(flat, flat, flat))
+            judge(good, sample.raw, camera=CameraMaps(flat, flat, flat))
 
     def test_raw_frames_are_told_from_reconstructions(self, good: Model, sample: SIMSample):
         pixel = sample.pixel_size
-        assert holds_raw_frames(good, (9, 96, 96), None)
-        assert holds_raw_frames(good, (2, 9, 50, 60), pixel)
-        assert not holds_raw_frames(good, (9, 192, 192), None)
-        assert not holds_raw_frames(good, (9, 96, 96), pixel / 2)
-        assert not holds_raw_frames(good, (1, 96, 96), None)
-        assert not holds_raw_frames(replace(good, reconstruction=None), (9, 96, 96), None)
+        assert are_raw_frames(good.reconstruction, (9, 96, 96), None)
+        assert are_raw_frames(good.reconstruction, (2, 9, 50, 60), pixel)
+        assert not are_raw_frames(good.reconstruction, (9, 192, 192), None)
+        assert not are_raw_frames(good.reconstruction, (9, 96, 96), pixel / 2)
+        assert not are_raw_frames(good.reconstruction, (1, 96, 96), None)
+        assert not are_raw_frames(None, (9, 96, 96), None)
 
     def test_frames_that_the_model_never_saw_are_told(self, good: Model, sample: SIMSample):
         check_trained_on(good, Image(sample.raw, "CYX"))
@@ -322,17 +322,17 @@ def test_no_false_alarm_on_fresh_phantoms(kind: str, photons: float, options: di
         offset=sample.noise.offset,
     )
     model = trained(sample, 300, Reconstruction(patterns), batch=2)
-    verdict = judge_sim(model, sample.raw, device="cpu")
+    verdict = judge(model, sample.raw, device="cpu")
     assert failed(verdict) == set(), verdict.summary()
 
 
 @pytest.mark.slow
 def test_a_network_that_was_over_fitted(sample: SIMSample):
     # Next to no noise between input and target: the network learns to give the noise back.
-    run = zs.train_sim(
+    run = zs.train(
         sample.raw,
-        Reconstruction(sample.patterns),
-        sample.noise,
+        reconstruction=Reconstruction(sample.patterns),
+        noise=sample.noise,
         preset=replace(
             QUICK, patch=48, learning_rate=6e-3, shot_noise=(0.0, 0.02), read_noise=(0.0, 0.02)
         ),
@@ -343,4 +343,4 @@ def test_a_network_that_was_over_fitted(sample: SIMSample):
     )
     for _ in run:
         pass
-    assert failed(judge_sim(run.model, sample.raw, device="cpu")) == {"noise followed", "blank"}
+    assert failed(judge(run.model, sample.raw, device="cpu")) == {"noise followed", "blank"}

@@ -16,7 +16,9 @@ from scipy import fft, ndimage
 from ..model.model import Model
 from ..noise.camera_maps import CameraMaps, signal_of
 from ..noise.noise_model import NoiseModel
-from ..quality.data_consistency import (
+from ..sim.reconstruction import Reconstruction
+from ..training.sim_pairs import RawSIM, recorrupted_reconstructions
+from .data_consistency import (
     FEWEST_MODES,
     LEAST_POWER,
     OUTER,
@@ -28,12 +30,10 @@ from ..quality.data_consistency import (
     neighbour_correlation,
     reblurred,
 )
-from ..quality.recording_statistics import Place
-from ..quality.reference_metrics import Flux
-from ..quality.spectra import FloatArray, Sharpening, faded, sharpening
-from ..quality.stability import Followed
-from ..sim.reconstruction import Reconstruction
-from ..training.sim_pairs import RawSIM, recorrupted_reconstructions
+from .recording_statistics import Place
+from .reference_metrics import Flux
+from .spectra import FloatArray, Sharpening, faded, sharpening
+from .stability import Followed
 
 DRAWS, KEPT_PIXELS = 8, 2**20
 """Re-corruptions from which the strength of the noise of a reconstruction is measured, and pixels

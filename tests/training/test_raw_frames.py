@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import napari_zsdeconvnet as zs
+from napari_zsdeconvnet.inference.raw_frames import reconstruct
 from napari_zsdeconvnet.model.presets import SIM_PRESETS, VOLUME_PRESETS
-from napari_zsdeconvnet.modes.sim_training import RECONSTRUCTED, reconstruct
 from napari_zsdeconvnet.quality.reference_metrics import score, truth_at_resolution
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.simulation.raw_sim import SIMSample, simulate_sim
 from napari_zsdeconvnet.simulation.raw_sim_3d import simulate_sim_volume
+from napari_zsdeconvnet.training.raw_frames import RECONSTRUCTED
 from napari_zsdeconvnet.training.sim_pairs import (
     RawSIM,
     ReconstructedPatches,
@@ -116,13 +117,18 @@ class TestPairs:
 
 class TestTraining:
     def test_beats_the_plain_reconstruction(self, sample, reconstruction):
-        run = zs.train_sim(
-            sample.raw, reconstruction, sample.noise, seed=1, steps=40, preview_every=20
+        run = zs.train(
+            sample.raw,
+            reconstruction=reconstruction,
+            noise=sample.noise,
+            seed=1,
+            steps=40,
+            preview_every=20,
         )
         previews = [state.preview for state in run if state.preview]
         assert previews[-1].deconvolved.shape == previews[-1].raw.shape
         plain = reconstruct(sample.raw, reconstruction, sample.noise)
-        result = zs.predict_sim(run.model, sample.raw, sample.noise)
+        result = run.model.predict(sample.raw, camera=sample.noise)
         assert result.deconvolved.shape == plain.shape
         pixel = sample.pixel_size / 2
         target = truth_at_resolution(sample.truth, (0.06, 0.06), (pixel, pixel))
@@ -137,10 +143,10 @@ class TestTraining:
         path = tmp_path / "model.safetensors"
 
         def begin(**options) -> zs.training.trainer.TrainingRun:
-            return zs.train_sim(
+            return zs.train(
                 sample.raw,
-                reconstruction,
-                sample.noise,
+                reconstruction=reconstruction,
+                noise=sample.noise,
                 seed=2,
                 steps=6,
                 preview_every=0,
@@ -151,8 +157,12 @@ class TestTraining:
         for state in whole:
             if state.step == 3:
                 whole.save(path)
-        resumed = zs.train_sim(
-            sample.raw, reconstruction, sample.noise, resume=path, preview_every=0
+        resumed = zs.train(
+            sample.raw,
+            reconstruction=reconstruction,
+            noise=sample.noise,
+            resume=path,
+            preview_every=0,
         )
         for _ in resumed:
             pass
@@ -162,15 +172,22 @@ class TestTraining:
             assert torch.equal(one, other)
         resumed.model.save(path)
         loaded = zs.Model.load(path)
-        here = zs.predict_sim(whole.model, sample.raw, sample.noise)
-        there = zs.predict_sim(loaded, sample.raw, sample.noise)
+        here = whole.model.predict(sample.raw, camera=sample.noise)
+        there = loaded.predict(sample.raw, camera=sample.noise)
         np.testing.assert_array_equal(here.deconvolved, there.deconvolved)
 
     def test_a_series_is_trained_on_as_a_whole(self, sample, reconstruction):
         series = np.stack([sample.raw, sample.second_exposure])
-        run = zs.train_sim(series, reconstruction, sample.noise, steps=1, seed=0, preview_every=0)
+        run = zs.train(
+            series,
+            reconstruction=reconstruction,
+            noise=sample.noise,
+            steps=1,
+            seed=0,
+            preview_every=0,
+        )
         next(run)
-        result = zs.predict_sim(run.model, series, sample.noise)
+        result = run.model.predict(series, camera=sample.noise)
         assert result.deconvolved.shape == (2, 2 * SHAPE[0], 2 * SHAPE[1])
 
     def test_maps_of_the_camera_even_out_its_pixels(self, sample, reconstruction):
@@ -182,7 +199,9 @@ class TestTraining:
         plain = reconstruct(100 + sample.noise_free, reconstruction, zs.NoiseModel(100.0, 1.0, 4.0))
         mapped = reconstruct(offset + gain * sample.noise_free, reconstruction, maps)
         np.testing.assert_allclose(mapped / maps.typical.gain, plain, atol=1e-2)
-        run = zs.train_sim(sample.raw, reconstruction, maps, steps=1, seed=0, preview_every=0)
+        run = zs.train(
+            sample.raw, reconstruction=reconstruction, noise=maps, steps=1, seed=0, preview_every=0
+        )
         assert np.isfinite(next(run).losses["total"])
 
 
@@ -202,21 +221,23 @@ class TestRefusals:
             image, psf, zs.NoiseModel(100.0, 1.0, 4.0), steps=1, upsample=False, preview_every=0
         )
         with pytest.raises(InputError, match="not trained on raw SIM"):
-            zs.predict_sim(run.model, sample.raw, sample.noise)
+            run.model.predict(sample.raw, camera=sample.noise)
 
     def test_another_number_of_frames(self, sample, reconstruction):
         with pytest.raises(InputError, match="7 frames"):
-            zs.train_sim(sample.raw[:7], reconstruction, sample.noise)
+            zs.train(sample.raw[:7], reconstruction=reconstruction, noise=sample.noise)
 
     def test_maps_of_another_part_of_the_camera(self, sample, reconstruction):
         flat = np.ones((50, 60), np.float32)
         with pytest.raises(InputError, match="crop the maps"):
-            zs.train_sim(sample.raw, reconstruction, zs.CameraMaps(flat, flat, flat))
+            zs.train(
+                sample.raw, reconstruction=reconstruction, noise=zs.CameraMaps(flat, flat, flat)
+            )
 
     def test_a_preset_for_other_recordings(self, sample, reconstruction):
         preset = VOLUME_PRESETS["sim"]
         with pytest.raises(InputError, match="not made for raw SIM"):
-            zs.train_sim(sample.raw, reconstruction, sample.noise, preset=preset)
+            zs.train(sample.raw, reconstruction=reconstruction, noise=sample.noise, preset=preset)
 
     @pytest.mark.parametrize(
         ("change", "words"),

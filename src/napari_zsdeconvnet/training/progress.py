@@ -1,0 +1,120 @@
+"""What a training reports after each step: how far it is, and what its model shows by now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..inference.predict import exhaust, infer
+from ..io.image import Image
+from ..model.model import Model
+from ..networks.base import TwoStageNetwork
+from .data import planes_around, preview_region
+from .objectives import Setting
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the run keeps the last good weights."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A region as the model of the moment renders it, float32 counts above the offset."""
+
+    raw: NDArray[np.float32]
+    """([Z,] Y, X); of a volume a few planes."""
+    denoised: NDArray[np.float32]
+    deconvolved: NDArray[np.float32]
+    """On the output grid."""
+    origin: tuple[int, ...]
+    """Raw pixel ([Z,] Y, X) of the region's first corner."""
+    image: int
+    """Which of the training images."""
+    frame: int
+    """Which of its frames."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a run after a step."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    """``total``, ``denoising``, ``deconvolution`` and ``hessian``, in normalised units squared;
+    a run that trains the denoiser first has no others until that is done."""
+    learning_rate: float
+    seconds_elapsed: float
+    seconds_left: float
+    device: str
+    """What computes, in words."""
+    message: str = ""
+    """What the user must be told, such as that the batch was made smaller."""
+    preview: Preview | None = None
+    finished: bool = False
+    """Whether the run has done all its steps."""
+
+
+class Previews:
+    """Renders one region of the recordings with the network of the moment.
+
+    Parameters
+    ----------
+    recordings : sequence of Image
+        What is trained on.
+    model : Model
+        As the training began.
+    setting : Setting
+        Of the objective.
+    """
+
+    def __init__(self, recordings: Sequence[Image], model: Model, setting: Setting) -> None:
+        self._recordings = recordings
+        self._model = model
+        self._setting = setting
+        self._region = preview_region(recordings, model.noise.offset)
+        self._haze: NDArray[np.float32] | None = None
+        self.plane: int | None = None
+        """Of a volume; None shows the brightest."""
+        self.seconds = 0.0
+        """That rendering has taken so far."""
+
+    def of(self, network: TwoStageNetwork, device: torch.device) -> Preview:
+        """Render the region."""
+        begun = time.perf_counter()
+        image, frame, region = self._region
+        data = self._recordings[image].data
+        if self.plane is not None and len(region) == 3:
+            plane = min(max(self.plane, 0), data.shape[1] - 1)
+            region = (planes_around(plane, data.shape[1]), *region[1:])
+        where: tuple[Any, ...] = (frame, *region)
+        raw = np.asarray(data[where])
+        model, own, haze = self._model, self._setting.read_variance, self._background(image, frame)
+        result = exhaust(
+            infer(
+                *(network, raw[None], model.noise, model.scale, device),
+                read_variance=None if own is None else own[region[-2:]],
+                background=None if haze is None else lambda _: haze[region],
+            )
+        )
+        self.seconds += time.perf_counter() - begun
+        return Preview(
+            raw=raw.astype(np.float32) - np.float32(model.noise.offset),
+            denoised=result.denoised[0],
+            deconvolved=result.deconvolved[0],
+            origin=tuple(part.start for part in region),
+            image=image,
+            frame=frame,
+        )
+
+    def _background(self, image: int, frame: int) -> NDArray[np.float32] | None:
+        """Give the background of the whole frame that is shown in part, if it has one."""
+        if self._haze is None and self._model.out_of_focus:
+            self._haze = self._model.background(self._recordings[image].data[frame])
+        return self._haze
