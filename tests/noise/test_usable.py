@@ -10,6 +10,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from napari_zsdeconvnet.io.image import Image, PixelRule
+from napari_zsdeconvnet.noise import usable_pixels as usable_pixels_module
 from napari_zsdeconvnet.noise.dark_region import filled
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.noise.pixel_mask import Filled, Kind, PixelMask, Runs, one_frame
@@ -18,6 +19,52 @@ from napari_zsdeconvnet.noise.usable_pixels import checked, filled_frame, usable
 from napari_zsdeconvnet.utils.errors import InputError
 
 ALLOWED = PixelRule(saturation="mask")
+
+
+class TestLookingOnce:
+    """A recording is calibrated, trained on, deconvolved and judged, and searched once."""
+
+    @pytest.fixture
+    def searched(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        names: list[str] = []
+        usual = usable_pixels_module._Search.mask
+
+        def counted(search: usable_pixels_module._Search) -> PixelMask | None:
+            names.append(search.name)
+            return usual(search)
+
+        monkeypatch.setattr(usable_pixels_module, "_FOUND", {})
+        monkeypatch.setattr(usable_pixels_module._Search, "mask", counted)
+        return names
+
+    def test_the_same_pixels_are_searched_once(self, light: np.ndarray, searched: list[str]):
+        image = record(light)
+        image[50, 60] = 3000
+        first = usable_pixels(image[None], width=2.5)
+        assert first is not None
+        assert usable_pixels(image[None].copy(), ALLOWED, width=2.7) is first
+        assert len(searched) == 1
+
+    def test_other_pixels_and_other_rules_are_searched_anew(
+        self, light: np.ndarray, searched: list[str]
+    ):
+        image = record(light)
+        usable_pixels(image[None])
+        usable_pixels(image[None], PixelRule(outliers=False))
+        usable_pixels(image[None], width=2.2)
+        image[0, 0] += 1
+        usable_pixels(image[None])
+        assert len(searched) == 4
+        assert len(usable_pixels_module._FOUND) == 4
+        for number in range(10):
+            usable_pixels(record(light, number)[None])
+        assert len(usable_pixels_module._FOUND) == 8
+
+    def test_what_was_allowed_once_is_still_refused(self, light: np.ndarray, searched: list[str]):
+        full = np.minimum(record(light), 200)
+        assert usable_pixels(full[None], ALLOWED) is not None
+        with pytest.raises(InputError, match="is saturated"):
+            usable_pixels(full[None])
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,10 @@ USUAL_WIDTH = 1.0
 NYQUIST_WIDTH = 2.04
 """The same where pixels are as coarse as the optics allow, which is assumed of an image alone."""
 
+WIDEST = 2.3
+"""Full width at half maximum, pixels, from where on PSFs are taken for one: a wider one adds little
+to what surroundings predict, and a wrong one would cost structure."""
+
 _WIDEST = 2.0  # pixels; a wider PSF adds nothing, and a wrong one would cost structure
 _NARROWEST = 0.5
 _MARGIN = 1.5  # times rho; real PSFs are no Gaussians
@@ -50,7 +54,6 @@ _MOST = 0.005  # part of a plane; more are not isolated, and the plane is as it 
 _RINGS = 0.04  # part of the light nearby that rings and spikes of a bright spot have
 _CLUSTER = 5  # pixels at most
 _WELL_SAMPLED = 2.1  # pixels in the width of a PSF, from where on surroundings predict a pixel
-_WIDEST_PREDICTED = 2.3  # pixels; a wider PSF adds little, and a wrong one would cost structure
 _LEFT = 1.5  # times what light leaves; real PSFs are no Gaussians
 _ROUNDS = 4
 _NEARBY = 7  # pixels to either side
@@ -109,7 +112,7 @@ def _unpredicted(
 
     The strongest are filled before others near them are looked at.
     """
-    width = min(width, _WIDEST_PREDICTED)
+    width = min(width, WIDEST)
     quantum = _quantum(pixels.ravel()[:: max(pixels.size // _SAMPLE, 1)])
     found = np.zeros(pixels.shape, dtype=bool)
     for _ in range(_ROUNDS):
@@ -381,10 +384,11 @@ def _noise_by_level(
     difference: NDArray[Any], level: NDArray[Any], quantum: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Measure the noise of pixels against the mean of four neighbours, darkest to brightest."""
-    order = np.argsort(level, kind="stable")
-    parts = np.array_split(order, min(max(len(order) // 500, 1), 32))
-    levels = np.array([np.median(level[part]) for part in parts], np.float64)
-    spreads = np.array([np.subtract(*np.quantile(difference[p], (0.84, 0.16))) for p in parts]) / 2
+    count = min(max(len(level) // 500, 1), 32)
+    order = np.argsort(level, kind="stable")[: len(level) // count * count].reshape(count, -1)
+    levels = level[order[:, order.shape[1] // 2]].astype(np.float64)
+    upper, lower = np.quantile(difference[order], (0.84, 0.16), axis=1)
+    spreads = (upper - lower) / 2
     # The mean of four brings a quarter of their variance along; whole counts say nothing finer.
     deviations = np.maximum(spreads / math.sqrt(1.25), max(quantum / 2, 1e-12))
     return levels, np.maximum.accumulate(deviations)

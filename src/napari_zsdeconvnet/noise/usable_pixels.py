@@ -6,6 +6,7 @@ what surrounds them in their place, and so the results hold there what the model
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from ..utils.errors import InputError
 from ..utils.phases import go_on, rounds
 from .fill_regions import never_recorded, touching_border
 from .interpolated_pixels import stand_in
-from .outliers import isolated_outliers
+from .outliers import WIDEST, isolated_outliers
 from .pixel_mask import Filled, Kind, PixelMask, Runs
 from .saturation import FEWEST, clipped_share, lit_from, piled_up
 
@@ -35,6 +36,10 @@ _FEWEST_MEANT = 8
 _COMPARED = 8  # planes that tell whether and how far a recording is saturated
 _SHARE = 5e-4  # of all pixels, below which they are counted
 _AROUND = np.ones((3, 3), dtype=np.uint8)
+_REMEMBERED = 8  # searches, whose recordings are calibrated, trained on, deconvolved and judged
+_HASHED = 2**28  # bytes of a recording at most, to find its search again
+
+_FOUND: dict[tuple[Any, ...], PixelMask | None] = {}
 
 Place = tuple[int, ...]
 
@@ -75,7 +80,33 @@ def usable_pixels(
     """
     if isinstance(recording, Filled):
         return recording.mask
-    return _Search(recording, rule or PixelRule(), width, name, among).mask()
+    rule = rule or PixelRule()
+    how = (None if width is None else min(width, WIDEST), name, among and tuple(among))
+    key = (_digest(recording), repr(rule.to_dict()), *how)
+    # What was not refused is the same where nothing is to be refused.
+    usual = (key[0], repr(replace(rule, saturation="refuse").to_dict()), *how)
+    for known in (key, usual):
+        if known in (found := _FOUND):
+            return found[known]
+    mask = _Search(recording, rule, width, name, among).mask()
+    if key[0]:
+        _remember(key, mask)
+    return mask
+
+
+def _digest(recording: Any) -> bytes:
+    """Tell the pixels of one recording from those of another; nothing for large ones and files."""
+    if type(recording) is not np.ndarray or recording.nbytes > _HASHED:
+        return b""
+    digest = hashlib.sha256(f"{recording.shape} {recording.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(recording).data)
+    return digest.digest()
+
+
+def _remember(key: tuple[Any, ...], mask: PixelMask | None) -> None:
+    """Keep the last few searches; readers in other threads have a dict that does not change."""
+    global _FOUND
+    _FOUND = dict([*_FOUND.items(), (key, mask)][-_REMEMBERED:])
 
 
 def with_mask(recording: Any, mask: PixelMask | None) -> Any:
