@@ -16,7 +16,8 @@ from safetensors import safe_open
 
 from napari_zsdeconvnet.inference.predict import TileProgress
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.model.model import FORMAT, Model
+from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.model.model_file import FORMAT
 from napari_zsdeconvnet.model.presets import PRESETS
 from napari_zsdeconvnet.networks.registry import build_network
 from napari_zsdeconvnet.noise.noise_model import NoiseModel

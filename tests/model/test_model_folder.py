@@ -11,7 +11,7 @@ import pytest
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.model import model as model_module
+from napari_zsdeconvnet.model import serialization
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import PRESETS
 from napari_zsdeconvnet.model.store import default_folder, delete, keep, kept_models, rename
@@ -60,7 +60,7 @@ class TestList:
         def refuse(*_: object) -> None:
             raise AssertionError("a network was built")
 
-        monkeypatch.setattr(model_module, "build_network", refuse)
+        monkeypatch.setattr(serialization, "build_network", refuse)
         assert kept_models(tmp_path)[0].facts is not None
 
     def test_the_latest_comes_first_whatever_the_file_says_of_its_age(

@@ -13,9 +13,9 @@ from safetensors import safe_open
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Image, Origin
-from napari_zsdeconvnet.model.model import Model, installed_versions
+from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import PRESETS, SIM_PRESETS, Preset
-from napari_zsdeconvnet.model.provenance import Source, with_step
+from napari_zsdeconvnet.model.provenance import Source, installed_versions, with_step
 from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.physics.stripe_filter import Damping
 from napari_zsdeconvnet.quality.checks import Measure

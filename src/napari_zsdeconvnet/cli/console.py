@@ -25,7 +25,6 @@ _NAMES = re.compile(
     r"\b(axial_step|excitation_na|excitation_wavelength|pixel_size|refractive_index"
     r"|sheet_thickness|voxel_size)\b(=\(z, y, x\))?"
 )
-_VALUES = re.compile(r'\b(channel|orientations|phases|sets)=(?:"(\w+)"|(\d+)\b|)')
 
 
 def as_options(text: str) -> str:
@@ -33,10 +32,11 @@ def as_options(text: str) -> str:
 
     ``say axes="ZYX"`` becomes ``say --axes ZYX``, and ``voxel_size`` becomes ``--voxel-size``.
     """
+    from ..sim.recording import SAY_COUNTS, SAY_SETS
+
     text = _SAYING.sub(r"\1 --axes \2", text)
-    text = _VALUES.sub(
-        lambda found: " ".join((f"--{found[1]}", *filter(None, found.groups()[1:]))), text
-    )
+    text = text.replace(SAY_SETS, f"{SAY_SETS[:-1]} (--sets).")
+    text = text.replace(SAY_COUNTS, f"{SAY_COUNTS} (--orientations, --phases)")
     return _NAMES.sub(
         lambda name: f"--{name[1].replace('_', '-')}" + (" Z,Y,X" if name[2] else ""), text
     )

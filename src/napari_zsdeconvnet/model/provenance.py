@@ -6,9 +6,11 @@ A model keeps both, so that a run can be repeated and a record of it written.
 from __future__ import annotations
 
 import hashlib
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
 import numpy as np
@@ -225,3 +227,18 @@ def weights_fingerprint(weights: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.shape} {array.dtype.name}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a result depends on, to its last bits."""
+    import torch
+
+    versions = {"python": platform.python_version()}
+    for name in ("napari-zsdeconvnet", "numpy", "scipy", "torch"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    # torch computes in another order with wider vectors.
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return {**versions, "platform": platform.platform(), "processor": vectors}

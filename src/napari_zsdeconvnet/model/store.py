@@ -14,7 +14,8 @@ from ..utils.errors import InputError
 from ..utils.files import make_folder
 
 if TYPE_CHECKING:  # a window that renames and deletes need not wait for torch
-    from .model import Model, ModelFacts
+    from .facts import ModelFacts
+    from .model import Model
 
 SUFFIX = ".safetensors"
 _FOLDER = "napari-zsdeconvnet"
@@ -71,7 +72,7 @@ class Kept:
         size = None if self.facts is None else self.facts.voxel_size
         if size is None:
             return ""
-        from .model import nanometres
+        from ..io.grid import nanometres
 
         return nanometres(size[1:] if len(size) == 2 else size)
 
@@ -108,7 +109,7 @@ def kept_models(folder: str | os.PathLike[str]) -> list[Kept]:
 
 
 def _kept(path: Path) -> Kept:
-    from .model import ModelFacts
+    from .facts import ModelFacts
 
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
     try:

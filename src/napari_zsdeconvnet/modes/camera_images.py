@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..io.grid import same_pixel_size
 from ..io.image import Image, as_frames, spatial_axes
 from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
@@ -90,8 +91,6 @@ class CameraImages(Mode):
 
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording; empty where it is."""
-        from ..model.model import same_pixel_size
-
         if model.reconstruction is not None:
             return "The model at hand is for raw SIM."
         if model.axes != self.spatial or model.upsampling != self.upsampling:

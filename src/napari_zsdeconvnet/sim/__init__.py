@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
     if name in ("simulate_sim_stack", "SIMStack"):
         raise AttributeError(
             f"{name} is gone: raw 3D-SIM frames are reconstructed elsewhere, and "
-            "sim.simulate_sim_volume simulates what comes out."
+            "the simulation of what comes out stays."
         )
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

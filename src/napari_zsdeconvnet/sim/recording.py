@@ -13,6 +13,13 @@ from ..io.lazy import LazyArray, Sliced, whole_index
 from ..utils.errors import InputError
 from .frame_axes import frame_axes
 
+SAY_SETS = (
+    "say how they follow each other: consecutive where the frames of a plane stand together, "
+    "interleaved where all planes of a frame do."
+)
+SAY_COUNTS = "say how many orientations and phases there are"
+"""Remedies, for which each front end has words of its own."""
+
 
 class Frames(Sliced):
     """All frames of a recording in a row, read where they are cut.
@@ -263,15 +270,12 @@ def _in_a_row(
     if several == ["Z"] and sets is None:
         raise InputError(
             f"{image.name} has {len(frames)} planes, {len(frames) // per_image} times the "
-            f'{per_image} frames of an image; say how they follow each other: sets="consecutive" '
-            'where the frames of a plane stand together, sets="interleaved" where all planes of a '
-            "frame do."
+            f"{per_image} frames of an image; {SAY_SETS}"
         )
     if len(several) > 1:
         raise InputError(
             f"{image.name} has axes {image.axes} of shape {image.data.shape}, none of which has "
-            f"the {per_image} frames of an image; set orientations= and phases=, or save the "
-            "frames as channels."
+            f"the {per_image} frames of an image; {SAY_COUNTS}, or save the frames as channels."
         )
     return "Z" if several == ["Z"] else "T", (len(frames) // per_image,), frames
 
@@ -282,7 +286,7 @@ def _refuse_channels(image: Image, axes: str, per_image: int) -> None:
     if "C" in axes and count > 1 and (len(axes) > 1 or count % per_image):
         raise InputError(
             f"{image.name} has {count} channels, which are not the {per_image} frames of an image; "
-            "choose one with channel=, from 0, or set orientations= and phases=."
+            f"choose one of them, or {SAY_COUNTS}."
         )
 
 
@@ -297,10 +301,9 @@ def _check_number(frames: int, per_image: int, name: str) -> None:
     if frames % 15 == 0 and per_image == 9:
         raise InputError(
             f"{name} has {frames} frames, which are 3 orientations x 5 phases if it is raw 3D-SIM; "
-            "reconstruct that elsewhere and train on the stack, or set orientations= and "
-            "phases="
+            f"reconstruct that elsewhere and train on the stack, or {SAY_COUNTS}."
         )
     raise InputError(
-        f"{name} has {frames} frames, which make no whole number of images of {per_image}; set "
-        "orientations= and phases=, or give a complete recording."
+        f"{name} has {frames} frames, which make no whole number of images of {per_image}; "
+        f"{SAY_COUNTS}, or give a complete recording."
     )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ..model.model import Model, ModelFacts
+from ..model.facts import ModelFacts
+from ..model.model import Model
 from ..utils.errors import InputError
 
 if TYPE_CHECKING:

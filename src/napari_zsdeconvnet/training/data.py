@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
+from ..io.grid import nanometres, same_pixel_size, voxel_of
 from ..io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ..io.lazy import is_lazy
 from ..io.stack_checks import (
@@ -22,7 +23,7 @@ from ..io.stack_checks import (
     frames_taken_for_planes,
     planes_taken_for_frames,
 )
-from ..model.model import nanometres, psf_width, same_pixel_size, voxel_of
+from ..model.model import psf_width
 from ..noise.noise_model import NoiseModel
 from ..noise.recorruption import local_mean
 from ..noise.usable_pixels import checked

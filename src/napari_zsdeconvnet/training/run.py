@@ -18,9 +18,10 @@ from torch import Tensor
 from ..inference.out_of_focus import few_frames
 from ..io.image import Image
 from ..model.best_weights import BestWeights, Trust
-from ..model.model import Model, below, installed_versions, save_with_training
+from ..model.model import Model, save_with_training
+from ..model.model_file import below
 from ..model.presets import Preset
-from ..model.provenance import with_step
+from ..model.provenance import installed_versions, with_step
 from ..networks.base import TwoStageNetwork
 from ..utils.devices import (
     describe_device,

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..inference.predict import Result, TileProgress, check_memory
+from ..io.grid import nanometres
 from ..io.image import Image
-from ..model.model import Model, ModelFacts, nanometres
+from ..model.facts import ModelFacts
+from ..model.model import Model
 from ..model.presets import Preset
 from ..modes.base import Mode
 from ..modes.steps import Began, Calibrated, Done, PSFMade, Recommended, Reconstructed

@@ -108,7 +108,7 @@ class Prediction:
         """
         import torch
 
-        from ...model.model import installed_versions
+        from ...model.provenance import installed_versions
         from ...utils.devices import describe_device, resolve_device
 
         return cls(

@@ -52,7 +52,7 @@ def _shape(source: Source) -> str:
 
 def differences(record: RunRecord) -> tuple[str, ...]:
     """Say which versions here are other than those of the run, one sentence each."""
-    from ...model.model import installed_versions
+    from ...model.provenance import installed_versions
 
     here = installed_versions()
     there = record.stretches[-1].versions if record.stretches else record.versions

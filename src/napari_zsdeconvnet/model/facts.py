@@ -1,0 +1,75 @@
+"""What a model's file says of itself, without its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..psf.psf import PSF
+from ..utils.json_values import parse_json
+from .model_file import PSF_TENSOR, check_format, read_file, understood
+from .provenance import Source, Stretch
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFacts:
+    """What a model's file says of itself, for lists of models.
+
+    Attributes
+    ----------
+    preset, axes, voxel_size, psf, sources, stretches
+        As in `Model`.
+    upsampling, steps_trained, ending
+        As in `Model`.
+    """
+
+    preset: str
+    axes: str
+    voxel_size: tuple[float, ...] | None
+    upsampling: int
+    psf: PSF
+    steps_trained: int
+    ending: str
+    sources: tuple[Source, ...]
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the training did all its steps or ended by itself."""
+        planned = self.stretches[-1].planned if self.stretches else 0
+        return bool(self.ending) or 0 < planned <= self.steps_trained
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ModelFacts:
+        """Read them without the weights.
+
+        Raises
+        ------
+        InputError
+            If the file is no model, or not one of this version.
+        """
+        described, tensors = read_file(path, PSF_TENSOR)
+        with understood(path):
+            header = parse_json(described)
+            check_format(header)
+            size, history = header["voxel_size"], header["history"]
+            return cls(
+                preset=header["preset"],
+                axes=header["axes"],
+                voxel_size=None if size is None else tuple(size),
+                upsampling=header["upsampling"],
+                psf=PSF.from_metadata(tensors[PSF_TENSOR].numpy(), header["psf"]),
+                steps_trained=int(history[-1]["step"]) if history else 0,
+                ending=header.get("ending", ""),
+                **kept_of(header),
+            )
+
+
+def kept_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what files of before it was kept do not have."""
+    return {
+        "sources": tuple(map(Source.from_dict, header.get("sources", ()))),
+        "stretches": tuple(map(Stretch.from_dict, header.get("stretches", ()))),
+    }

@@ -1,0 +1,142 @@
+"""What a model's file holds: a header that JSON knows, and tensors by their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..io.grid import voxel_of
+from ..networks.registry import build_network
+from ..noise.camera_maps import CameraMaps, typical_of
+from ..noise.noise_model import NoiseModel
+from ..psf.psf import PSF
+from ..sim.patterns import check_reconstruction
+from ..utils.errors import InputError
+from ..utils.json_values import built, fitting
+from .best_weights import Choice
+from .facts import kept_of
+from .model_file import (
+    CAMERA,
+    FORMAT,
+    NETWORK,
+    PSF_TENSOR,
+    TRAINING,
+    WITH_BACKGROUND,
+    below,
+    check_format,
+)
+from .presets import read_settings
+from .provenance import Beginning
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+def written(
+    model: Model, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Give header and tensors of a model, with those and the state of its training."""
+    header = {
+        "format": WITH_BACKGROUND if model.out_of_focus else FORMAT,
+        "preset": model.preset,
+        "settings": dict(model.settings),
+        "psf": model.psf.to_metadata(),
+        "noise": model.noise.to_dict(),
+        "scale": model.scale,
+        "axes": model.axes,
+        "voxel_size": model.voxel_size,
+        "upsampling": model.upsampling,
+        "seed": model.seed,
+        "data_hash": model.data_hash,
+        "history": list(model.history),
+        "warnings": list(model.warnings),
+        "versions": dict(model.versions),
+        "training": dict(state),
+        "reconstruction": model.reconstruction,
+        "camera": None if model.camera is None else typical_of(model.camera).to_dict(),
+        "camera_of_image": isinstance(model.camera, CameraMaps) and model.camera.of_image,
+        "sources": [source.to_dict() for source in model.sources],
+        "stretches": [stretch.to_dict() for stretch in model.stretches],
+        "beginning": model.beginning and asdict(model.beginning),
+        "ending": model.ending,
+        "out_of_focus": model.out_of_focus,
+        "chosen": model.chosen and asdict(model.chosen),
+    }
+    contents = {PSF_TENSOR: torch.tensor(model.psf.array)}
+    if isinstance(model.camera, CameraMaps):
+        maps = model.camera.to_arrays()
+        contents |= {CAMERA + name: torch.tensor(pixels) for name, pixels in maps.items()}
+    contents |= {NETWORK + name: value for name, value in model.network.state_dict().items()}
+    contents |= {TRAINING + name: value for name, value in tensors.items()}
+    return header, contents
+
+
+def read_model(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the fields of a model from its file's header and tensors, and check all of them."""
+    check_format(header)
+    if header["axes"] not in ("YX", "ZYX"):
+        raise InputError(
+            f"it is a model for axes {header['axes']} and this version knows YX and ZYX"
+        )
+    if not (math.isfinite(header["scale"]) and header["scale"] > 0):
+        raise InputError(f"its intensity scale is {header['scale']}")
+    psf = PSF.from_metadata(tensors[PSF_TENSOR].numpy(), header["psf"])
+    if psf.array.ndim != len(header["axes"]):
+        raise InputError(f"its PSF has {psf.array.ndim} axes and its images {header['axes']}")
+    if header["upsampling"] not in (1, 2):
+        raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
+    beginning = header.get("beginning")
+    if header.get("reconstruction") is not None:
+        check_reconstruction(header["reconstruction"])
+    network = build_network(header["settings"]["network"], psf, header["upsampling"])
+    if header.get("out_of_focus") and not network.takes_background:
+        raise InputError("its network cannot take the background that it asks for")
+    noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
+    network.expect_noise(noise, scale)
+    network.load_state_dict(below(NETWORK, tensors), strict=True)
+    if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
+        raise InputError("its weights are not finite")
+    voxel_size = fitting(header["voxel_size"], tuple[float, ...] | None, "voxel_size")
+    if voxel_size is not None:
+        voxel_size = voxel_of(voxel_size, header["axes"])
+    return dict(
+        network=network.eval(),
+        preset=fitting(header["preset"], str, "preset"),
+        settings=read_settings(header["settings"]),
+        psf=psf,
+        noise=noise,
+        scale=scale,
+        axes=header["axes"],
+        voxel_size=voxel_size,
+        seed=fitting(header["seed"], int, "seed"),
+        data_hash=fitting(header["data_hash"], str, "data_hash"),
+        history=fitting(header["history"], tuple[Mapping[str, float], ...], "history"),
+        warnings=fitting(header["warnings"], tuple[str, ...], "warnings"),
+        versions=fitting(header["versions"], Mapping[str, str], "versions"),
+        reconstruction=header.get("reconstruction"),
+        camera=_camera(
+            header.get("camera"),
+            below(CAMERA, tensors),
+            of_image=header.get("camera_of_image", False),
+        ),
+        **kept_of(header),
+        beginning=None if beginning is None else built(Beginning, beginning),
+        ending=header.get("ending", ""),
+        out_of_focus=bool(header.get("out_of_focus")),
+        chosen=None if header.get("chosen") is None else built(Choice, header["chosen"]),
+    )
+
+
+def _camera(
+    numbers: Mapping[str, Any] | None, maps: Mapping[str, Tensor], *, of_image: bool
+) -> NoiseModel | CameraMaps | None:
+    if maps:
+        return CameraMaps.from_arrays(
+            {name: pixels.numpy() for name, pixels in maps.items()}, numbers, of_image
+        )
+    return None if numbers is None else NoiseModel.from_dict(numbers)
