@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_zsdeconvnet.cli.main import main
@@ -63,6 +64,24 @@ def test_raw_sim_is_reconstructed_on_the_way(tmp_path, capsys):
     fine = read_image(tmp_path / "sim_deconvolved.tif")
     assert fine.data.shape == (192, 192)
     assert fine.voxel_size == pytest.approx((sample.pixel_size / 2,) * 2)
+
+
+def test_planes_of_raw_sim_become_a_volume_that_can_be_repeated(tmp_path, capsys):
+    samples = [simulate_sim("filaments", shape=(96, 96), photons=300, seed=seed) for seed in (0, 1)]
+    pixel = samples[0].pixel_size
+    planes = np.stack([sample.raw for sample in samples])
+    raw = tmp_path / "planes.tif"
+    write_image(raw, planes, axes="ZCYX", voxel_size=(0.2, pixel, pixel))
+    command = ["run", str(raw), "-o", str(tmp_path), "--no-verdict", "--device", "cpu", *OPTICS]
+    assert main(command) == 0
+    assert "Taken for raw SIM frames" in capsys.readouterr().out
+    fine = read_image(tmp_path / "planes_deconvolved.tif")
+    assert (fine.axes, fine.data.shape) == ("ZYX", (2, 192, 192))
+    assert fine.voxel_size == pytest.approx((0.2, pixel / 2, pixel / 2))
+    record = tmp_path / "planes_deconvolved.json"
+    assert main(["repeat", str(record), str(raw), "-o", str(tmp_path / "again"), "--json"]) == 0
+    repeated = json.loads(capsys.readouterr().out)["same_to_the_bit"]
+    assert repeated == {"model": True, "deconvolved": True, "denoised": True}
 
 
 def test_without_optics_nothing_is_written(cell, tmp_path, capsys):

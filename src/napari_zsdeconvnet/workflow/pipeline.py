@@ -25,7 +25,7 @@ from ..quality.verdict import Verdict
 from ..training.autosave import Autosave, continued_by
 from ..training.trainer import NonFiniteLossError, Progress, TrainingRun
 from ..utils.errors import InputError
-from .record import RunRecord, iter_recorded_by
+from .record import Output, RunRecord, iter_recorded_by
 
 __all__ = [
     "Began",
@@ -291,7 +291,7 @@ class Pipeline(Iterator[Step]):
             self._forget()
             return
         result, prediction = made
-        prediction = prediction.with_outputs(result, self._names)
+        prediction = replace(prediction, outputs=self._outputs(result))
         record = RunRecord.of(model, prediction=prediction)
         self._predicted = Predicted(model, result, record)
         yield self._predicted
@@ -302,6 +302,16 @@ class Pipeline(Iterator[Step]):
             if found is not None:
                 self._verdict = found
                 yield Judged(found)
+
+    def _outputs(self, result: Result) -> dict[str, Output]:
+        """Describe the results with the axes that they are written with."""
+        outputs = {}
+        for what, name in self._names.items():
+            pixels = getattr(result, what)
+            if pixels is not None:
+                image = self.mode.placed(pixels)
+                outputs[what] = Output.of(name, image.data, image.axes)
+        return outputs
 
     def _unless_stopped(self, steps: Steps) -> Steps:
         for step in steps:
