@@ -9,13 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...io.acquisition import Recorded
 from ...io.image import Image
 from ...modes.registry import mode_named
-from ...sim.frame_axes import frame_axes
-from ...sim.recognition import raw_sim_taken_for_frames
 from ..forms.optics_metadata import LASTING, Facts, gather
 from ..layers.layer_axes import (
     Reading,
@@ -41,7 +37,8 @@ if TYPE_CHECKING:
     from ...psf.psf import PSF
     from ..layers.state import ViewerState
 
-_SIM_FRAMES = 9
+_AXES = {3: "TYX", 4: "TZYX", 5: "TCZYX"}
+"""Letters for the axes of a layer, for lack of better ones."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,11 @@ class Look:
 def look_at(layer: ImageLayer) -> Look:
     """Read what the layer says, and whether its frames seem to be raw SIM."""
     sim: bool | None = None
-    pixels = pixels_of(layer)
-    leading = pixels.shape[:-2]
-    found = frame_axes(leading, 3, 3)
-    if found is not None:
-        first = tuple(0 if axis in found.images else slice(None) for axis in range(len(leading)))
-        frames = np.asarray(pixels[first]).reshape(_SIM_FRAMES, *pixels.shape[-2:])
-        sim = raw_sim_taken_for_frames(Image(frames, "TYX", name=layer.name)) is not None
-    elif leading and leading[-1] % _SIM_FRAMES == 0:
-        sim = False
+    pixels, frames = pixels_of(layer), mode_named("sim")
+    if pixels.ndim in _AXES:
+        image = Image(pixels, _AXES[pixels.ndim], name=layer.name)
+        seems, can_be = frames.recognised(image), frames.fits(image)
+        sim = bool(seems) if seems or can_be else None
     return Look(recorded_of(layer), sim)
 
 
