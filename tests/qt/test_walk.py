@@ -16,7 +16,7 @@ from leaks import dead_connections, settle, temporary_layers, widgets
 from menu import WIDGETS
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDockWidget
-from real_events import AVAILABLE, MISSING, User
+from real_events import AVAILABLE, MISSING, User, menu_item
 from test_window_words import TERMS, texts
 
 from napari_zsdeconvnet._qt.layers.state import ViewerState
@@ -41,14 +41,22 @@ class Walk:
     def __init__(self, viewer, qtbot):
         self.viewer, self.qtbot = viewer, qtbot
         self.user = User(qtbot)
-        self.window = viewer.window._qt_window
         self.user.use(self.window)
         self.state = ViewerState.of(viewer)
 
-    def open(self, name):
+    @property
+    def window(self):
+        """The window, which nothing may hold once the viewer has closed it."""
+        return self.viewer.window._qt_window
+
+    def open(self, name, *, by_mouse=True):
         """Open a widget from the menu; gives its dock and the widget."""
         before = set(self.window.findChildren(QDockWidget))
-        self.user.choose(self.window.menuBar(), "Plugins", "ZS-DeconvNet", f"{name} (ZS-DeconvNet)")
+        path = ("Plugins", "ZS-DeconvNet", f"{name} (ZS-DeconvNet)")
+        if by_mouse:
+            self.user.choose(self.window.menuBar(), *path)
+        else:
+            menu_item(self.window.menuBar(), *path).trigger()
 
         def there():
             new = set(self.window.findChildren(QDockWidget)) - before
@@ -105,10 +113,12 @@ class Walk:
 @pytest.fixture
 def walk(plugin, viewer, qtbot, monkeypatch):
     for kind in ("fast", "paper"):
-        small = replace(presets.PRESETS[kind], patch=48, batch=1, steps=4)
+        # It goes on for as long as it takes to close a dock and to open it again.
+        small = replace(presets.PRESETS[kind], patch=48, batch=1, steps=5000)
         monkeypatch.setitem(presets.PRESETS, kind, small)
     sample = simulate("filaments", shape=(96, 96), pixel_size=PIXEL)
-    viewer.window._qt_window.resize(1400, 950)
+    # A small one is drawn sooner, where the processor draws.
+    viewer.window._qt_window.resize(*((1400, 950) if PICTURES else (1000, 750)))
     raw = sample.raw.astype(np.int32)
     raw[24:72, 24:72] += np.random.default_rng(0).poisson(200, (48, 48))  # evenly lit
     viewer.add_image(raw.astype(np.uint16), name="cell")
@@ -126,7 +136,7 @@ def noise(walk):
     walk.wait(lambda: widget.verdict.text().startswith("Not empty"))
     assert widget.summary.text().startswith("Not ready")
     walk.read(widget)
-    walk.user.click(widget.image_button)
+    walk.user.click(widget.sources.buttons["image"])
     walk.wait(lambda: walk.state.noise is not None and not widget.busy)
     assert "Ready" in widget.summary.text()
     walk.type_into_first_box(widget, "98")
@@ -146,21 +156,20 @@ def psf(walk):
 
 
 def train(walk):
-    """Begin, close the dock, open it again, cancel or let it end."""
+    """Begin, close the dock, open it again, and stop."""
     dock, widget = walk.open("Train")
     assert widget.train_button.isEnabled(), widget.train_button.toolTip()
     walk.user.click(widget.train_button)
     assert widget.stop_button.text() == "Cancel"
     assert "Preparing" in widget.status_label.text()
     walk.user.click(dock.title.close_button)
-    walk.wait(lambda: activity.words.startswith("Train") or not isalive(widget))
-    if isalive(widget):
-        again, same = walk.open("Train")
-        assert same is widget
-        walk.read(widget)
-        walk.wait(lambda: not widget.running)
-    else:
-        again, widget = walk.open("Train")
+    walk.wait(lambda: activity.words.startswith("Train"))
+    again, same = walk.open("Train")
+    assert same is widget
+    walk.wait(lambda: widget.stop_button.text() == "Stop")
+    walk.read(widget)
+    walk.user.click(widget.stop_button)
+    walk.wait(lambda: not widget.running)
     assert walk.state.model is not None
     return again, widget
 
@@ -168,7 +177,7 @@ def train(walk):
 def deconvolve(walk):
     _, widget = dock = walk.open("Deconvolve")
     walk.user.click(widget.start_button)
-    walk.wait(lambda: widget.status_label.text().startswith("Done"))
+    walk.wait(lambda: widget.status_label.text().startswith("Done") and not widget.running)
     result = walk.viewer.layers["cell deconvolved"]
     assert result.visible
     assert result.opacity == 1
@@ -264,7 +273,7 @@ def test_walk_through_all_widgets(walk):
         dock, widget = station(walk)
         walk.read(widget)
         walk.close(dock)
-        dock, widget = walk.open(name)
+        dock, widget = walk.open(name, by_mouse=False)  # the mouse has shown that it gets there
         walk.read(widget)
         walk.close(dock)
     assert np.isfinite(walk.viewer.layers["cell deconvolved"].data).all()
