@@ -56,7 +56,11 @@ class RealTutorial(Tutorial):
         noise = self.open("Noise calibration")
         noise.image.layer = self.raw
         noise.values.boxes[OFFSET].value = offset
-        button = noise.image_button if self.raw.ndim == 2 else noise.series_button
+        button = (
+            noise.sources.buttons["image"]
+            if self.raw.ndim == 2
+            else noise.sources.buttons["series"]
+        )
         button.click()
         self.wait_for(lambda: self.state.noise is not None, "the noise")
         self.wait_for(lambda: not noise.busy, "the end of the calibration")

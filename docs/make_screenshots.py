@@ -115,7 +115,7 @@ class Tutorial:
         self.wait(0.5)
         self.look_at_raw()
         self.picture("02_background")
-        noise.image_button.click()
+        noise.sources.buttons["image"].click()
         self.wait_for(
             lambda: self.state.noise is not None and self.state.noise.gain is not None, "the gain"
         )

@@ -59,7 +59,7 @@ class VolumeTutorial(Tutorial):
         noise.roi.add_rectangles(emptiest_box(self.raw.data[self.raw.data.shape[0] // 2]))
         self.wait_for(lambda: self.state.noise is not None, "the background")
         self.wait_for(lambda: not noise.busy, "the measurement")
-        noise.image_button.click()
+        noise.sources.buttons["image"].click()
         self.wait_for(
             lambda: self.state.noise is not None and self.state.noise.gain is not None, "the gain"
         )

@@ -154,7 +154,7 @@ def test_a_dark_stack_tells_of_each_pixel_once_the_gain_is_known(qtbot, viewer):
     widget = NoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Noise calibration")
     state = ViewerState.of(viewer)
-    qtbot.mouseClick(widget.dark_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.sources.buttons["dark"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
     assert widget.maps.dark_box.visible
     assert state.maps is None

@@ -8,6 +8,7 @@ import pytest
 
 from napari_zsdeconvnet._qt.forms.step_list import ENDED
 from napari_zsdeconvnet._qt.layers.state import ViewerState
+from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
@@ -95,9 +96,36 @@ def test_psf_that_takes_long_can_be_cancelled(qtbot, viewer, raw, monkeypatch):
     assert widget.make_button.text() == "Cancel"
     qtbot.wait(200)
     widget.make_button.click()
+    assert widget.description.text().startswith("Cancelled; nothing changed.")
     qtbot.waitUntil(lambda: not widget.busy, timeout=AT_ONCE)
     assert widget.make_button.text() == widget.page.action
+    assert widget.make_button.isEnabled()
     assert ViewerState.of(viewer).psf is None
+
+
+def test_noise_calibration_says_what_it_does_and_is_cancelled_at_once(
+    qtbot, viewer, raw, monkeypatch, notifications
+):
+    def slow(*args, **kwargs):
+        for _ in rounds(range(600), "looking at 44 planes"):
+            time.sleep(0.1)
+
+    monkeypatch.setattr(NoiseModel, "from_image", slow)
+    widget = NoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Noise calibration")
+    assert not widget.sources.cancel_button.isEnabled()
+    widget.sources.buttons["image"].click()
+    wanted = "Measuring: looking at 44 planes, about "
+    qtbot.waitUntil(lambda: widget.summary.text().startswith(wanted), timeout=LONG)
+    assert not widget.sources.buttons["dark"].isEnabled()
+    widget.sources.cancel_button.click()
+    assert widget.summary.text() == "Cancelled; nothing changed."
+    qtbot.waitUntil(lambda: not widget.busy, timeout=AT_ONCE)
+    assert widget.summary.text() == "Cancelled; nothing changed."
+    assert widget.sources.buttons["image"].isEnabled()
+    assert not widget.sources.cancel_button.isEnabled()
+    assert ViewerState.of(viewer).noise is None
+    assert notifications == []
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def test_cameras(qtbot, viewer, cases, notifications):
         qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
         return ViewerState.of(viewer).noise
 
-    for rows, button in ((CAMERA, widget.image_button), (SERIES, widget.series_button)):
+    for rows, button in (
+        (CAMERA, widget.sources.buttons["image"]),
+        (SERIES, widget.sources.buttons["series"]),
+    ):
         for name, (error, words) in rows.items():
             dropped(qtbot, viewer, widget, cases / name)
             noise = measured(button)
@@ -61,11 +64,11 @@ def test_cameras(qtbot, viewer, cases, notifications):
             assert re.search(words, widget.summary.text()), name
     for name, (gain, words) in SATURATED.items():
         dropped(qtbot, viewer, widget, cases / name)
-        before = measured(widget.image_button)
+        before = measured(widget.sources.buttons["image"])
         assert re.search(words, notifications[-1][1])
         assert "box of that name" in notifications[-1][1]
         widget.image.saturated_box.value = True
-        noise = measured(widget.image_button)
+        noise = measured(widget.sources.buttons["image"])
         assert noise is not before
         assert noise.gain == pytest.approx(gain, rel=0.1), name
         assert "1261 saturated pixels" in widget.summary.text()

@@ -53,13 +53,13 @@ def test_calibration_that_failed_is_said_beside_the_numbers_of_before(
     ViewerState.of(viewer).noise = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
     widget = dock(NoiseWidget)
     monkeypatch.setattr(NoiseModel, "from_image", fail)
-    widget.image_button.click()
+    widget.sources.buttons["image"].click()
     qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
     first = widget.summary.text().splitlines()[0]
     assert first == "⚠ the voxel size is wrong. The numbers are those of before."
     found = NoiseModel(offset=100, gain=1.2, read_variance=4.0)
     monkeypatch.setattr(NoiseModel, "from_image", lambda *_, **__: found)
-    widget.image_button.click()
+    widget.sources.buttons["image"].click()
     qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
     assert "voxel" not in widget.summary.text()
 

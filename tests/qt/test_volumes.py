@@ -111,8 +111,8 @@ def test_a_box_holds_for_all_planes_or_for_those_around_the_one_shown(viewer, qt
     viewer.add_image(np.round(stack).astype(np.uint16), axis_labels=("z", "y", "x"))
     widget = dock(viewer, NoiseWidget)
     assert widget.planes_box.native.isVisibleTo(widget)
-    assert widget.image_button.text() == "This volume"
-    assert not widget.series_button.isEnabled()
+    assert widget.sources.buttons["image"].text() == "This volume"
+    assert not widget.sources.buttons["series"].isEnabled()
     viewer.dims.set_current_step(0, 6)
     widget.draw().add(box(4, 4, 60, 60))
     settle(qtbot, widget)
@@ -143,7 +143,7 @@ def test_noise_shared_by_planes_and_pixels_is_said_in_full(viewer, qtbot):
 def test_the_gain_is_measured_in_a_volume(viewer, qtbot, raw):
     widget = dock(viewer, NoiseWidget)
     widget.values.boxes[OFFSET].value = 100
-    QTest.mouseClick(widget.image_button, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(widget.sources.buttons["image"], Qt.MouseButton.LeftButton)
     settle(qtbot, widget)
     noise = ViewerState.of(viewer).noise
     assert noise.gain == pytest.approx(1, rel=0.4)
@@ -160,7 +160,7 @@ def test_what_speaks_against_a_gain_stays_to_be_read(viewer, qtbot):
     widget = dock(viewer, NoiseWidget)
     widget.draw().add(box(2, 2, 20, 20))
     settle(qtbot, widget)
-    QTest.mouseClick(widget.image_button, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(widget.sources.buttons["image"], Qt.MouseButton.LeftButton)
     settle(qtbot, widget)
     assert "share noise" in widget.summary.text()
 

@@ -235,3 +235,30 @@ class NoiseValues(QWidget):
             origin = known.origin or ("measured when training" if name == GAIN else "not known yet")
             self.origin_labels[name].setText(f"Origin: {origin}")
             self.origin_labels[name].setToolTip(tip(origin))
+
+
+def readiness(values: NoiseValues, unfit: str) -> list[str]:
+    """Say whether these numbers are enough to train, and what is to be done where they are not.
+
+    Parameters
+    ----------
+    values : NoiseValues
+        The numbers.
+    unfit : str
+        Why the background box gives none; empty if it does.
+    """
+    lines = []
+    gain, variance = values[GAIN].value, values[READ_VARIANCE].value
+    if gain is not None and variance is not None:
+        lines.append(f"Read noise {variance**0.5 / gain:.2g} electrons.")
+    if not values.complete:
+        why = f" ({unfit})" if unfit else ""
+        lines.append(
+            f"Not ready{why}: training needs offset and read variance. Draw the box where the "
+            "image is empty, measure them in another way or type them."
+        )
+    elif gain is None:
+        lines.append("Ready. The gain will be measured in the image that is trained on.")
+    else:
+        lines.append("Ready.")
+    return lines

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from ...noise.noise_model import BackgroundFit, NoiseModel, dark_pixels
 from ...utils.errors import InputError
+from ..forms.action_panel import CANCELLED
 from ..forms.camera_maps import MapsForm
 from ..forms.choosers import ImageChooser
 from ..forms.forms import Form, heading, note
 from ..forms.noise_box import ROI_NAME, BackgroundBox
 from ..forms.noise_region import ALL_PLANES, NEAR_PLANES, REACH, Region, at_place, fit, region_of
-from ..forms.noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues
+from ..forms.noise_sources import IMAGE, SERIES, NoiseSources
+from ..forms.noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues, readiness
 from ..forms.panel import Panel
 from ..layers.layer_axes import Reading, read_as
 from ..layers.layers import layer_image, shown_place
@@ -110,8 +112,8 @@ class NoiseWidget(Panel):
         )
         self.box = BackgroundBox(self._viewer, owner=self)
         self.box_form = Form(self.box.layer_box, self.planes_box)
-        for box in (self.box.layer_box, self.planes_box):
-            box.visible = True  # so that its label learns of it when it is hidden
+        self.box.layer_box.visible = True  # so that its label learns of it when it is hidden
+        self.planes_box.visible = True
         self.box.reset_choices()
         self.histogram = BackgroundHistogram(self._viewer)
         self.histogram.setToolTip(
@@ -120,25 +122,9 @@ class NoiseWidget(Panel):
         )
         self.verdict = note(HINT)
 
-        self.image_button = QPushButton("This image")
-        self.image_button.setToolTip(
-            "Measure the gain in the frame shown, or in planes all through the volume shown, from "
-            "the noise beyond the optical cutoff (to about 25 %). Offset and read variance are "
-            "measured as well where not known."
-        )
-        self.series_button = QPushButton("Time series")
-        self.series_button.setToolTip(
-            "Measure the gain from the differences of consecutive frames, or volumes, of the "
-            "chosen layer (to a few per cent from twenty frames)."
-        )
-        self.dark_button = QPushButton("Dark stack")
-        self.dark_button.setToolTip(
-            "Take the chosen layer for frames, or planes, recorded without light, and measure "
-            "offset and read variance in it."
-        )
-        self.image_button.clicked.connect(lambda: self.calibrate_from_image())
-        self.series_button.clicked.connect(lambda: self.calibrate_from_series())
-        self.dark_button.clicked.connect(lambda: self.calibrate_from_dark())
+        self.sources = NoiseSources()
+        self.sources.asked.connect(self._on_asked)
+        self.sources.cancelled.connect(lambda: self.cancel())
 
         self.values = NoiseValues()
         self.maps = MapsForm(self._viewer)
@@ -146,9 +132,6 @@ class NoiseWidget(Panel):
         self.summary = note()
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        for button in (self.image_button, self.series_button, self.dark_button):
-            buttons.addWidget(button)
         for widget in (
             self.form,
             heading("Empty background"),
@@ -157,14 +140,14 @@ class NoiseWidget(Panel):
             self.histogram,
             self.verdict,
             heading("Or measure in"),
+            self.sources,
+            heading("The camera"),
+            self.values,
+            heading("Pixels that differ (sCMOS), where maps are known"),
+            self.maps,
+            self.summary,
         ):
             self.body.addWidget(widget)
-        self.body.addLayout(buttons)
-        self.body.addWidget(heading("The camera"))
-        self.body.addWidget(self.values)
-        self.body.addWidget(heading("Pixels that differ (sCMOS), where maps are known"))
-        self.body.addWidget(self.maps)
-        self.body.addWidget(self.summary)
         self.body.addStretch(1)
 
     def reset_choices(self, _: Any = None) -> None:
@@ -182,12 +165,11 @@ class NoiseWidget(Panel):
 
     def draw(self) -> Shapes | None:
         """Make or choose the layer for the background, with the mouse set to draw a box."""
-        layer = self.image.layer
-        if layer is None:
-            show_error(self._no_image())
+        chosen = self._chosen()
+        if chosen is None:
             return None
         try:
-            return self.box.draw_on(layer)
+            return self.box.draw_on(chosen[0])
         except InputError as error:
             show_error(error)
             return None
@@ -276,6 +258,14 @@ class NoiseWidget(Panel):
 
     # ------------------------------------------------------------------ the other ways
 
+    def _on_asked(self, source: str) -> None:
+        if source == IMAGE:
+            self.calibrate_from_image()
+        elif source == SERIES:
+            self.calibrate_from_series()
+        else:
+            self.calibrate_from_dark()
+
     def calibrate_from_image(self) -> None:
         """Measure the gain in the frame or volume shown, and what else is not known."""
         chosen = self._chosen()
@@ -326,7 +316,7 @@ class NoiseWidget(Panel):
         """Return the chosen layer and how it is read, or say why there is none."""
         layer = self.image.layer
         if layer is None:
-            show_error(self._no_image())
+            show_error("there is no image to measure; open one or a sample (File > Open Sample).")
             return None
         try:
             return layer, self.image.reading or read_as(layer)
@@ -338,10 +328,8 @@ class NoiseWidget(Panel):
         """Ask and offer what suits the chosen layer, and measure it."""
         if not alive(self):
             return
-        deep = self.image.spatial == "ZYX"
-        self.planes_box.visible = deep
-        self.image_button.setText("This volume" if deep else "This image")
-        self._set_busy(self._calibration is not None and self._calibration.running)
+        self.planes_box.visible = self.image.spatial == "ZYX"
+        self._offer_sources()
         self._on_moved()
 
     @property
@@ -363,18 +351,19 @@ class NoiseWidget(Panel):
             self._share()
             then()
 
-        self._set_busy(True)
         self._failure = ""
         self._calibration = Job(
             once(measure),
             owner=self,
             on_result=take,
             on_failure=self._on_failure,
-            on_end=lambda: self._set_busy(False),
+            on_end=self._offer_sources,
+            on_phase=self._on_phase,
             title="calibrating the noise",
         )
         self._calibration.start()
         self.summary.setText("Measuring…")
+        self._offer_sources()
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
@@ -382,11 +371,32 @@ class NoiseWidget(Panel):
         self._failure = f"⚠ {error}{before}"
         self._summarise()
 
-    def _set_busy(self, busy: bool) -> None:
-        for button in (self.image_button, self.dark_button):
-            button.setEnabled(not busy)
-        series = self.image.reading is not None and "T" in self.image.reading.axes
-        self.series_button.setEnabled(series and not busy)
+    def cancel(self) -> None:
+        """Give up the calibration under way."""
+        if self._calibration is not None and self._calibration.running:
+            self._calibration.stop()
+            self.summary.setText(CANCELLED)
+            self.sources.cancel_button.setEnabled(False)
+
+    def stop_work(self) -> None:
+        """End what is under way, as the widget's own button does."""
+        super().stop_work()
+        self.cancel()
+
+    def how_it_ended(self) -> str:
+        """Say how the calibration has ended, for who did not see it."""
+        return self.summary.text()
+
+    def _on_phase(self, words: str) -> None:
+        self.summary.setText(f"Measuring: {words}…")
+
+    def _offer_sources(self) -> None:
+        reading = self.image.reading
+        self.sources.offer(
+            volume=self.image.spatial == "ZYX",
+            series=reading is not None and "T" in reading.axes,
+            busy=self._calibration is not None and self._calibration.running,
+        )
 
     def _measured_apart(self, name: str) -> float | None:
         """Return a number that does not itself stem from photon transfer, if there is one."""
@@ -437,25 +447,10 @@ class NoiseWidget(Panel):
             self._summarise()
 
     def _summarise(self) -> None:
-        lines = [self._failure] if self._failure else []
-        gain, variance = self.values[GAIN].value, self.values[READ_VARIANCE].value
-        if gain is not None and variance is not None:
-            lines.append(f"Read noise {variance**0.5 / gain:.2g} electrons.")
-        if not self.values.complete:
-            why = f" ({self._unfit})" if self._unfit else ""
-            lines.append(
-                f"Not ready{why}: training needs offset and read variance. Draw the box "
-                "where the image is empty, measure them in another way or type them."
-            )
-        elif gain is None:
-            lines.append("Ready. The gain will be measured in the image that is trained on.")
-        else:
-            lines.append("Ready.")
-        if self.maps.waits and gain is None:
+        failed = [self._failure] if self._failure else []
+        lines = readiness(self.values, self._unfit)
+        if self.maps.waits and self.values[GAIN].value is None:
             lines.append("What the dark stack tells of each pixel is used once the gain is known.")
         if self._state.maps is not None:
             lines.append(f"With {self._state.maps.describe()}; what they do not say stands above.")
-        self.summary.setText("\n".join([*lines, *self._of_gain]))
-
-    def _no_image(self) -> str:
-        return "There is no image to measure; open one or a sample (File > Open Sample)."
+        self.summary.setText("\n".join([*failed, *lines, *self._of_gain]))

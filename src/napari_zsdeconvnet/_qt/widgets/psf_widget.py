@@ -10,6 +10,7 @@ from napari import layers
 from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from ...utils.errors import InputError
+from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
 from ..forms.forms import Form, note, number
 from ..forms.panel import Panel
@@ -174,8 +175,11 @@ class PSFWidget(Panel):
 
     def cancel(self) -> None:
         """Give up the PSF that is being made."""
-        if self._job is not None:
+        if self._job is not None and self.busy:
             self._job.stop()
+            self._failure = CANCELLED
+            self._say_of(self._state.psf)
+            self.make_button.setEnabled(False)
 
     def _on_failure(self, error: Exception) -> None:
         """Say that what is shown is not what was asked for."""
@@ -262,6 +266,7 @@ class PSFWidget(Panel):
         return " ".join(lines)
 
     def _on_page_changed(self) -> None:
+        self.make_button.setEnabled(True)
         self.make_button.setText("Cancel" if self.busy else self.page.action)
         self.make_button.setToolTip(
             "Give up the PSF that is being made." if self.busy else self.page.tooltip

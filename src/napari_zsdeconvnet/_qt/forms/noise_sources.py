@@ -1,0 +1,57 @@
+"""The buttons that measure the noise in an image, a time series or a dark stack."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+IMAGE, SERIES, DARK = "image", "series", "dark"
+
+BUTTONS = {
+    IMAGE: (
+        "This image",
+        "Measure the gain in the frame shown, or in planes all through the volume shown, from "
+        "the noise beyond the optical cutoff (to about 25 %). Offset and read variance are "
+        "measured as well where not known.",
+    ),
+    SERIES: (
+        "Time series",
+        "Measure the gain from the differences of consecutive frames, or volumes, of the "
+        "chosen layer (to a few per cent from twenty frames).",
+    ),
+    DARK: (
+        "Dark stack",
+        "Take the chosen layer for frames, or planes, recorded without light, and measure "
+        "offset and read variance in it.",
+    ),
+}
+
+
+class NoiseSources(QWidget):
+    """A button for each source of a calibration, and one that cancels it."""
+
+    asked = Signal(str)
+    """Carries `IMAGE`, `SERIES` or `DARK`."""
+    cancelled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.buttons: dict[str, QPushButton] = {}
+        for source, (words, purpose) in BUTTONS.items():
+            button = self.buttons[source] = QPushButton(words)
+            button.setToolTip(purpose)
+            button.clicked.connect(lambda _=False, source=source: self.asked.emit(source))
+            row.addWidget(button)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("End the measurement at once; nothing changes.")
+        self.cancel_button.clicked.connect(lambda: self.cancelled.emit())
+        row.addWidget(self.cancel_button)
+
+    def offer(self, *, volume: bool, series: bool, busy: bool) -> None:
+        """Enable what suits the layer, or only *Cancel* while a measurement is under way."""
+        self.buttons[IMAGE].setText("This volume" if volume else "This image")
+        for source, button in self.buttons.items():
+            button.setEnabled(not busy and (series or source != SERIES))
+        self.cancel_button.setEnabled(busy)
