@@ -19,6 +19,7 @@ from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.modes.image_2d import Image2D
+from napari_zsdeconvnet.model.model import ModelFacts
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate, simulate_volume
@@ -325,6 +326,36 @@ def test_what_a_crash_left_of_a_training_is_gone_on_with(
     assert "Trained for 3 steps before." in one_click.steps.said["model"]
     assert "cell deconvolved" in viewer.layers
     assert not path.exists()
+
+
+def test_a_training_that_goes_on_can_be_given_up_for_one_that_begins_anew(
+    qtbot, viewer, pixels, one_click, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "trainings")
+    many = replace(presets.PRESETS["fast"], steps=5000)
+    monkeypatch.setitem(presets.PRESETS, "fast", many)
+    raw = add(viewer, pixels, metadata=METADATA)
+    one_click.start(raw)
+    qtbot.waitUntil(lambda: one_click._training, timeout=LONG)
+    one_click._job.stop()  # which saves it, as closing the window does
+    wait_for_end(qtbot, one_click)
+    (path,) = (tmp_path / "trainings").iterdir()
+    step = ModelFacts.read(path).steps_trained
+    os.utime(path, (1e9, 1e9))
+
+    one_click.start(raw)
+    wanted = f"A training of this recording stopped after step {step}; it goes on from there."
+    qtbot.waitUntil(lambda: wanted in one_click.steps.said.get("model", ""), timeout=LONG)
+    assert "Start anew" in one_click.steps.labels["model"].text()
+    qtbot.waitUntil(lambda: one_click._training, timeout=LONG)
+    assert one_click._last.step > step
+    one_click.steps.labels["model"].linkActivated.emit("from-the-first-step")
+    qtbot.waitUntil(lambda: not path.exists(), timeout=LONG)
+    qtbot.waitUntil(lambda: one_click.curves.terms.get("total", ([],))[0][:1] == [1], timeout=LONG)
+    assert one_click.steps.said["model"].startswith("Training…")
+    assert "Start anew" not in one_click.steps.labels["model"].text()
+    one_click.cancel()
+    wait_for_end(qtbot, one_click)
 
 
 class TestKindsOfLayers:

@@ -17,6 +17,7 @@ from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
 from napari_zsdeconvnet._qt.workers import checkpoints
 from napari_zsdeconvnet.model import presets
+from napari_zsdeconvnet.model.model import ModelFacts
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.sample import simulate
@@ -154,9 +155,9 @@ def test_stop_keeps_the_model_and_resume_goes_on_with_the_same_run(qtbot, viewer
     assert steps == list(range(1, train._last.step + 1))
 
 
-def test_a_training_is_saved_meanwhile_and_what_broke_off_is_offered(
-    qtbot, viewer, train, tmp_path, monkeypatch
-):
+@pytest.fixture
+def broken_off(qtbot, viewer, train, tmp_path, monkeypatch):
+    """What a crash has left of a training, and a Train widget that is opened later on."""
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "trainings")
     monkeypatch.setattr(autosave, "EVERY", 0.05)
     train.steps_box.value = 5000
@@ -172,21 +173,97 @@ def test_a_training_is_saved_meanwhile_and_what_broke_off_is_offered(
     assert checkpoints.broken_off() is None  # it could be another window's
     os.utime(path, (1e9, 1e9))
     assert checkpoints.broken_off() == path
-    other = TrainWidget(viewer)
-    qtbot.addWidget(other)
-    assert "A training broke off; Resume" in other.status_label.text()
+    return path
+
+
+def opened_again(qtbot, viewer):
+    """A Train widget, once it has looked for what broke off."""
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train again")
+    qtbot.waitUntil(lambda: widget.broken.isVisible(), timeout=LONG)
+    return widget
+
+
+def test_a_training_that_broke_off_is_offered_and_goes_on(qtbot, viewer, broken_off):
+    step = ModelFacts.read(broken_off).steps_trained
+    viewer.add_image(np.zeros((64, 64)), name="another")
+    widget = opened_again(qtbot, viewer)
+    assert widget.broken.label.text() == f"A training of raw stopped after step {step} of 5000."
+    assert widget.image.layer.name == "another"
+    widget.broken.continue_button.click()
+    assert widget.image.layer.name == "raw"
+    assert not widget.broken.isEnabled()
+    qtbot.waitUntil(lambda: widget._last is not None and widget._last.step > step, timeout=LONG)
+    assert not widget.broken.isVisible()
+    assert widget.curves.terms["total"][0][0] == 1
+    widget.stop()
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+
+
+def test_a_training_that_broke_off_is_given_up_for_one_that_begins_anew(qtbot, viewer, broken_off):
+    widget = opened_again(qtbot, viewer)
+    noise, ViewerState.of(viewer).noise = ViewerState.of(viewer).noise, None
+    widget.broken.anew_button.click()
+    assert broken_off.exists()  # nothing has begun, as the noise is not known
+    assert widget.broken.isVisible()
+    ViewerState.of(viewer).noise = noise
+    widget.steps_box.value = 3
+    widget.broken.anew_button.click()
+    assert not widget.broken.isVisible()
+    assert not broken_off.exists()
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    assert widget.curves.terms["total"][0] == [1, 2, 3]
+
+
+def test_other_images_than_those_of_a_training_that_broke_off_are_refused(
+    qtbot, viewer, broken_off, notifications
+):
+    viewer.layers["raw"].name = "renamed"
+    viewer.add_image(np.full((64, 72), 7, np.uint16), name="raw")
+    widget = opened_again(qtbot, viewer)
+    widget.broken.continue_button.click()
+    qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
+    assert "was trained on other images" in notifications[-1][1]
+    assert widget.broken.isVisible()
+    assert widget.broken.isEnabled()
+    assert broken_off.exists()
+
+
+def test_resume_begins_in_the_folder_of_what_broke_off(qtbot, viewer, broken_off, monkeypatch):
     offered = []
 
     def chosen(parent, title, place, filters):
         offered.append(place)
-        return place, filters
+        return "", filters
 
     monkeypatch.setattr("qtpy.QtWidgets.QFileDialog.getOpenFileName", chosen)
-    other._on_resume()
-    qtbot.waitUntil(lambda: other._last is not None and other._last.step > 1, timeout=LONG)
-    other.stop()
-    qtbot.waitUntil(lambda: not other.running, timeout=LONG)
-    assert offered == [str(path)]
+    opened_again(qtbot, viewer).resume_button.click()
+    assert offered == [str(broken_off)]
+
+
+def test_a_training_that_was_finished_gives_its_model_or_does_more_steps(
+    qtbot, viewer, train, tmp_path, notifications
+):
+    run_to_end(qtbot, train)
+    path = tmp_path / "model.safetensors"
+    train.save_model(path)
+    qtbot.waitUntil(lambda: any(path.name in message for _, message in notifications), timeout=LONG)
+    state = ViewerState.of(viewer)
+    state.model = None
+    train.steps_box.value = 6
+    train.resume(path)
+    qtbot.waitUntil(lambda: not train.running, timeout=LONG)
+    assert state.model.steps_trained == 6
+    assert train.status_label.text() == (
+        "That training ended after 6 steps; its model is ready for Deconvolve. To train it "
+        "further, set Steps (in Settings) above 6 and resume it again."
+    )
+    assert not [words for severity, words in notifications if severity == "error"]
+    train.steps_box.value = 8
+    train.resume(path)
+    qtbot.waitUntil(lambda: not train.running, timeout=LONG)
+    assert train.curves.terms["total"][0] == list(range(1, 9))
+    assert state.model.steps_trained == 8
 
 
 def test_a_saved_training_goes_on_in_another_window(qtbot, viewer, train, tmp_path, notifications):

@@ -286,7 +286,7 @@ class TestTrainingsThatBrokeOff:
         )
         for step in pipeline:
             if isinstance(step, Progress) and step.step == 2:
-                pipeline._steps.close()
+                pipeline.close()
                 break
         return path
 

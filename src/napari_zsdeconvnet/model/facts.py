@@ -34,12 +34,18 @@ class ModelFacts:
     ending: str
     sources: tuple[Source, ...]
     stretches: tuple[Stretch, ...]
+    raw_sim: bool = False
+    """Whether it was trained on raw SIM frames."""
+
+    @property
+    def planned(self) -> int:
+        """Steps of the training as planned last; 0 where that was not kept."""
+        return self.stretches[-1].planned if self.stretches else 0
 
     @property
     def complete(self) -> bool:
         """Whether the training did all its steps or ended by itself."""
-        planned = self.stretches[-1].planned if self.stretches else 0
-        return bool(self.ending) or 0 < planned <= self.steps_trained
+        return bool(self.ending) or 0 < self.planned <= self.steps_trained
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ModelFacts:
@@ -63,6 +69,7 @@ class ModelFacts:
                 psf=PSF.from_metadata(tensors[PSF_TENSOR].numpy(), header["psf"]),
                 steps_trained=int(history[-1]["step"]) if history else 0,
                 ending=header.get("ending", ""),
+                raw_sim=header.get("reconstruction") is not None,
                 **kept_of(header),
             )
 

@@ -7,12 +7,13 @@ and stops nothing, and a model that was trained for one serves the others that i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from ..model.model import Model
 from ..modes.base import Mode
-from .pipeline import ModelReady, Pipeline, Predicted, Step
+from .pipeline import ModelReady, Pipeline, Predicted, Step, Steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,10 @@ class Batch(Iterator[Event]):
         """Go on to the next event."""
         return next(self._events)
 
+    def close(self) -> None:
+        """End at once; see `Pipeline.close`."""
+        self._events.close()
+
     def stop(self) -> None:
         """End what is under way, keep what there is, and begin no more; from any thread.
 
@@ -112,21 +117,23 @@ class Batch(Iterator[Event]):
             yield Began(index)
             done, error = False, None
             try:
-                for step in self._steps(entry):
-                    yield Stepped(index, step)
-                    done = done or isinstance(step, Predicted)
+                with closing(self._steps(entry)) as steps:
+                    for step in steps:
+                        yield Stepped(index, step)
+                        done = done or isinstance(step, Predicted)
             except Exception as failure:  # of whatever kind: the others are not to suffer from it
                 error = failure
             self._pipeline = None
             yield Ended(index, done, error)
 
-    def _steps(self, entry: Entry) -> Iterator[Step]:
+    def _steps(self, entry: Entry) -> Steps:
         pipeline = self._pipeline = Pipeline(
             entry.mode(), model=tuple(self.models), names=entry.result_names, **self._settings
         )
         if self._stopped:
             pipeline.stop()
-        for step in pipeline:
-            if isinstance(step, ModelReady) and step.trained:
-                self.models.insert(0, step.model)
-            yield step
+        with closing(pipeline):
+            for step in pipeline:
+                if isinstance(step, ModelReady) and step.trained:
+                    self.models.insert(0, step.model)
+                yield step

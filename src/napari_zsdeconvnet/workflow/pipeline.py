@@ -54,6 +54,8 @@ class TrainingBegan:
     """Training begins; its `Progress` follows."""
 
     run: TrainingRun
+    continued: int = 0
+    """After which step it goes on, if it is one that broke off; see `Pipeline.give_up`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +196,7 @@ class Pipeline(Iterator[Step]):
             self._settings["steps"] = mode.training_steps(preset)
         self._run: TrainingRun | None = None
         self._stopped = False
-        self._cut_short = False
+        self._cut_short = self._given_up = False
         self._predicted: Predicted | None = None
         self._verdict: Verdict | None = None
         self._steps = self._all_steps()
@@ -233,6 +235,10 @@ class Pipeline(Iterator[Step]):
             raise InputError("The run was stopped before there was a result: start it again.")
         return self.result
 
+    def close(self) -> None:
+        """End at once; a training under way is saved first, where it is saved at all."""
+        self._steps.close()
+
     def stop(self) -> None:
         """End what is under way and keep what there is; may be called from another thread.
 
@@ -242,6 +248,10 @@ class Pipeline(Iterator[Step]):
         self._stopped = True
         if self._run is not None:
             self._run.stop()
+
+    def give_up(self) -> None:
+        """Let the training under way leave nothing behind, for one that begins anew."""
+        self._given_up = True
 
     @property
     def ends_early(self) -> bool:
@@ -329,7 +339,7 @@ class Pipeline(Iterator[Step]):
             yield ModelReady(model, f"Trained for {model.steps_trained} steps before.", True)
             return model
         self._run = run
-        yield TrainingBegan(run)
+        yield TrainingBegan(run, run.step if again else 0)
         ended = ""
         if again:
             why = f"{why} Went on with a training that broke off after step {run.step}.".strip()
@@ -375,7 +385,11 @@ class Pipeline(Iterator[Step]):
             return
         self._saving = Autosave(run, path, at_end=True)
         with self._saving:
-            yield
+            try:
+                yield
+            finally:
+                if self._given_up:
+                    self._forget()
 
     def _forget(self) -> None:
         """Remove the checkpoint once it is of no use any more."""

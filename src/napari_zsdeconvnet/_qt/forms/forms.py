@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QWidget,
 )
+from superqt import QCollapsible
 
 from ..workers.window_text import in_window_words
 
@@ -223,3 +224,11 @@ class Form(QWidget):
             if label is not None:
                 label.setVisible(event.type() == QEvent.Type.ShowToParent)
         return False
+
+
+def collapsible(title: str, content: QWidget) -> QCollapsible:
+    """Return a part of a form that opens and closes at once."""
+    part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
+    part.setDuration(0)
+    part.addWidget(content)
+    return part

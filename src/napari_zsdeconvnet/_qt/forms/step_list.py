@@ -45,6 +45,7 @@ class StepList(QWidget):
         self.labels: dict[str, QLabel] = {}
         self._titles: dict[str, str] = {}
         self._links: dict[str, Sequence[tuple[str, str]]] = {}
+        self._at_once: dict[str, tuple[str, str]] = {}
         self.states: dict[str, str] = {}
         self.said: dict[str, str] = {}
 
@@ -60,7 +61,7 @@ class StepList(QWidget):
             self._layout.removeWidget(label)
             label.hide()  # Qt deletes it later, and would show it until then
             label.deleteLater()
-        self.labels, self.states, self.said = {}, {}, {}
+        self.labels, self.states, self.said, self._at_once = {}, {}, {}, {}
         for key, title, links in steps:
             label = note(rich=True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -85,6 +86,12 @@ class StepList(QWidget):
             self._links[key] = (*self._links[key], (words, target))
             self._show(key)
 
+    def offer_meanwhile(self, key: str, words: str, target: str) -> None:
+        """Show a link for as long as a step is under way."""
+        if key in self.labels:
+            self._at_once[key] = (words, target)
+            self._show(key)
+
     def end(self, state: str, words: str) -> None:
         """Mark the step under way as ended before its time, else the first that waits."""
         for wanted in (ACTIVE, WAITING):
@@ -101,9 +108,10 @@ class StepList(QWidget):
         first, *cautions = html.escape(in_window_words(self.said[key])).split("\n")
         lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
         lines += [f"<small style='color:{_CAUTION}'>{words}</small>" for words in cautions]
-        if self.states[key] not in (WAITING, ACTIVE):
-            lines[-1] += "".join(
-                f" <a href='{to}' style='color:{_LINK}'>{shown}</a>"
-                for shown, to in self._links[key]
-            )
+        links = () if self.states[key] == WAITING else self._links[key]
+        if self.states[key] == ACTIVE:
+            links = [self._at_once[key]] if key in self._at_once else ()
+        lines[-1] += "".join(
+            f" <a href='{to}' style='color:{_LINK}'>{shown}</a>" for shown, to in links
+        )
         self.labels[key].setText("<br>".join(lines))

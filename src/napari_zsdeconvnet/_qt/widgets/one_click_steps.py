@@ -127,7 +127,14 @@ class OneClickSteps(ActionPanel):
         told = [text for text in warnings if not any(text in said for said in self._said())]
         before = self._state.model
         why = f" The model at hand was {before.stopped}." if before and before.stopped else ""
-        self.steps.say("model", ACTIVE, _with_cautions(f"Training…{why}", tuple(told)))
+        doing = "Training…"
+        if step.continued:
+            doing = (
+                f"A training of this recording stopped after step {step.continued}; it goes on "
+                "from there."
+            )
+            self.steps.offer_meanwhile("model", "Start anew", "from-the-first-step")
+        self.steps.say("model", ACTIVE, _with_cautions(f"{doing}{why}", tuple(told)))
 
     def _on_plane_moved(self, _: Any = None) -> None:
         """Let the next preview show the planes that the user looks at."""

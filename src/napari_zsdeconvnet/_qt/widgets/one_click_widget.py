@@ -66,7 +66,7 @@ class OneClickWidget(OneClickSteps):
         self._run: TrainingRun | None = None
         self._asking = False
         self._asked_of: tuple[ImageLayer | None, str] = (None, "")
-        self._anew = self._as_it_is = False
+        self._anew = self._as_it_is = self._begins_again = False
         self._task: Task | None = None
         self._last: Progress | None = None
         self._previews = PreviewLayers(self._viewer)
@@ -322,8 +322,21 @@ class OneClickWidget(OneClickSteps):
         self._job.start()
         self._update_buttons()
 
+    def _start_training_anew(self) -> None:
+        """End a training that went on from one that broke off, and train from the first step."""
+        if self._job is None or not self._job.running or self._pipeline is None:
+            return
+        self._begins_again = True
+        self._pipeline.give_up()
+        self._job.stop()
+        self._say("Starting anew…")
+
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
+        if self._begins_again:
+            self._begins_again = False
+            self.start(self._task.layer if self._task else None, anew=True)
+            return
         self._previews.hide_empty()
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
@@ -406,6 +419,9 @@ class OneClickWidget(OneClickSteps):
             if not self.running and self.known.complete and not self._choose(None):
                 self._ask()
                 self._open_form()
+            return
+        if target == "from-the-first-step":
+            self._start_training_anew()
             return
         if target in ("anew", "as-it-is"):
             layer = self._task.layer if self._task else None

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 from ...inference.predict import TileProgress
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
-from ..forms.forms import Form, advance, heading, note, number, tip
+from ..forms.forms import Form, advance, collapsible, heading, note, number, tip
 from ..forms.sim_camera import CameraForm
 from ..forms.sim_frames import RawFrames, SIMChooser
 from ..forms.sim_pattern import Microscope, report_words, show_spectrum
@@ -32,7 +32,7 @@ from .sim_worker import (
     reconstruction,
     reconstruction_of,
 )
-from .training_panel import TrainingPanel, collapsible
+from .training_panel import TrainingPanel
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -62,6 +62,7 @@ class SIMWidget(TrainingPanel):
     title = "SIM"
 
     _grid = 2
+    _raw_sim = True
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent=parent)
@@ -170,6 +171,7 @@ class SIMWidget(TrainingPanel):
         layout.addWidget(self.training)
         layout.addWidget(self.preset_label)
         layout.addWidget(self.settings_panel)
+        layout.addWidget(self.broken)
         layout.addLayout(self.buttons)
         layout.addWidget(self.deconvolve_button)
         layout.addWidget(self.progress_bar)
@@ -387,6 +389,9 @@ class SIMWidget(TrainingPanel):
     @property
     def _layer(self) -> ImageLayer | None:
         return self.raw.layer
+
+    def _choose(self, layer: ImageLayer) -> None:
+        self.raw.layer = layer
 
     def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
         layer, frames = self.raw.layer, self.raw.frames

@@ -111,6 +111,7 @@ class TrainWidget(TrainingPanel):
         layout.addWidget(self.preset_label)
         layout.addWidget(self.known)
         layout.addWidget(self.settings_panel)
+        layout.addWidget(self.broken)
         layout.addLayout(self.buttons)
         layout.addWidget(self.progress_bar)
         layout.addWidget(self.status_label)
@@ -133,6 +134,9 @@ class TrainWidget(TrainingPanel):
     @property
     def _layer(self) -> ImageLayer | None:
         return self.image.layer
+
+    def _choose(self, layer: ImageLayer) -> None:
+        self.image.layer = layer
 
     def _new_settings(self) -> dict[str, Any]:
         return {

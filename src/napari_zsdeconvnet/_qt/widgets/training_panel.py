@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, SpinBox
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QPushButton, QWidget
-from superqt import QCollapsible
 
 from ...model.presets import presets_for
 from ...modes.registry import preview_interval
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
-from ..forms.choosers import MODEL_FILES
+from ..forms.broken_training import BrokenTraining
+from ..forms.choosers import MODEL_FILES, image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import Form, advance, note, tip
+from ..forms.forms import Form, advance, collapsible, note, tip
 from ..forms.panel import Panel
+from ..forms.training_boxes import interval_box, preset_box, seed_box, steps_box
 from ..layers.layer_axes import Reading
 from ..layers.previews import PreviewLayers
 from ..plots.curves import TERMS, LossCurves
-from ..workers.checkpoints import broken_off, is_checkpoint, new_checkpoint
+from ..workers.checkpoints import is_checkpoint, new_checkpoint
 from ..workers.connections import alive
 from ..workers.durations import in_words, time_left
 from ..workers.notifications import show_error, show_info, show_warning
 from ..workers.preferences import suggested_path
 from ..workers.workers import Job, Turns, once
+from .training_worker import Finished, Started, Training, TrainingValue, gone_on_with, trained
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -35,14 +35,6 @@ if TYPE_CHECKING:
 
     from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
-
-
-@dataclass(frozen=True)
-class Started:
-    """The first value of a training job: the run that can be stopped and saved."""
-
-    run: TrainingRun
-    history: tuple[Mapping[str, float], ...]
 
 
 class TrainingPanel(Panel):
@@ -60,7 +52,7 @@ class TrainingPanel(Panel):
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
-        self._job: Job[Started | Progress, Model] | None = None
+        self._job: Job[TrainingValue | Progress, Model] | None = None
         self._run: TrainingRun | None = None
         self._previews = PreviewLayers(self._viewer)
         self._last: Progress | None = None
@@ -71,13 +63,17 @@ class TrainingPanel(Panel):
         self._build_actions()
         self.curves = LossCurves(self._viewer)
         self.preset_box.changed.connect(self._on_preset_changed)
-        if broken_off() is not None:
-            self._say("A training broke off; Resume… offers the file to go on from.")
+        self.broken = BrokenTraining(self, raw_sim=self._raw_sim)
+        self.broken.continued.connect(self._on_continue)
+        self.broken.anew.connect(self._on_anew)
 
     # ------------------------------------------------------------------ what differs
 
     _grid = 1
     """Pixels of what is trained on per pixel of the layer, along Y and X."""
+
+    _raw_sim = False
+    """Whether it is trained on raw SIM frames."""
 
     @property
     def _kind(self) -> str:
@@ -87,6 +83,10 @@ class TrainingPanel(Panel):
     @property
     def _layer(self) -> ImageLayer | None:
         """The chosen layer."""
+        raise NotImplementedError
+
+    def _choose(self, layer: ImageLayer) -> None:
+        """Choose a layer."""
         raise NotImplementedError
 
     def _missing(self) -> str:
@@ -103,31 +103,8 @@ class TrainingPanel(Panel):
     # ------------------------------------------------------------------ construction
 
     def _build_training_settings(self) -> None:
-        self.preset_box = ComboBox(
-            label="Preset",
-            tooltip="Which network and settings to train.",
-            choices=list(presets_for("YX")),
-        )
-        self.steps_box = SpinBox(
-            label="Steps",
-            tooltip="How many training steps at most; each uses a few small parts of the image. "
-            "Left at what the preset says, a training ends by itself as soon as it gains nothing "
-            "more; any other number of steps is done in full.",
-            min=1,
-            max=1_000_000,
-        )
-        self.seed_box = SpinBox(
-            label="Seed",
-            tooltip="Start of the random numbers: the same seed on the same processor gives "
-            "the same model.",
-            max=2**31 - 1,
-        )
-        self.interval_box = SpinBox(
-            label="Preview every",
-            tooltip="Training steps between two previews; 0 shows none. That of a volume takes "
-            "as long as a dozen steps and more.",
-            max=100_000,
-        )
+        self.preset_box, self.steps_box = preset_box(), steps_box()
+        self.seed_box, self.interval_box = seed_box(), interval_box()
         self.device = DeviceChooser(self)
         self.form = Form()
         self.settings = Form(self.steps_box, self.device.box, self.interval_box, self.seed_box)
@@ -214,13 +191,13 @@ class TrainingPanel(Panel):
             return
         if path is not None:
             # The file brings the PSF, the noise, the preset, the seed and the number of steps.
-            self._begin_new(resume=path)
+            self._begin_new(resume=Path(path))
         elif self._run is None:
             show_error("there is no stopped training to resume; choose a saved model.")
         else:
             run = self._run
             run.resume()
-            self._begin(lambda: run, continued=True)
+            self._begin(trained(lambda: run, self._checkpoint), continued=True)
 
     def save_model(self, path: str | Path) -> None:
         """Write the model, and the state of its training where there is one, to a file."""
@@ -241,18 +218,24 @@ class TrainingPanel(Panel):
     def _begin_new(self, **settings: Any) -> None:
         settings["device"] = self.device.device
         settings["preview_every"] = int(self.interval_box.value)
-        resumed = settings.get("resume")
+        path: Path | None = settings.get("resume")
         self._checkpoint = new_checkpoint()
-        if resumed is not None and is_checkpoint(resumed):
-            self._checkpoint = Path(resumed)
+        if path is not None and is_checkpoint(path):
+            self._checkpoint = path
         try:
             make = self._new_run(**settings)
+            if path is None:
+                work = trained(make, self._checkpoint)
+            else:
+                steps = int(self.steps_box.value)
+                longer = self._new_run(**settings, steps=steps)
+                work = gone_on_with(path, make, longer, steps, self._checkpoint)
         except InputError as error:
             show_error(error)
             return
-        self._begin(make)
+        self._begin(work)
 
-    def _begin(self, make: Callable[[], TrainingRun], *, continued: bool = False) -> None:
+    def _begin(self, work: Training, *, continued: bool = False) -> None:
         self._stepped = False
         if not continued:
             self._run = self._last = None
@@ -261,7 +244,7 @@ class TrainingPanel(Panel):
         # Which of several layers the previews will be of is not known yet.
         alone = self.interval_box.value and not continued and len(self._trained) == 1
         self._job = Job(
-            _trained(make, self._checkpoint),
+            work,
             owner=self,
             on_values=self._on_values,
             on_result=self._on_result,
@@ -277,11 +260,11 @@ class TrainingPanel(Panel):
         self._say("Preparing…")
         self._update_buttons()
 
-    def _on_values(self, values: list[Started | Progress]) -> Turns[None]:
+    def _on_values(self, values: list[TrainingValue | Progress]) -> Turns[None]:
         shown = None
         for value in values:
-            if isinstance(value, Started):
-                self._on_started(value)
+            if isinstance(value, Started | Finished):
+                self._on_begun(value)
                 continue
             self._last, self._stepped = value, True
             self.curves.append(value.step, value.losses)
@@ -296,7 +279,12 @@ class TrainingPanel(Panel):
             self._show_progress(self._last)
             self._update_stop()
 
-    def _on_started(self, started: Started) -> None:
+    def _on_begun(self, started: TrainingValue) -> None:
+        if self.broken.path == self._checkpoint:
+            self.broken.put_away()
+        if isinstance(started, Finished):
+            self._say(_finished_words(started))
+            return
         if started.run is not self._run:
             for warning in started.run.warnings:
                 show_warning(warning)
@@ -371,10 +359,25 @@ class TrainingPanel(Panel):
         if self._can_continue:
             self.resume()
             return
-        left = str(broken_off() or "")
+        left = str(self.broken.path or "")
         path, _ = QFileDialog.getOpenFileName(self, "Resume from a model", left, MODEL_FILES)
         if path:
             self.resume(path)
+
+    def _on_continue(self) -> None:
+        """Go on with the training that broke off, on the layer of its name if there is one."""
+        if self.broken.found is None or self.running:
+            return
+        name, layers = self.broken.found.name, image_layers(self._viewer)
+        same = [layer for layer in layers if layer.name == name]
+        if same and self._layer not in same:
+            self._choose(same[0])
+        self.resume(self.broken.found.path)
+
+    def _on_anew(self) -> None:
+        if not self._refuse():
+            self.broken.put_away(delete=True)
+            self.start()
 
     def _on_save(self) -> None:
         layer = self._layer
@@ -418,6 +421,7 @@ class TrainingPanel(Panel):
         self.save_button.setEnabled(self._run is not None or self._state.model is not None)
         self.form.setEnabled(not running)
         self.settings.setEnabled(not running)
+        self.broken.setEnabled(not running)
 
     def _update_stop(self) -> None:
         """Offer to cancel as long as there is nothing to keep."""
@@ -433,26 +437,7 @@ class TrainingPanel(Panel):
         self.status_label.setText(text)
 
 
-def collapsible(title: str, content: QWidget) -> QCollapsible:
-    """Return a part of a form that opens and closes at once."""
-    part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
-    part.setDuration(0)
-    part.addWidget(content)
-    return part
-
-
-def _trained(
-    make: Callable[[], TrainingRun], checkpoint: Path | None
-) -> Generator[Started | Progress, None, Model]:
-    """Hand the run over first, then all of its progress, then its model; saved meanwhile."""
-    from ...training.autosave import Autosave
-
-    run = make()
-    yield Started(run, run.model.history)
-    if checkpoint is None:
-        yield from run
-        return run.model
-    with Autosave(run, checkpoint) as saving:
-        yield from run
-    saving.remove()
-    return run.model
+def _finished_words(found: Finished) -> str:
+    done = f"That training ended after {found.steps} steps; its model is ready for Deconvolve."
+    more = f" To train it further, set Steps (in Settings) above {found.steps} and resume it again."
+    return done + more if found.kept else done

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ...utils.errors import InputError
 from .remembered_optics import memory_file
 
 _ENDING = ".checkpoint.safetensors"
@@ -44,3 +47,39 @@ def all_broken_off() -> list[Path]:
 def broken_off() -> Path | None:
     """Return the latest of the trainings that a crash has ended."""
     return next(iter(all_broken_off()), None)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A training that a crash has ended."""
+
+    path: Path
+    name: str
+    """What it was trained on."""
+    step: int
+    planned: int
+    complete: bool
+    """Whether it had nothing left to do."""
+
+
+def latest_broken(left: Sequence[Path], *, raw_sim: bool) -> Broken | None:
+    """Read of trainings that broke off, in a worker, and return the first of a kind.
+
+    Parameters
+    ----------
+    left : sequence of Path
+        Their files, as `all_broken_off` lists them.
+    raw_sim : bool
+        Whether one on raw SIM frames is wanted, or one on images or volumes.
+    """
+    from ...model.model import ModelFacts
+
+    for path in left:
+        try:
+            facts = ModelFacts.read(path)
+        except InputError:
+            continue
+        if facts.raw_sim == raw_sim and facts.steps_trained:
+            name = facts.sources[0].name if facts.sources else "an image"
+            return Broken(path, name, facts.steps_trained, facts.planned, facts.complete)
+    return None

@@ -1,0 +1,85 @@
+"""The offer to go on with a training that broke off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from ..workers.checkpoints import Broken, all_broken_off, latest_broken
+from ..workers.workers import Job, once
+from .forms import note
+
+
+class BrokenTraining(QWidget):
+    """Says which training broke off, with a button that goes on and one that begins anew.
+
+    Hidden while there is none.
+
+    Parameters
+    ----------
+    owner : QWidget
+        The widget that trains.
+    raw_sim : bool
+        Whether trainings on raw SIM frames are offered, or those on images and volumes.
+    """
+
+    continued = Signal()
+    anew = Signal()
+
+    def __init__(self, owner: QWidget, *, raw_sim: bool) -> None:
+        super().__init__()
+        self.found: Broken | None = None
+        self.label = note()
+        self.continue_button = QPushButton("Continue")
+        self.anew_button = QPushButton("Start anew")
+        self.continue_button.clicked.connect(lambda: self.continued.emit())
+        self.anew_button.clicked.connect(lambda: self.anew.emit())
+        self.anew_button.setToolTip(
+            "Train from the first step with what is chosen here; what was learned is deleted."
+        )
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.continue_button)
+        buttons.addWidget(self.anew_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.label)
+        layout.addLayout(buttons)
+        self.hide()
+        left = all_broken_off()
+        if left:
+            Job(
+                once(latest_broken, left, raw_sim=raw_sim),
+                owner=owner,
+                on_result=self._show,
+                title="looking for trainings that broke off",
+                aside=True,
+            ).start()
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the training that is offered."""
+        return None if self.found is None else self.found.path
+
+    def _show(self, found: Broken | None) -> None:
+        self.found = found
+        if found is None:
+            return
+        where = f"after step {found.step} of {found.planned}"
+        if found.complete:
+            where = f"after its last step, {found.step}"
+        self.label.setText(f"A training of {found.name} stopped {where}.")
+        self.continue_button.setToolTip(
+            "Take its model."
+            if found.complete
+            else f"Go on after step {found.step}, with the PSF, noise and settings it has."
+        )
+        self.show()
+
+    def put_away(self, *, delete: bool = False) -> None:
+        """Offer it no more, and delete its file where it is not wanted any more."""
+        self.hide()
+        if delete and self.path is not None:
+            self.path.unlink(missing_ok=True)
+        self.found = None
