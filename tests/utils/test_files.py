@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,29 @@ class TestTogether:
                 write(tmp_path / "record", text)
         assert moments == [{"result": "old"}, {"result": "new"}]
         assert (tmp_path / "record").read_text() == "new"
+
+    @POSIX
+    def test_of_two_that_write_the_same_files_all_are_those_of_one(
+        self, tmp_path: Path, monkeypatch
+    ):
+        replace = os.replace
+        meet = threading.Barrier(2)
+
+        def slow(one: Path, other: Path) -> None:
+            replace(one, other)
+            time.sleep(0.02)
+
+        def write_all(text: str) -> None:
+            with replaced_together():
+                for name in ("model", "result", "record"):
+                    write(tmp_path / name, text)
+                meet.wait()
+
+        monkeypatch.setattr(os, "replace", slow)
+        for _ in range(5):
+            writers = [threading.Thread(target=write_all, args=(text,)) for text in "ab"]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join()
+            assert len({path.read_text() for path in tmp_path.iterdir()}) == 1

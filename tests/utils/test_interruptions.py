@@ -171,6 +171,7 @@ class TestCheckpoints:
         assert Model.load(first / "raw_model.safetensors").steps_trained == 6
         assert not checkpoint.exists()
 
+    @pytest.mark.usefixtures("usual_signals")
     def test_a_repeat_goes_on_by_itself(self, run, image: Path, tmp_path: Path, monkeypatch):
         model, again = tmp_path / "m.safetensors", tmp_path / "again"
         run("train", image, *OPTIONS, "--steps", "6", "-o", model)

@@ -10,8 +10,8 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -101,7 +101,8 @@ def replaced_together() -> Iterator[None]:
     """Let all files that are written whole in this block take their places at its end.
 
     The last of them describes the others: its old version goes before they come, so that
-    whenever it is there it belongs to them. After a failure all old files are as they were.
+    whenever it is there it belongs to them. After a failure all old files are as they were. Of two
+    processes that write the same files at a time, all are those of one of them.
 
     Raises
     ------
@@ -113,16 +114,30 @@ def replaced_together() -> Iterator[None]:
     try:
         yield
         try:
-            if len(parts) > 1:
-                parts[-1].target.unlink(missing_ok=True)
-            for part in parts:
-                part.replace()
+            with _in_turn({part.target.parent for part in parts}):
+                if len(parts) > 1:
+                    parts[-1].target.unlink(missing_ok=True)
+                for part in parts:
+                    part.replace()
         except OSError as error:
             raise InputError(_reason(error, part.target)) from error
     finally:
         _set.reset(outer)
         for part in parts:
             part.discard()
+
+
+@contextmanager
+def _in_turn(folders: Iterable[Path]) -> Iterator[None]:
+    """Have no other process replace files in these folders meanwhile, where the system can."""
+    with ExitStack() as open_folders:
+        for folder in sorted(folders):  # all in the same order, so that no two wait for each other
+            with suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY)
+                open_folders.callback(os.close, descriptor)
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 class _Part:

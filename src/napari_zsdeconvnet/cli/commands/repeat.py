@@ -19,6 +19,7 @@ from .files import expand, load, refuse_overwriting
 from .interruption import first_signal_calls
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
+from .rescue import rescued
 from .sim import predict_frames
 from .sim_recordings import open_recording
 from .training import show_step
@@ -51,7 +52,8 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
     opened = [recording for _, recording in recordings]
     checkpoint = _checkpoint(record, folder, console)
     model = _train(record, opened[: len(record.sources)], first, checkpoint, console)
-    model.save(folder / MODEL)
+    with rescued(model.save, folder / MODEL, checkpoint, then="the same command"):
+        model.save(folder / MODEL)
     same = {"model": RunRecord.of(model).weights_sha256 == record.weights_sha256}
     if record.prediction is not None:
         with replaced_together():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from .files import beside, given, load, opened, output_names, refuse_overwriting
 from .interruption import first_signal_calls, no_signal
 from .outputs import BACKGROUND, DECONVOLVED, DENOISED
 from .records import check_record, record_beside
+from .rescue import rescued
 from .training import offered
 from .training_psf import with_recorded
 
@@ -71,13 +73,17 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if predicted.result.background is None:
         del files[BACKGROUND]
     results = [what for what in files if what != "model"]
-    with no_signal(), replaced_together():
+    checkpoint = checkpoint_of(files["model"])
+    rescue = rescued(
+        predicted.model.save, files["model"], checkpoint, then=f"--resume {checkpoint}"
+    )
+    with no_signal(), nullcontext() if arguments.model else rescue, replaced_together():
         predicted.model.save(files["model"])
         for what in results:
             _write(files[what], mode.placed(getattr(predicted.result, what)))
         replace(predicted.record, verdict=verdict).write(record_beside(output))
     if not arguments.model:
-        checkpoint_of(files["model"]).unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
     for what in results:
         console.say(f"{arguments.image} -> {files[what]}")
     console.result(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from ...utils.errors import InputError
 from ...utils.files import written_whole
 from ..console import Console, Interrupted, printable
 from .interruption import first_signal_calls, no_signal
+from .rescue import rescued
 from .summaries import psf_facts
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
         try:
             last = follow(run, console, autosave)
         except NonFiniteLossError as error:
-            _save(run, output)
+            with rescued(run.save, Path(output)):
+                run.save(output)
             autosave.remove()
             raise RuntimeError(f"{error} They are in {output}.") from error
-        with no_signal():
-            _save(run, output)
+        with no_signal(), rescued(run.save, Path(output)):
+            run.save(output)
             autosave.remove()
     stopped = not last.finished
     done = f"Stopped after {last.step} of {last.steps}" if stopped else f"Trained {last.step}"
@@ -80,16 +81,6 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
             f"the model of step {last.step} is in {output}, and --resume {output} goes on from "
             "there."
         )
-
-
-def _save(run: TrainingRun, output: str) -> None:
-    """Save a training; if its folder fails by now, in the folder for temporary files."""
-    try:
-        run.save(output)
-    except InputError as error:
-        refuge = Path(tempfile.mkdtemp(prefix="zsdeconvnet-")) / Path(output).name
-        run.save(refuge)
-        raise InputError(f"{error} So the model was saved as {refuge}.") from error
 
 
 def offered(output: str | Path, console: Console) -> str | None:
