@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ from memory import PeakMemory
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.inference import predict
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.model.model import Model, psf_width
+from napari_zsdeconvnet.model.presets import Preset
+from napari_zsdeconvnet.noise.outliers import memory_to_search
 from napari_zsdeconvnet.quality.verdict import judge, memory_to_judge
+from napari_zsdeconvnet.training.begin import memory_to_train
 from napari_zsdeconvnet.utils.memory import in_bytes
 from napari_zsdeconvnet.utils.tiling import largest_window
 
 CPU = torch.device("cpu")
+WORK = ("train", "predict", "judge")
 SHAPES = {
     "image": ((512, 512), (1024, 1024), (2048, 2048)),
     "volume": ((12, 192, 192), (24, 384, 384), (48, 896, 896)),
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all, or one in this process."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--limit", type=int, help="MiB that each may take")
-    parser.add_argument("--only", nargs="+", choices=("predict", "judge"))
+    parser.add_argument("--only", nargs="+", choices=tuple(WORK))
     parser.add_argument("--kind", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for kind in options.kind:
         for shape in SHAPES[kind]:
-            for work in options.only or ("predict", "judge"):
+            for work in options.only or WORK:
                 print(in_its_own_process(work, shape, options.limit), flush=True)
     return 0
 
@@ -94,13 +98,18 @@ def in_its_own_process(work: str, shape: tuple[int, ...], limit: int | None) -> 
 
 def measured(work: str, shape: tuple[int, ...]) -> Need:
     """Do the work and watch its peak."""
-    image, model = made(shape)
-    do = predicted if work == "predict" else judged
-    return do(image, model)
+    if work == "train":
+        return trained(*recorded(shape))
+    image, psf, noise = recorded(shape)
+    part = replace(image, data=image.data[..., :128, :128], name="part")
+    run = zs.train(part, psf, noise, steps=1, device="cpu", preview_every=0)
+    for _ in run:
+        pass
+    return (predicted if work == "predict" else judged)(image, run.model)
 
 
-def made(shape: tuple[int, ...]) -> tuple[Image, Model]:
-    """Make a recording of noise, and a model that has done one step on a part of it."""
+def recorded(shape: tuple[int, ...]) -> tuple[Image, zs.PSF, zs.NoiseModel]:
+    """Make a recording of noise, with its PSF and camera."""
     pixels = np.random.default_rng(0).poisson(20, shape).astype(np.uint16) + np.uint16(100)
     if len(shape) == 2:
         size: tuple[float, ...] = (0.0626, 0.0626)
@@ -109,12 +118,20 @@ def made(shape: tuple[int, ...]) -> tuple[Image, Model]:
         size = (0.2, 0.1, 0.1)
         psf = zs.PSF.simulate(1.1, 0.525, 0.1, axial_step=0.2, stack=shape)
     axes = "YX" if len(shape) == 2 else "ZYX"
-    part = pixels[..., :128, :128]
-    noise = zs.NoiseModel(100, 1.0, 4.0)
-    run = zs.train(
-        Image(part, axes, size, "part"), psf, noise, steps=1, device="cpu", preview_every=0
-    )
-    return Image(pixels, axes, size, "recording"), run.model
+    return Image(pixels, axes, size, "recording"), psf, zs.NoiseModel(100, 1.0, 4.0)
+
+
+def trained(image: Image, psf: zs.PSF, noise: zs.NoiseModel) -> Need:
+    """Do all that comes before a training, and its first step."""
+    shape = tuple(image.data.shape)
+    with PeakMemory() as memory:
+        run = zs.train(image, psf, noise, steps=1, device="cpu", preview_every=0)
+        for _ in run:
+            pass
+    model, upsampling = run.model, run.model.upsampling
+    steps = memory_to_train(model.network, model.psf, Preset(**model.settings))
+    search = memory_to_search(shape, psf_width(model.psf, upsampling))
+    return Need("train", shape, max(steps, search), memory.bytes)
 
 
 def predicted(image: Image, model: Model) -> Need:

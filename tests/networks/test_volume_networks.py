@@ -7,6 +7,7 @@ from scipy.ndimage import convolve
 from torch import nn
 
 from napari_zsdeconvnet.inference.predict import exhaust, infer
+from napari_zsdeconvnet.networks import volume
 from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.networks.registry import build_network
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
@@ -42,6 +43,35 @@ def stirred(name: str, upsampling: int = 1, psf: PSF | None = None) -> TwoStageN
         for weight in network.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
     return network.eval()
+
+
+class TestMemory:
+    @pytest.mark.parametrize("upsampling", [1, 2])
+    def test_bands_of_rows_give_the_same(self, upsampling: int, monkeypatch):
+        image = torch.rand(1, 1, 9, 100, 40, generator=torch.Generator().manual_seed(0))
+        network = stirred("sharpening", upsampling)
+        sizes = []
+        network.denoiser.register_forward_hook(lambda _, given, __: sizes.append(given[0].shape))
+        with torch.inference_mode():
+            whole = network(image)
+            needed = network.memory_of((9, 100, 40), CPU)
+            for name in ("ROOM_BYTES", "U_NET_VOXELS"):
+                monkeypatch.setattr(volume, name, 1)
+            banded = network(image)
+        assert [size[-2] for size in sizes] == [132, 56, 84, 84, 76, 48]
+        assert network.memory_of((9, 100, 40), CPU) < needed
+        for one, other in zip(whole, banded, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=3e-6)
+
+    def test_transfer_functions_are_not_kept_while_a_u_net_needs_memory(self):
+        network = stirred("sharpening")
+        kept = []
+        for net in (network.denoiser, network.corrector):
+            net.register_forward_hook(lambda *_: kept.append(len(network.sharpening._fields)))
+        with torch.inference_mode():
+            for _ in range(2):
+                network(torch.rand(1, 1, 9, 32, 32))
+        assert kept == [0, 0, 0, 0]
 
 
 class TestContract:

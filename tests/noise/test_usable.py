@@ -334,3 +334,13 @@ def test_pixels_of_every_type_are_looked_at(dtype):
     mask = usable_pixels(image)
     assert mask is not None
     assert "(10, 12)" in mask.sentences[0]
+
+
+def test_an_image_too_large_to_be_searched_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr("napari_zsdeconvnet.utils.memory.available_memory", lambda: 2**20)
+    image = np.random.default_rng(0).poisson(50, (1, 200, 200)).astype(np.uint16)
+    with pytest.raises(InputError, match=r"Looking for bad pixels in cell needs 1\.83 MiB"):
+        usable_pixels(image, name="cell")
+    with pytest.raises(InputError, match=r"needs 2\.82 MiB of memory and 1 MiB are free"):
+        usable_pixels(image, width=3.0)
+    assert usable_pixels(image, PixelRule(outliers=False)) is None

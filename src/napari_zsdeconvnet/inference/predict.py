@@ -42,7 +42,7 @@ Background = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Gives the out-of-focus background of a frame (Y, X), both in counts, the former above the
 offset."""
 
-NEARLY_ALL = 0.75
+NEARLY_ALL = 0.85
 """Part of the free memory that a tile may take where it is of little use otherwise."""
 
 MOST_HELD = 0.15

@@ -8,7 +8,8 @@ from ..psf.psf import PSF
 from ..utils.errors import InputError
 from .base import PublishedNetwork, TwoStageNetwork, UnrolledNetwork
 from .informed import InformedNetwork
-from .volume import PublishedVolumeNetwork, SharpeningNetwork
+from .published_volume import PublishedVolumeNetwork
+from .volume import SharpeningNetwork
 
 NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
     "published": lambda psf, upsampling: PublishedNetwork(upsampling),

@@ -1,4 +1,4 @@
-"""Two-stage networks for volumes (N, 1, Z, Y, X): pooling and up-sampling are lateral only."""
+"""The fast two-stage network for volumes (N, 1, Z, Y, X); its pooling is lateral only."""
 
 from __future__ import annotations
 
@@ -19,127 +19,31 @@ from ..noise.recorruption import local_mean, mean_reach
 from ..physics.accelerated_richardson_lucy import Sharpened, Sharpening
 from ..physics.forward import Blur, continued, enlarge
 from ..physics.open_field import margins, room_of
+from ..physics.row_blocks import by_bands
 from ..psf.psf import PSF
+from ..utils.memory import give_back
+from ..utils.phases import go_on
 from .base import TwoStageNetwork
+from .published_volume import convolution
 
 
-def _convolution(
-    inputs: int, outputs: int, size: tuple[int, int, int] = (3, 3, 3), *, bias: bool = True
-) -> nn.Conv3d:
-    depth, height, width = (length // 2 for length in size)
-    return nn.Conv3d(inputs, outputs, size, padding=(depth, height, width), bias=bias)
+class _Block(nn.Sequential):
+    """A convolution within planes and one across them: planes differ more than pixels."""
 
-
-# ------------------------------------------------------------------ as published
-
-
-class _ChannelAttention(nn.Module):
-    """Weigh each channel by what all of them hold on average."""
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv3d(channels, channels // reduction, 1)
-        self.excite = nn.Conv3d(channels // reduction, channels, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Give the weighed features."""
-        weights = features.mean(dim=(-3, -2, -1), keepdim=True)
-        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(weights))))
-        return features * weights
-
-
-class _AttentionBlock(nn.Module):
-    """Two convolutions and a channel attention around a skip."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            _convolution(channels, channels),
-            nn.LeakyReLU(0.2, inplace=True),
-            _convolution(channels, channels),
-            nn.LeakyReLU(0.2, inplace=True),
-            _ChannelAttention(channels),
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            convolution(inputs, outputs, (1, 3, 3)),
+            nn.LeakyReLU(0.1, inplace=True),
+            convolution(outputs, outputs),
+            nn.LeakyReLU(0.1, inplace=True),
         )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Give the refined features."""
-        return features + cast(Tensor, self.body(features))
-
-
-class _AttentionStage(nn.Module):
-    """One stage: two groups of two attention blocks, each around a skip of its own."""
-
-    channels = 64
-
-    def __init__(self, upsampling: int = 1) -> None:
-        super().__init__()
-        self.upsampling = upsampling
-        self.entry = _convolution(1, self.channels)
-        self.groups = nn.ModuleList(
-            nn.Sequential(_AttentionBlock(self.channels), _AttentionBlock(self.channels))
-            for _ in range(2)
-        )
-        self.head = _convolution(self.channels, self.channels)
-        self.output = _convolution(self.channels, 1)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """Give one channel on the output grid."""
-        features = self.entry(volume)
-        for group in self.groups:
-            features = features + group(features)
-        features = F.leaky_relu(self.head(enlarge(features, self.upsampling)), 0.2)
-        # A leaky end cannot die, as a rectified one does in about one seed of seven.
-        return F.leaky_relu(self.output(features), 0.2)
-
-
-class PublishedVolumeNetwork(TwoStageNetwork):
-    """The residual channel-attention network as published, 2 003 490 parameters.
-
-    Two stages of 64 channels, each with two groups of two attention blocks (Qiao et al.,
-    Nature Communications 15, 4180, 2024), and, where asked for, a second stage that doubles
-    the lateral grid. Channel attention averages over the whole input, so that tiles differ
-    slightly whatever their overlap.
-    """
-
-    multiple = 1
-    receptive_field = 22
-    axial_field = 22
-    border = (2, 8, 8)
-    bytes_per_pixel = 2500
-    training_bytes_per_pixel = 12_000
-
-    def __init__(self, upsampling: int = 1) -> None:
-        super().__init__()
-        self.upsampling = upsampling
-        self.denoiser = _AttentionStage()
-        self.deconvolver = _AttentionStage(upsampling)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv3d):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(cast(Tensor, layer.bias))
-
-    def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        """Give the denoised and the deconvolved volume."""
-        denoised = self.denoise(image)
-        return denoised, self.deconvolver(denoised)
-
-    def denoise(self, image: Tensor) -> Tensor:
-        """Apply the first stage."""
-        denoised: Tensor = self.denoiser(image)
-        return denoised
-
-
-# ------------------------------------------------------------------ the fast one
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    """Make a convolution within planes and one across them: planes differ more than pixels."""
-    return nn.Sequential(
-        _convolution(inputs, outputs, (1, 3, 3)),
-        nn.LeakyReLU(0.1, inplace=True),
-        _convolution(outputs, outputs),
-        nn.LeakyReLU(0.1, inplace=True),
-    )
+        """Apply them; of a large volume each takes a second, so it can be ended between them."""
+        for layer in self:
+            go_on()
+            volume = layer(volume)
+        return volume
 
 
 class _LateralUNet(nn.Module):
@@ -147,10 +51,10 @@ class _LateralUNet(nn.Module):
 
     def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.entry = _block(inputs, channels[0])
-        self.down = nn.ModuleList(_block(here, below) for here, below in pairwise(channels))
+        self.entry = _Block(inputs, channels[0])
+        self.down = nn.ModuleList(_Block(here, below) for here, below in pairwise(channels))
         self.reduce = nn.ModuleList(nn.Conv3d(below, here, 1) for here, below in pairwise(channels))
-        self.up = nn.ModuleList(_block(here, here) for here in channels[:-1])
+        self.up = nn.ModuleList(_Block(here, here) for here in channels[:-1])
 
     def forward(self, volume: Tensor) -> Tensor:
         """Give features on the grid of the volume."""
@@ -159,10 +63,9 @@ class _LateralUNet(nn.Module):
         for level in self.down:
             skips.append(volume)
             volume = level(_pooled(volume))
-        for level, reduce, skip in zip(
-            reversed(self.up), reversed(self.reduce), reversed(skips), strict=True
-        ):
-            volume = level(skip + enlarge(reduce(volume), 2))
+        for level, reduce in zip(reversed(self.up), reversed(self.reduce), strict=True):
+            # Nothing else holds the skipped features by now, which are the largest.
+            volume = level(enlarge(reduce(volume), 2) + skips.pop())
         return volume
 
 
@@ -171,6 +74,20 @@ def _pooled(volume: Tensor) -> Tensor:
     batch, depth = volume.shape[0], volume.shape[2]
     planes = F.avg_pool2d(volume.transpose(1, 2).flatten(0, 1), 2)
     return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)
+
+
+ROOM_BYTES = 44
+"""Working memory of a step of Richardson-Lucy, for a voxel of the room it works in."""
+
+U_NET_BYTES = 220
+"""Working memory of a U-Net for a voxel, its rim included."""
+
+U_NET_REACH = 28
+"""Rows that a U-Net sees on either side of a voxel."""
+
+U_NET_VOXELS = 5_000_000
+"""Voxels that a U-Net is applied to at once in any case. Larger volumes are computed in bands where
+it would take more memory than the steps of Richardson-Lucy do."""
 
 
 class SharpeningNetwork(TwoStageNetwork):
@@ -220,11 +137,11 @@ class SharpeningNetwork(TwoStageNetwork):
         self.upsampling = upsampling
         width = channels[0]
         self.denoiser = _LateralUNet(1, channels)
-        self.denoised = _convolution(width, 1)
+        self.denoised = convolution(width, 1)
         self.corrector = _LateralUNet(2 + upsampling**2, channels)
         self.expand = nn.Conv3d(width, upsampling**2 * width // 2, 1)
         # A constant has no say: the coarsest structure is taken out of a correction.
-        self.correction = _convolution(width // 2 + 1, 1, bias=False)
+        self.correction = convolution(width // 2 + 1, 1, bias=False)
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.denoised.weight)
         nn.init.zeros_(cast(Tensor, self.denoised.bias))
@@ -241,13 +158,25 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
         """Give the working memory for a window (Z, Y, X): of its room or of the U-Nets."""
-        fine = (window[0], *(self.upsampling * length for length in window[1:]))
-        psf = tuple(self.sharpening.kernel.shape)
-        room = math.prod(room_of(fine, self.sharpening.margin, psf))
-        rimmed = math.prod(n + 2 * r for n, r in zip(window, self.rim, strict=True))
-        kept = 2**27 + 16 * math.prod(fine)
-        # Measured for windows of 0.2 to 3 million voxels, benchmarks/memory.py.
-        return kept + max(42 * room, 130 * rimmed)
+        rimmed = tuple(n + 2 * r for n, r in zip(window, self.rim, strict=True))
+        voxels = min(self._rows_at_once(rimmed), rimmed[1]) * rimmed[0] * rimmed[2]
+        kept = 2**27 + 16 * math.prod(window) * self.upsampling**2
+        # Measured for windows of 0.4 to 5 million voxels, the transfer functions forgotten.
+        return kept + max(ROOM_BYTES * self._room(rimmed), U_NET_BYTES * voxels)
+
+    def _room(self, rimmed: tuple[int, ...]) -> int:
+        """Give the voxels of the room for a window that is given with its rim."""
+        planes, *across = (max(n - 2 * r, 1) for n, r in zip(rimmed, self.rim, strict=True))
+        fine = (planes, *(self.upsampling * length for length in across))
+        return math.prod(room_of(fine, self.sharpening.margin, tuple(self.sharpening.kernel.shape)))
+
+    def _rows_at_once(self, rimmed: tuple[int, ...]) -> int:
+        """Choose how many rows a U-Net sees at once, by the size of the volume alone.
+
+        Not by the memory there is: bands may differ from the whole by rounding.
+        """
+        most = max(ROOM_BYTES * self._room(rimmed) // U_NET_BYTES, U_NET_VOXELS)
+        return max(most // (rimmed[0] * rimmed[2]), 3 * U_NET_REACH)
 
     def _near(self, upsampling: int) -> tuple[int, ...]:
         return (self.near[0], *(upsampling * length for length in self.near[1:]))
@@ -269,13 +198,21 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def _stages(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give both stages, and what is recorded of structure beyond the faces."""
+        self._make_room()
         denoised = self._with_rim(self.denoise, image)
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)
+        self._make_room()
         corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
         beyond = reblurred - self.reblur(sharpened)
         return denoised, self.give_back_light(corrected, denoised, beyond), beyond
+
+    def _make_room(self) -> None:
+        """Let the U-Nets have the memory of the transfer functions, which are soon made again."""
+        if torch.is_inference_mode_enabled():
+            self.sharpening.forget_fields()
+            give_back()
 
     def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
         """Apply a stage to volumes continued by a rim, and take the rim off its result."""
@@ -304,7 +241,7 @@ class SharpeningNetwork(TwoStageNetwork):
         """Apply the first stage."""
         depth, height, width = mean_reach(3)
         around = F.pad(image, (width, width, height, height, depth, depth), mode="replicate")
-        correction: Tensor = self.denoised(self.denoiser(image))
+        correction = self._in_bands(lambda part: self.denoised(self.denoiser(part)), image)
         return local_mean(around) + correction.float()
 
     def sharpen(self, image: Tensor, denoised: Tensor) -> Sharpened:
@@ -343,6 +280,7 @@ class SharpeningNetwork(TwoStageNetwork):
         field = self.sharpening.field(tuple(denoised.shape[2:]))
         light = _coarse(denoised).clamp(min=0.0) + 1e-4
         for _ in range(self.balancing):
+            go_on()
             ratio = light / (_coarse(self.reblur(sharp) + beyond).clamp(min=0.0) + 1e-4)
             sharp = sharp * field.inside(field.factor(_coarse(ratio))).clamp(0.5, 2.0)
         return sharp
@@ -362,11 +300,24 @@ class SharpeningNetwork(TwoStageNetwork):
         seen = torch.cat(
             [denoised.detach(), image - reblurred, _unshuffled(sharpened, self.upsampling)], dim=1
         )
-        features = _shuffled(self.expand(self.corrector(seen)), self.upsampling)
-        correction = self.correction(torch.cat([features, sharpened.to(features.dtype)], dim=1))
-        correction = correction.float()
+        correction = self._in_bands(self._corrected, seen, sharpened).float()
         # Any end that is never negative would lift the background, and with it the light.
         return F.leaky_relu(sharpened + correction - _coarse(correction), 0.01)
+
+    def _corrected(self, seen: Tensor, sharpened: Tensor) -> Tensor:
+        features = _shuffled(self.expand(self.corrector(seen)), self.upsampling)
+        both = torch.cat([features, sharpened.to(features.dtype)], dim=1)
+        correction: Tensor = self.correction(both)
+        return correction
+
+    def _in_bands(self, network: Callable[..., Tensor], volume: Tensor, *others: Tensor) -> Tensor:
+        """Apply a U-Net to a volume with its rim, where that is large band by band."""
+        rows = self._rows_at_once(tuple(volume.shape[-3:]))
+        if rows >= volume.shape[-2]:
+            return network(volume, *others)
+        reach = U_NET_REACH
+        inner = rows - 2 * reach
+        return by_bands(network, volume, *others, reach=reach, multiple=self.multiple, rows=inner)
 
 
 def _core(psf: NDArray[np.float32], reach: tuple[int, ...]) -> NDArray[np.float32]:

@@ -63,7 +63,19 @@ _RUN_LIMIT = 4.0  # standard deviations of each of its pixels
 _DARKEST = 0.03  # part of the pixels, more than dead columns have
 _SAMPLE = 200_000  # pixels that the noise is measured in
 _SAMPLE_LEFT = 60_000  # the same of what predictors leave, which is measured again and again
+_WORKING = (48, 74)
+"""Bytes that a pixel takes, without and with the comparison with what surrounds it, measured."""
 _AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+
+
+def memory_to_search(shape: tuple[int, ...], width: float | None) -> int:
+    """Bytes that `isolated_outliers` takes for a plane of this shape and a PSF of this width."""
+    return math.prod(shape[-2:]) * _WORKING[_predicts(width)]
+
+
+def _predicts(width: float | None) -> bool:
+    """Whether the surroundings of a pixel predict it."""
+    return width is not None and width > _WELL_SAMPLED
 
 
 def isolated_outliers(
@@ -98,7 +110,7 @@ def isolated_outliers(
     lines = found.any()
     filled = np.where(found, light.beside(pixels, found), pixels) if lines else pixels
     single = light.isolated(filled) & usable & ~found
-    if width is not None and width > _WELL_SAMPLED:
+    if width is not None and _predicts(width):
         single |= _unpredicted(pixels, light.floor, width, single | found, usable)
     if single.sum() > _MOST * single.size:
         return found

@@ -17,10 +17,11 @@ from scipy import ndimage
 
 from ..io.image import PixelRule, check_pixels
 from ..utils.errors import InputError
+from ..utils.memory import check_room
 from ..utils.phases import go_on, rounds
 from .fill_regions import never_recorded, touching_border
 from .interpolated_pixels import stand_in
-from .outliers import WIDEST, isolated_outliers
+from .outliers import WIDEST, isolated_outliers, memory_to_search
 from .pixel_mask import Filled, Kind, PixelMask, Runs
 from .saturation import FEWEST, clipped_share, lit_from, piled_up
 
@@ -198,6 +199,12 @@ class _Search:
 
     def mask(self) -> PixelMask | None:
         """Look at everything, and say what was found."""
+        if self.rule.outliers:
+            check_room(
+                memory_to_search(self.shape, self.width),
+                f"Looking for bad pixels in {self.name}",
+                "cut it into smaller files, or use a machine with more memory.",
+            )
         self.fixed = self._hot_in_all() if self.rule.outliers else None
         planes = "1 plane" if len(self.looked_at) == 1 else f"{len(self.looked_at)} planes"
         for place in rounds(self.looked_at, f"looking for hot and dead pixels in {planes}"):

@@ -136,6 +136,7 @@ class Sharpening(nn.Module):
         estimate = self._coarse_to_fine(denoised, damping, noise)
         field = self.field(tuple(denoised.shape[2:]))
         for _ in range(self.finishing):
+            go_on()
             ratio = _ratio(image, field.expected(estimate), noisy_damping)
             estimate = field.factor(ratio).clamp_(0.01, 20.0).mul_(estimate)
         return Sharpened(field.shown(estimate), field.expected(estimate))
@@ -199,6 +200,7 @@ class Sharpening(nn.Module):
             self._fields = {key: {}}
         fields = self._fields[key]
         if factor not in fields:
+            go_on()
             planes, *across = size
             upsampling = max(self.upsampling // factor, 1)
             pixels = max(factor // self.upsampling, 1)
@@ -211,6 +213,10 @@ class Sharpening(nn.Module):
                 self.kernel.device,
             )
         return fields[factor]
+
+    def forget_fields(self) -> None:
+        """Give the memory of all transfer functions back, until they are needed again."""
+        self._fields = {}
 
     def _on_grid(self, image: Tensor, factor: int) -> Tensor:
         """Bin a raw volume to where the microscope's image of such wide pixels is compared."""

@@ -32,11 +32,15 @@ def bands(
     """
     rows = height = image.shape[-2]
     if image.device.type == "cpu" and not torch.is_grad_enabled():
-        total = sum(tensor.numel() * tensor.element_size() for tensor in (image, *others))
-        fitting = max((size or BAND) * height // max(total, 1), least, 1)
+        total = max(_bytes(image, *others), 1)
+        fitting = max((size or BAND) * height // total, least, 1)
         rows = -(-fitting // multiple) * multiple
     for first in range(0, height, max(rows, 1)):
         yield first, min(first + rows, height)
+
+
+def _bytes(*tensors: Tensor) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def by_bands(
@@ -46,6 +50,7 @@ def by_bands(
     reach: int = 0,
     multiple: int = 1,
     in_place: bool = False,
+    rows: int | None = None,
 ) -> Tensor:
     """Apply a stage of a network to `bands`, one after the other.
 
@@ -54,7 +59,7 @@ def by_bands(
     stage : callable
         What takes ``image`` and ``others`` and gives a tensor on the same or another grid.
     image, *others : Tensor
-        (N, C, Y, X), on grids that are whole multiples or parts of each other.
+        (N, C, [Z,] Y, X), on grids that are whole multiples or parts of each other.
     reach : int
         Rows of ``image`` that the stage looks beyond an output pixel.
     multiple : int
@@ -62,9 +67,12 @@ def by_bands(
         multiple of it.
     in_place : bool
         Whether the result, which is of the shape of ``image``, may take its place.
+    rows : int, optional
+        Rows of a band, about; by default as many as are in `BAND`.
     """
     height = image.shape[-2]
-    places = list(bands(image, *others, multiple=multiple, least=reach))
+    size = None if rows is None else rows * _bytes(image, *others) // height
+    places = list(bands(image, *others, multiple=multiple, least=reach, size=size))
     if len(places) == 1:
         return stage(image, *others)
     result = image if in_place else None

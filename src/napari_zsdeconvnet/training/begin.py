@@ -106,18 +106,23 @@ def begin(
     return run
 
 
-def _check_memory(network: TwoStageNetwork, psf: PSF, preset: Preset, device: torch.device) -> None:
-    """Refuse beforehand a training that memory does not hold."""
-    if device.type != "cpu":
-        return
+def memory_to_train(network: TwoStageNetwork, psf: PSF, preset: Preset) -> int:
+    """Bytes that steps of a training take on a CPU, beside what is trained on; measured."""
     pixels = preset.batch * preset.patch**2 * (preset.planes or 1)
     needed = 2**27 + network.training_bytes_per_pixel * pixels
     if preset.objective == "sequential":
         block = SequentialObjective.block_for(psf, network.upsampling)
-        needed = max(needed, network.memory_of(block, device))
+        needed = max(needed, network.memory_of(block, torch.device("cpu")))
+    return needed
+
+
+def _check_memory(network: TwoStageNetwork, psf: PSF, preset: Preset, device: torch.device) -> None:
+    """Refuse beforehand a training that memory does not hold."""
+    if device.type != "cpu":
+        return
     other = ", or choose the preset 'fast'" if preset.name.endswith("paper") else ""
     check_room(
-        needed,
+        memory_to_train(network, psf, preset),
         f"Training with the preset {preset.name!r}",
         f"close other programs, use a machine with more memory{other}.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -85,6 +86,13 @@ def _address_space() -> int | None:
     if limit == resource.RLIM_INFINITY:
         return None
     return int(limit) - int(psutil.Process().memory_info().vms)
+
+
+def give_back() -> None:
+    """Let the system have the memory that is free by now, where the C library keeps it (glibc)."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_room(
