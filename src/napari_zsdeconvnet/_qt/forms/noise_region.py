@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
     from numpy.typing import NDArray
 
+    from ...psf.psf import PSF
     from .noise_box import BackgroundBox
 
 ALL_PLANES, NEAR_PLANES = "all planes", "planes around this one"
@@ -107,3 +108,10 @@ def at_place(image: Image, place: tuple[int, ...]) -> Image:
     if "T" not in image.axes:
         return image
     return replace(image, data=image.data[place[image.axes.index("T")]], axes=image.axes[1:])
+
+
+def cutoff_of(psf: PSF | None, reading: Reading) -> float | None:
+    """Return the optical cutoff in cycles per raw pixel, where PSF and pixel tell it."""
+    if psf is None or psf.voxel_size is None or reading.voxel_size is None:
+        return None
+    return psf.otf_cutoff * max(reading.voxel_size[-2:])

@@ -236,6 +236,16 @@ class NoiseValues(QWidget):
             self.origin_labels[name].setText(f"Origin: {origin}")
             self.origin_labels[name].setToolTip(tip(origin))
 
+    def measured_apart(self, name: str) -> float | None:
+        """Return a number that does not itself stem from photon transfer, if there is one."""
+        value = self[name]
+        return None if "photon transfer" in value.origin else value.value
+
+    def wanted(self) -> tuple[str, ...]:
+        """Say what photon transfer is to give: the gain, and what nothing better has given."""
+        missing = [n for n in (OFFSET, READ_VARIANCE) if self.measured_apart(n) is None]
+        return (*missing, GAIN)
+
 
 def readiness(values: NoiseValues, unfit: str) -> list[str]:
     """Say whether these numbers are enough to train, and what is to be done where they are not.

@@ -18,7 +18,16 @@ from ..forms.camera_maps import MapsForm
 from ..forms.choosers import ImageChooser
 from ..forms.forms import Form, heading, note
 from ..forms.noise_box import ROI_NAME, BackgroundBox
-from ..forms.noise_region import ALL_PLANES, NEAR_PLANES, REACH, Region, at_place, fit, region_of
+from ..forms.noise_region import (
+    ALL_PLANES,
+    NEAR_PLANES,
+    REACH,
+    Region,
+    at_place,
+    cutoff_of,
+    fit,
+    region_of,
+)
 from ..forms.noise_sources import IMAGE, SERIES, NoiseSources
 from ..forms.noise_values import GAIN, OFFSET, READ_VARIANCE, NoiseValues, readiness
 from ..forms.panel import Panel
@@ -277,13 +286,13 @@ class NoiseWidget(Panel):
         except InputError as error:
             show_error(error)
             return
-        offset, cutoff = self._measured_apart(OFFSET), self._cutoff(reading)
+        offset, cutoff = self.values.measured_apart(OFFSET), cutoff_of(self._state.psf, reading)
 
         def measure() -> NoiseModel:
             shown = at_place(layer_image(layer, reading), place)
             return NoiseModel.from_image(shown, offset, cutoff=cutoff)
 
-        self._calibrate(measure, self._wanted())
+        self._calibrate(measure, self.values.wanted())
 
     def calibrate_from_series(self) -> None:
         """Measure the gain in the frames of the layer, and what else is not known."""
@@ -291,10 +300,10 @@ class NoiseWidget(Panel):
         if chosen is None:
             return
         layer, reading = chosen
-        offset = self._measured_apart(OFFSET)
+        offset = self.values.measured_apart(OFFSET)
         self._calibrate(
             lambda: NoiseModel.from_series(layer_image(layer, reading), offset=offset),
-            self._wanted(),
+            self.values.wanted(),
         )
 
     def calibrate_from_dark(self) -> None:
@@ -397,23 +406,6 @@ class NoiseWidget(Panel):
             series=reading is not None and "T" in reading.axes,
             busy=self._calibration is not None and self._calibration.running,
         )
-
-    def _measured_apart(self, name: str) -> float | None:
-        """Return a number that does not itself stem from photon transfer, if there is one."""
-        value = self.values[name]
-        return None if "photon transfer" in value.origin else value.value
-
-    def _wanted(self) -> tuple[str, ...]:
-        """Say what photon transfer is to give: the gain, and what nothing better has given."""
-        missing = [n for n in (OFFSET, READ_VARIANCE) if self._measured_apart(n) is None]
-        return (*missing, GAIN)
-
-    def _cutoff(self, reading: Reading) -> float | None:
-        """Return the optical cutoff in cycles per raw pixel, where PSF and pixel tell it."""
-        psf = self._state.psf
-        if psf is None or psf.voxel_size is None or reading.voxel_size is None:
-            return None
-        return psf.otf_cutoff * max(reading.voxel_size[-2:])
 
     # ------------------------------------------------------------------ the result
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from ..forms.action_panel import ActionPanel
+from ..forms.action_panel import CANCELLED, ActionPanel
 from ..forms.forms import advance
 from ..forms.kept_models import keep_by_itself
-from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, StepList
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..layers.layers import METADATA_KEY, shown_place
 from ..layers.previews import DECONVOLVED, DENOISED, PreviewLayers
 from ..layers.state import Judged
 from ..plots.curves import LossCurves
 from ..workers.connections import alive
 from ..workers.durations import in_words, time_left
-from ..workers.notifications import show_warning
-from ..workers.workers import Turns
+from ..workers.notifications import show_error, show_warning
+from ..workers.workers import Job, Turns
 
 if TYPE_CHECKING:
     from ...model.model import Model
@@ -34,6 +34,8 @@ class OneClickSteps(ActionPanel):
     curves: LossCurves
     _task: Task | None
     _pipeline: pipeline.Pipeline | None
+    _job: Job[Any, Any] | None
+    _begins_again: bool
     _run: TrainingRun | None
     _last: Progress | None
     _previews: PreviewLayers
@@ -213,6 +215,49 @@ class OneClickSteps(ActionPanel):
                 "model", DONE, f"{self.steps.said['model']} Saved as {path}."
             ),
         )
+
+    # ------------------------------------------------------------------ how it begins and ends
+
+    def _begin_steps(self, steps: Any) -> None:
+        self.steps.begin(steps)
+        self.curves.hide()
+
+    def _cancelled_words(self) -> str:
+        trained = self.steps.states.get("model") == DONE
+        return "Cancelled; the model stays." if trained else CANCELLED
+
+    def _on_judging(self, share: float, what: str) -> None:
+        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._say(f"{what}…")
+
+    def _on_verdict(self, found: Judged) -> None:
+        self.steps.say("verdict", *verdict_words(found.verdict))
+        self._say("Done.")
+
+    def _end(self, words: str) -> None:
+        self.progress_bar.setRange(0, 1)
+        self.steps.end(ENDED, words)
+        self._say(words)
+
+    def _again(self) -> str:
+        """Say what pressing the button once more does: a stopped model is not taken again."""
+        model = self._state.model
+        return "Train anew" if model is not None and model.stopped else "Deconvolve again"
+
+    def _on_failure(self, error: Exception) -> None:
+        show_error(error)
+        self.steps.end(FAILED, str(error))
+        self.progress_bar.setRange(0, 1)
+        self._say("That did not work; the step marked ✗ says why and where to mend it.")
+
+    def _start_training_anew(self) -> None:
+        """End a training that went on from one that broke off, and train from the first step."""
+        if self._job is None or not self._job.running or self._pipeline is None:
+            return
+        self._begins_again = True
+        self._pipeline.give_up()
+        self._job.stop()
+        self._say("Starting anew…")
 
 
 def worked(

@@ -23,7 +23,6 @@ from ..forms.optics_metadata import Facts
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..layers.previews import PreviewLayers
 from ..layers.results import result_names
-from ..layers.state import Judged
 from ..plots.curves import LossCurves
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
@@ -34,7 +33,7 @@ from .layer_inspection import mode_maker, task_of, write_scale
 from .one_click import NAME as NAME
 from .one_click import bind_key
 from .one_click_metadata import Knowledge
-from .one_click_steps import OneClickSteps, verdict_words, worked
+from .one_click_steps import OneClickSteps, worked
 from .one_click_worker import STEPS, Task
 from .quality_worker import Asked, start_judging
 
@@ -206,10 +205,6 @@ class OneClickWidget(OneClickSteps):
             self._end(CANCELLED)
         self._update_buttons()
 
-    def _cancelled_words(self) -> str:
-        trained = self.steps.states.get("model") == DONE
-        return "Cancelled; the model stays." if trained else CANCELLED
-
     def _on_start(self) -> None:
         if self._asking:
             self.accept()
@@ -322,15 +317,6 @@ class OneClickWidget(OneClickSteps):
         self._job.start()
         self._update_buttons()
 
-    def _start_training_anew(self) -> None:
-        """End a training that went on from one that broke off, and train from the first step."""
-        if self._job is None or not self._job.running or self._pipeline is None:
-            return
-        self._begins_again = True
-        self._pipeline.give_up()
-        self._job.stop()
-        self._say("Starting anew…")
-
     def _on_end(self) -> None:
         """Go on to the verdict, or say how it ended."""
         if self._begins_again:
@@ -379,14 +365,6 @@ class OneClickWidget(OneClickSteps):
         except InputError as error:
             self._on_failure(error)
 
-    def _on_judging(self, share: float, what: str) -> None:
-        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
-        self._say(f"{what}…")
-
-    def _on_verdict(self, found: Judged) -> None:
-        self.steps.say("verdict", *verdict_words(found.verdict))
-        self._say("Done.")
-
     def _on_judged_end(self) -> None:
         advance(self.progress_bar, 1, 1, "")
         if self._task is not None:
@@ -396,10 +374,6 @@ class OneClickWidget(OneClickSteps):
         self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
-
-    def _begin_steps(self, steps: Any) -> None:
-        self.steps.begin(steps)
-        self.curves.hide()
 
     def _on_image(self) -> None:
         if not alive(self):
@@ -444,22 +418,6 @@ class OneClickWidget(OneClickSteps):
         if self.steps.states.get("result") == DONE or FAILED in self.steps.states.values():
             self._say("Noise or PSF was changed: press Deconvolve again to use it.")
         self._update_buttons()
-
-    def _on_failure(self, error: Exception) -> None:
-        show_error(error)
-        self.steps.end(FAILED, str(error))
-        self.progress_bar.setRange(0, 1)
-        self._say("That did not work; the step marked ✗ says why and where to mend it.")
-
-    def _end(self, words: str) -> None:
-        self.progress_bar.setRange(0, 1)
-        self.steps.end(ENDED, words)
-        self._say(words)
-
-    def _again(self) -> str:
-        """Say what pressing the button once more does: a stopped model is not taken again."""
-        model = self._state.model
-        return "Train anew" if model is not None and model.stopped else "Deconvolve again"
 
     def _update_buttons(self) -> None:
         if not alive(self):
