@@ -12,6 +12,7 @@ from scipy.fft import next_fast_len
 from scipy.ndimage import convolve1d
 from torch import Tensor
 
+from ..utils.phases import go_on
 from .forward import bin_down, enlarge
 from .fourier import cut, from_spectrum, to_spectrum
 
@@ -63,9 +64,12 @@ class OpenField:
         self.upsampling = upsampling
         self.sieve = _gaussians(self.shape, sieve, device)
         self.optics = self._optics(psf, device)
+        go_on()
         self.transfer = self._through_sieve(self.optics.clone())
         seen = torch.ones((1, 1, *self.size), device=device)
-        seen = self._whole(self._spectrum(seen).mul_(self.transfer.conj()))
+        seen = self._spectrum(seen).mul_(self.transfer.conj())
+        go_on()
+        seen = self._whole(seen)
         self.unseen = (DIMMEST - seen).clamp_(min=0.0)
         self.visibility = seen.clamp_(min=DIMMEST)
         """Part of the light of each voxel that reaches the volume."""
@@ -80,6 +84,7 @@ class OpenField:
         padded = torch.zeros(self.shape, device=device)
         kernel = torch.from_numpy(np.array(psf[window], np.float32))
         padded[tuple(map(slice, kernel.shape))] = kernel.to(padded)
+        go_on()
         spectrum: Tensor = torch.fft.rfftn(padded.roll([-r for r in reach], (0, 1, 2)))
         return spectrum
 
