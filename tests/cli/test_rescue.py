@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_zsdeconvnet.io.image_files import write_image
-from napari_zsdeconvnet.model import model as model_files
+from napari_zsdeconvnet.model import model_file
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.training.autosave import checkpoint_of
@@ -30,7 +30,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.fixture
 def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Give a folder in which no model can be written, nor, if wanted, any checkpoint."""
-    usual = model_files.written_whole
+    usual = model_file.written_whole
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
@@ -45,7 +45,7 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             with usual(path) as temporary:
                 yield temporary
 
-        monkeypatch.setattr(model_files, "written_whole", written)
+        monkeypatch.setattr(model_file, "written_whole", written)
         place.mkdir()
         return place
 

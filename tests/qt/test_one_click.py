@@ -18,7 +18,7 @@ from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
 from napari_zsdeconvnet.model import presets
-from napari_zsdeconvnet.model.model import ModelFacts
+from napari_zsdeconvnet.model.facts import ModelFacts
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim

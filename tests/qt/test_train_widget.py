@@ -17,7 +17,7 @@ from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
 from napari_zsdeconvnet._qt.workers import checkpoints
 from napari_zsdeconvnet.model import presets
-from napari_zsdeconvnet.model.model import ModelFacts
+from napari_zsdeconvnet.model.facts import ModelFacts
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.sample import simulate

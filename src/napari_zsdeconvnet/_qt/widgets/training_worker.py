@@ -70,7 +70,8 @@ def gone_on_with(
     checkpoint : Path or None
         Where it is saved meanwhile.
     """
-    from ...model.model import Model, ModelFacts
+    from ...model.facts import ModelFacts
+    from ...model.model import Model
 
     facts = ModelFacts.read(path)
     done, left_behind = facts.steps_trained, is_checkpoint(path)

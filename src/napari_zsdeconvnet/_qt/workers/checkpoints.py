@@ -72,7 +72,7 @@ def latest_broken(left: Sequence[Path], *, raw_sim: bool) -> Broken | None:
     raw_sim : bool
         Whether one on raw SIM frames is wanted, or one on images or volumes.
     """
-    from ...model.model import ModelFacts
+    from ...model.facts import ModelFacts
 
     for path in left:
         try:
