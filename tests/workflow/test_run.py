@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.acquisition import Optics
 from napari_zsdeconvnet.io.image import Image
+from napari_zsdeconvnet.model.presets import VOLUME_PRESETS
 from napari_zsdeconvnet.modes.base import Known
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.modes.registry import find_mode
@@ -123,6 +125,36 @@ class TestModes:
         placed = recording.placed(np.zeros((2, 128, 128), np.float32))
         assert placed.axes == "ZYX"
         assert placed.voxel_size == (0.2, PIXEL / 2, PIXEL / 2)
+
+    def test_the_psf_of_a_reconstructed_stack_is_half_as_wide_as_that_of_a_volume(self):
+        stack = image("ZYX", 8, 64, 64, size=(0.15, 0.05, 0.05))
+        known = Known(zs.Microscope(1.2, 0.525, refractive_index=1.33))
+        psfs = []
+        for name in ("volume", "sim-stack"):
+            recording = find_mode(stack, name)[0](stack, known)
+            list(recording.prepare())
+            psfs.append(recording.psf)
+        wide, narrow = psfs
+        assert narrow.voxel_size == wide.voxel_size
+        np.testing.assert_allclose(2 * np.array(narrow.fwhm), wide.fwhm, rtol=0.07)
+
+    @pytest.mark.slow
+    def test_a_reconstructed_stack_goes_all_the_way_below_zero(self, monkeypatch):
+        small = replace(VOLUME_PRESETS["sim"], patch=32, planes=8, batch=1, steps=2)
+        monkeypatch.setitem(VOLUME_PRESETS, "sim", small)
+        sample = zs.sim.simulate_sim_volume("filaments", shape=(8, 64, 64))
+        assert sample.raw.min() < 0
+        result = zs.run(
+            Image(sample.raw, "ZYX", sample.voxel_size),
+            microscope=zs.Microscope(1.4, 0.525, refractive_index=1.515),
+            mode="sim-stack",
+            device="cpu",
+        ).finish()
+        assert result.model.preset == "sim"
+        assert result.deconvolved.axes == "ZYX"
+        assert result.deconvolved.voxel_size == sample.voxel_size
+        assert result.report["PSF sensitivity"].passed is not None
+        assert result.report["noise level"].passed is None
 
     def test_a_stopped_run_has_no_result(self):
         run = zs.run(counts(64, 64), voxel_size=PIXEL, microscope=zs.Microscope(1.3, 0.525))

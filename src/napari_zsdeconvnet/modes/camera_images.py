@@ -13,7 +13,7 @@ from ..noise.noise_model import NoiseModel
 from ..psf.psf import PSF
 from ..utils.errors import InputError
 from ..utils.phases import doing
-from .base import NOTHING, Known, Mode
+from .base import NOTHING, Known, Microscope, Mode
 from .steps import Began, Calibrated, Preparing, PSFMade
 from .words import psf_words, same_camera, same_width, sentence
 
@@ -70,6 +70,16 @@ class CameraImages(Mode):
         yield PSFMade(self.psf, psf_words(self.psf))
 
     def _simulated(self) -> PSF:
+        microscope, grid = self._optics()
+        *planes, rows, columns = self.image.data.shape[-len(grid) :]
+        field = (self.upsampling * rows, self.upsampling * columns)
+        if planes:
+            return microscope.psf(grid, (*planes, *field))
+        # What lies further apart than the image is wide never meets in it.
+        return microscope.psf(grid).cropped(min(field) - (min(field) + 1) % 2)
+
+    def _optics(self) -> tuple[Microscope, tuple[float, ...]]:
+        """Return the microscope and the voxel size of the output; InputError if unknown."""
         size, microscope = self.image.voxel_size, self.known.microscope
         if microscope is None:
             raise InputError(
@@ -81,13 +91,7 @@ class CameraImages(Mode):
                 f"{self.image.name or 'The image'} has no pixel size, on half of which the PSF "
                 "is computed: give it in micrometres."
             )
-        grid = (*size[:-2], *(step / self.upsampling for step in size[-2:]))
-        *planes, rows, columns = self.image.data.shape[-len(size) :]
-        field = (self.upsampling * rows, self.upsampling * columns)
-        if planes:
-            return microscope.psf(grid, (*planes, *field))
-        # What lies further apart than the image is wide never meets in it.
-        return microscope.psf(grid).cropped(min(field) - (min(field) + 1) % 2)
+        return microscope, (*size[:-2], *(step / self.upsampling for step in size[-2:]))
 
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording; empty where it is."""
