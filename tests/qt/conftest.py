@@ -96,8 +96,9 @@ def notifications():
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_users(monkeypatch, tmp_path):
     """Neither read nor write what the user of this machine has set and typed."""
-    from napari_zsdeconvnet._qt.workers import preferences, remembered_optics
+    from napari_zsdeconvnet._qt.workers import checkpoints, preferences, remembered_optics
 
+    monkeypatch.setattr(checkpoints, "memory_file", lambda: tmp_path / "channels.json")
     monkeypatch.setattr(remembered_optics, "memory_file", lambda: tmp_path / "channels.json")
     monkeypatch.setattr(preferences, "_settings", lambda: None)
 

@@ -116,12 +116,12 @@ def test_noise_calibration_says_what_it_does_and_is_cancelled_at_once(
     assert not widget.sources.cancel_button.isEnabled()
     widget.sources.buttons["image"].click()
     wanted = "Measuring: looking at 44 planes, about "
-    qtbot.waitUntil(lambda: widget.summary.text().startswith(wanted), timeout=LONG)
+    qtbot.waitUntil(lambda: widget.sources.status.text().startswith(wanted), timeout=LONG)
     assert not widget.sources.buttons["dark"].isEnabled()
     widget.sources.cancel_button.click()
-    assert widget.summary.text() == "Cancelled; nothing changed."
+    assert widget.sources.status.text() == "Cancelled; nothing changed."
     qtbot.waitUntil(lambda: not widget.busy, timeout=AT_ONCE)
-    assert widget.summary.text() == "Cancelled; nothing changed."
+    assert widget.sources.status.text() == "Cancelled; nothing changed."
     assert widget.sources.buttons["image"].isEnabled()
     assert not widget.sources.cancel_button.isEnabled()
     assert ViewerState.of(viewer).noise is None

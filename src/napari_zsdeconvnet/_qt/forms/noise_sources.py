@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from .forms import note
 
 IMAGE, SERIES, DARK = "image", "series", "dark"
 
@@ -28,7 +30,7 @@ BUTTONS = {
 
 
 class NoiseSources(QWidget):
-    """A button for each source of a calibration, and one that cancels it."""
+    """A button for each source of a calibration, one that cancels it, and what is under way."""
 
     asked = Signal(str)
     """Carries `IMAGE`, `SERIES` or `DARK`."""
@@ -36,8 +38,7 @@ class NoiseSources(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
         self.buttons: dict[str, QPushButton] = {}
         for source, (words, purpose) in BUTTONS.items():
             button = self.buttons[source] = QPushButton(words)
@@ -48,6 +49,17 @@ class NoiseSources(QWidget):
         self.cancel_button.setToolTip("End the measurement at once; nothing changes.")
         self.cancel_button.clicked.connect(lambda: self.cancelled.emit())
         row.addWidget(self.cancel_button)
+        self.status = note()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.status)
+        self.say("")
+
+    def say(self, words: str) -> None:
+        """Say what is under way, or how it ended; nothing where the words are empty."""
+        self.status.setText(words)
+        self.status.setVisible(bool(words))
 
     def offer(self, *, volume: bool, series: bool, busy: bool) -> None:
         """Enable what suits the layer, or only *Cancel* while a measurement is under way."""

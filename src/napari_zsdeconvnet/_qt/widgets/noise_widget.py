@@ -354,6 +354,7 @@ class NoiseWidget(Panel):
         then: Callable[[], None] = lambda: None,
     ) -> None:
         def take(noise: NoiseModel) -> None:
+            self.sources.say("")
             # What photon transfer measures is the gain times the excess noise.
             self.values.take(noise.with_excess_noise(self.values.excess_noise), names)
             self._of_gain = noise.warnings
@@ -371,20 +372,21 @@ class NoiseWidget(Panel):
             title="calibrating the noise",
         )
         self._calibration.start()
-        self.summary.setText("Measuring…")
+        self.sources.say("Measuring…")
         self._offer_sources()
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
         before = " The numbers are those of before." if self.values.complete else ""
         self._failure = f"⚠ {error}{before}"
+        self.sources.say("")
         self._summarise()
 
     def cancel(self) -> None:
         """Give up the calibration under way."""
         if self._calibration is not None and self._calibration.running:
             self._calibration.stop()
-            self.summary.setText(CANCELLED)
+            self.sources.say(CANCELLED)
             self.sources.cancel_button.setEnabled(False)
 
     def stop_work(self) -> None:
@@ -394,10 +396,10 @@ class NoiseWidget(Panel):
 
     def how_it_ended(self) -> str:
         """Say how the calibration has ended, for who did not see it."""
-        return self.summary.text()
+        return self.sources.status.text() or self.summary.text()
 
     def _on_phase(self, words: str) -> None:
-        self.summary.setText(f"Measuring: {words}…")
+        self.sources.say(f"Measuring: {words}…")
 
     def _offer_sources(self) -> None:
         reading = self.image.reading
