@@ -107,29 +107,30 @@ class InformedVolumeDenoiser(nn.Module):
 
 
 class InformedVolumeNetwork(SharpeningNetwork):
-    """``fast`` for volumes with the informed denoiser as its first stage."""
+    """A `SharpeningNetwork` whose first stage is an `InformedVolumeDenoiser`."""
 
-    def __init__(self, psf: PSF, upsampling: int = 1) -> None:
-        super().__init__(psf, upsampling)
-        self.multiple = InformedVolumeDenoiser.multiple
+    multiple = InformedVolumeDenoiser.multiple
+
+    def build_denoiser(self, psf: PSF, channels: tuple[int, ...]) -> None:
+        """Make the first stage, which begins as an average over the PSF."""
         self.denoiser = InformedVolumeDenoiser()
-        del self.denoised
-        scales = (1, upsampling, upsampling)
+        scales = (1, self.upsampling, self.upsampling)
         self.denoiser.widths = tuple(
-            min(width / step / scale, 2 * WIDEST)
+            min(width / (step * scale) if math.isfinite(width) else math.inf, 2 * WIDEST)
             for width, step, scale in zip(psf.fwhm, psf.steps, scales, strict=True)
         )
 
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Take over the camera's noise, in normalised units."""
         super().expect_noise(noise, scale)
+        assert isinstance(self.denoiser, InformedVolumeDenoiser)
         self.denoiser.shot = (noise.slope or 1.0) / scale
         self.denoiser.read = noise.read_variance / scale**2
 
-    def denoise(self, image: Tensor) -> Tensor:
+    def denoise(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
         """Apply the first stage."""
-        denoised: Tensor = self.denoiser(image)
-        return denoised
+        denoised: Tensor = self.denoiser(image, excess)
+        return denoised.float()
 
 
 def _planes(volume: Tensor) -> Tensor:

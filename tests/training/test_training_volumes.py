@@ -134,10 +134,10 @@ class TestRun:
     ):
         largest = [2 * 8 * 32 * 32]
 
-        def fail(self, image, real=TrainedNetwork.denoise):
+        def fail(self, image, excess=1.0, real=TrainedNetwork.denoise):
             if image.numel() > largest[0]:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-            return real(self, image)
+            return real(self, image, excess)
 
         monkeypatch.setattr(TrainedNetwork, "denoise", fail)
         run = start(stack, psf, preset=replace(QUICK, batch=4, margin=2))

@@ -88,9 +88,9 @@ class TwoStageNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def denoise(self, image: Tensor) -> Tensor:
+    def denoise(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
         """Give the denoised image alone."""
-        return self.forward(image)[0]
+        return self.forward(image, excess)[0]
 
     def expect_noise(self, noise: NoiseModel, scale: float) -> None:
         """Tell the network of the camera and of the counts that are 1, where it wants to know."""

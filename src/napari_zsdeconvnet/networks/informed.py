@@ -228,9 +228,9 @@ class InformedNetwork(TwoStageNetwork):
         near = 0.5 * (sharpened + enlarge(light, self.upsampling, "linear"))
         return F.leaky_relu(sharpened + near * correction, 0.01)
 
-    def denoise(self, image: Tensor) -> Tensor:
+    def denoise(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
         """Give the denoised image alone."""
-        return self._denoise(image.float(), 1.0)[0]
+        return self._denoise(image.float(), excess)[0]
 
     def _denoise(self, image: Tensor, excess: Tensor | float) -> tuple[Tensor, Tensor]:
         smooth = self.smooth(image)

@@ -110,7 +110,7 @@ class PublishedVolumeNetwork(TwoStageNetwork):
         denoised = self.denoise(image)
         return denoised, self.deconvolver(denoised)
 
-    def denoise(self, image: Tensor) -> Tensor:
+    def denoise(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
         """Apply the first stage."""
         denoised: Tensor = self.denoiser(image)
         return denoised

@@ -136,15 +136,12 @@ class SharpeningNetwork(TwoStageNetwork):
         super().__init__()
         self.upsampling = upsampling
         width = channels[0]
-        self.denoiser = _LateralUNet(1, channels)
-        self.denoised = convolution(width, 1)
+        self.build_denoiser(psf, channels)
         self.corrector = _LateralUNet(2 + upsampling**2, channels)
         self.expand = nn.Conv3d(width, upsampling**2 * width // 2, 1)
         # A constant has no say: the coarsest structure is taken out of a correction.
         self.correction = convolution(width // 2 + 1, 1, bias=False)
         nn.init.zeros_(self.correction.weight)
-        nn.init.zeros_(self.denoised.weight)
-        nn.init.zeros_(cast(Tensor, self.denoised.bias))
         self.sharpening = Sharpening(psf, upsampling)
         self.blur = Blur(_core(psf.array, self._near(upsampling)), direct=False)
         self.damping, self.noisy_damping = self.least_damping, 0.1
@@ -155,6 +152,13 @@ class SharpeningNetwork(TwoStageNetwork):
         axial, across = min(axial, self.seen[0]), min(max(lateral) / upsampling, self.seen[1])
         self.receptive_field, self.axial_field = 48 + math.ceil(2 * across), 14 + 2 * axial
         self.bytes_per_pixel = max(self.bytes_per_pixel, self._bytes_of_field(psf, upsampling))
+
+    def build_denoiser(self, psf: PSF, channels: tuple[int, ...]) -> None:
+        """Make the first stage, which begins as a local mean."""
+        self.denoiser: nn.Module = _LateralUNet(1, channels)
+        self.denoised = convolution(channels[0], 1)
+        nn.init.zeros_(self.denoised.weight)
+        nn.init.zeros_(cast(Tensor, self.denoised.bias))
 
     def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
         """Give the working memory for a window (Z, Y, X): of its room or of the U-Nets."""
@@ -189,17 +193,18 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def forward(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Give the denoised and the deconvolved volume."""
-        return self._stages(image)[:2]
+        return self._stages(image, excess)[:2]
 
     def reblurred_stages(self, image: Tensor) -> Tensor:
         """Give the denoised volume and the deconvolved one as it would be recorded, (2, 1, ...)."""
         denoised, deconvolved, beyond = self._stages(image)
         return torch.cat([denoised, self.reblur(deconvolved) + beyond])
 
-    def _stages(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _stages(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Give both stages, and what is recorded of structure beyond the faces."""
         self._make_room()
-        denoised = self._with_rim(self.denoise, image)
+        own = torch.as_tensor(excess, dtype=image.dtype, device=image.device)
+        denoised = self._with_rim(self.denoise, image, own.expand_as(image))
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)
@@ -237,7 +242,7 @@ class SharpeningNetwork(TwoStageNetwork):
         self.damping = max(self.least_damping, 0.05 * noise.read_variance**0.5 / scale)
         self.noisy_damping = max(noise.read_variance / ((noise.slope or 1.0) * scale), 1e-3)
 
-    def denoise(self, image: Tensor) -> Tensor:
+    def denoise(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
         """Apply the first stage."""
         depth, height, width = mean_reach(3)
         around = F.pad(image, (width, width, height, height, depth, depth), mode="replicate")

@@ -469,7 +469,7 @@ class SequentialObjective:
     def _denoising(self) -> dict[str, Tensor]:
         pair = self.pairs.draw()
         with self.setting.reduced():
-            denoised = self.network.denoise(pair.input)
+            denoised = self.network.denoise(pair.input, pair.excess)
         inner = _inside(self.margin)
         left_out = _left_out(pair, self.margin)
         norm = self.setting.preset.norm
@@ -509,7 +509,7 @@ class SequentialObjective:
     def _sharpened_block(self) -> _Block:
         pair = self.blocks.draw()
         with self.setting.reduced():
-            denoised = self.network.denoise(pair.input).float()
+            denoised = self.network.denoise(pair.input, pair.excess).float()
         return _Block(pair, denoised, *self.network.sharpen(pair.input, denoised))
 
     def _cut(self, block: _Block) -> list[Tensor]:

@@ -256,9 +256,10 @@ def move_network(network: Network, device: torch.device) -> Network:
     """
     network.to(device)
     if device.type != "mps":
-        volumes = any(weight.ndim == 5 for weight in network.parameters())
-        layout = torch.channels_last_3d if volumes else torch.channels_last
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        for weight in network.parameters():
+            if weight.ndim > 3:
+                layout = torch.channels_last_3d if weight.ndim == 5 else torch.channels_last
+                weight.data = weight.data.contiguous(memory_format=layout)
     return network
 
 
