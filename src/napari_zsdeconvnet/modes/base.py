@@ -130,8 +130,6 @@ class Mode(ABC):
     """Which presets it has, as `presets_for` calls them."""
     stages: ClassVar[tuple[str, ...]] = ("psf", "noise", "model", "result", "verdict")
     """What `Began` names, in this order."""
-    steps: ClassVar[int | None] = None
-    """Most steps of a training unless another number is asked for; None leaves it to the preset."""
 
     preview_every: ClassVar[int] = 20
     """Steps between the previews of a window."""
@@ -206,12 +204,6 @@ class Mode(ABC):
         from ..model.presets import find_preset
 
         return find_preset(name, cls.kind)
-
-    def training_steps(self, preset: str | Preset) -> int | None:
-        """Return how many steps a training takes at most; None leaves it to the preset."""
-        if self.steps is None or not isinstance(preset, str) or preset != "fast":
-            return None
-        return min(self.steps, self.preset_named(preset).steps)
 
     @abstractmethod
     def train(self, **settings: Any) -> TrainingRun:

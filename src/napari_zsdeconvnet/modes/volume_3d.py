@@ -15,8 +15,6 @@ class Volume3D(CameraImages):
     spatial = "ZYX"
     kind = "ZYX"
     preview_every = 50  # one takes as long as a dozen steps and more
-    steps = 240
-    """The preset's 600 take minutes longer and gain a little, and more in dense stacks."""
 
     @classmethod
     def recognised(cls, recording: Image, known: Known = NOTHING) -> str:

@@ -192,8 +192,6 @@ class Pipeline(Iterator[Step]):
         self.device = device
         """What computes."""
         self._settings = {**settings, "preset": _preset(mode, preset)}
-        if settings.get("steps") is None and not settings.get("resume"):
-            self._settings["steps"] = mode.training_steps(preset)
         self._run: TrainingRun | None = None
         self._stopped = False
         self._cut_short = self._given_up = False
@@ -256,7 +254,7 @@ class Pipeline(Iterator[Step]):
     @property
     def ends_early(self) -> bool:
         """Whether a training may end before its last step, by itself."""
-        return self._settings.get("steps") is None
+        return self._settings.get("steps") is None and self._settings["preset"].patience > 0
 
     @property
     def cut_short(self) -> bool:

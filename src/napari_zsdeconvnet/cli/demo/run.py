@@ -103,15 +103,12 @@ def _pipeline(
     psf = None if scene.mode == "sim" else scene.psf(sample)
     known = Known(Microscope(scene.na, scene.wavelength), psf=psf, camera=noise)
     raw = Image(sample.raw, scene.raw_axes, sample.voxel_size, scene.raw_name)
-    steps = arguments.steps
-    if steps is None and kind.steps is not None:
-        steps = kind.preset_named(arguments.preset).steps
     return Pipeline(
         kind(raw, known),
         judged=False,
         device=arguments.device,
         preset=arguments.preset,
-        steps=steps,
+        steps=arguments.steps,
         seed=arguments.seed or 0,
         preview_every=0,
     )
