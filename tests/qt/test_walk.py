@@ -97,6 +97,7 @@ class Walk:
         if known:
             self.user.press("ctrl+a")
         self.user.type(text)
+        self.wait(lambda: text in line.text(), AT_ONCE)
         self.user.press("Tab")
         assert text in line.text(), line.text()
         return boxes[0]
