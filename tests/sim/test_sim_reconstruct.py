@@ -251,7 +251,7 @@ def test_estimate_and_reconstruction_take_three_seconds_on_two_cores():
     image = Reconstruction(found)(raw)
     taken = time.process_time() - start
     assert image.shape == (1024, 1024)
-    assert taken < 14 * min(seconds_of_transforms() for _ in range(3))
+    assert taken < 13 * min(seconds_of_transforms() for _ in range(3))
 
 
 def seconds_of_transforms() -> float:

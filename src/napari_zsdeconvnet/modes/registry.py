@@ -22,7 +22,7 @@ _OWN = (
     "volume_3d.Volume3D",
     "image_2d.Image2D",
 )
-"""In the order in which they are asked: what is said of fewer recordings goes first."""
+"""In the order in which they are asked: those that recognise fewer recordings come first."""
 
 _registered: list[type[Mode]] = []
 

@@ -96,6 +96,12 @@ class TwoStageNetwork(nn.Module):
         """Tell the network of the camera and of the counts that are 1, where it wants to know."""
 
 
+def of_each_pixel(excess: Tensor | float, image: Tensor) -> tuple[Tensor, ...]:
+    """Give what has to be cut or continued along with an image: the excess, where pixels differ."""
+    alike = not isinstance(excess, Tensor) or excess.shape[-2:] != image.shape[-2:]
+    return () if alike else (excess,)  # type: ignore[return-value]
+
+
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 

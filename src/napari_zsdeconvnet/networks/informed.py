@@ -19,7 +19,7 @@ from ..noise.noise_model import NoiseModel
 from ..physics.forward import BlurAndBin, enlarge
 from ..physics.row_blocks import by_bands
 from ..psf.psf import PSF
-from .base import TwoStageNetwork, psf_core
+from .base import TwoStageNetwork, of_each_pixel, psf_core
 from .unrolled import UnrolledSteps
 
 STATED = 0.5
@@ -195,7 +195,7 @@ class InformedNetwork(TwoStageNetwork):
             follows is of the structure alone.
         """
         image = image.float()
-        own = _of_each_pixel(excess, image)
+        own = of_each_pixel(excess, image)
         denoised, features = self._denoise(image, excess)
         clean = denoised.detach()
         with torch.no_grad():
@@ -237,7 +237,7 @@ class InformedNetwork(TwoStageNetwork):
         # Averaged a second time, as where the noise is high the first average still has some.
         smoother = self.smooth(smooth)
 
-        own = _of_each_pixel(excess, image)
+        own = of_each_pixel(excess, image)
 
         def seen(image: Tensor, smooth: Tensor, smoother: Tensor, *own: Tensor) -> Tensor:
             sigma = self._sigma(smooth, own[0] if own else excess)
@@ -257,12 +257,6 @@ class InformedNetwork(TwoStageNetwork):
 
     def _width_like(self, seen: Tensor) -> Tensor:
         return torch.full_like(seen[:, :1], self.psf_width / 4)
-
-
-def _of_each_pixel(excess: Tensor | float, image: Tensor) -> tuple[Tensor, ...]:
-    """Give what has to be cut into bands along with the image: the excess, where pixels differ."""
-    alike = not isinstance(excess, Tensor) or excess.shape[-2:] != image.shape[-2:]
-    return () if alike else (excess,)  # type: ignore[return-value]
 
 
 def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from ..physics.row_blocks import by_bands
 from ..psf.psf import PSF
 from ..utils.memory import give_back
 from ..utils.phases import go_on
-from .base import TwoStageNetwork
+from .base import TwoStageNetwork, of_each_pixel
 from .published_volume import convolution
 
 
@@ -203,8 +203,10 @@ class SharpeningNetwork(TwoStageNetwork):
     def _stages(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Give both stages, and what is recorded of structure beyond the faces."""
         self._make_room()
-        own = torch.as_tensor(excess, dtype=image.dtype, device=image.device)
-        denoised = self._with_rim(self.denoise, image, own.expand_as(image))
+        own = tuple(each.expand_as(image) for each in of_each_pixel(excess, image))
+        denoised = self._with_rim(
+            lambda part, *each: self.denoise(part, *(each or (excess,))), image, *own
+        )
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)

@@ -82,12 +82,17 @@ def usable_pixels(
     if isinstance(recording, Filled):
         return recording.mask
     rule = rule or PixelRule()
-    how = (None if width is None else min(width, WIDEST), name, among and tuple(among))
+    how = (
+        None if width is None else min(width, WIDEST),
+        name,
+        None if among is None else tuple(among),
+    )
     key = (_digest(recording), repr(rule.to_dict()), *how)
     # What was not refused is the same where nothing is to be refused.
     usual = (key[0], repr(replace(rule, saturation="refuse").to_dict()), *how)
+    found = _FOUND
     for known in (key, usual):
-        if known in (found := _FOUND):
+        if known in found:
             return found[known]
     mask = _Search(recording, rule, width, name, among).mask()
     if key[0]:

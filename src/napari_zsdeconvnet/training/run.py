@@ -190,7 +190,7 @@ class TrainingRun(Iterator[Progress]):
         return bool(self.ending) or self.step >= self.steps
 
     def _preview_due(self, last: bool) -> bool:
-        """Tell whether a preview is due, and not too dear."""
+        """Tell whether a preview is due, and cheap enough."""
         if not self._every or last:
             return bool(self._every)
         share = self._previews_may_take

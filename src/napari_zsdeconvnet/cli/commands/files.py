@@ -51,7 +51,9 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
+def load(
+    path: str, arguments: argparse.Namespace, console: Console, image: Image | None = None
+) -> Image:
     """Open an image, with the axes, voxel size, channel and plane the command line says.
 
     Parameters
@@ -63,6 +65,8 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
         where the file decides.
     console
         Where notes of the reader go.
+    image
+        What `read_image` gave, where the file is read already.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def load(path: str, arguments: argparse.Namespace, console: Console) -> Image:
         If the file cannot be read, has several channels and none is chosen, or if its voxel
         size is known only in part.
     """
-    image = read_image(path)
+    image = read_image(path) if image is None else image
     for note in _still_of_use(image, arguments):
         console.warn(note)
     axes = (arguments.axes or _axes_by_step(image, arguments) or image.axes).upper()
@@ -109,7 +113,11 @@ def opened(path: str, arguments: argparse.Namespace) -> Image:
         With `channel` and `pixel_size`, each None where the file decides, and perhaps `axes` and
         what `pixel_rule` takes.
     """
-    image = read_image(path)
+    return as_told(read_image(path), arguments)
+
+
+def as_told(image: Image, arguments: argparse.Namespace) -> Image:
+    """Give an image the axes, channel, pixel size and rule on pixels that the command line says."""
     axes = getattr(arguments, "axes", None)
     if axes is not None:
         image = replace(image, axes=axes.upper(), voxel_size=None)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...io.image import Image
+from ...io.image_files import read_image
 from ...noise.camera_maps import typical_of
 from ...utils.errors import InputError
 from ...utils.files import check_writable
 from ..console import Console
 from .camera import camera_for
-from .files import expand, given, load, opened, refuse_overwriting
+from .files import as_told, expand, given, load, refuse_overwriting
 from .sim import train as train_on_frames
 from .summaries import show_noise, show_psf, stated_voxel_size
 from .training import done_before, finish, offered, refuse_beside_resume
@@ -39,14 +40,17 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     paths = expand(arguments.images)
     refuse_overwriting(arguments.output, paths)
     check_writable(arguments.output)
-    if _raw_frames_meant(paths[0], arguments, console):
+    told = arguments.resume or arguments.patterns
+    first = None if told else read_image(paths[0])
+    if _raw_frames_meant(first, arguments, console):
         train_on_frames(arguments, console)
         return
     for name in given(arguments, *_OF_FRAMES):
         raise InputError(
             f"--{name} is for raw SIM frames; leave it out, or add --mode sim if these are such."
         )
-    images = [load(path, arguments, console) for path in paths]
+    images = [load(paths[0], arguments, console, first)]
+    images += [load(path, arguments, console) for path in paths[1:]]
     _check_common_voxel_size(images)
 
     from ...training.trainer import train as start
@@ -83,16 +87,16 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     finish(run, arguments.output, console)
 
 
-def _raw_frames_meant(path: str, arguments: argparse.Namespace, console: Console) -> bool:
+def _raw_frames_meant(image: Image | None, arguments: argparse.Namespace, console: Console) -> bool:
     """Tell whether the recording is taken for raw SIM frames, as it is asked for or recognised."""
     from ...model.model import Model
     from ...modes.registry import find_mode
 
     if arguments.resume:
         return Model.load(arguments.resume).reconstruction is not None
-    if arguments.patterns:
+    if image is None:  # there are patterns
         return True
-    mode, why = find_mode(opened(path, arguments), arguments.mode)
+    mode, why = find_mode(as_told(image, arguments), arguments.mode)
     if mode.takes_channels and why:
         console.say(f"Taken for {mode.title}: {why} Add --mode image if that is wrong.")
     return mode.takes_channels
