@@ -21,7 +21,7 @@ from ..physics.forward import Blur, continued, enlarge
 from ..physics.open_field import margins, room_of
 from ..physics.row_blocks import by_bands
 from ..psf.psf import PSF
-from ..utils.memory import give_back
+from ..utils.memory import available_memory, give_back
 from ..utils.phases import go_on
 from .base import TwoStageNetwork, of_each_pixel
 from .published_volume import convolution
@@ -75,6 +75,10 @@ def _pooled(volume: Tensor) -> Tensor:
     planes = F.avg_pool2d(volume.transpose(1, 2).flatten(0, 1), 2)
     return planes.reshape(batch, depth, *planes.shape[1:]).transpose(1, 2)
 
+
+SMALL_PART = 0.3
+"""Part of the free memory up to which a window leaves the C library what it has freed: to give that
+back to the system and to ask for it again takes 7 % of the time of a prediction."""
 
 ROOM_BYTES = 44
 """Working memory of a step of Richardson-Lucy, for a voxel of the room it works in."""
@@ -202,7 +206,7 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def _stages(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Give both stages, and what is recorded of structure beyond the faces."""
-        self._make_room()
+        self._make_room(image)
         own = tuple(each.expand_as(image) for each in of_each_pixel(excess, image))
         denoised = self._with_rim(
             lambda part, *each: self.denoise(part, *(each or (excess,))), image, *own
@@ -210,15 +214,18 @@ class SharpeningNetwork(TwoStageNetwork):
         # Over long distances the image itself is free of noise: no network can know better.
         denoised = denoised + _coarse(image - denoised)
         sharpened, reblurred = self.sharpen(image, denoised)
-        self._make_room()
+        self._make_room(image)
         corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
         beyond = reblurred - self.reblur(sharpened)
         return denoised, self.give_back_light(corrected, denoised, beyond), beyond
 
-    def _make_room(self) -> None:
+    def _make_room(self, image: Tensor) -> None:
         """Let the U-Nets have the memory of the transfer functions, which are soon made again."""
-        if torch.is_inference_mode_enabled():
-            self.sharpening.forget_fields()
+        if not torch.is_inference_mode_enabled():
+            return
+        self.sharpening.forget_fields()
+        needed = self.memory_of(tuple(image.shape[-3:]), image.device)
+        if needed > SMALL_PART * available_memory():
             give_back()
 
     def _with_rim(self, stage: Callable[..., Tensor], *volumes: Tensor) -> Tensor:
