@@ -25,8 +25,6 @@ class ActionPanel(Panel):
         The viewer whose layers are offered and which shows the results.
     action : str
         What the button says.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     def __init__(

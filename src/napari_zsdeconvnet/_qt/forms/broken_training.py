@@ -19,8 +19,6 @@ class BrokenTraining(QWidget):
 
     Parameters
     ----------
-    owner : QWidget
-        The widget that trains.
     raw_sim : bool
         Whether trainings on raw SIM frames are offered, or those on images and volumes.
     """

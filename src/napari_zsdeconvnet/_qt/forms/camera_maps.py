@@ -65,13 +65,6 @@ class MapsForm(QWidget):
 
     A file prevails over what a dark stack has told. The map of bad pixels goes to the layers of
     the viewer that it fits, as part of what is said of their pixels (`PixelRule`).
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose layers have the bad pixels.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     changed = Signal()
@@ -199,10 +192,7 @@ class MapsForm(QWidget):
 def read_bad_pixels(path: Path) -> NDArray[np.bool_]:
     """Read a map of bad pixels, (Y, X), True where it holds another number than 0.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read or has other axes.
+    Raises InputError if it cannot be read or has other axes.
     """
     pixels = np.squeeze(np.asarray(read_image(path).data))
     if pixels.ndim != 2:

@@ -74,12 +74,8 @@ class ImageChooser:
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Whose layers are offered; the active one is chosen at first.
     tooltip : str
         What the image is needed for.
-    owner : QWidget
-        The widget that holds the choice.
     """
 
     changed = Signal()

@@ -19,11 +19,6 @@ class DeviceChooser:
 
     Asking needs torch, whose import takes seconds: a worker asks, and until it has answered
     the choice is "auto" alone.
-
-    Parameters
-    ----------
-    owner : QWidget
-        The widget that holds the choice.
     """
 
     def __init__(self, owner: QWidget) -> None:

@@ -164,11 +164,6 @@ class Form(QWidget):
 
     magicgui's own container measures labels in another font than napari shows them in, and
     they end up out of line.
-
-    Parameters
-    ----------
-    boxes : magicgui widgets
-        One row each.
     """
 
     def __init__(self, *boxes: Any) -> None:

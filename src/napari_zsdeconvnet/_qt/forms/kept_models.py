@@ -30,10 +30,6 @@ def keep_by_itself(
 
     Parameters
     ----------
-    owner : QWidget
-        The widget that has trained it.
-    model : Model
-        What to save.
     name : str
         Of the layer that it was trained on.
     on_kept : callable, optional

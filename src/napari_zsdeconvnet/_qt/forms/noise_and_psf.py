@@ -35,15 +35,7 @@ def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
 
 
 class Known(QWidget):
-    """The noise and the PSF that training will use, or a button to get them.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose state is shown.
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """The noise and the PSF that training will use, or a button to get them."""
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)

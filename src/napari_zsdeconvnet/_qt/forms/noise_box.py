@@ -28,13 +28,6 @@ class BackgroundBox:
 
     In the layer that was made for it all shapes count; in any other those that are selected there,
     and all of them while none is. Such a layer is used only once it is chosen.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose layers are offered.
-    owner : QWidget
-        The widget that measures.
     """
 
     moved = Signal()

@@ -25,31 +25,18 @@ LARGEST = 1e6  # counts; beyond any camera
 
 @dataclass(frozen=True)
 class Value:
-    """One number as it is shown.
-
-    Attributes
-    ----------
-    value : float or None
-        None while it is not known.
-    error : float or None
-        Its standard error, where there is one.
-    origin : str
-        Where it comes from, in words.
-    """
+    """One number as it is shown."""
 
     value: float | None = None
+    """None while it is not known."""
     error: float | None = None
+    """Its standard error, where there is one."""
     origin: str = ""
+    """Where it comes from, in words."""
 
 
 class NoiseValues(QWidget):
-    """Offset, gain and read variance to read and to type over.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """Offset, gain and read variance to read and to type over."""
 
     typed = Signal()
     """Emitted when the user has typed a number."""
@@ -252,8 +239,6 @@ def readiness(values: NoiseValues, unfit: str) -> list[str]:
 
     Parameters
     ----------
-    values : NoiseValues
-        The numbers.
     unfit : str
         Why the background box gives none; empty if it does.
     """

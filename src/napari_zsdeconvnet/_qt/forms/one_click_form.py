@@ -29,11 +29,6 @@ class AskForm(QWidget):
     """Asks for the optics of one recording, each number with its unit and its origin.
 
     What is not known is empty and marked; a suggestion is marked too until the form is accepted.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     changed = Signal()

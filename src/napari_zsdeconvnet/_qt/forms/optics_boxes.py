@@ -125,8 +125,6 @@ def optics_box(name: str, value: float | None = None, *, absent: str = "") -> Fl
 
     Parameters
     ----------
-    name : str
-        Which.
     value : float, optional
         Micrometres where it is a length; shown at first.
     absent : str

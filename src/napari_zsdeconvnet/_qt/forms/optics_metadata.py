@@ -24,21 +24,14 @@ TYPED = "typed"
 
 @dataclass(frozen=True)
 class Fact:
-    """One number or word.
-
-    Attributes
-    ----------
-    value : float or str
-        Lengths in micrometres.
-    origin : str
-        Where it comes from, as a user would say it.
-    sure : bool
-        False for what is only a suggestion, to be looked at before it is used.
-    """
+    """One number or word."""
 
     value: Any
+    """Lengths in micrometres."""
     origin: str
+    """Where it comes from, as a user would say it."""
     sure: bool = True
+    """False for what is only a suggestion, to be looked at before it is used."""
 
 
 class Facts(Mapping[str, Fact]):

@@ -50,13 +50,6 @@ class Panel(QWidget, metaclass=_GivenBack):
 
     Made while another one of its kind has work under way for this viewer and its dock was closed,
     it is that one.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer that it is for.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = ""

@@ -40,13 +40,6 @@ class CameraForm(QWidget):
     """Where offset, gain and read variance come from, and what that takes.
 
     The choice itself, `source`, is for the form of the widget that holds this one.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose calibrated noise is offered.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     changed = Signal()
@@ -90,10 +83,7 @@ class CameraForm(QWidget):
     def maker(self) -> CameraMaker:
         """Return what makes the camera in a worker, as it is chosen now.
 
-        Raises
-        ------
-        InputError
-            If something is still to be given.
+        Raises InputError if something is still to be given.
         """
         if self.missing:
             raise InputError(self.missing)

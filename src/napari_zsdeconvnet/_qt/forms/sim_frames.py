@@ -41,30 +41,20 @@ ORDERS: list[tuple[str, Order | None]] = [
 
 @dataclass(frozen=True)
 class RawFrames:
-    """How the frames of a layer make images.
-
-    Attributes
-    ----------
-    axes : str
-        Letters for the axes of the layer; the frames of an image are its channels, "C".
-    images : int
-        How many there are.
-    per_image : int
-        Frames that make one: orientations times phases.
-    every : int
-        Frames along the layer's first axis for one image, where images follow each other there.
-    order : tuple of int
-        Axes before Y and X in the order of images and frames; empty where they have it already.
-    lengths : tuple of int
-        How many images along each axis of the layer that has some, such as time and planes.
-    """
+    """How the frames of a layer make images."""
 
     axes: str
+    """Letters for the axes of the layer; the frames of an image are its channels, "C"."""
     images: int
+    """How many there are."""
     per_image: int
+    """Frames that make one: orientations times phases."""
     every: int = 1
+    """Frames along the layer's first axis for one image, where images follow each other there."""
     order: tuple[int, ...] = ()
+    """Axes before Y and X in the order of images and frames; empty where they have it already."""
     lengths: tuple[int, ...] = ()
+    """How many images along each axis of the layer that has some, such as time and planes."""
 
     @property
     def reading(self) -> Reading:
@@ -105,10 +95,7 @@ def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:
     Frames lie along the one axis or the pair of axes whose length fits, and images along another
     or one after the other along the same axis.
 
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture, or its frames make no whole number of images.
+    Raises InputError if the layer is an RGB picture, or its frames make no whole number of images.
     """
     wanted = orientations * phases
     if layer.rgb:
@@ -149,15 +136,7 @@ def raw_frames(layer: ImageLayer, orientations: int, phases: int) -> RawFrames:
 
 
 class SIMChooser:
-    """A choice among the viewer's layers, and what is to be known of its frames.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose layers are offered; the active one is chosen at first.
-    owner : QWidget
-        The widget that holds the choice.
-    """
+    """A choice among the viewer's layers, and what is to be known of its frames."""
 
     changed = Signal()
     """Emitted when another layer is chosen or the same one is read otherwise."""

@@ -95,10 +95,7 @@ class Microscope:
     def settings(self) -> dict[str, Any]:
         """Return what `sim.estimate` is told, and remember it for the other widgets.
 
-        Raises
-        ------
-        InputError
-            If period or angles are no numbers.
+        Raises InputError if period or angles are no numbers.
         """
         optics = self._optics
         optics.na, optics.wavelength = float(self.na.value), self.emission.value / NANOMETRES

@@ -27,13 +27,7 @@ _SIGNS = {
 
 
 class StepList(QWidget):
-    """Lists steps, each with a sentence and links to what it assumed.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """Lists steps, each with a sentence and links to what it assumed."""
 
     clicked = Signal(str)
     """Emitted with what a link stands for."""

@@ -31,8 +31,6 @@ class DampingForm(QWidget):
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where the mask is shown.
     image : ImageChooser
         The image that it is for.
     """

@@ -36,8 +36,6 @@ class WorkPanel(ActionPanel):
         What the image is needed for.
     purpose : str
         What the button does, in a sentence.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     def __init__(

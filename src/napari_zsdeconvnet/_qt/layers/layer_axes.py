@@ -28,24 +28,16 @@ _LABELS = {"time": "T", "frame": "T", "channel": "C", "slice": "Z", "plane": "Z"
 
 @dataclass(frozen=True)
 class Reading:
-    """A layer's axes and voxel size, as they are taken.
-
-    Attributes
-    ----------
-    axes : str
-        A letter for each axis of the layer, out of "TCZYX".
-    voxel_size : tuple of float or None
-        Micrometres along Z, Y, X, or Y, X; None where one of them is not known.
-    channel : int or None
-        Which channel, where the layer has several.
-    lacks_step : bool
-        Whether only the step between planes is missing in the voxel size.
-    """
+    """A layer's axes and voxel size, as they are taken."""
 
     axes: str
+    """A letter for each axis of the layer, out of "TCZYX"."""
     voxel_size: tuple[float, ...] | None = None
+    """Micrometres along Z, Y, X, or Y, X; None where one of them is not known."""
     channel: int | None = None
+    """Which channel, where the layer has several."""
     lacks_step: bool = False
+    """Whether only the step between planes is missing in the voxel size."""
 
     @property
     def spatial(self) -> Literal["YX", "ZYX"]:
@@ -68,22 +60,17 @@ def read_as(
 ) -> Reading:
     """Read a layer.
 
+    Raises InputError if the layer is an RGB picture, cannot be read so, has its planes before its
+    time points, is measured in what is no length, or has a scale that no microscope has.
+
     Parameters
     ----------
-    layer : napari.layers.Image
-        The layer.
     kind : str, optional
         One of `READINGS`; by default what the layer says itself.
     channel : int, optional
         The channel wanted; the first one if not given.
     axial_step : float, optional
         Micrometres between planes as the user has typed it; the layer's own if not given.
-
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture, cannot be read so, has its planes before its time
-        points, is measured in what is no length, or has a scale that no microscope has.
     """
     axes = layer_axes(layer, kind)
     if "T" in axes and "Z" in axes and axes.index("Z") < axes.index("T"):
@@ -117,17 +104,12 @@ def usual_reading(layer: layers.Image, *, otherwise: str = SERIES) -> str:
     Labels such as "t" or "slice" tell, as does an axis measured in seconds or in steps of a
     length other than one.
 
+    Raises InputError if the layer is an RGB picture or its axes cannot be told.
+
     Parameters
     ----------
-    layer : napari.layers.Image
-        The layer.
     otherwise : str
         How to read three axes that tell nothing, "time series" or "volume".
-
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture or its axes cannot be told.
     """
     letters = [_letter(layer, axis) for axis in range(_leading(layer))]
     others = [letter for letter in letters if letter != "C"]
@@ -144,17 +126,14 @@ def layer_axes(layer: layers.Image, kind: str | None = None) -> str:
     Axes keep the letter of their label where the reading has it; the others get what is left
     in the order T, C, Z.
 
+    Raises InputError if the layer is an RGB picture or cannot be read so.
+
     Parameters
     ----------
     layer : napari.layers.Image
         The last two axes are Y and X.
     kind : str, optional
         One of `READINGS`; by default what the layer says itself.
-
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture or cannot be read so.
     """
     leading = _leading(layer)
     kind = kind or usual_reading(layer)
@@ -196,8 +175,6 @@ def layer_voxel_size(
 
     Parameters
     ----------
-    layer : napari.layers.Image
-        The layer.
     axes : str, optional
         Its axes; by default `layer_axes`.
     axial_step : float, optional
@@ -223,17 +200,7 @@ def said_step(layer: layers.Image, axes: str) -> float | None:
 
 
 def set_step(layer: layers.Image, axes: str, step: float) -> None:
-    """Write the step between planes into the layer's scale, so that it is seen in proportion.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        A layer whose lateral pixel size is known.
-    axes : str
-        Its axes.
-    step : float
-        Micrometres.
-    """
+    """Write the step between planes into the layer's scale, so that it is seen in proportion."""
     axis = axes.index("Z")
     scale = list(layer.scale)
     # In the unit of the lateral axes: a unit of its own, such as pixels, would be no length.
@@ -252,8 +219,6 @@ def set_pixel(layer: layers.Image, pixel: float) -> None:
     ----------
     layer : napari.layers.Image
         A layer whose lateral pixel size is not known.
-    pixel : float
-        Micrometres.
     """
     layer.scale = (*layer.scale[:-2], pixel, pixel)
     layer.units = (*layer.units[:-2], "micrometer", "micrometer")

@@ -25,15 +25,7 @@ if TYPE_CHECKING:
 
 
 class LayerFiles:
-    """Reads the file of every layer of a viewer once, whichever widget asks first.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose layers are looked at, now and as they come.
-    owner : QWidget
-        The widget that asks.
-    """
+    """Reads the file of every layer of a viewer once, whichever widget asks first."""
 
     def __init__(self, viewer: napari.viewer.Viewer, *, owner: QWidget) -> None:
         self._viewer = unwrapped(viewer)

@@ -34,8 +34,6 @@ def channel_of(layer: layers.Image, said: Recorded, channel: int | None = None) 
 
     Parameters
     ----------
-    layer : napari.layers.Image
-        The layer.
     said : Recorded
         From `recorded_of`.
     channel : int, optional

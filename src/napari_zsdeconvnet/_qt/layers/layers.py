@@ -37,6 +37,8 @@ RULE_KEY = "napari-zsdeconvnet pixel rule"
 def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
     """Return the layer's pixels with their axes and voxel size; nothing is read here.
 
+    Raises InputError if the layer is RGB or its axes cannot be told.
+
     Parameters
     ----------
     layer : napari.layers.Image
@@ -49,11 +51,6 @@ def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
     -------
     Image
         Axes out of "TZYX"; the voxel size in micrometres, or None for a layer in pixels.
-
-    Raises
-    ------
-    InputError
-        If the layer is RGB or its axes cannot be told.
     """
     reading = reading or read_as(layer)
     pixels = pixels_of(layer)
@@ -116,8 +113,6 @@ def add_or_update(
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where to show it.
     name : str
         Name of the result; a layer of this name made from `like` before is updated in place,
         also when the user has renamed it since.
@@ -134,8 +129,6 @@ def add_or_update(
         Frames of the source, along its first axis, that make one of `data`.
     axes : str, optional
         The axes of `like`; by default what it says itself.
-    metadata : dict, optional
-        Kept with the layer.
     reset_contrast : bool
         Fit the contrast limits to the new data also when the layer exists already.
     visible : bool
@@ -199,8 +192,6 @@ def make_into(
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where it is shown, if it is.
     name, becomes : str
         Of the result that it shows, and of the one that is to come.
     like : napari.layers.Image

@@ -36,11 +36,6 @@ class PreviewLayers:
 
     Contrast limits are fitted to the first preview that has any contrast, and again when the
     image has outgrown them; limits that the user has set are left alone.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Where to show them.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:

@@ -52,10 +52,7 @@ def recorded(
 def record_of(layer: ImageLayer) -> RunRecord:
     """Read the record of a result layer.
 
-    Raises
-    ------
-    InputError
-        If it has none.
+    Raises InputError if it has none.
     """
     from ...workflow.record import RunRecord
 

@@ -71,14 +71,8 @@ def show_result(
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where to show them.
-    layer : napari.layers.Image
-        The raw layer.
     made : Made
         The model, and how it has read the layer.
-    result : Result
-        What it made.
     record : mapping, optional
         Kept with both layers, as `RunRecord.to_dict` gives it.
     hidden : sequence of str
@@ -139,21 +133,14 @@ def shown_result(
 
 @dataclass(frozen=True)
 class Frame:
-    """A layer, or the one time point of a series that something is made of.
-
-    Attributes
-    ----------
-    layer : napari.layers.Image
-        The raw layer.
-    reading : Reading
-        How it is read.
-    index : int or None
-        Which time point; None for a layer without time.
-    """
+    """A layer, or the one time point of a series that something is made of."""
 
     layer: ImageLayer
+    """The raw layer."""
     reading: Reading
+    """How it is read."""
     index: int | None
+    """Which time point; None for a layer without time."""
 
     @classmethod
     def shown(cls, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading) -> Frame:
@@ -188,8 +175,6 @@ def show_frame(
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where to show it.
     frame : Frame
         What it was made of.
     what : str
@@ -198,8 +183,6 @@ def show_frame(
         ([Z,] Y, X).
     upsampling : int
         Its pixels per raw pixel along Y and X.
-    metadata : dict, optional
-        Kept with the layer.
     visible : bool
         Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
     """

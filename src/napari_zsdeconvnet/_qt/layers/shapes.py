@@ -29,6 +29,8 @@ def shapes_mask(
     through their own and the layer's transforms, so the two layers may differ in scale,
     translation and rotation.
 
+    Raises InputError if nothing was drawn or it lies outside the image.
+
     Parameters
     ----------
     shapes : napari.layers.Shapes
@@ -44,11 +46,6 @@ def shapes_mask(
         Pixels whose centre is inside, cut to the part of the image that the shapes touch.
     part : (slice, slice)
         That part of the image, along Y and X.
-
-    Raises
-    ------
-    InputError
-        If nothing was drawn or it lies outside the image.
     """
     outlines = [
         _to_pixels(_outline(corners[:, -2:], kind), shapes, layer)

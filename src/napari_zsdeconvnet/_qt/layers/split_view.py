@@ -40,8 +40,6 @@ class Swipe:
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        The viewer of both layers.
     left, right : napari.layers.Image
         What to show on either side.
     place : float

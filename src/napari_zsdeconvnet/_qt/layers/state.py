@@ -23,84 +23,54 @@ if TYPE_CHECKING:
 
 @dataclass
 class Optics:
-    """The microscope as typed last, so that no widget asks for it twice.
-
-    Attributes
-    ----------
-    na : float
-        Numerical aperture of the objective.
-    wavelength : float
-        Emission wavelength in micrometres.
-    refractive_index : float
-        Refractive index of the immersion medium.
-    pixel_size : float or None
-        Raw lateral pixel size in micrometres; None until a layer or the user says it.
-    excitation : float
-        Wavelength of a confocal's laser in micrometres.
-    pinhole : float
-        Its pinhole in Airy units.
-    sheet_thickness : float
-        Full width at half maximum of a light sheet in micrometres.
-    """
+    """The microscope as typed last, so that no widget asks for it twice."""
 
     na: float = 1.4
+    """Numerical aperture of the objective."""
     wavelength: float = 0.525
+    """Emission wavelength in micrometres."""
     refractive_index: float = 1.515
+    """Refractive index of the immersion medium."""
     pixel_size: float | None = None
+    """Raw lateral pixel size in micrometres; None until a layer or the user says it."""
     excitation: float = 0.488
+    """Wavelength of a confocal's laser in micrometres."""
     pinhole: float = 1.0
+    """Its pinhole in Airy units."""
     sheet_thickness: float = 1.0
+    """Full width at half maximum of a light sheet in micrometres."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What the user has said of a layer that the layer does not say, or says wrongly.
-
-    Attributes
-    ----------
-    kind : str or None
-        How to read it, in the words of `layer_axes.READINGS`.
-    axial_step : float or None
-        Micrometres between planes.
-    """
+    """What the user has said of a layer that the layer does not say, or says wrongly."""
 
     kind: str | None = None
+    """How to read it, in the words of `layer_axes.READINGS`."""
     axial_step: float | None = None
+    """Micrometres between planes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """Where a result layer comes from.
-
-    Attributes
-    ----------
-    model : Model
-        What made it.
-    reading : Reading
-        How its source was read.
-    """
+    """Where a result layer comes from."""
 
     model: Model
+    """What made it."""
     reading: Reading
+    """How its source was read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """How far the result on a layer can be believed.
-
-    Attributes
-    ----------
-    model : Model
-        What made the result.
-    verdict : Verdict
-        What was found.
-    frame : int or None
-        Which time point was judged; None for a layer without time.
-    """
+    """How far the result on a layer can be believed."""
 
     model: Model
+    """What made the result."""
     verdict: Verdict
+    """What was found."""
     frame: int | None = None
+    """Which time point was judged; None for a layer without time."""
 
 
 class ViewerState:

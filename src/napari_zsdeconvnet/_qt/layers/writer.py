@@ -14,6 +14,9 @@ from .layers import CHANNEL_KEY
 def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write an image layer; napari calls it for names that end in .ome.tif.
 
+    Raises InputError if the layer is an RGB picture, its axes cannot be told, or the file cannot be
+    written.
+
     Parameters
     ----------
     path : str
@@ -27,11 +30,6 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     -------
     list of str
         The file.
-
-    Raises
-    ------
-    InputError
-        If the layer is an RGB picture, its axes cannot be told, or the file cannot be written.
     """
     layer = ImageLayer(data, **attributes)
     axes = layer_axes(layer)

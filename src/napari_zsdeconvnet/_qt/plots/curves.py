@@ -37,13 +37,6 @@ class LossCurves(QWidget):
 
     Each term scatters from step to step by more than it falls, so the running mean of its
     logarithm is drawn over its faint values. Hidden while there is nothing to draw.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The colours follow its theme.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:

@@ -36,8 +36,6 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Whose theme is followed.
     bottom, left : str
         What the axes show, with the unit.
     """

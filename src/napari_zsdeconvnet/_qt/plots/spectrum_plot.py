@@ -26,11 +26,6 @@ class SpectrumPlot(QWidget):
     """Power of image and result above the noise floor, and by how much contrast was raised.
 
     Hidden while there is nothing to draw.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The colours follow its theme.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:

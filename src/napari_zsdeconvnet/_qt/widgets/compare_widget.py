@@ -34,15 +34,7 @@ STEPS = 1000  # of the slider
 
 
 class CompareWidget(WorkPanel):
-    """Makes what a result is compared with, and shows two layers with a divider between them.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered.
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """Makes what a result is compared with, and shows two layers with a divider between them."""
 
     title = "Compare"
 

@@ -46,8 +46,6 @@ class DeconvolveWidget(WorkPanel):
     ----------
     viewer : napari.viewer.Viewer
         The viewer whose layers are offered and which shows the results.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "Deconvolve"

@@ -43,18 +43,12 @@ _AXES = {3: "TYX", 4: "TZYX", 5: "TCZYX"}
 
 @dataclass(frozen=True)
 class Look:
-    """What a worker has found of a layer.
-
-    Attributes
-    ----------
-    recorded : Recorded
-        What metadata and file say.
-    sim : bool or None
-        Whether its frames seem to be raw SIM; None where they cannot be.
-    """
+    """What a worker has found of a layer."""
 
     recorded: Recorded
+    """What metadata and file say."""
     sim: bool | None = None
+    """Whether its frames seem to be raw SIM; None where they cannot be."""
 
 
 def look_at(layer: ImageLayer) -> Look:

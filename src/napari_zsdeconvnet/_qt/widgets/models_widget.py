@@ -39,15 +39,7 @@ _KEPT = Qt.ItemDataRole.UserRole
 
 
 class ModelsWidget(Panel):
-    """Lists the models in the folder of the preferences.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer that a model is loaded for.
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """Lists the models in the folder of the preferences."""
 
     title = "Models"
 

@@ -56,13 +56,6 @@ class NoiseWidget(Panel):
     """Calibrates the noise of the camera that took an image of the viewer.
 
     The result goes to the viewer's shared state, where the training finds it.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are measured.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "Noise calibration"

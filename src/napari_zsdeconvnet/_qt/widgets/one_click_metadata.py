@@ -37,12 +37,8 @@ class Knowledge:
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Whose state holds what the user has said.
     image : ImageChooser
         The choice of the layer.
-    owner : QWidget
-        The widget that asks.
     """
 
     def __init__(

@@ -51,8 +51,6 @@ class OneClickWidget(OneClickSteps):
     ----------
     viewer : napari.viewer.Viewer
         The viewer whose layers are offered and which shows the results.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "One click"
@@ -148,8 +146,6 @@ class OneClickWidget(OneClickSteps):
 
         Parameters
         ----------
-        layer : napari.layers.Image, optional
-            The raw layer.
         anew : bool
             Train also where a model at hand would fit.
         as_it_is : bool

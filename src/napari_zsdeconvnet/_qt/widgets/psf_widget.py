@@ -38,13 +38,6 @@ class PSFWidget(Panel):
     It is put on the grid of the output (of images half the raw pixel), shown as a layer, as a
     profile and as two views where it goes through focus, and goes to the viewer's shared state,
     where the training finds it.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are used and where the PSF is shown.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "PSF"

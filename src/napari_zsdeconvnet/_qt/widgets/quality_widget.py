@@ -36,13 +36,6 @@ class QualityWidget(WorkPanel):
     """Judges the result of the viewer's model on a layer, and says in words what was found.
 
     It shows what was found of the chosen layer last, whichever widget had asked.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "Quality"

@@ -45,24 +45,16 @@ _Z_COLOURS = Colormap(
 
 @dataclass(frozen=True)
 class Asked:
-    """How a result is to be judged.
-
-    Attributes
-    ----------
-    repeats : int
-        Re-corruptions for spread and resolution; 0 for neither.
-    second : napari.layers.Image or None
-        Another exposure of the same scene.
-    device : str
-        What computes.
-    layers : bool
-        Show z-map and spread as layers, hidden at first.
-    """
+    """How a result is to be judged."""
 
     repeats: int = 4
+    """Re-corruptions for spread and resolution; 0 for neither."""
     second: ImageLayer | None = None
+    """Another exposure of the same scene."""
     device: str = "auto"
+    """What computes."""
     layers: bool = True
+    """Show z-map and spread as layers, hidden at first."""
 
 
 def start_judging(
@@ -82,16 +74,12 @@ def start_judging(
 
     The handlers are called on the main thread, as those of `Job`.
 
+    Raises InputError if the layer cannot be read.
+
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Whose layers these are.
-    layer : napari.layers.Image
-        The raw layer.
     model : Model
         What made the result, or is to make it.
-    owner : QWidget
-        The widget that asks; the work stops when it is destroyed.
     reading : Reading, optional
         How to read the layer; by default what it says itself. Raw SIM frames tell how by their
         number.
@@ -108,11 +96,6 @@ def start_judging(
     -------
     Job
         Its `stop` cancels: nothing is added then.
-
-    Raises
-    ------
-    InputError
-        If the layer cannot be read.
     """
     reading = reading or read_as(layer)
     asked = asked or Asked()

@@ -51,8 +51,6 @@ class QueueWidget(ActionPanel):
     ----------
     viewer : napari.viewer.Viewer
         The viewer whose layers are offered and which shows the results.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "Queue"

@@ -33,39 +33,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class Waiting:
-    """A layer in the queue.
-
-    Attributes
-    ----------
-    layer : napari.layers.Image
-        The raw layer.
-    reading : Reading or None
-        How it is read; None where it cannot be.
-    look : Look or None
-        What a worker has found of it.
-    doubt : str
-        What speaks against the reading, if anything does.
-    values : dict or None
-        The numbers of its optics once all of them are known, lengths in micrometres.
-    sim : bool
-        Whether it is raw SIM.
-    task : Task or None
-        What is to be done with it, once that is known.
-    problem : str
-        Why it cannot be done; empty where nothing is wrong.
-    done : bool
-        Whether there is a result.
-    """
+    """A layer in the queue."""
 
     layer: ImageLayer
+    """The raw layer."""
     reading: Reading | None = None
+    """How it is read; None where it cannot be."""
     look: Look | None = None
+    """What a worker has found of it."""
     doubt: str = ""
+    """What speaks against the reading, if anything does."""
     values: dict[str, Any] | None = None
+    """The numbers of its optics once all of them are known, lengths in micrometres."""
     sim: bool = False
+    """Whether it is raw SIM."""
     task: Task | None = None
+    """What is to be done with it, once that is known."""
     problem: str = ""
+    """Why it cannot be done; empty where nothing is wrong."""
     done: bool = False
+    """Whether there is a result."""
     said: str = field(default="", compare=False)
     """What is under way, for the list."""
 
@@ -179,8 +166,6 @@ def worked(
     ----------
     makers : sequence
         For each layer its name, what makes its recipe, and the names of its results.
-    models : sequence of Model
-        At hand.
     settings : dict
         As for `Batch`.
     """

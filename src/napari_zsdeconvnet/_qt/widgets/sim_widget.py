@@ -49,15 +49,7 @@ PATTERN_FILES = "Patterns (*.json);;All files (*)"
 
 
 class SIMWidget(TrainingPanel):
-    """Takes raw 2D-SIM from its frames to a deconvolved image.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers hold raw frames.
-    parent : QWidget, optional
-        The widget that holds this one.
-    """
+    """Takes raw 2D-SIM from its frames to a deconvolved image."""
 
     title = "SIM"
 

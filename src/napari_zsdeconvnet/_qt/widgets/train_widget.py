@@ -36,13 +36,6 @@ class TrainWidget(TrainingPanel):
 
     Noise and PSF come from the viewer's shared state; the model goes there when the training
     ends, however it ends.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are trained on.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     title = "Train"

@@ -41,13 +41,6 @@ class TrainingPanel(Panel):
     """The part of a dock widget that trains; what it trains on is for those made from it.
 
     The model goes into the viewer's shared state when the training ends, however it ends.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are trained on.
-    parent : QWidget, optional
-        The widget that holds this one.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:

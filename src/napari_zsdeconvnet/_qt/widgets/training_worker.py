@@ -61,8 +61,6 @@ def gone_on_with(
 
     Parameters
     ----------
-    path : Path
-        The file.
     make, make_longer : callable
         Make the run with the steps that were planned, and with as many as are wanted now.
     steps : int

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 class VerdictReport(QWidget):
-    """Shows one verdict, and nothing while there is none.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The colours follow its theme.
-    """
+    """Shows one verdict, and nothing while there is none."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
