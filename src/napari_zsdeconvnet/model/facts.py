@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..psf.psf import PSF
-from ..utils.json_values import parse_json
+from ..utils.json_values import built, known_of, parse_json
 from .model_file import PSF_TENSOR, check_format, read_file, understood
 from .provenance import Source, Stretch
 
@@ -31,9 +29,9 @@ class ModelFacts:
     upsampling: int
     psf: PSF
     steps_trained: int
-    ending: str
-    sources: tuple[Source, ...]
-    stretches: tuple[Stretch, ...]
+    ending: str = ""
+    sources: tuple[Source, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
     raw_sim: bool = False
     """Whether it was trained on raw SIM frames."""
 
@@ -60,23 +58,11 @@ class ModelFacts:
         with understood(path):
             header = parse_json(described)
             check_format(header)
-            size, history = header["voxel_size"], header["history"]
-            return cls(
-                preset=header["preset"],
-                axes=header["axes"],
-                voxel_size=None if size is None else tuple(size),
-                upsampling=header["upsampling"],
+            history = header["history"]
+            return built(
+                cls,
+                known_of(cls, header),
                 psf=PSF.from_metadata(tensors[PSF_TENSOR].numpy(), header["psf"]),
                 steps_trained=int(history[-1]["step"]) if history else 0,
-                ending=header.get("ending", ""),
                 raw_sim=header.get("reconstruction") is not None,
-                **kept_of(header),
             )
-
-
-def kept_of(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what files of before it was kept do not have."""
-    return {
-        "sources": tuple(map(Source.from_dict, header.get("sources", ()))),
-        "stretches": tuple(map(Stretch.from_dict, header.get("stretches", ()))),
-    }

@@ -407,5 +407,5 @@ def load_with_training(
     described, tensors = read_file(path)
     with understood(path):
         header = parse_json(described)
-        values = read_model(header, tensors)
-        return Model(**values), below(TRAINING, tensors), header["training"]
+        model = read_model(Model, header, tensors)
+        return model, below(TRAINING, tensors), header["training"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
@@ -17,7 +17,6 @@ import numpy as np
 
 from ..io.image import Image, Origin, as_frames, spatial_axes
 from ..noise.pixel_mask import as_recorded
-from ..utils.json_values import built
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,6 @@ class Source:
             image.pixel_rule.to_dict(),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, strings and lists, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
-        return built(cls, values)
-
 
 @dataclass(frozen=True)
 class Beginning:
@@ -149,15 +139,6 @@ class Stretch:
     versions: Mapping[str, str]
     started: str
     seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, strings and lists, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild what `to_dict` returned; ValueError if an entry is not what it should be."""
-        return built(cls, values)
 
 
 def with_step(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +16,7 @@ from ..noise.noise_model import NoiseModel
 from ..psf.psf import PSF
 from ..sim.patterns import check_reconstruction
 from ..utils.errors import InputError
-from ..utils.json_values import built, fitting
-from .best_weights import Choice
-from .facts import kept_of
+from ..utils.json_values import built, entries, fitting, known_of
 from .model_file import (
     CAMERA,
     FORMAT,
@@ -31,53 +28,40 @@ from .model_file import (
     check_format,
 )
 from .presets import read_settings
-from .provenance import Beginning
 
 if TYPE_CHECKING:
     from .model import Model
+
+M = TypeVar("M")
 
 
 def written(
     model: Model, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Give header and tensors of a model, with those and the state of its training."""
+    camera = model.camera
     header = {
         "format": WITH_BACKGROUND if model.out_of_focus else FORMAT,
-        "preset": model.preset,
-        "settings": dict(model.settings),
+        **entries(model, "network", "psf", "camera"),
         "psf": model.psf.to_metadata(),
-        "noise": model.noise.to_dict(),
-        "scale": model.scale,
-        "axes": model.axes,
-        "voxel_size": model.voxel_size,
         "upsampling": model.upsampling,
-        "seed": model.seed,
-        "data_hash": model.data_hash,
-        "history": list(model.history),
-        "warnings": list(model.warnings),
-        "versions": dict(model.versions),
         "training": dict(state),
-        "reconstruction": model.reconstruction,
-        "camera": None if model.camera is None else typical_of(model.camera).to_dict(),
-        "camera_of_image": isinstance(model.camera, CameraMaps) and model.camera.of_image,
-        "sources": [source.to_dict() for source in model.sources],
-        "stretches": [stretch.to_dict() for stretch in model.stretches],
-        "beginning": model.beginning and asdict(model.beginning),
-        "ending": model.ending,
-        "out_of_focus": model.out_of_focus,
-        "chosen": model.chosen and asdict(model.chosen),
+        "camera": None if camera is None else typical_of(camera).to_dict(),
+        "camera_of_image": isinstance(camera, CameraMaps) and camera.of_image,
     }
     contents = {PSF_TENSOR: torch.tensor(model.psf.array)}
-    if isinstance(model.camera, CameraMaps):
-        maps = model.camera.to_arrays()
+    if isinstance(camera, CameraMaps):
+        maps = camera.to_arrays()
         contents |= {CAMERA + name: torch.tensor(pixels) for name, pixels in maps.items()}
     contents |= {NETWORK + name: value for name, value in model.network.state_dict().items()}
     contents |= {TRAINING + name: value for name, value in tensors.items()}
     return header, contents
 
 
-def read_model(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Read the fields of a model from its file's header and tensors, and check all of them."""
+def read_model(
+    cls: Callable[..., M], header: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> M:
+    """Build a `Model` of its file's header and tensors, and check all of them."""
     check_format(header)
     if header["axes"] not in ("YX", "ZYX"):
         raise InputError(
@@ -90,7 +74,6 @@ def read_model(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[st
         raise InputError(f"its PSF has {psf.array.ndim} axes and its images {header['axes']}")
     if header["upsampling"] not in (1, 2):
         raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
-    beginning = header.get("beginning")
     if header.get("reconstruction") is not None:
         check_reconstruction(header["reconstruction"])
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
@@ -104,31 +87,19 @@ def read_model(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[st
     voxel_size = fitting(header["voxel_size"], tuple[float, ...] | None, "voxel_size")
     if voxel_size is not None:
         voxel_size = voxel_of(voxel_size, header["axes"])
-    return dict(
+    return built(
+        cls,
+        known_of(cls, header),
         network=network.eval(),
-        preset=fitting(header["preset"], str, "preset"),
         settings=read_settings(header["settings"]),
         psf=psf,
         noise=noise,
-        scale=scale,
-        axes=header["axes"],
         voxel_size=voxel_size,
-        seed=fitting(header["seed"], int, "seed"),
-        data_hash=fitting(header["data_hash"], str, "data_hash"),
-        history=fitting(header["history"], tuple[Mapping[str, float], ...], "history"),
-        warnings=fitting(header["warnings"], tuple[str, ...], "warnings"),
-        versions=fitting(header["versions"], Mapping[str, str], "versions"),
-        reconstruction=header.get("reconstruction"),
         camera=_camera(
             header.get("camera"),
             below(CAMERA, tensors),
             of_image=header.get("camera_of_image", False),
         ),
-        **kept_of(header),
-        beginning=None if beginning is None else built(Beginning, beginning),
-        ending=header.get("ending", ""),
-        out_of_focus=bool(header.get("out_of_focus")),
-        chosen=None if header.get("chosen") is None else built(Choice, header["chosen"]),
     )
 
 

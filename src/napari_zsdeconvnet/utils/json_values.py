@@ -1,4 +1,8 @@
-"""JSON from files: read within limits, and held against the types that it must have."""
+"""JSON in files: dataclasses as JSON, and JSON as dataclasses.
+
+A dataclass is the schema: `entries` gives its fields as plain values, `built` checks plain values
+against the types of its fields. A class with ``to_dict`` and ``from_dict`` writes itself.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +45,37 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deep") from error
 
 
+def entries(value: Any, *without: str) -> dict[str, Any]:
+    """Give the fields of a dataclass, except some, as values that JSON has."""
+    names = (field.name for field in fields(value) if field.name not in without)
+    return {name: plain(getattr(value, name)) for name in names}
+
+
+def plain(value: Any) -> Any:
+    """Give a value as JSON has it: dataclasses as objects, tuples and arrays as lists."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if is_dataclass(value):
+        return entries(value)
+    if isinstance(value, Mapping):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def refuse_infinite(values: Any, name: str = "a number") -> None:
+    """Raise ValueError, naming the entry, if any number in JSON is NaN or infinite."""
+    if isinstance(values, float) and not math.isfinite(values):
+        raise ValueError(f"{name} is {values}")
+    if isinstance(values, Mapping):
+        for key, entry in values.items():
+            refuse_infinite(entry, str(key))
+    elif isinstance(values, list | tuple):
+        for entry in values:
+            refuse_infinite(entry, name)
+
+
 def built(cls: Callable[..., T], values: Any, **made: Any) -> T:
     """Build a dataclass of what JSON holds, each entry of the type that its field declares.
 
@@ -77,6 +112,11 @@ def built(cls: Callable[..., T], values: Any, **made: Any) -> T:
     return cls(**made)
 
 
+def known_of(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the entries that are fields of a dataclass; a newer version may have written others."""
+    return {field.name: values[field.name] for field in fields(cls) if field.name in values}
+
+
 @cache
 def _hints(cls: Any, made: frozenset[str]) -> dict[str, Any]:
     """Resolve the types of the fields that are not made yet; those of others may be unknown."""
@@ -105,6 +145,8 @@ def fitting(value: Any, hint: Any, name: str) -> Any:
     elif origin is not None and issubclass(origin, Mapping):
         if isinstance(value, Mapping):
             return {str(key): fitting(value[key], inner[1], f"{name}.{key}") for key in value}
+    elif hasattr(hint, "from_dict"):
+        return hint.from_dict(value)
     elif is_dataclass(hint):
         return built(hint, value)  # type: ignore[arg-type]
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ...io.image import Image
@@ -13,7 +13,7 @@ from ...model.provenance import Source, now
 from ...noise.camera_maps import Camera, CameraMaps
 from ...noise.noise_model import NoiseModel
 from ...physics.stripe_filter import Damping
-from ...utils.json_values import built
+from ...utils.json_values import built, entries
 from .serialization import packed_camera, unpacked_camera
 
 if TYPE_CHECKING:
@@ -142,12 +142,12 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for JSON."""
-        return {**asdict(self), "camera": packed_camera(self.camera)}
+        return {**entries(self, "camera"), "camera": packed_camera(self.camera)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` returned."""
-        return built(cls, values, camera=unpacked_camera(values["camera"]))
+        return built(cls, values, camera=unpacked_camera(values.get("camera")))
 
 
 def iter_recorded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,7 +18,7 @@ from ...psf.psf import PSF
 from ...sim.patterns import check_reconstruction
 from ...utils.errors import InputError
 from ...utils.files import written_whole
-from ...utils.json_values import built, read_json
+from ...utils.json_values import built, entries, known_of, read_json
 from .prediction import Prediction
 from .serialization import packed, packed_camera, packed_verdict, unpacked, unpacked_camera
 
@@ -232,37 +232,15 @@ class RunRecord:
         return {
             "kind": KIND,
             "format": FORMAT,
-            "sources": [source.to_dict() for source in self.sources],
-            "axes": self.axes,
-            "voxel_size": self.voxel_size,
-            "upsampling": self.upsampling,
-            "preset": self.preset,
-            "settings": dict(self.settings),
-            "noise": self.noise.to_dict(),
+            **entries(self, "camera", "psf", "prediction", "verdict"),
             "camera": packed_camera(self.camera),
             "psf": {
                 **self.psf.to_metadata(),
                 "fwhm": [None if width != width else width for width in self.psf.fwhm],
                 "array": packed(self.psf.array),
             },
-            "reconstruction": self.reconstruction,
-            "seed": self.seed,
-            "scale": self.scale,
-            "steps": self.steps,
-            "planned": self.planned,
-            "ending": self.ending,
-            "stretches": [stretch.to_dict() for stretch in self.stretches],
-            "losses": dict(self.losses),
-            "parameters": self.parameters,
-            "richardson_lucy": self.richardson_lucy,
-            "weights_sha256": self.weights_sha256,
-            "versions": dict(self.versions),
-            "warnings": list(self.warnings),
-            "beginning": self.beginning and asdict(self.beginning),
-            "chosen": self.chosen and asdict(self.chosen),
             "prediction": self.prediction and self.prediction.to_dict(),
             "verdict": self.verdict and packed_verdict(self.verdict),
-            "out_of_focus": self.out_of_focus,
             "obstacles": list(self.obstacles),
         }
 
@@ -284,7 +262,7 @@ class RunRecord:
                 f"{FORMAT}: update napari-zsdeconvnet."
             )
         try:
-            return cls._assembled(values)
+            return cls._assembled(_migrated(values))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(
@@ -301,15 +279,13 @@ class RunRecord:
 
             verdict = Verdict.from_dict(verdict)
         made = {
-            "noise": NoiseModel.from_dict(values["noise"]),
             "camera": unpacked_camera(values["camera"]),
             "psf": PSF.from_metadata(unpacked(values["psf"]["array"]), values["psf"]),
             "prediction": values["prediction"] and Prediction.from_dict(values["prediction"]),
             "verdict": verdict,
             "settings": read_settings(values["settings"]),
         }
-        known = {field.name for field in fields(cls)} & set(values)
-        record = built(cls, {name: values[name] for name in known}, **made)
+        record = built(cls, known_of(cls, values), **made)
         numbers = [record.steps, record.planned]
         numbers += [n for part in record.stretches for n in (part.last, part.planned)]
         if not 0 <= min(numbers) <= max(numbers) <= MOST_STEPS:
@@ -324,7 +300,7 @@ class RunRecord:
         InputError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, default=_plain) + "\n"
+        text = json.dumps(self.to_dict(), indent=2) + "\n"
         with written_whole(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -359,6 +335,7 @@ def _richardson_lucy(network: TwoStageNetwork) -> int:
     return max((int(getattr(part, "iterations", 0)) for part in network.modules()), default=0)
 
 
-def _plain(value: Any) -> Any:
-    """Turn what NumPy has left in a dictionary into what JSON knows."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+def _migrated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a record of before 29 November 2026 into today's layout."""
+    maps = values.get("camera_maps")
+    return {"ending": "", **values, **({"camera": maps} if maps else {})}
