@@ -19,19 +19,14 @@ import numpy as np
 import tifffile
 from memory import PeakMemory
 from methods import METHODS, Output
+from two_lines import smallest_resolved, two_line_separability
 from yardstick import Yardstick
 
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
-from napari_zsdeconvnet.quality.reference_metrics import (
-    enlarge,
-    filament_fwhm,
-    fit_intensity,
-    flux_ratio,
-    fourier_ring_correlation,
-    smallest_resolved,
-    two_line_separability,
-)
+from napari_zsdeconvnet.quality.line_widths import filament_fwhm
+from napari_zsdeconvnet.quality.reference_metrics import enlarge, fit_intensity, flux_ratio
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.simulation.sample import Sample, camera, simulate, simulate_volume
 
 REFERENCE = "reference"

@@ -24,11 +24,9 @@ from memory import PeakMemory
 from sim_checks import on_a_seed, on_recordings
 from yardstick import Yardstick
 
-from napari_zsdeconvnet.quality.reference_metrics import (
-    filament_fwhm,
-    flux_ratio,
-    fourier_ring_correlation,
-)
+from napari_zsdeconvnet.quality.line_widths import filament_fwhm
+from napari_zsdeconvnet.quality.reference_metrics import flux_ratio
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim

@@ -16,11 +16,8 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.inference.raw_frames import reconstruct
 from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
-from napari_zsdeconvnet.quality.reference_metrics import (
-    fit_intensity,
-    fourier_ring_correlation,
-    psnr,
-)
+from napari_zsdeconvnet.quality.reference_metrics import fit_intensity, psnr
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.sim.estimation import estimate
 from napari_zsdeconvnet.sim.otf import ideal
 from napari_zsdeconvnet.sim.patterns import Pattern, Patterns

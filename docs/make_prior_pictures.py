@@ -23,7 +23,8 @@ from scipy.ndimage import uniform_filter
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.quality.pictures import side_by_side
-from napari_zsdeconvnet.quality.reference_metrics import flux_ratio, fourier_ring_correlation
+from napari_zsdeconvnet.quality.reference_metrics import flux_ratio
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.quality.stability import recorruptions
 
 IMAGES = Path(__file__).parent / "images"

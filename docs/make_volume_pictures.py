@@ -15,8 +15,8 @@ import numpy as np
 from scipy.ndimage import map_coordinates, maximum_filter
 
 from napari_zsdeconvnet import read_image
+from napari_zsdeconvnet.quality.line_widths import profile_fwhm
 from napari_zsdeconvnet.quality.pictures import orthogonal_cuts
-from napari_zsdeconvnet.quality.reference_metrics import profile_fwhm
 
 VOXEL = (0.16, 0.1, 0.1)  # micrometres
 OFFSET = 97.4  # counts, as measured by `zsdeconvnet calibrate`

@@ -139,7 +139,7 @@ def requirement_names() -> set[str]:
 
 
 def test_requirements_name_what_is_imported() -> None:
-    distribution_of = {"PIL": "pillow"}
+    distribution_of = {"PIL": "pillow", "skimage": "scikit-image"}
     tops = {name.split(".")[0] for path in SOURCES for name in imports(path)}
     third_party = tops - set(sys.stdlib_module_names) - {"napari_zsdeconvnet"}
     imported = {distribution_of.get(top, top).lower() for top in third_party}

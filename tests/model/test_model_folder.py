@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -149,13 +150,22 @@ class TestDelete:
 
 
 def test_the_default_folder_is_under_the_users_data(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_DATA_HOME", "/data")
-    assert default_folder() == Path("/data/napari-zsdeconvnet/models")
-    monkeypatch.delenv("XDG_DATA_HOME")
-    assert default_folder() == Path.home() / ".local/share/napari-zsdeconvnet/models"
+    if sys.platform == "win32":
+        expected = Path(os.environ["LOCALAPPDATA"])
+    elif sys.platform == "darwin":
+        expected = Path.home() / "Library" / "Application Support"
+    else:
+        monkeypatch.setenv("XDG_DATA_HOME", "/data")
+        assert default_folder() == Path("/data/napari-zsdeconvnet/models")
+        expected = Path.home() / ".local" / "share"
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert default_folder() == expected / "napari-zsdeconvnet" / "models"
+
+
+def test_a_folder_of_before_on_macos_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert default_folder().is_relative_to(Path.home() / "Library" / "Application Support")
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert default_folder() == Path("/local/napari-zsdeconvnet/models")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    former = tmp_path / "Library" / "Application Support" / "napari-zsdeconvnet" / "models"
+    assert default_folder() != former
+    former.mkdir(parents=True)
+    assert default_folder() == former

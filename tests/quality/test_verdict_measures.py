@@ -13,7 +13,7 @@ from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.quality import checks
 from napari_zsdeconvnet.quality.data_consistency import Residual, residual
 from napari_zsdeconvnet.quality.decorrelation import decorrelation_resolution
-from napari_zsdeconvnet.quality.reference_metrics import fourier_ring_correlation
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.quality.spectra import faded, per_ring, rings, sharpening
 from napari_zsdeconvnet.quality.stability import noise_followed, recorruptions, scaled
 from napari_zsdeconvnet.simulation.sample import Sample, camera, simulate

@@ -14,7 +14,7 @@ import torch
 from scipy import fft, ndimage, signal
 
 from napari_zsdeconvnet import sim
-from napari_zsdeconvnet.quality.reference_metrics import fourier_ring_correlation
+from napari_zsdeconvnet.quality.ring_correlation import fourier_ring_correlation
 from napari_zsdeconvnet.sim.otf import OTF
 from napari_zsdeconvnet.sim.patterns import Patterns
 from napari_zsdeconvnet.sim.reconstruction import Reconstruction

@@ -5,7 +5,7 @@ import pytest
 
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
-from napari_zsdeconvnet.quality.reference_metrics import filament_fwhm
+from napari_zsdeconvnet.quality.line_widths import filament_fwhm
 from napari_zsdeconvnet.simulation.drawing import draw_lines, draw_shells, draw_spheres
 from napari_zsdeconvnet.simulation.phantoms import PHANTOMS
 from napari_zsdeconvnet.simulation.phantoms_3d import PHANTOMS_3D

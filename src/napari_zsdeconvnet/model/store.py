@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platformdirs import user_data_path
+
 from ..utils.errors import InputError
 from ..utils.files import make_folder
 
@@ -23,14 +25,13 @@ _FOLDER = "napari-zsdeconvnet"
 
 def default_folder() -> Path:
     """Return the folder for models under the user's own data; it may not exist yet."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / _FOLDER / "models"
+    folder = Path(_FOLDER) / "models"
+    if sys.platform == "darwin":
+        # Where models were kept before XDG_DATA_HOME had a say on macOS.
+        former = Path.home() / "Library" / "Application Support" / folder
+        if former.is_dir():
+            return former
+    return user_data_path() / folder
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ from .checks import Measure, not_judged
 from .decorrelation import decorrelation_resolution
 from .judged_part import brightest, maps_at, measured_part, on_output_grid, region_of
 from .recording_statistics import Evidence
-from .reference_metrics import fourier_ring_correlation
 from .report import Verdict
+from .ring_correlation import fourier_ring_correlation
 from .stability import Spread, background_level, iter_blank, iter_spread, scaled, with_psf
 
 PSF_CHANGE = 0.1

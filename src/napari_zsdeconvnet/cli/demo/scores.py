@@ -16,15 +16,9 @@ from ...noise.noise_model import NoiseModel
 from ...physics.classical_deconvolution import Iteration, iterate_richardson_lucy
 from ...psf.psf import PSF
 from ...quality.data_consistency import explained
-from ...quality.reference_metrics import (
-    filament_fwhm,
-    fit_intensity,
-    flux_ratio,
-    fourier_ring_correlation,
-    psnr,
-    score,
-    truth_at_resolution,
-)
+from ...quality.line_widths import filament_fwhm
+from ...quality.reference_metrics import fit_intensity, flux_ratio, psnr, score, truth_at_resolution
+from ...quality.ring_correlation import fourier_ring_correlation
 from ..console import Console
 
 if TYPE_CHECKING:
