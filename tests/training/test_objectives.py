@@ -16,14 +16,10 @@ from napari_zsdeconvnet.networks.registry import build_network
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.physics.forward import enlarge
 from napari_zsdeconvnet.psf.psf import PSF
-from napari_zsdeconvnet.training.objectives import (
-    InterleavedObjective,
-    RecorruptedObjective,
-    Setting,
-    twice_the_step,
-)
+from napari_zsdeconvnet.training.objectives import RecorruptedObjective, Setting
 from napari_zsdeconvnet.training.pairs import Pair
 from napari_zsdeconvnet.training.registry import OBJECTIVES
+from napari_zsdeconvnet.training.volume_objectives import InterleavedObjective, twice_the_step
 
 CPU = torch.device("cpu")
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)

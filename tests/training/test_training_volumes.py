@@ -16,8 +16,8 @@ from napari_zsdeconvnet.model.presets import VOLUME_PRESETS
 from napari_zsdeconvnet.networks.volume import SharpeningNetwork as TrainedNetwork
 from napari_zsdeconvnet.physics.beyond_faces import volume_reblurred
 from napari_zsdeconvnet.physics.stripe_filter import Damping
-from napari_zsdeconvnet.training.objectives import SequentialObjective
 from napari_zsdeconvnet.training.trainer import TrainingRun
+from napari_zsdeconvnet.training.volume_objectives import SequentialObjective
 
 NOISE = zs.NoiseModel(offset=100, gain=1.0, read_variance=4.0)
 VOXEL = (0.2, 0.1, 0.1)

@@ -20,8 +20,8 @@ from napari_zsdeconvnet.sim.reconstruction import Reconstruction
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.training import run as run_module
-from napari_zsdeconvnet.training.objectives import SequentialObjective
 from napari_zsdeconvnet.training.trainer import TrainingRun
+from napari_zsdeconvnet.training.volume_objectives import SequentialObjective
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.record import (
     Prediction,

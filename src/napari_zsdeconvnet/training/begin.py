@@ -24,9 +24,9 @@ from ..utils.memory import check_room
 from ..utils.phases import doing
 from .data import intensity_scale, usable_recordings
 from .initial_weights import First, load_first
-from .objectives import SequentialObjective
 from .run import TrainingRun
 from .sim_pairs import RawSIM
+from .volume_objectives import SequentialObjective
 
 
 def begin(

@@ -23,61 +23,20 @@ def fidelity(
     norm: Norm = "squared",
     left_out: Tensor | None = None,
 ) -> Tensor:
-    r"""Mean distance of a prediction to a noisy target.
+    r"""Mean distance of a prediction to a noisy target: equation 5, and the first of equation 6.
 
-    ``"squared"`` is :math:`\langle (p - t)^2 \rangle`, the norm that re-corruption theory
-    rests on: its minimum is the mean of the target. ``"absolute"`` is
-    :math:`\langle |p - t| \rangle`, the published program's default, whose minimum is the
-    median and thus biased where the noise is skewed. Pixels that are left out (True there) do
-    not count.
+    The prediction is :math:`f_{\theta'}(\hat y)` of the first stage, or that of the second,
+    blurred by the PSF and binned to the raw grid,
+    :math:`(f_\theta(\hat y) * PSF)_\downarrow`; the target is :math:`\tilde y`. ``"squared"`` is
+    the norm that re-corruption theory rests on: its minimum is the mean of the target.
+    ``"absolute"`` is the published program's default, whose minimum is the median and thus biased
+    where the noise is skewed. Pixels that are left out (True there) do not count.
     """
     difference = at_least_single(prediction) - target
     distance = difference.square() if norm == "squared" else difference.abs()
     if left_out is None:
         return distance.mean()
     return distance.masked_fill(left_out, 0.0).sum() / (~left_out).sum().clamp(min=1)
-
-
-def denoising_loss(
-    denoised: Tensor,
-    target: Tensor,
-    norm: Norm = "squared",
-    left_out: Tensor | None = None,
-) -> Tensor:
-    r"""Equation 5: :math:`L_{den} = \lVert f_{\theta'}(\hat y) - \tilde y \rVert^2`.
-
-    Parameters
-    ----------
-    denoised : Tensor
-        First-stage output for the re-corrupted input, raw grid, shape (N, 1, Y, X).
-    target : Tensor
-        The other half of the re-corrupted pair, same shape.
-    norm, left_out
-        See `fidelity`.
-    """
-    return fidelity(denoised, target, norm, left_out)
-
-
-def deconvolution_loss(
-    reblurred: Tensor,
-    target: Tensor,
-    norm: Norm = "squared",
-    left_out: Tensor | None = None,
-) -> Tensor:
-    r"""First term of equation 6.
-
-    :math:`\lVert (f_\theta(\hat y) * PSF)_\downarrow - \tilde y \rVert^2`
-
-    Parameters
-    ----------
-    reblurred : Tensor
-        Second-stage output, blurred by the PSF and binned to the raw grid, (N, 1, Y, X).
-    target : Tensor
-        The other half of the re-corrupted pair, same shape.
-    norm, left_out
-        See `fidelity`.
-    """
-    return fidelity(reblurred, target, norm, left_out)
 
 
 def gap_amending_loss(
