@@ -14,7 +14,8 @@ from watched import Watched
 from napari_zsdeconvnet.model.presets import PRESETS, Preset
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.noise.recorruption import MEAN_RADIUS, local_mean, noise_variance, recorrupt
-from napari_zsdeconvnet.training.pairs import CELL, SIGNAL_SHARE, RecorruptedPatches
+from napari_zsdeconvnet.training.pairs import RecorruptedPatches
+from napari_zsdeconvnet.training.patches import CELL, SIGNAL_SHARE
 
 CPU = torch.device("cpu")
 NOISE = NoiseModel(offset=100, gain=2.0, read_variance=9.0)

@@ -30,7 +30,7 @@ from ..noise.usable_pixels import checked
 from ..psf.psf import PSF
 from ..sim.recognition import raw_sim_taken_for_frames
 from ..utils.errors import InputError
-from .pairs import CELL
+from .patches import CELL
 
 SMALLEST_PATCH = 48
 """Raw pixels; a smaller image has too little context to learn from."""

@@ -10,24 +10,28 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..inference.out_of_focus import Backgrounds
+from ..inference.out_of_focus import Backgrounds, few_frames
+from ..io.image import Image
+from ..model.model import Model
 from ..model.presets import Preset
 from ..networks.base import TwoStageNetwork
 from ..noise.camera_check import NoiseCheck, check_recordings
 from ..noise.noise_model import NoiseModel
 from ..physics.forward import Blur, bin_down, remaining_blur
 from ..psf.psf import PSF
+from ..utils.devices import reduced_precision
 from ..utils.phases import go_on
 from .held_out import HeldOutPixels, Lattice, Stages, with_coarse_light
 from .losses import combined_loss, fidelity, hessian_penalty
-from .pairs import Pair, Patches, RecorruptedPatches
+from .pairs import Pair, RecorruptedPatches
+from .patches import Patches
 from .sim_pairs import RawSIM, ReconstructedPatches
 from .validation import Validation
 
@@ -67,6 +71,35 @@ class Setting:
     """Whether images have a background that is out of focus."""
     lattice: Lattice | None = None
     """Pixels that take no part in the training."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        recordings: Sequence[Image],
+        preset: Preset,
+        steps: int,
+        device: torch.device,
+        raw: RawSIM | None = None,
+    ) -> Self:
+        """Take what is needed from the model that is to be trained, and its recordings."""
+        data = [recording.data for recording in recordings]
+        maps = model.maps
+        return cls(
+            recordings=[few_frames(one) for one in data] if model.out_of_focus else data,
+            noise=model.noise,
+            scale=model.scale,
+            psf=model.psf,
+            preset=preset,
+            steps=steps,
+            seed=model.seed,
+            device=device,
+            precision=reduced_precision(device),
+            read_variance=None if maps is None else maps.own_read_variance,
+            out_of_focus=model.out_of_focus,
+            lattice=_lattice(model, preset, steps),
+            raw=raw,
+        )
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -117,6 +150,21 @@ class Setting:
             "deconvolution": deconvolution,
             "hessian": hessian,
         }
+
+
+def _lattice(model: Model, preset: Preset, steps: int) -> Lattice | None:
+    """Choose the pixels that judge the training, where the preset wants some.
+
+    Fewer steps than there are to the first look are not judged. A model that goes on from another
+    keeps the pixels that were held out from that one, which have not taught it anything.
+    """
+    judged = preset.objective in ("recorrupted", "sequential")
+    if not (preset.guarded and judged) or steps < FIRST_LOOKS[1]:
+        return None
+    seed = model.seed
+    if model.beginning is not None and model.beginning.lattice_seed is not None:
+        seed = model.beginning.lattice_seed
+    return Lattice.fitting(model.noise.correlation, seed, len(model.axes))
 
 
 class Objective:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..inference.out_of_focus import few_frames
 from ..io.image import Image
 from ..model.best_weights import BestWeights, Trust
 from ..model.model import Model, save_with_training
@@ -27,15 +26,13 @@ from ..utils.devices import (
     describe_device,
     is_out_of_memory,
     move_network,
-    reduced_precision,
     thread_count,
     threads,
 )
 from ..utils.errors import InputError
 from ..utils.phases import doing
 from .early_stopping import Plateau
-from .held_out import Lattice
-from .objectives import FIRST_LOOKS, LOOK_EVERY, RecorruptedObjective, Setting
+from .objectives import LOOK_EVERY, RecorruptedObjective, Setting
 from .progress import NonFiniteLossError, Previews, Progress
 from .registry import OBJECTIVES
 from .sim_pairs import RawSIM
@@ -86,24 +83,7 @@ class TrainingRun(Iterator[Progress]):
             self._network.parameters(), lr=preset.learning_rate, betas=preset.betas
         )
         self._objective = OBJECTIVES[preset.objective](
-            Setting(
-                recordings=[
-                    few_frames(recording.data) if model.out_of_focus else recording.data
-                    for recording in recordings
-                ],
-                noise=model.noise,
-                scale=model.scale,
-                psf=model.psf,
-                preset=preset,
-                steps=steps,
-                seed=model.seed,
-                device=device,
-                precision=reduced_precision(device),
-                raw=raw,
-                read_variance=None if model.maps is None else model.maps.own_read_variance,
-                out_of_focus=model.out_of_focus,
-                lattice=_lattice(model, preset, steps),
-            ),
+            Setting.of(model, recordings, preset, steps, device, raw),
             self._network,
         )
         self._random_state = self._objective.random_state()
@@ -156,9 +136,10 @@ class TrainingRun(Iterator[Progress]):
                 f"the last {self._preset.patience}."
             )
         elif worse and self._plateau is not None:
+            blind = self._best is not None and self._best.trust is Trust.NOTHING
             self.ending = f"Ended by itself after {self.step} steps: " + (
                 "what more of them bring cannot be judged."
-                if self._best is not None and self._best.trust is Trust.NOTHING
+                if blind
                 else "held-out pixels say that more make the result worse."
             )
         last = self.finished
@@ -214,21 +195,17 @@ class TrainingRun(Iterator[Progress]):
 
     def _nothing_gained(self) -> bool:
         """Tell, every few steps, whether the held-out pairs have stopped gaining."""
-        objective = self._objective
-        due = self._plateau is not None and self.step % CHECK_EVERY == 0
-        if not due or not isinstance(objective, RecorruptedObjective):
+        plateau, objective = self._plateau, self._objective
+        if plateau is None or self.step % CHECK_EVERY:
             return False
-        assert self._plateau is not None
-        held_out = objective.held_out(self._average or self._network)
-        return self._plateau.reached(self.step, held_out)
+        if not isinstance(objective, RecorruptedObjective):
+            return False
+        return plateau.reached(self.step, objective.held_out(self._average or self._network))
 
     def _look(self) -> bool:
         """Judge the weights by the held-out pixels, when that is due.
 
-        Returns
-        -------
-        bool
-            Whether they have become worse than the best, beyond doubt.
+        True if they have become worse than the best, beyond doubt.
         """
         validation = self._objective.validation
         if validation is None or not validation.due(self.step):
@@ -411,18 +388,9 @@ class TrainingRun(Iterator[Progress]):
     def save(self, path: str | os.PathLike[str], *, judged: bool = True) -> None:
         """Write the model and the state of the training, for `train(..., resume=path)`.
 
-        Parameters
-        ----------
-        path : path
-            The file.
-        judged : bool
-            Whether the weights are judged by held-out pixels first, which can take as long as many
-            steps; otherwise the file's model has those of the last step.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be written.
+        Unless the weights are judged by held-out pixels first, which can take as long as many
+        steps, the file's model has those of the last step. Raises InputError if the file cannot be
+        written.
         """
         with self._lock:
             model = self.model if judged else self.latest
@@ -477,23 +445,5 @@ class TrainingRun(Iterator[Progress]):
         self._random_state = self._objective.random_state()
 
     def focus(self, plane: int | None) -> None:
-        """Choose the plane of a volume that previews show; None goes back to the brightest.
-
-        May be called from another thread; images have no planes and take no notice.
-        """
+        """Choose the plane of a volume that previews show, from any thread; None: the brightest."""
         self._previews.plane = plane
-
-
-def _lattice(model: Model, preset: Preset, steps: int) -> Lattice | None:
-    """Choose the pixels that judge the training, where the preset wants some.
-
-    Fewer steps than there are to the first look are not judged. A model that goes on from another
-    keeps the pixels that were held out from that one, which have not taught it anything.
-    """
-    judged = preset.objective in ("recorrupted", "sequential")
-    if not (preset.guarded and judged) or steps < FIRST_LOOKS[1]:
-        return None
-    seed = model.seed
-    if model.beginning is not None and model.beginning.lattice_seed is not None:
-        seed = model.beginning.lattice_seed
-    return Lattice.fitting(model.noise.correlation, seed, len(model.axes))

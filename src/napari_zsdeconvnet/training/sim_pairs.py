@@ -18,7 +18,8 @@ from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import mask_of
 from ..noise.recorruption import MEAN_RADIUS, local_mean, noise_variance, recorrupt
 from ..utils.errors import InputError
-from .pairs import Pair, Patches, drawn_between
+from .pairs import Pair, drawn_between
+from .patches import Patches
 
 if TYPE_CHECKING:
     from ..sim.reconstruction import Reconstruction

@@ -15,7 +15,6 @@ from ..model.provenance import Source
 from ..networks.registry import usual_upsampling
 from ..noise.camera_maps import CameraMaps
 from ..noise.noise_model import NoiseModel
-from ..noise.pixel_mask import one_frame
 from ..noise.processed_images import processed_words
 from ..psf.psf import PSF
 from ..sim.reconstruction import Reconstruction
@@ -23,6 +22,7 @@ from ..utils.devices import resolve_device
 from ..utils.errors import InputError
 from ..utils.phases import doing
 from .begin import begin, evened, resumed, whole
+from .camera import completed
 from .data import check_kind, lay_out, on_output_grid, usable_recordings
 from .initial_weights import Start, beginning
 from .progress import NonFiniteLossError, Preview, Progress
@@ -158,28 +158,12 @@ def train(
     for recording in recordings:
         warnings += processed_words(recording.data, name=recording.name)
     warnings.extend(check_kind(recordings))
-    if noise.gain is None and chosen.objective in NEEDS_CAMERA:
-        doing("measuring the gain of the camera")
-        noise = noise.with_gain_from(one_frame(recordings[0].data, 0), axes=f"T{spatial}")
-        notes.extend(noise.warnings)
-    if maps is None and chosen.objective in NEEDS_CAMERA and _of_one_size(recordings):
-        cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
-        maps = CameraMaps.from_lines(recordings[0].data, noise, cutoff)
-        if maps is not None:
-            notes.append(maps.typical.warnings[-1])
+    if chosen.objective in NEEDS_CAMERA:
+        camera = completed(noise, maps, recordings, grid_psf, upsampling)
+        if camera.maps is not maps:
             sources = [Source.of(one) for one in recordings]
-            # What stands for masked pixels is in recorded counts, and found anew in evened ones.
-            recordings, _ = usable_recordings(evened(recordings, maps), grid_psf, upsampling)
-    if noise.correlation is None and chosen.objective in NEEDS_CAMERA:
-        doing("looking whether pixels share noise")
-        cutoff = grid_psf.otf_cutoff * grid_psf.steps[-1] * upsampling
-        data, letters = recordings[0].data, f"T{spatial}"
-        noise = noise.with_correlation_from(data, cutoff=cutoff, axes=letters)
-        if noise.correlation is not None:
-            notes.append(
-                "Neighbouring pixels share noise, as resampling or filters leave it: noise that is "
-                "shared alike is drawn for training."
-            )
+        noise, maps, recordings = camera.noise, camera.maps, list(camera.recordings)
+        notes += camera.notes
     return begin(
         recordings,
         grid_psf,
@@ -196,10 +180,6 @@ def train(
         maps=maps,
         out_of_focus=out_of_focus,
     )
-
-
-def _of_one_size(recordings: Sequence[Image]) -> bool:
-    return len({one.data.shape[-2:] for one in recordings}) == 1
 
 
 def _begin_on_frames(raw: LaidOut, psf: PSF, preset: str | Preset, **settings: Any) -> TrainingRun:
