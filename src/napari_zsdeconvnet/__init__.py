@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import sim
+    from .inference.predict import Result
     from .io.image import Image
-    from .io.image_files import read_image, write_image
+    from .io.image_files import read_image, write_image, written_image
     from .model.model import Model
-    from .modes.base import Microscope
+    from .modes.base import Microscope, Mode
     from .modes.registry import register
     from .noise.camera_maps import CameraMaps
     from .noise.noise_model import NoiseModel
     from .physics.stripe_filter import Damping
     from .psf.psf import PSF
+    from .quality.verdict import judge
+    from .simulation.sample import simulate
     from .training.trainer import train
     from .utils.errors import InputError
     from .workflow.deprecated import predict_sim as predict_sim
     from .workflow.deprecated import train_sim as train_sim
+    from .workflow.record import RunRecord
     from .workflow.run import run
 
 __version__ = "0.1.0"
@@ -35,13 +39,19 @@ _MODULE_OF = {
     "Image": "io.image",
     "read_image": "io.image_files",
     "write_image": "io.image_files",
+    "written_image": "io.image_files",
     "Microscope": "modes.base",
+    "Mode": "modes.base",
     "Model": "model.model",
     "NoiseModel": "noise.noise_model",
     "PSF": "psf.psf",
+    "Result": "inference.predict",
+    "RunRecord": "workflow.record",
+    "judge": "quality.verdict",
     "predict_sim": "workflow.deprecated",
     "register": "modes.registry",
     "run": "workflow.run",
+    "simulate": "simulation.sample",
     "train": "training.trainer",
     "train_sim": "workflow.deprecated",
 }
@@ -53,14 +63,20 @@ __all__ = [
     "Image",
     "InputError",
     "Microscope",
+    "Mode",
     "Model",
     "NoiseModel",
+    "Result",
+    "RunRecord",
+    "judge",
     "read_image",
     "register",
     "run",
     "sim",
+    "simulate",
     "train",
     "write_image",
+    "written_image",
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.modes.registry import find_mode
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.utils.errors import InputError
-from napari_zsdeconvnet.workflow import run as run_module
 from napari_zsdeconvnet.workflow.run import microscope_of, opened
 
 PIXEL = 0.0626
@@ -29,12 +27,6 @@ def counts(*shape: int) -> np.ndarray:
 
 def image(axes: str, *shape: int, size: tuple[float, ...] | None = None) -> Image:
     return Image(counts(*shape), axes, size)
-
-
-def test_the_example_in_its_docstring_runs():
-    results = doctest.testmod(run_module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert results.attempted > 3
-    assert results.failed == 0
 
 
 class TestOpening:

@@ -55,6 +55,14 @@ class Result:
 
     A flat image keeps its counts, so the mean of ``deconvolved`` over an area is that of
     ``image - offset``, and where there is a background that of ``image - offset - background``.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> result = zs.Result(np.zeros((64, 64), np.float32), np.zeros((128, 128), np.float32))
+    >>> result.background is None
+    True
     """
 
     denoised: NDArray[np.float32]

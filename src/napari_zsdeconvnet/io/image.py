@@ -134,6 +134,14 @@ class Image:
         The letters in `axes` that the file does not name.
     pixel_rule
         What is said of bad and saturated pixels.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> image = zs.Image(np.zeros((5, 64, 64)), "TYX", voxel_size=(0.065, 0.065), name="cells")
+    >>> image.data.shape, image.axes
+    ((5, 64, 64), 'TYX')
     """
 
     data: NDArray[Any]

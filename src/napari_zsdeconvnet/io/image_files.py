@@ -68,6 +68,15 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     InputError
         If the file is missing, empty, truncated, of another kind, an RGB picture, or lacks
         planes or files of the set that it belongs to.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> zs.write_image("cells.tif", np.ones((64, 64), np.float32), axes="YX", voxel_size=(0.1, 0.1))
+    >>> image = zs.read_image("cells.tif")
+    >>> image.axes, [round(size, 3) for size in image.voxel_size]
+    ('YX', [0.1, 0.1])
     """
     path = Path(path)
     if path.is_dir():
@@ -178,6 +187,13 @@ def write_image(
     InputError
         If axes or voxel size do not fit the data, the name is no TIFF name, or the file
         cannot be written.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> volume = np.zeros((4, 64, 64), np.float32)
+    >>> zs.write_image("volume.ome.tif", volume, axes="ZYX", voxel_size=(0.3, 0.1, 0.1))
     """
     import tifffile
 
@@ -229,6 +245,14 @@ def written_image(
     InputError
         If axes or voxel size do not fit the shape, the name is no TIFF name, the disk is
         full, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> with zs.written_image("large.tif", (3, 64, 64), axes="TYX") as pixels:
+    ...     pixels[1] = 5
+    >>> float(zs.read_image("large.tif").data.max())
+    5.0
     """
     import tifffile
 

@@ -44,6 +44,16 @@ class Model:
     """A network with the imaging conditions that it has learned to invert.
 
     Made by `train` or `Model.load`.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64))
+    >>> run = zs.train(sample.raw, sample.psf, sample.noise, steps=1, device="cpu")
+    >>> _ = list(run)
+    >>> run.model.save("cells.safetensors")
+    >>> zs.Model.load("cells.safetensors").steps_trained
+    1
     """
 
     network: TwoStageNetwork

@@ -30,6 +30,13 @@ class Microscope:
     ----------
     na, wavelength, modality, refractive_index, excitation_wavelength, pinhole, sheet_thickness
         As for `PSF.simulate`.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> microscope = zs.Microscope(na=1.4, wavelength=0.525, modality="widefield")
+    >>> microscope.psf((0.05, 0.05)).array.ndim
+    2
     """
 
     na: float
@@ -110,6 +117,12 @@ class Mode(ABC):
         Raw counts with their axes and voxel size.
     known : Known
         What is known of it.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> zs.Mode.needs("light-sheet")
+    ('pixel_size', 'modality', 'na', 'wavelength', 'sheet_thickness')
     """
 
     name: ClassVar[str]

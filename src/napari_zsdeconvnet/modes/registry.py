@@ -39,6 +39,15 @@ def register(mode: type[Mode]) -> type[Mode]:
     -------
     type
         The same, so that this can decorate a class.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> @zs.register
+    ... class Lightning(zs.Mode):
+    ...     name = "lightning"
+    >>> Lightning.needs("widefield", psf=True)
+    ('pixel_size',)
     """
     _registered[:] = [mode, *(one for one in _registered if one.name != mode.name)]
     return mode

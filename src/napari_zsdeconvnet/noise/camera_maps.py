@@ -50,6 +50,14 @@ class CameraMaps:
     InputError
         If the maps differ in shape, hold NaN, or if a gain is not positive or a variance is
         negative.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> maps = zs.CameraMaps.of(offset=np.full((64, 64), 100.0), gain=2.0, read_variance=4.0)
+    >>> maps.shape, maps.typical.gain
+    ((64, 64), 2.0)
     """
 
     offset: NDArray[np.float32]

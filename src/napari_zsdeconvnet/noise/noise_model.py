@@ -75,6 +75,13 @@ class NoiseModel:
     InputError
         If a number is NaN or infinite, the gain is not positive, a variance or an error is
         negative, or the excess noise is below 1.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> noise = zs.NoiseModel(offset=100, gain=2.0, read_variance=9.0, source="the data sheet")
+    >>> float(noise.variance(150))
+    109.0
     """
 
     offset: float

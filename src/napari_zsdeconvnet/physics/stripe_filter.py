@@ -46,6 +46,15 @@ class Damping:
     ------
     InputError
         If the axis is another, or a frequency does not lie between 0 and 0.25.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> striped = np.zeros((64, 64), np.float32)
+    >>> striped[::2] = 1
+    >>> bool(zs.Damping("Y").apply(striped).std() < 0.5 * striped.std())
+    True
     """
 
     axis: Literal["Y", "X"] = "Y"

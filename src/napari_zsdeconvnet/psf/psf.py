@@ -65,6 +65,13 @@ class PSF:
         Counts that were subtracted.
     warnings
         What the user should know, one sentence each.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> psf = zs.PSF.simulate(na=1.4, wavelength=0.525, pixel_size=0.05)
+    >>> psf.array.shape, psf.voxel_size, round(psf.fwhm[0], 2)
+    ((77, 77), (0.05, 0.05), 0.2)
     """
 
     array: NDArray[np.float32]

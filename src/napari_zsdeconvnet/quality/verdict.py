@@ -85,6 +85,16 @@ def judge(
     ------
     InputError
         If the image does not suit the model, or the result or the second exposure the image.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64))
+    >>> run = zs.train(sample.raw, sample.psf, sample.noise, steps=1, device="cpu")
+    >>> _ = list(run)
+    >>> verdict = zs.judge(run.model, sample.raw, repeats=0, device="cpu")
+    >>> len(verdict.measures) > 5
+    True
     """
     steps = iter_judge(
         model,

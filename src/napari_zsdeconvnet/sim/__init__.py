@@ -1,6 +1,14 @@
 """Structured illumination: patterns estimated from raw frames, and the linear reconstruction.
 
 The names below are loaded on first use, like those of the package.
+
+Examples
+--------
+>>> import napari_zsdeconvnet as zs
+>>> sample = zs.sim.simulate_sim("filaments", shape=(64, 64), photons=200)
+>>> image = zs.sim.Reconstruction(sample.patterns)(sample.raw - 100.0)
+>>> image.shape
+(128, 128)
 """
 
 from __future__ import annotations

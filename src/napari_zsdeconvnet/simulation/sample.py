@@ -143,6 +143,13 @@ def simulate(
     InputError
         An unknown kind, a size or a number of photons that is not positive, or a camera
         whose gain is not known.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64), photons=50)
+    >>> sample.raw.shape, sample.truth.shape
+    ((64, 64), (128, 128))
     """
     check_kind(kind, PHANTOMS)
     if separation is not None and kind != "two_lines":

@@ -119,6 +119,16 @@ def train(
     ------
     InputError
         If anything that was given cannot be used; nothing is trained then.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64))
+    >>> run = zs.train(sample.raw, sample.psf, sample.noise, steps=2, device="cpu")
+    >>> [progress.step for progress in run]
+    [1, 2]
+    >>> run.model.predict(sample.raw, device="cpu").deconvolved.shape
+    (128, 128)
     """
     processor = resolve_device(device)
     steps = None if steps is None else whole(steps, "steps", least=1)

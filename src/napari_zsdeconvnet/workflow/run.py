@@ -81,8 +81,7 @@ def run(
     Examples
     --------
     >>> import napari_zsdeconvnet as zs
-    >>> from napari_zsdeconvnet.simulation.sample import simulate
-    >>> cell = simulate("filaments", shape=(96, 96), pixel_size=0.0626).raw
+    >>> cell = zs.simulate("filaments", shape=(96, 96), pixel_size=0.0626).raw
     >>> run = zs.run(
     ...     cell, voxel_size=0.0626, microscope=zs.Microscope(1.3, 0.525), steps=2, judged=False
     ... )

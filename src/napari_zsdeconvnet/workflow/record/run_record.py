@@ -90,6 +90,16 @@ class RunRecord:
         How far it can be believed, if that was asked.
     out_of_focus
         Whether images have a background that is out of focus.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64))
+    >>> run = zs.train(sample.raw, sample.psf, sample.noise, steps=1, seed=3, device="cpu")
+    >>> _ = list(run)
+    >>> zs.RunRecord.of(run.model).write("run.json")
+    >>> zs.RunRecord.read("run.json").seed
+    3
     """
 
     sources: tuple[Source, ...]
