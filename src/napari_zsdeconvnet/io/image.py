@@ -170,13 +170,8 @@ class Image:
 def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["YX", "ZYX"]:
     """Tell images from volumes: "ZYX" where Z is among the axes and longer than one plane.
 
-    Parameters
-    ----------
-    data
-        An array, or an `Image`, which brings its own axes.
-    axes
-        Letters for the axes of `data`; None takes three axes for frames (T, Y, X) and four
-        for volumes (T, Z, Y, X).
+    An `Image` brings its own axes. Without letters three axes are frames (T, Y, X) and four are
+    volumes (T, Z, Y, X).
     """
     if isinstance(data, Image):
         axes, data = axes or data.axes, data.data
@@ -190,17 +185,7 @@ def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["Y
 def planes_by_step(data: ArrayLike | Image, voxel_size: Any) -> str | None:
     """Return the axes of a stack whose pages nobody names and whose step between planes is given.
 
-    Parameters
-    ----------
-    data
-        An array, or an `Image`, whose `guessed` says what its file does not name.
-    voxel_size
-        What the user has given; three lengths have a step between planes.
-
-    Returns
-    -------
-    str or None
-        Letters with Z where time was taken for lack of a word; None where nothing is to change.
+    Three lengths of a voxel have such a step. None where the letters need no change.
     """
     if voxel_size is None or np.size(voxel_size) != len("ZYX"):
         return None
@@ -349,18 +334,7 @@ def check_pixels(
 def check_finite(data: ArrayLike, *, name: str = "image") -> None:
     """Refuse pixels that are NaN or infinite, saying how many and where the first is.
 
-    Parameters
-    ----------
-    data
-        Pixels, any shape of two axes or more; whole numbers pass unread, and what is read
-        lazily is read as by `check_pixels`.
-    name
-        What the message calls the image.
-
-    Raises
-    ------
-    InputError
-        If any pixel is NaN or infinite.
+    Whole numbers pass unread, and what is read lazily is read as by `check_pixels`.
     """
     pixels: Any = data if is_lazy(data) else np.asarray(data)
     if pixels.dtype.kind == "f":

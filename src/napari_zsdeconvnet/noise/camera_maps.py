@@ -189,19 +189,9 @@ class CameraMaps:
     def from_lines(cls, frames: Any, noise: NoiseModel, cutoff: float) -> Self | None:
         """Measure in an image what columns and rows keep as their own offset.
 
-        Parameters
-        ----------
-        frames
-            Counts, (T, [Z,] Y, X).
-        noise
-            The typical camera, its gain known.
-        cutoff
-            Cycles per pixel beyond which the optics pass nothing.
-
-        Returns
-        -------
-        CameraMaps or None
-            None where there is nothing for certain, as of most cameras.
+        Frames are (T, [Z,] Y, X) counts of a camera whose gain is known; the optics pass nothing
+        beyond the cutoff, cycles per pixel. None where there is nothing for certain, as of most
+        cameras.
         """
         lines = fixed_lines(frames, cutoff)
         if lines is None or noise.gain is None:
@@ -222,19 +212,10 @@ class CameraMaps:
         return self.offset.shape
 
     def part(self, start: Sequence[int], shape: Sequence[int]) -> Self:
-        """Cut out the part of the chip that was read out.
+        """Cut out the part of the chip that was read out, from this row and column on.
 
-        Parameters
-        ----------
-        start
-            Its first row and column, counted from 0.
-        shape
-            Of the part; what stands before the last two axes does not count.
-
-        Raises
-        ------
-        InputError
-            If the part does not lie on the chip.
+        What stands before the last two axes of the shape does not count. Raises InputError if the
+        part does not lie on the chip.
         """
         size = tuple(int(length) for length in shape)[-2:]
         if len(start) != 2 or any(
@@ -280,22 +261,11 @@ class CameraMaps:
         return np.float32(self.typical.gain) / self.gain
 
     def evened(self, frames: Any, name: str = "the frames") -> Any:
-        r"""Bring a recording to the typical camera: its offset and gain in every pixel.
+        r"""Bring a recording (..., Y, X) to the typical camera: its offset and gain in every pixel.
 
         :math:`(c - b) \, \bar g / g + \bar b` in float32, of the same shape. What is read lazily
         stays so. Saturated pixels, at one value in the recording, are at one again, the highest.
-
-        Parameters
-        ----------
-        frames
-            Counts, (..., Y, X).
-        name
-            What messages call them.
-
-        Raises
-        ------
-        InputError
-            If the maps have another shape than the frames.
+        Raises InputError if the maps have another shape than the frames.
         """
         check_fits(self, frames.shape, name)
         top = _end_of_range(frames)
@@ -419,22 +389,11 @@ class Signal:
 
 
 def signal_of(frames: ArrayLike, camera: Camera) -> Signal:
-    r"""Take a camera out of its frames as far as that can be done.
+    r"""Take a camera out of its frames (..., Y, X) as far as that can be done.
 
-    With maps, :math:`y = (c - b) \, \bar g / g` with the typical gain :math:`\bar g`, so that
-    a pixel's sensitivity no longer shows, and its read variance is scaled likewise.
-
-    Parameters
-    ----------
-    frames
-        Counts, (..., Y, X).
-    camera
-        Of the frames.
-
-    Raises
-    ------
-    InputError
-        If the maps have another shape than the frames.
+    With maps, :math:`y = (c - b) \, \bar g / g` with the typical gain :math:`\bar g`, so that a
+    pixel's sensitivity no longer shows, and its read variance is scaled likewise. Raises InputError
+    if the maps have another shape than the frames.
     """
     counts = np.asarray(frames, np.float32)
     if isinstance(camera, NoiseModel):

@@ -172,16 +172,10 @@ def fit_background(
 
 
 def filled(image: NDArray[Any], side: int = 8) -> NDArray[np.bool_]:
-    """Mark squares in which all pixels are equal, as no camera leaves them.
+    """Mark squares of an image (Y, X) in which all pixels are equal, as no camera leaves them.
 
-    Deskewing, rotating and registering fill the corners they leave empty with one value.
-
-    Parameters
-    ----------
-    image
-        Axes ``(Y, X)``.
-    side
-        Side of the squares, pixels; a margin narrower than that is not looked at.
+    Deskewing, rotating and registering fill the corners they leave empty with one value. A margin
+    narrower than a side of the squares is not looked at.
     """
     rows, columns = image.shape[0] // side, image.shape[1] // side
     marked = np.zeros(image.shape, dtype=bool)

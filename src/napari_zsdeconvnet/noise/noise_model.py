@@ -148,23 +148,9 @@ class NoiseModel:
     ) -> Self:
         """Measure the noise in the most trustworthy way that a recording allows.
 
-        Parameters
-        ----------
-        image
-            In counts, axes YX, TYX, ZYX or TZYX.
-        offset, cutoff
-            As for `from_image`.
-
-        Returns
-        -------
-        NoiseModel
-            From the differences of frames, from 10 frames on; else, and where the frames have
-            too little in common, from the noise beyond the optical cutoff.
-
-        Raises
-        ------
-        InputError
-            As `from_image` does.
+        That is the differences of frames, from 10 frames on; else, and where the frames have too
+        little in common, the noise beyond the optical cutoff. Parameters and errors are those of
+        `from_image`.
         """
         if "T" in image.axes and image.data.shape[0] >= SERIES_FROM:
             try:
@@ -395,18 +381,7 @@ class NoiseModel:
     def with_gain_from(
         self, image: ArrayLike | Image, *, cutoff: float | None = None, axes: str | None = None
     ) -> Self:
-        """Return this noise model with the gain measured in an image, offset and rest kept.
-
-        Parameters
-        ----------
-        image, cutoff, axes
-            As for `from_image`.
-
-        Raises
-        ------
-        InputError
-            As `from_image` does; the remedy is an image with signal, or typing the gain in.
-        """
+        """Return this noise model with the gain measured in an image, as `from_image` does."""
         single = type(self).from_image(image, self.offset, cutoff=cutoff, axes=axes)
         kept = tuple(text for text in self.warnings if not text.startswith(_NO_GAIN))
         new = tuple(text for text in single.warnings if text not in kept)
@@ -441,18 +416,9 @@ class NoiseModel:
         """Return this noise model for a camera that multiplies electrons, its noise kept.
 
         What photon transfer measures is the slope of variance over mean, the gain times the
-        excess noise. It stays, and the gain becomes the slope over the excess noise. A gain that
+        excess noise (the square of the excess noise factor, 1 or more; 2 of an EMCCD at high
+        multiplication). It stays, and the gain becomes the slope over the excess noise. A gain that
         is known from elsewhere is to be given with `NoiseModel` itself.
-
-        Parameters
-        ----------
-        excess_noise
-            Square of the excess noise factor; 2 of an EMCCD at high multiplication.
-
-        Raises
-        ------
-        InputError
-            If it is below 1.
         """
         share = self.excess_noise / replace(self, excess_noise=excess_noise).excess_noise
         return replace(
@@ -494,17 +460,8 @@ class NoiseModel:
     ) -> NDArray[np.float64]:
         """Return ``read_variance + slope * max(mean - offset, 0)``, in counts squared.
 
-        Parameters
-        ----------
-        mean
-            Expected counts, any shape.
-        read_variance
-            Of pixels that differ, broadcast against the mean; by default the camera's.
-
-        Raises
-        ------
-        InputError
-            If the gain is not known.
+        The mean is in counts; the read variance, of pixels that differ, is broadcast against it.
+        Raises InputError if the gain is not known.
         """
         if self.slope is None:
             raise InputError(

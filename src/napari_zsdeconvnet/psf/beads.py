@@ -71,10 +71,6 @@ def average_beads(
     largest_count
         Use no more than this many, the brightest.
 
-    Returns
-    -------
-    BeadAverage
-
     Raises
     ------
     InputError
@@ -178,18 +174,7 @@ def _sound(shape: FloatArray, width: float) -> bool:
 
 
 def in_words(rejected: dict[str, int]) -> str:
-    """List what was left out: "3 near the border, 1 saturated".
-
-    Parameters
-    ----------
-    rejected
-        How many, by reason.
-
-    Returns
-    -------
-    str
-        "none" where nothing was left out.
-    """
+    """List what was left out: "3 near the border, 1 saturated"; "none" where nothing was."""
     return ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "none"
 
 

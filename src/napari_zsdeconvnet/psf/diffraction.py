@@ -1,9 +1,13 @@
-r"""What a microscope makes of a point: scalar diffraction theory, without any fitting.
+"""What a microscope makes of a point: scalar diffraction theory, without any fitting.
 
 Every array here is seen by a camera, that is, integrated over the area of a pixel: the
 intensity is sampled at the 3x3 nodes of Gauss and Legendre in each pixel and averaged with
 their weights, which is exact for polynomials up to the fifth order. Planes along z are not
 integrated; a stage stops at each.
+
+Everywhere `na` is the numerical aperture, `wavelength` that in vacuum, `refractive_index` that of
+the medium, above `na`; lengths are micrometres; `voxel_size` is (z, y, x) and `shape` odd in every
+axis. Images are float64 of that shape, with sum 1.
 """
 
 from __future__ import annotations
@@ -27,18 +31,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
 def usual_refractive_index(na: float) -> float:
-    """Immersion that an objective of this NA is made for: air, water or oil.
-
-    Parameters
-    ----------
-    na
-        Numerical aperture.
-
-    Returns
-    -------
-    float
-        1.0 below NA 1, 1.33 up to 1.3, else 1.515.
-    """
+    """Immersion that an objective is made for: 1.0 below NA 1, 1.33 up to 1.3, else 1.515."""
     if na < 1.0:
         return 1.0
     return 1.33 if na <= 1.3 else 1.515
@@ -47,27 +40,11 @@ def usual_refractive_index(na: float) -> float:
 def airy(
     na: float, wavelength: float, pixel_size: tuple[float, float], shape: tuple[int, int]
 ) -> FloatArray:
-    r"""In-focus image of a point through a circular pupil, integrated over each pixel.
+    r"""In-focus image (Y, X) of a point through a circular pupil, integrated over each pixel.
 
     .. math:: h(r) = \left(\frac{2 J_1(v)}{v}\right)^2, \quad v = 2\pi\,\mathrm{NA}\,r/\lambda
 
     Born and Wolf, Principles of Optics, section 8.5.2.
-
-    Parameters
-    ----------
-    na
-        Numerical aperture.
-    wavelength
-        Emission wavelength in vacuum, micrometres.
-    pixel_size
-        (y, x) micrometres.
-    shape
-        Odd numbers of rows and columns.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) float64, sum 1.
     """
 
     def intensity(radius: FloatArray) -> FloatArray:
@@ -85,7 +62,7 @@ def widefield(
     voxel_size: tuple[float, float, float],
     shape: tuple[int, int, int],
 ) -> FloatArray:
-    r"""Image of a point through focus, in the scalar Debye approximation.
+    r"""Image (Z, Y, X) of a point through focus, in the scalar Debye approximation.
 
     .. math:: h(r, z) = \left|\int_0^{\mathrm{NA}} J_0(k \rho r)\,
         e^{i k z \sqrt{n^2 - \rho^2}}\, \rho\, d\rho \right|^2, \quad k = 2\pi/\lambda
@@ -93,24 +70,6 @@ def widefield(
     The integral of Born and Wolf, section 8.8.1, with the defocus phase kept exact instead
     of its parabola, since the angles of an immersion objective are large. The pupil is
     uniform; polarisation, aberration and the sine condition's weight are left out.
-
-    Parameters
-    ----------
-    na
-        Numerical aperture.
-    wavelength
-        Emission wavelength in vacuum, micrometres.
-    refractive_index
-        Index of the medium, above `na`.
-    voxel_size
-        (z, y, x) micrometres.
-    shape
-        Odd numbers of planes, rows and columns.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Z, Y, X) float64, sum 1.
     """
     point = _through_focus(na, wavelength, refractive_index, voxel_size, shape)
     return _volume(point, voxel_size, shape)
@@ -127,35 +86,15 @@ def confocal(
     excitation_wavelength: float,
     pinhole: float = 0.0,
 ) -> FloatArray:
-    r"""Image of a point in a confocal microscope, which scans a focus and looks through a hole.
+    r"""Image (Z, Y, X) of a point in a confocal microscope, which scans a focus through a pinhole.
 
     .. math:: h(r, z) = h_\mathrm{ex}(r, z)\,
         \bigl(h_\mathrm{em}(\cdot, z) * d\bigr)(r)
 
     with the widefield PSF of either wavelength and the disc :math:`d` of the pinhole seen in
     the sample. T. Wilson and C. Sheppard, Theory and Practice of Scanning Optical Microscopy,
-    chapter 3. With a pinhole of 0 it is the product of excitation and emission, the sharpest
-    there is.
-
-    Parameters
-    ----------
-    na, wavelength
-        Numerical aperture; and emission wavelength in vacuum, micrometres.
-    refractive_index
-        Index of the medium, above both apertures.
-    voxel_size
-        (z, y, x) micrometres.
-    shape
-        Odd numbers of planes, rows and columns; one plane is the focus.
-    excitation_na, excitation_wavelength
-        The same of the light that excites.
-    pinhole
-        Its diameter in Airy units, 1.22 `wavelength` / `na` each.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Z, Y, X) float64, sum 1.
+    chapter 3. The diameter of the pinhole is in Airy units, 1.22 `wavelength` / `na` each; with 0
+    it is the product of excitation and emission, the sharpest there is. One plane is the focus.
     """
     radius = pinhole * 0.61 * wavelength / na
     excitation = _through_focus(
@@ -179,23 +118,11 @@ def light_sheet(
     *,
     thickness: float,
 ) -> FloatArray:
-    r"""Image of a point that is lit by a sheet of light at the focus.
+    r"""Image (Z, Y, X) of a point that is lit by a sheet of light at the focus.
 
     .. math:: h(r, z) = h_\mathrm{em}(r, z)\, 2^{-(2 z / t)^2}
 
-    The sheet is a Gaussian along z, the same over the whole field.
-
-    Parameters
-    ----------
-    na, wavelength, refractive_index, voxel_size, shape
-        As in `widefield`.
-    thickness
-        Full width at half maximum t of the sheet, micrometres.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Z, Y, X) float64, sum 1.
+    The sheet is a Gaussian along z of the FWHM `thickness`, the same over the whole field.
     """
     volume = widefield(na, wavelength, refractive_index, voxel_size, shape)
     depths = voxel_size[0] * (np.arange(shape[0]) - shape[0] // 2)
@@ -210,27 +137,9 @@ def energy_size(
     held: float = ENERGY_HELD,
     most: int = LARGEST_SIZE,
 ) -> int:
-    r"""Odd size whose half width holds a share of the Airy pattern, within limits.
+    r"""Odd size whose half width holds a share of the Airy pattern, from 9 to `most` pixels.
 
     The energy beyond a radius is :math:`J_0^2(v) + J_1^2(v) \approx 2/(\pi v)`.
-
-    Parameters
-    ----------
-    na
-        Numerical aperture.
-    wavelength
-        Micrometres.
-    pixel_size
-        Micrometres.
-    held
-        The share.
-    most
-        Largest size to return.
-
-    Returns
-    -------
-    int
-        From 9 pixels on, unless `most` is less.
     """
     v = 2 / (math.pi * (1 - held))
     radius = v * wavelength / (2 * math.pi * na)
@@ -238,38 +147,12 @@ def energy_size(
 
 
 def axial_width(na: float, wavelength: float, refractive_index: float) -> float:
-    r"""Axial FWHM of a widefield point, about :math:`0.88\,\lambda/(n - \sqrt{n^2-\mathrm{NA}^2})`.
-
-    Parameters
-    ----------
-    na, refractive_index
-        Numerical aperture and the medium's index above it.
-    wavelength
-        Micrometres.
-
-    Returns
-    -------
-    float
-        Micrometres.
-    """
+    r"""Axial FWHM of a widefield point, :math:`0.88\,\lambda/(n - \sqrt{n^2-\mathrm{NA}^2})`."""
     return 0.88 * wavelength / (refractive_index - math.sqrt(refractive_index**2 - na**2))
 
 
 def planes_within(reach: float, step: float, most: int = MOST_PLANES) -> int:
-    """Odd number of planes that reaches at least `reach` to either side of the focus.
-
-    Parameters
-    ----------
-    reach, step
-        Micrometres.
-    most
-        Planes to return at most.
-
-    Returns
-    -------
-    int
-        From 5 planes on, unless `most` is less.
-    """
+    """Odd number of planes, from 5 to `most`, that reaches `reach` to either side of the focus."""
     return min(_odd(reach, step, _FEWEST_PLANES, most), most)
 
 
@@ -281,40 +164,13 @@ def cone_size(
     least: int,
     most: int = LARGEST_SIZE,
 ) -> int:
-    """Odd lateral size that holds the cone of light at `depth` from the focus.
-
-    Parameters
-    ----------
-    na, refractive_index
-        Numerical aperture and the medium's index above it.
-    depth, pixel_size
-        Micrometres.
-    least, most
-        Smallest and largest size to return; the latter goes before.
-
-    Returns
-    -------
-    int
-    """
+    """Odd lateral size, `least` to `most`, that holds the cone of light at a depth."""
     slope = na / math.sqrt(refractive_index**2 - na**2)
     return min(max(least, _odd(depth * slope, pixel_size, _SMALLEST_SIZE, most)), most)
 
 
 def airy_share(na: float, wavelength: float, radius: float) -> float:
-    r"""Share of the Airy pattern within a radius, :math:`1 - J_0^2(v) - J_1^2(v)`.
-
-    Parameters
-    ----------
-    na
-        Numerical aperture.
-    wavelength, radius
-        Micrometres.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
-    """
+    """Share of the Airy pattern within a radius, :math:`1 - J_0^2(v) - J_1^2(v)`."""
     v = 2 * math.pi * na * radius / wavelength
     return float(1 - special.j0(v) ** 2 - special.j1(v) ** 2)
 
@@ -340,15 +196,13 @@ def from_radial_otf(
         column for a 2D OTF.
     steps
         Distance between samples along kr and kz, cycles per micrometre.
-    voxel_size
-        Of the PSF, ((z,) y, x) micrometres.
-    shape
-        Of the PSF, odd in every axis.
+    voxel_size, shape
+        Of the PSF, ((z,) y, x).
 
     Returns
     -------
     numpy.ndarray
-        float64, not normalised; noise in the OTF may leave small negative values.
+        Not normalised; noise in the OTF may leave small negative values.
     """
     radial_step, axial_step = steps
     planes = shape[0] if len(shape) == 3 else 1
@@ -377,21 +231,9 @@ def from_radial_otf(
 
 
 def sphere_spectrum(frequency: FloatArray, diameter: float) -> FloatArray:
-    r"""Fourier transform of a uniform ball, 1 at frequency 0.
+    r"""Fourier transform of a uniform ball at spatial frequencies of any shape, 1 at frequency 0.
 
     .. math:: 3\,(\sin q - q \cos q) / q^3, \quad q = \pi k d
-
-    Parameters
-    ----------
-    frequency
-        Length of the spatial frequency, cycles per micrometre.
-    diameter
-        Micrometres.
-
-    Returns
-    -------
-    numpy.ndarray
-        The shape of `frequency`.
     """
     q = np.maximum(np.pi * frequency * diameter, 1e-3)
     return np.asarray(3 * (np.sin(q) - q * np.cos(q)) / q**3)

@@ -49,22 +49,7 @@ class PSFFile:
 
 
 def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
-    """Read TIFF, .npy or MRC; complex MRC is taken for a radially averaged OTF.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    PSFFile
-
-    Raises
-    ------
-    InputError
-        If the file is missing, truncated or of another kind.
-    """
+    """Read TIFF, .npy or MRC; complex MRC is taken for a radially averaged OTF."""
     path = Path(path)
     suffix = path.suffix.lower()
     if path.exists() and suffix not in (*IMAGE_SUFFIXES, *MRC_SUFFIXES):
@@ -94,25 +79,10 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
 def psf_of_otf(
     file: PSFFile, voxel_size: tuple[float, ...] | None
 ) -> tuple[NDArray[np.float64], tuple[float, ...]]:
-    """Turn a radial OTF into a PSF on the grid asked for, or on that of its recording.
+    """Turn a radial OTF into a PSF, odd and not normalised, and give its voxel size in micrometres.
 
-    Parameters
-    ----------
-    file
-        With `otf`.
-    voxel_size
-        (y, x) for the plane in focus, (z, y, x) for a volume; None takes the grid whose
-        Nyquist frequencies are the OTF's ends.
-
-    Returns
-    -------
-    array, voxel_size
-        The PSF, odd, not normalised; and its voxel size in micrometres.
-
-    Raises
-    ------
-    InputError
-        If a volume is asked of a 2D OTF.
+    (y, x) asks for the plane in focus, (z, y, x) for a volume; None takes the grid whose Nyquist
+    frequencies are the OTF's ends. Raises InputError if a volume is asked of a 2D OTF.
     """
     assert file.otf is not None
     samples, axial = file.otf.shape

@@ -1,7 +1,7 @@
 """The arithmetic of a PSF's pixels: background, centre, grid, widths and spectrum.
 
-Functions take and return plain arrays, (Y, X) or (Z, Y, X); lengths are in pixels unless a
-step is given.
+Functions take and return plain arrays, (Y, X) or (Z, Y, X), and planes, (Y, X). `steps` are the
+distances between samples along each axis, in any unit; lengths are in pixels without them.
 """
 
 from __future__ import annotations
@@ -64,15 +64,11 @@ def without_background(
     Parameters
     ----------
     array
-        (Y, X) or (Z, Y, X), finite.
+        Finite.
     background
         Counts to subtract; None finds the level in a frame along the lateral borders.
     recorded
         Whether the array holds a camera's noise; None judges by the outskirts.
-
-    Returns
-    -------
-    Cleaned
     """
     outskirts = _outskirts(array.shape)
     level, spread = _clipped_mean(array[outskirts])
@@ -107,16 +103,11 @@ def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
     more than 0.5 % of the light; the rest by a Fourier shift, which keeps the shape of any
     band-limited PSF, lopsided ones included. Nothing is mirrored or made symmetric.
 
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X), with a positive peak.
-
     Returns
     -------
     array, shift
-        The centred array, negative noise clipped; and where the centre was, in pixels from
-        the middle of the input (at index (n - 1) / 2), one value per axis.
+        The centred array, negative noise clipped; and where the centre was along each axis, in
+        pixels from the middle of the input (at index (n - 1) / 2).
     """
     centre = core_centre(array)
     shift = tuple(float(c - (n - 1) / 2) for c, n in zip(centre, array.shape, strict=True))
@@ -132,20 +123,10 @@ def centred(array: FloatArray) -> tuple[FloatArray, tuple[float, ...]]:
 
 
 def core_centre(array: FloatArray) -> FloatArray:
-    """Sub-pixel centre of the core: the centroid of what rises above half of the maximum.
+    """Sub-pixel index of the core's centre: the centroid of what rises above half of the maximum.
 
     The tails have no say, so that noise, haze and a neighbour do not pull at the centre. The
     core is smoothed by a fifth of its width first.
-
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X).
-
-    Returns
-    -------
-    numpy.ndarray
-        Index along each axis.
     """
     smooth = ndimage.gaussian_filter(array, 0.7)  # one hot pixel is no peak
     weight = _above_half(smooth)
@@ -166,19 +147,9 @@ def core_centre(array: FloatArray) -> FloatArray:
 
 
 def fourier_shift(array: FloatArray, shift: NDArray[Any]) -> FloatArray:
-    """Move an array by any number of pixels; what leaves on one side does not come back.
+    """Move an array by a few pixels; what leaves on one side does not come back.
 
-    Parameters
-    ----------
-    array
-        Falling to about zero at its borders.
-    shift
-        Pixels along each axis, at most a few.
-
-    Returns
-    -------
-    numpy.ndarray
-        The same shape.
+    The array falls to about zero at its borders.
     """
     shape = [fft.next_fast_len(n + 16, real=True) for n in array.shape]
     spectrum = fft.rfftn(array, shape)
@@ -205,19 +176,8 @@ def resampled(
     Laterally the old pixel's factor is therefore replaced by the new one's; along z, where
     nothing integrates, the light is sampled at the new planes. Between samples the array is
     interpolated by its cosine series, the Fourier series of the array and its mirror image, so
-    that nothing rings at a border that is not dark.
-
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X), odd, centred.
-    steps, new_steps
-        Distance between samples along each axis, in the same unit.
-
-    Returns
-    -------
-    numpy.ndarray
-        Odd, centred, no wider than the input, sum 1.
+    that nothing rings at a border that is not dark. The result is odd, centred, no wider than the
+    input, and has the sum 1.
     """
     for axis, (old, new) in enumerate(zip(steps, new_steps, strict=True)):
         length = array.shape[axis]
@@ -230,25 +190,11 @@ def resampled(
 
 
 def without_ball(array: FloatArray, steps: tuple[float, ...], diameter: float) -> FloatArray:
-    """Take the size of the bead out of its image.
+    """Take the size of the bead, whose diameter is in the unit of `steps`, out of its image.
 
     The image of a bead is the PSF convolved with a ball; its spectrum is divided by that of
     the ball (`diffraction.sphere_spectrum`), but nowhere raised more than 2.5 times. In 2D the ball
     is seen in projection.
-
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X).
-    steps
-        Distance between samples along each axis, micrometres.
-    diameter
-        Of the ball, micrometres.
-
-    Returns
-    -------
-    numpy.ndarray
-        The same shape, not negative.
     """
     shape = [fft.next_fast_len(n + 16, real=True) for n in array.shape]
     squared = np.zeros([1] * array.ndim)
@@ -264,17 +210,7 @@ def without_ball(array: FloatArray, steps: tuple[float, ...], diameter: float) -
 def widths(array: FloatArray, steps: tuple[float, ...]) -> tuple[float, ...]:
     """Full width at half of the maximum along each axis through the middle pixel.
 
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X), centred.
-    steps
-        Distance between samples along each axis.
-
-    Returns
-    -------
-    tuple of float
-        In the unit of `steps`; nan where the array ends above half of the maximum.
+    NaN where the array ends above half of the maximum.
     """
     middle = tuple(n // 2 for n in array.shape)
     found = []
@@ -285,22 +221,10 @@ def widths(array: FloatArray, steps: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def cutoff(plane: FloatArray, steps: tuple[float, float]) -> float:
-    """Frequency where the OTF falls below 0.5 % of its value at zero.
+    """Frequency where the OTF falls below 0.5 % of its value at zero, at most Nyquist's.
 
     The OTF's magnitude is averaged over all directions. Where noise or a cropped tail holds
     it higher, twice the level near the end of the spectrum takes the place of the 0.5 %.
-
-    Parameters
-    ----------
-    plane
-        (Y, X), centred.
-    steps
-        (y, x) distance between samples.
-
-    Returns
-    -------
-    float
-        Cycles per unit of `steps`; at most the Nyquist frequency of the grid.
     """
     frequency, transfer = radial_mtf(plane, steps)
     nyquist = 0.5 / max(steps)
@@ -319,20 +243,9 @@ def cutoff(plane: FloatArray, steps: tuple[float, float]) -> float:
 
 
 def radial_mtf(plane: FloatArray, steps: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
-    """Magnitude of the OTF against frequency, averaged over all directions.
+    """Magnitude of the OTF, 1 at 0, against frequency, averaged over all directions.
 
-    Parameters
-    ----------
-    plane
-        (Y, X), sum 1.
-    steps
-        (y, x) distance between samples.
-
-    Returns
-    -------
-    frequency, transfer
-        Cycles per unit of `steps`, from 0 to the corner of the spectrum; and the magnitude,
-        1 at 0.
+    Frequencies, which come first, go from 0 to the corner of the spectrum.
     """
     shape = [fft.next_fast_len(max(4 * n, 256), real=True) for n in plane.shape]
     magnitude = np.abs(fft.rfft2(plane, shape))
@@ -349,22 +262,7 @@ def radial_mtf(plane: FloatArray, steps: tuple[float, float]) -> tuple[FloatArra
 
 
 def energy_radius(plane: FloatArray, steps: tuple[float, float], fraction: float) -> float:
-    """Radius of the circle about the middle that holds `fraction` of the light.
-
-    Parameters
-    ----------
-    plane
-        (Y, X), not negative.
-    steps
-        (y, x) distance between samples.
-    fraction
-        Between 0 and 1.
-
-    Returns
-    -------
-    float
-        In the unit of `steps`.
-    """
+    """Radius of the circle about the middle that holds a fraction of the light."""
     y, x = ((np.arange(n) - n // 2) * s for n, s in zip(plane.shape, steps, strict=True))
     radius = np.hypot(y[:, None], x).ravel()
     order = np.argsort(radius, kind="stable")
@@ -374,18 +272,7 @@ def energy_radius(plane: FloatArray, steps: tuple[float, float], fraction: float
 
 
 def border_share(array: FloatArray) -> float:
-    """Brightest value along the lateral borders, as a share of the maximum.
-
-    Parameters
-    ----------
-    array
-        (Y, X) or (Z, Y, X).
-
-    Returns
-    -------
-    float
-        Near 0 for a PSF that fits into its array.
-    """
+    """Brightest value along the lateral borders over the maximum: near 0 where a PSF fits in."""
     edges = (array[..., 0, :], array[..., -1, :], array[..., 0], array[..., -1])
     return float(max(edge.max() for edge in edges) / array.max())
 

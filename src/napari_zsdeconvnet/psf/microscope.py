@@ -190,10 +190,6 @@ def simulated(
     pixel_size, axial_step, planes, size, stack
         As in `PSF.simulate`.
 
-    Returns
-    -------
-    Simulated
-
     Raises
     ------
     InputError
@@ -326,10 +322,6 @@ def checked_microscope(
         As in `PSF.simulate`.
     excitation_na, excitation_wavelength, pinhole, sheet_thickness
         As there; None where not given.
-
-    Returns
-    -------
-    Microscope
 
     Raises
     ------

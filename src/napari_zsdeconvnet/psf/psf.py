@@ -133,10 +133,6 @@ class PSF:
         axes
             Letters of the axes of `array` where their order is another, such as "YXZ".
 
-        Returns
-        -------
-        PSF
-
         Raises
         ------
         InputError
@@ -203,10 +199,6 @@ class PSF:
             Take one plane of a volume: "focus", or its index in the centred volume.
         background, axes
             As in `from_array`.
-
-        Returns
-        -------
-        PSF
 
         Raises
         ------
@@ -323,10 +315,6 @@ class PSF:
             makes the PSF the plain product of excitation and emission; 1 is usual.
         sheet_thickness
             Full width at half maximum of a light sheet along z, micrometres.
-
-        Returns
-        -------
-        PSF
 
         Raises
         ------
@@ -458,10 +446,6 @@ class PSF:
         voxel_size
             Micrometres: one value for all axes, or one for each.
 
-        Returns
-        -------
-        PSF
-
         Raises
         ------
         InputError
@@ -542,10 +526,6 @@ class PSF:
         ----------
         field
             Rows and columns of the image, on the grid of the PSF.
-
-        Returns
-        -------
-        PSF
         """
         return self._cut_across([length - (length + 1) % 2 for length in field])
 
@@ -621,10 +601,6 @@ class PSF:
         ----------
         size
             Odd; what is narrower already stays as it is.
-
-        Returns
-        -------
-        PSF
         """
         half = odd(size, "size") // 2
         window = tuple(
@@ -759,10 +735,6 @@ class PSF:
             The array of that PSF.
         metadata
             From its `to_metadata`.
-
-        Returns
-        -------
-        PSF
 
         Raises
         ------

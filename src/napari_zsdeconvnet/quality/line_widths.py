@@ -39,13 +39,11 @@ def profiles_across(
     image
         (Y, X) or (Z, Y, X).
     path
-        (points, 2 or 3), in the order of the axes, in pixels; evenly spaced and closer than a
-        pixel.
+        (points, 2 or 3) in pixels, evenly spaced and closer than a pixel.
     reach
         How far the profiles go to either side, in the unit of `voxel_size`.
     voxel_size
-        One number, or one for each axis, of which Y and X are the same; 1 makes all lengths
-        pixels.
+        One number, or one for each axis, of which Y and X are the same; 1 makes lengths pixels.
     axial
         Sample along z.
     step
@@ -53,11 +51,9 @@ def profiles_across(
 
     Returns
     -------
-    offsets : numpy.ndarray
-        (samples,), distance from the line in the unit of `voxel_size`.
-    profiles : numpy.ndarray
-        (points, samples), one about every lateral pixel; those that leave the image are left
-        out.
+    offsets, profiles
+        (samples,), distance from the line; (points, samples), one about every lateral pixel,
+        without those that leave the image.
 
     Raises
     ------
@@ -97,20 +93,10 @@ def profiles_across(
 
 
 def profile_fwhm(offsets: FloatArray, profile: FloatArray) -> float:
-    """Full width at half maximum of the peak at the centre of a profile.
+    """Full width at half maximum of the central peak of a profile, in the unit of the offsets.
 
     The peak is the highest sample in the middle third; half maximum lies midway between it
-    and the profile's 10th percentile.
-
-    Parameters
-    ----------
-    offsets, profile
-        (samples,) of the same length.
-
-    Returns
-    -------
-    float
-        In the unit of the offsets; NaN where the profile does not fall to half on both sides.
+    and the profile's 10th percentile. NaN where the profile does not fall to half on both sides.
     """
     third = len(profile) // 3
     peak = third + int(np.argmax(profile[third : len(profile) - third]))
@@ -136,30 +122,19 @@ def filament_fwhm(
     reach: float | None = None,
     minimum_length: float = 0.5,
 ) -> float:
-    """Typical width of filaments whose course is known.
+    """Typical width in micrometres of filaments whose course is known; NaN where there is none.
 
     The profiles along one filament are summed up by their median, which passes over what
     crosses it; the widths of all filaments by theirs.
 
     Parameters
     ----------
-    image
-        (Y, X) or (Z, Y, X).
-    paths
-        Each (points, 2 or 3), in the order of the axes, in pixels of the image.
-    voxel_size
-        In micrometres: one number, or one for each axis, of which Y and X are the same.
-    axial
-        Measure along z and not sideways; see `profiles_across`.
+    image, paths, voxel_size, axial
+        As for `profiles_across`; in micrometres.
     reach
         Length of the profiles to either side, in micrometres; by default 0.4, along z 1.2.
     minimum_length
         Filaments of which less can be measured are left out, in micrometres.
-
-    Returns
-    -------
-    float
-        Full width at half maximum in micrometres; NaN where nothing could be measured.
     """
     if reach is None:
         reach = 1.2 if axial else 0.4

@@ -41,8 +41,7 @@ def side_by_side(
     """Write one picture with the panels in a row, all showing the same field of view.
 
     Panels may lie on different grids (a raw image and its deconvolution on the doubled
-    one); each is drawn to the same size, enlarged without interpolation so that its pixels
-    remain what they are.
+    one); each is drawn to the same size, enlarged without interpolation.
 
     Parameters
     ----------
@@ -53,13 +52,12 @@ def side_by_side(
     path
         File to write, usually .png.
     pixel_sizes
-        Micrometres per pixel of each panel, or one number for all; draws the scale bar.
-        None draws none.
+        Micrometres per pixel of each panel, or one number for all; None draws no scale bar.
     percentiles
         The percentiles of each panel that become black and white.
     zoom
-        Top, left and height of a square region as fractions of the panel's height and
-        width; it is framed in the panel and magnified in a second row, at equal contrast.
+        Top, left and height of a square region as fractions of the panel; it is framed in the panel
+        and magnified in a second row, at equal contrast.
     panel_width
         Width of a panel in pixels of the picture.
 
@@ -101,25 +99,18 @@ def orthogonal_cuts(
     Parameters
     ----------
     volumes
-        Volumes (Z, Y, X) of the same field of view, on any grids.
-    labels
-        A caption for each, as for `side_by_side`.
-    path
-        File to write, usually .png.
+        (Z, Y, X) of the same field of view, on any grids.
+    labels, path, percentiles, panel_width
+        As for `side_by_side`.
     voxel_sizes
         Micrometres (z, y, x) of each volume, or three numbers for all.
     at
         Where to cut: plane and row as fractions of the number of planes and of rows.
-    percentiles
-        The percentiles of both cuts of a volume that become black and white.
-    panel_width
-        Width of a panel in pixels of the picture.
 
     Raises
     ------
     InputError
-        If there is not one label and voxel size for each volume, a volume is none, or the
-        file cannot be written.
+        As `side_by_side` does.
     """
     stacks = _checked(volumes, labels, 3)
     steps = np.atleast_2d(np.asarray(voxel_sizes, dtype=np.float64))
@@ -145,20 +136,7 @@ def orthogonal_cuts(
 
 
 def grey_picture(values: ArrayLike, path: str | os.PathLike[str]) -> None:
-    """Write values from 0 (black) to 1 (white) as a picture, a pixel each.
-
-    Parameters
-    ----------
-    values
-        (Y, X).
-    path
-        File to write, usually .png.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
-    """
+    """Write values (Y, X) from 0, black, to 1, white, as a picture, a pixel each."""
     from PIL import Image
 
     picture = Image.fromarray(_grey(np.asarray(values, dtype=np.float64), 0.0, 1.0))

@@ -35,18 +35,7 @@ class Scores:
 
 
 def fit_intensity(image: ArrayLike, reference: ArrayLike) -> FloatArray:
-    """Return ``a * image + b`` that comes closest to the reference, by least squares.
-
-    Parameters
-    ----------
-    image, reference
-        Arrays of the same shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64; flat where the image is flat.
-    """
+    """Return ``a * image + b`` that comes closest to the reference, by least squares."""
     values, target = same_shape(image, reference)
     values = values - values.mean()
     power = np.vdot(values, values)
@@ -63,10 +52,6 @@ def score(image: ArrayLike, reference: ArrayLike, *, border: int | Sequence[int]
         (Y, X) or (Z, Y, X) on the same grid.
     border
         Pixels left out on every side: one number, or one for each axis.
-
-    Returns
-    -------
-    Scores
 
     Raises
     ------
@@ -124,27 +109,10 @@ def ssim(image: ArrayLike, reference: ArrayLike, data_range: float) -> float:
 
 
 def truth_at_resolution(truth: ArrayLike, fwhm: Lengths, voxel_size: Lengths) -> FloatArray:
-    """Blur a truth to a resolution at which a result can fairly be compared with it.
+    """Blur a truth (Y, X) or (Z, Y, X) to a resolution at which a result can be compared with it.
 
-    Parameters
-    ----------
-    truth
-        (Y, X) or (Z, Y, X).
-    fwhm
-        Full width at half maximum of the Gaussian, in micrometres: one number, or one for
-        each axis.
-    voxel_size
-        Of the truth, in micrometres, likewise.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, of the same shape and sum.
-
-    Raises
-    ------
-    InputError
-        A length is given for another number of axes.
+    The FWHM of the Gaussian and the voxel size are micrometres, one number or one for each axis;
+    the sum stays the same.
     """
     values = np.asarray(truth, dtype=float)
     sigma = [
@@ -159,20 +127,10 @@ def truth_at_resolution(truth: ArrayLike, fwhm: Lengths, voxel_size: Lengths) ->
 
 
 def enlarge(image: ArrayLike) -> FloatArray:
-    """Bring an image to the doubled grid by cubic convolution, with the area of each pixel kept.
+    """Bring an image (..., Y, X) to the doubled grid by cubic convolution, each pixel's area kept.
 
     The kernel is the piecewise cubic of Keys (1981) with a = -0.75; pixels at the edge are
     repeated. This is what "bicubic" means in the scores of raw images.
-
-    Parameters
-    ----------
-    image
-        (..., Y, X).
-
-    Returns
-    -------
-    numpy.ndarray
-        (..., 2Y, 2X) float64.
     """
     # A fine pixel lies a quarter of a raw pixel beside the centre of its own raw pixel; the
     # raw pixels around it are this far away.
@@ -213,20 +171,9 @@ class Flux:
 
 
 def flux_ratio(output: ArrayLike, image: ArrayLike, offset: float) -> float:
-    """Light in the output over the light in the image, on the same area; 1 is exact.
+    """Light in the output, counts above the offset, over that in the image on the same area.
 
-    Parameters
-    ----------
-    output
-        Counts above the offset, on the grid of the image or a finer one.
-    image
-        Raw counts.
-    offset
-        Counts without light.
-
-    Returns
-    -------
-    float
+    The grid may be that of the image or a finer one; 1 is exact.
     """
     light = np.asarray(image, dtype=float).mean() - offset
     return float(np.asarray(output, dtype=float).mean() / light)

@@ -60,10 +60,6 @@ def fourier_ring_correlation(
     threshold
         Correlation at which the resolution is read.
 
-    Returns
-    -------
-    RingCorrelation
-
     Raises
     ------
     InputError

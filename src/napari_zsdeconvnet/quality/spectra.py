@@ -200,19 +200,8 @@ def _along_z(image: FloatArray, result: FloatArray, variance: NDArray[Any]) -> f
 def rings(shape: tuple[int, ...], pixel: float) -> tuple[FloatArray, NDArray[np.intp]]:
     """Give the centres of the rings of a plane's spectrum, and the ring of each of its modes.
 
-    Parameters
-    ----------
-    shape
-        (Y, X).
-    pixel
-        Its size.
-
-    Returns
-    -------
-    frequency : numpy.ndarray
-        One over the shorter side apart, the first just above zero, the last at Nyquist's.
-    ring : numpy.ndarray
-        (Y, X); 0 is the mean, and what is beyond the last ring is in none.
+    Rings are one over the shorter side apart, the first just above zero, the last at Nyquist's; 0
+    is the mean, and what is beyond the last ring is in none.
     """
     width = 1 / (min(shape) * pixel)
     ring: NDArray[np.intp] = np.rint(_radius(shape, pixel) / width).astype(np.intp)
@@ -228,19 +217,9 @@ def per_ring(values: FloatArray, ring: NDArray[np.intp]) -> FloatArray:
 
 
 def faded(shape: tuple[int, ...], share: float) -> FloatArray:
-    """Return a window that falls to zero along a raised cosine at each edge of a plane.
+    """Return a window (Y, X) that falls to zero along a raised cosine at each edge of a plane.
 
-    Parameters
-    ----------
-    shape
-        (Y, X).
-    share
-        Of each side, faded at either end of it: 0.5 is a Hann window.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X), from 0 to 1.
+    A share of each side is faded at either end of it: 0.5 is a Hann window.
     """
     return np.outer(*(_fading(length, share) for length in shape))
 

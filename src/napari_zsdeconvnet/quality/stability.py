@@ -89,20 +89,8 @@ def recorruptions(
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Give pairs of re-corruptions of an image with opposite noise (equations 2 and 3).
 
-    Parameters
-    ----------
-    image
-        Counts, ([Z,] Y, X).
-    noise
-        The camera, its gain known.
-    pairs
-        How many.
-    seed
-        Of the noise.
-    read_variance
-        Each pixel's own, (Y, X).
-    noisy
-        Where the image has noise, ([Z,] Y, X): not where something stands for the pixels.
+    The image is ([Z,] Y, X) counts, the camera's gain is known, and the read variance may be each
+    pixel's own, (Y, X). Where the image is not `noisy`, something stands for the pixels.
     """
     values = np.asarray(image, dtype=float)
     deviation = np.sqrt(local_variance(values, noise, read_variance))
@@ -234,18 +222,10 @@ def background_level(denoised: ArrayLike) -> float:
 def iter_blank(
     model: Model, background: ArrayLike, level: float, noise: float, device: str
 ) -> Generator[TileProgress, None, Blank]:
-    """Show a model nothing but background; yields per tile, returns `Blank`.
+    """Show a model an image of background; yields per tile, returns `Blank`.
 
-    Parameters
-    ----------
-    model
-        What it is shown to.
-    background
-        An image of so much light and noise, and nothing else.
-    level, noise
-        Its light above the offset and its standard deviation, counts.
-    device
-        See `devices.resolve_device`.
+    The background has that light above the offset and that standard deviation, counts, and nothing
+    else.
     """
     nothing = PixelMask((1, *np.shape(background)), {})
     result = yield from model.iter_predict(background, axes=model.axes, device=device, mask=nothing)

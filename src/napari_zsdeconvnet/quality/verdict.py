@@ -77,10 +77,6 @@ def judge(
     progress : callable, optional
         Called after every tile; what it raises ends the judging.
 
-    Returns
-    -------
-    Verdict
-
     Raises
     ------
     InputError

@@ -24,21 +24,9 @@ def draw_lines(
 ) -> FloatImage:
     """Draw lines of no width by sharing each point among its neighbouring pixels.
 
-    Parameters
-    ----------
-    shape
-        (Y, X) or (Z, Y, X).
-    paths
-        Each (points, 2 or 3), in the order of the axes, in pixels, one point every
-        `PATH_STEP` lateral pixels; pixel centres are whole numbers. What lies outside is left
-        out.
-    brightness
-        Of each path, per lateral pixel of its length.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the shape, float32; its sum is the length inside times the brightness.
+    Paths are (points, 2 or 3), in the order of the axes, in pixels, one point every `PATH_STEP`
+    lateral pixels; pixel centres are whole numbers, and what lies outside is left out. The sum of
+    the float32 image is the length inside times the brightness per lateral pixel of each path.
     """
     if not len(paths):
         return np.zeros(shape, np.float32)
@@ -62,23 +50,10 @@ def draw_spheres(
     radii: NDArray[np.floating],
     brightness: NDArray[np.floating],
 ) -> FloatImage:
-    """Draw projections of filled spheres, averaged over 4x4 points of each pixel.
+    """Draw projections of filled spheres, (Y, X) float32, averaged over 4x4 points of each pixel.
 
-    Parameters
-    ----------
-    shape
-        Rows and columns.
-    centres
-        (spheres, 2), y before x, in pixels.
-    radii
-        (spheres,), in pixels.
-    brightness
-        (spheres,); the projection at the centre is brightness times diameter.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) float32.
+    Centres (spheres, 2), y before x, and radii are in pixels; the projection at a centre is the
+    brightness times the diameter.
     """
     rows, columns = shape
     image = np.zeros(shape, np.float64)
@@ -110,24 +85,15 @@ def draw_shells(
 
     Parameters
     ----------
-    shape
-        (Z, Y, X).
-    voxel_size
-        (z, y, x) in micrometres.
-    centres
-        (ellipsoids, 3), in voxels.
-    radii
-        (ellipsoids, 3), half axes in micrometres.
+    shape, voxel_size
+        (Z, Y, X), and (z, y, x) in micrometres.
+    centres, radii
+        (ellipsoids, 3), in voxels; half axes in micrometres.
     walls
-        (ellipsoids,), thickness inward from the surface in micrometres; where it reaches the
-        centre the ellipsoid is filled.
+        Thickness inward from the surface in micrometres; where it reaches the centre the ellipsoid
+        is filled.
     brightness
-        (ellipsoids,), of each voxel that lies in the wall as a whole.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Z, Y, X) float32; where ellipsoids overlap they add up.
+        Of each voxel that lies in the wall as a whole; where ellipsoids overlap they add up.
     """
     image = np.zeros(shape, np.float32)
     sizes = np.array(voxel_size)
@@ -169,27 +135,18 @@ def smooth_curve(
     rng: np.random.Generator,
     slope: float = 0.0,
 ) -> Path:
-    """Make a curve that bends smoothly.
+    """Make a curve that bends smoothly, (points, 2 or 3), one point every `PATH_STEP`.
 
     Parameters
     ----------
     middle
         (2,) or (3,), in the order of the axes: makes the curve one of a plane or a volume.
-    length
-        In pixels, alike along all axes.
-    stiffness
-        Length over which its bend varies, in pixels.
-    radius
-        Typical radius of its bend, in pixels.
+    length, stiffness, radius
+        In pixels: of the curve, over which its bend varies, and typical of its bend.
     rng
         Source of the course.
     slope
         In a volume: its typical angle to the plane, in radians.
-
-    Returns
-    -------
-    numpy.ndarray
-        (points, 2 or 3), one every `PATH_STEP`.
     """
     points = max(int(length / PATH_STEP), 2)
     correlation = stiffness / PATH_STEP
@@ -232,19 +189,7 @@ def blob(
 ) -> FloatImage:
     """Fill a lobed ellipse or ellipsoid with 1, falling to 0 over a rim of a tenth of its radius.
 
-    Parameters
-    ----------
-    shape
-        (Y, X) or (Z, Y, X).
-    middle, radii
-        In pixels, one value per axis.
-    rng
-        Source of the lobes, which run around the z axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the shape, float32.
+    Middle and radii are in pixels, one value per axis; the lobes, which `rng` draws, run around z.
     """
     axes = [(np.arange(n) - m) / r for n, m, r in zip(shape, middle, radii, strict=True)]
     y, x = axes[-2][:, None], axes[-1]

@@ -147,18 +147,8 @@ def two_lines(
 ) -> Structure:
     """Draw a target for resolution: pairs of parallel lines, turned at random.
 
-    Parameters
-    ----------
-    shape, pixel_size, rng
-        As for every phantom.
-    separation
-        Distances of the two lines in micrometres, used in turn; 0 is one single line. By
-        default 0, and 0.08 to 0.32 in steps of 0.03.
-
-    Returns
-    -------
-    Structure
-        Its paths run midway between the two lines of a pair.
+    Separations, in micrometres, are used in turn; 0 is one single line. By default they are 0, and
+    0.08 to 0.32 in steps of 0.03. The paths run midway between the two lines of a pair.
     """
     if separation is None:
         separation = (0.0, *np.arange(0.08, 0.33, 0.03).round(3).tolist())

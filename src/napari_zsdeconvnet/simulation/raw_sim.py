@@ -148,10 +148,6 @@ def simulate_sim(
     seed
         Structure, phases and both exposures depend on it, each by a random stream of its own.
 
-    Returns
-    -------
-    SIMSample
-
     Raises
     ------
     InputError
@@ -228,19 +224,7 @@ def drawn_phases(
 ) -> list[list[float]]:
     """Draw a first phase for each orientation, go on in even steps and add errors.
 
-    Parameters
-    ----------
-    orientations, phases
-        How many.
-    errors
-        Standard deviation in degrees.
-    rng
-        Source of the first phases and the errors.
-
-    Returns
-    -------
-    list of list of float
-        Radians, -pi to pi, for each orientation and phase.
+    Errors have a standard deviation in degrees; the phases are radians from -pi to pi.
     """
     first = rng.uniform(-np.pi, np.pi, size=(orientations, 1))
     steps = 2 * np.pi * np.arange(phases) / phases

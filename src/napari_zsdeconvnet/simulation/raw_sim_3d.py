@@ -129,38 +129,31 @@ def simulate_sim_volume(
 
     .. math:: A \frac{\sqrt D}{D + w^2}, \qquad D(k) = \sum_m d_m^2 |H_m(k + k_m)|^2
 
-    over all orders :math:`m` of all orientations, with an apodisation :math:`A` that falls in
-    a straight line to the edge of the band. It has mean zero, is strongest where only one order
-    reaches, and so it goes below zero and is correlated from voxel to voxel, which is what
-    tells such a stack from one that a camera recorded.
+    over all orders :math:`m` of all orientations, with an apodisation :math:`A` that falls in a
+    straight line to the edge of the band (Gustafsson et al., Biophysical Journal 94, 2008, 4957,
+    equation 8). It has mean zero, is strongest where only one order reaches, and so it goes below
+    zero and is correlated from voxel to voxel, which tells such a stack from one that a camera
+    recorded.
 
     Parameters
     ----------
-    kind
-        One of `PHANTOMS_3D`: "filaments", "vesicles", "shell" or "cell".
-    shape
-        Planes, rows and columns of the stack.
+    kind, shape, na, wavelength, refractive_index, noise, seed
+        As for `simulate_volume`.
     photons
         The 99.9th percentile of the photons that a raw pixel, twice as large as a voxel of the
         stack along Y and X, expects in each raw frame.
     voxel_size
         Of the stack, (z, y, x) in micrometres, of which y and x are the same.
-    na, wavelength, refractive_index
-        Numerical aperture, emission wavelength in micrometres and index of the medium.
     excitation_wavelength
         Micrometres.
     period, angles, depth
         As in `ThreeBeams`.
     wiener
         The Wiener constant :math:`w` of the reconstruction.
-    noise
-        The camera; by default offset 100, gain 1 count per electron, read variance 4.
-    seed
-        Structure and both exposures depend on it, each by a random stream of its own.
 
     Returns
     -------
-    napari_zsdeconvnet.simulation.sample.Sample
+    Sample
         `raw` and `second_exposure` are float32 counts above the offset, negative here and
         there; `truth` is on their grid, `psf` is the SIM PSF, and `noise` says how the variance
         of the stack goes with its brightness, with an offset of 0.
@@ -168,12 +161,7 @@ def simulate_sim_volume(
     Raises
     ------
     InputError
-        An unknown kind, a number out of its range, voxels that are not square, a period too
-        fine for the wavelength, or a camera whose gain is not known.
-
-    References
-    ----------
-    Gustafsson et al., Biophysical Journal 94 (2008) 4957, equation 8.
+        As for `simulate_volume`, and if the period is too fine for the wavelength.
     """
     _check_volume(kind, shape, voxel_size, photons)
     check_positive(period=period, excitation_wavelength=excitation_wavelength, wiener=wiener)
@@ -243,19 +231,9 @@ def sim_psf(
     Parameters
     ----------
     na, wavelength, refractive_index
-        Numerical aperture, emission wavelength in micrometres, and index of the medium.
+        As for `PSF.simulate`.
     voxel_size
         Of the reconstructed stack, (z, y, x) in micrometres.
-
-    Returns
-    -------
-    PSF
-        3D, on the grid of the stack.
-
-    Raises
-    ------
-    InputError
-        As of `PSF.simulate`.
     """
     wide = PSF.simulate(
         na=na,

@@ -134,10 +134,6 @@ def simulate(
         Structure and both exposures depend on it, each by a random stream of its own: with
         another number of photons or another camera the structure stays the same.
 
-    Returns
-    -------
-    Sample
-
     Raises
     ------
     InputError
@@ -199,10 +195,8 @@ def simulate_volume(
         One of `PHANTOMS_3D`: "filaments", "vesicles", "shell" or "cell".
     shape
         Planes, rows and columns of the recording.
-    photons
-        The 99.9th percentile of the expected photons per raw voxel.
-    noise
-        The camera; by default offset 100, gain 1 count per electron, read variance 4.
+    photons, noise, seed
+        As for `simulate`.
     na, wavelength, refractive_index
         Numerical aperture, emission wavelength in micrometres and index of the medium.
     voxel_size
@@ -214,19 +208,11 @@ def simulate_volume(
         Any other 3D PSF, on the grid of the truth, in place of the microscope above.
     upsample
         Whether the truth has twice the pixels of the recording along Y and X.
-    seed
-        As for `simulate`.
-
-    Returns
-    -------
-    Sample
-        Its truth is on the grid of the recording unless `upsample` is set.
 
     Raises
     ------
     InputError
-        An unknown kind, a size or a number of photons that is not positive, voxels that are
-        not square, a camera whose gain is not known, or a PSF that is 2D or on another grid.
+        As for `simulate`, and if voxels are not square or the PSF is 2D or on another grid.
     """
     check_kind(kind, PHANTOMS_3D)
     if len(shape) != 3 or min(shape) < 1:
@@ -337,37 +323,16 @@ def check_positive(**values: float) -> None:
 
 
 def blur(density: FloatImage, psf: PSF) -> FloatImage:
-    """Convolve with the PSF and keep the part that needed nothing from beyond the edge.
+    """Convolve a density with the PSF, without the margin of half the PSF on every side.
 
-    Parameters
-    ----------
-    density
-        (Y, X) or (Z, Y, X) on the grid of the PSF, with a margin of half the PSF on every side.
-    psf
-        Of as many axes, of odd shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        Without the margin, float32, not negative.
+    Both are on the same grid; what comes out is float32 and not negative.
     """
     image = signal.fftconvolve(density, psf.array, mode="valid")
     return np.asarray(np.maximum(image, 0), dtype=np.float32)
 
 
 def bin_2x2(image: FloatImage) -> FloatImage:
-    """Average 2x2 pixels into one: a flat image keeps its value.
-
-    Parameters
-    ----------
-    image
-        (..., 2Y, 2X).
-
-    Returns
-    -------
-    numpy.ndarray
-        (..., Y, X), of the input's dtype.
-    """
+    """Average 2x2 pixels into one, (..., Y, X): a flat image keeps its value and its type."""
     *planes, rows, columns = image.shape
     return np.asarray(image.reshape(*planes, rows // 2, 2, columns // 2, 2).mean(axis=(-3, -1)))
 
@@ -377,23 +342,9 @@ def camera(
 ) -> NDArray[np.uint16]:
     """Record an expected number of electrons: shot noise, gain, read noise, offset, rounding.
 
-    The result has the mean ``offset + gain * electrons`` and the variance
-    ``gain**2 * electrons + read_variance``. The variance of 1/12 that rounding adds counts
+    The uint16 counts, clipped to 0 and 65535, have the mean ``offset + gain * electrons`` and the
+    variance ``gain**2 * electrons + read_variance``. The variance of 1/12 that rounding adds counts
     toward the read variance, as it does in every measurement of it; there is no less.
-
-    Parameters
-    ----------
-    electrons
-        Expected electrons per pixel, any shape, not negative.
-    noise
-        Offset in counts, gain in counts per electron, read variance in counts squared.
-    rng
-        Source of the noise.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint16 counts of the same shape, clipped to 0 and 65535.
 
     Raises
     ------
