@@ -137,16 +137,7 @@ def haze_share(background: ArrayLike, frame: ArrayLike, offset: float) -> float:
     """Give the share of an image's light that is in the relief of its background, 0 to 1.
 
     An even background is not counted: it may as well be the medium's, or an offset that is
-    wrong by a few counts, and takes nothing of the contrast.
-
-    Parameters
-    ----------
-    background : array_like
-        As `out_of_focus_background` gives it, (Y, X).
-    frame : array_like
-        Counts, (Y, X).
-    offset : float
-        Counts without light.
+    wrong by a few counts, and takes nothing of the contrast. The frame is in counts.
     """
     values = np.asarray(background, dtype=float)
     light = float(np.asarray(frame, dtype=float).mean()) - offset
@@ -187,17 +178,10 @@ def few_frames(series: Any) -> Any:
 
 
 class Backgrounds:
-    """The backgrounds of training images, each estimated when it is first asked for.
+    """The backgrounds of training images (T, Y, X), each estimated when it is first asked for.
 
     They are cut like the images themselves, and are counts above zero like those: the offset is
-    part of them.
-
-    Parameters
-    ----------
-    recordings : sequence of ndarray
-        Frames (T, Y, X) in counts.
-    psf, noise, upsampling
-        As for `out_of_focus_background`.
+    part of them. Parameters are those of `out_of_focus_background`.
     """
 
     def __init__(

@@ -28,14 +28,8 @@ def are_raw_frames(
 ) -> bool:
     """Tell raw frames from what was reconstructed of such frames.
 
-    Parameters
-    ----------
-    reconstruction : mapping, optional
-        That of a model, as `sim.Reconstruction.to_dict` gives it; a model without has no frames.
-    shape : tuple of int
-        (..., Y, X).
-    pixel_size : float, optional
-        Micrometres; where it is not known the number of pixels decides.
+    The reconstruction is that of a model; one without has no frames. Where the pixel size is not
+    known, the number of pixels decides.
     """
     if reconstruction is None or math.prod(shape[:-2]) == 1:
         return False
@@ -50,23 +44,12 @@ def usable_sets(
 ) -> tuple[NDArray[Any], Any, list[str]]:
     """Lay raw frames out, and fill what must not be used of them.
 
-    Parameters
-    ----------
-    raw
-        Counts, ([T,] N, Y, X) or with axes that say where the frames are.
-    patterns
-        That they are under.
-    refuse_saturated
-        Whether the rule of the recording on saturated pixels holds; otherwise they are masked.
+    Saturated pixels are masked unless the rule of the recording on them holds (`refuse_saturated`).
 
     Returns
     -------
-    ndarray
-        The frames as they are, ([T,] N, Y, X).
-    array
-        The usable ones, (T, N, Y, X).
-    list of str
-        What is not used, one sentence each.
+    frames, usable, warnings
+        As they are, ([T,] N, Y, X); the usable ones, (T, N, Y, X); and what is not used.
     """
     frames = as_raw(raw, len(patterns), patterns.phases)
     rule = raw.pixel_rule if isinstance(raw, Image) else None
@@ -80,21 +63,10 @@ def usable_sets(
 def reconstruct(
     raw: ArrayLike | Image, reconstruction: Reconstruction, camera: Camera
 ) -> NDArray[np.float32]:
-    """Reconstruct raw frames in counts: the plain Wiener image.
+    """Reconstruct raw frames in counts, ([T,] N, Y, X): the plain Wiener image, ([T,] 2Y, 2X).
 
-    Parameters
-    ----------
-    raw : array_like or Image
-        ([T,] N, Y, X); pixels that must not be used are filled from what surrounds them.
-    reconstruction : sim.Reconstruction
-        The linear operator.
-    camera : NoiseModel or CameraMaps
-        Its offset is taken away, and with maps each pixel's gain evened out.
-
-    Returns
-    -------
-    ndarray
-        ([T,] 2Y, 2X), counts above the offset, float32.
+    It is float32 counts above the offset. Pixels that must not be used are filled from what
+    surrounds them, and with maps each pixel's gain is evened out.
     """
     frames, usable, _ = usable_sets(raw, reconstruction.patterns)
     # One image at a time: a series of them on the doubled grid is all that has to fit.
@@ -108,19 +80,9 @@ def iter_predict_raw(
     reconstruction: Reconstruction,
     camera: Camera,
 ) -> Generator[TileProgress, None, Result]:
-    """Reconstruct raw frames and apply a network to the result.
+    """Reconstruct raw frames and apply a network to the result, by `predict`, tile by tile.
 
-    Parameters
-    ----------
-    predict
-        Applies it to an image with those axes, tile by tile.
-    raw, reconstruction, camera
-        As for `reconstruct`.
-
-    Returns
-    -------
-    Result
-        On the grid of the reconstruction, with what of the frames was not used.
+    The result is on the grid of the reconstruction and says what of the frames was not used.
     """
     frames, usable, _ = usable_sets(raw, reconstruction.patterns)
     mask = mask_of(usable)

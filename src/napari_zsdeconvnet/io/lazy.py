@@ -130,17 +130,8 @@ class PlaneInTime(Sliced):
 def volumes_in_slabs(data: Any) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """Read frames one by one, and volumes in slabs of planes of 32 MiB at most.
 
-    Parameters
-    ----------
-    data
-        Any array, axes ``(Y, X)``, ``(T, Y, X)`` or ``(..., T, Z, Y, X)``.
-
-    Yields
-    ------
-    index
-        Where the slab's first plane lies: an index for each axis but the last two.
-    slab
-        Planes, axes ``(planes, Y, X)``.
+    Yields where the slab's first plane lies, an index for each axis but the last two, and the slab,
+    (planes, Y, X).
     """
     shape = tuple(data.shape)
     if len(shape) == 2:

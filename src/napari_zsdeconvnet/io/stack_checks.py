@@ -43,9 +43,9 @@ def frames_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None) 
     Parameters
     ----------
     volume
-        Counts, axes ``(Z, Y, X)``, or ``(T, Z, Y, X)``, of which the first volume is looked
-        at. An `Image` with a voxel size makes the verdict more careful where the axial step
-        is so fine that planes hardly differ.
+        Counts, (Z, Y, X), or (T, Z, Y, X), of which the first volume is looked at. An `Image` with
+        a voxel size makes the verdict more careful where the axial step is so fine that planes
+        hardly differ.
     axes
         Letters for the axes of `volume`.
 
@@ -53,8 +53,7 @@ def frames_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None) 
     -------
     str or None
         One sentence where the planes change from one to the next, with three standard errors
-        added, by less than a tenth of what they change from pixel to pixel; None otherwise,
-        be it that they are planes or that the noise leaves it open.
+        added, by less than a tenth of what they change from pixel to pixel.
     """
     change = _change_along(_First(as_frames(volume, axes, spatial="ZYX")))
     if change is None or change.ratio + _SURE * change.error > _STILL * _fineness(volume):
@@ -69,19 +68,9 @@ def frames_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None) 
 def planes_taken_for_frames(frames: ArrayLike | Image, axes: str | None = None) -> str | None:
     """Notice that the frames of a time series change as steadily as the planes of a stack do.
 
-    Parameters
-    ----------
-    frames
-        Counts, axes ``(T, Y, X)``.
-    axes
-        Letters for the axes of `frames`.
-
-    Returns
-    -------
-    str or None
-        One sentence where the frames change from one to the next, with three standard errors
-        taken off, by more than 0.4 of what they change from pixel to pixel; None otherwise.
-        What moves as fast as that looks the same.
+    One sentence where the frames (T, Y, X) change from one to the next, with three standard errors
+    taken off, by more than 0.4 of what they change from pixel to pixel; else None. What moves as
+    fast as that looks the same.
     """
     change = _change_along(as_frames(frames, axes))
     if change is None or change.ratio - _SURE * change.error < _CHANGING:
@@ -97,21 +86,9 @@ def channels_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None
     """Notice that the two to four planes of a volume show unrelated things.
 
     Neighbouring planes are correlated after smoothing. So that noise does not pass for a
-    difference, the correlation is divided by that of two halves of one plane's own pixels,
-    the black and the white squares of a checkerboard.
-
-    Parameters
-    ----------
-    volume
-        Counts, axes ``(Z, Y, X)`` or ``(T, Z, Y, X)``, of which the first volume is looked at.
-    axes
-        Letters for the axes of `volume`.
-
-    Returns
-    -------
-    str or None
-        One sentence where a pair of neighbours correlates by less than 0.3; None otherwise,
-        be it that they are related, too noisy to tell, or more than four.
+    difference, the correlation is divided by that of two halves of one plane's own pixels, the
+    black and the white squares of a checkerboard. One sentence where a pair of neighbours of the
+    first volume correlates by less than 0.3; else None.
     """
     planes = _First(as_frames(volume, axes, spatial="ZYX"))
     if not 2 <= len(planes) <= _MOST_CHANNELS:

@@ -69,17 +69,9 @@ def _check_planes(xml: str | None) -> None:
 
 
 def check_series(series: tifffile.TiffPageSeries) -> None:
-    """Refuse a series whose pages declare more than their bytes in the file can hold.
+    """Refuse a series whose pages declare more than their bytes can hold, by a ValueError.
 
-    Parameters
-    ----------
-    series
-        As tifffile has found it; nothing of it is decoded.
-
-    Raises
-    ------
-    ValueError
-        With what does not fit.
+    Nothing of it is decoded.
     """
     stored = 0
     for page in series.pages:
@@ -122,19 +114,10 @@ def _check_blank(declared: int, stored: int, what: str) -> None:
 
 
 def check_expansion(page: Any) -> None:
-    """Refuse a page with a strip or tile that expands to more than it declares.
+    """Refuse a page with a strip or tile that expands to more than it declares, by a ValueError.
 
-    tifffile by itself decodes all that is there.
-
-    Parameters
-    ----------
-    page
-        Whose sizes `check_page` has found sound; its file is open.
-
-    Raises
-    ------
-    ValueError
-        With what it declares.
+    tifffile by itself decodes all that is there. `check_page` has found the page's sizes sound; its
+    file is open.
     """
     key = page.keyframe
     expected = min(math.prod(key.chunks), math.prod(key.shaped)) * key.dtype.itemsize

@@ -167,14 +167,8 @@ class BestWeights:
     def beginning(cls, seen: Seen, expected: float, check: NoiseCheck = UNKNOWN) -> Self:
         """Begin with the weights before the first step.
 
-        Parameters
-        ----------
-        seen : Seen
-            These weights.
-        expected : float
-            Noise of the held-out pixels by the camera, see `HeldOutPixels.expected`.
-        check : NoiseCheck
-            What is known of the noise from beyond the optical cutoff.
+        `expected` is the noise of the held-out pixels by the camera (`HeldOutPixels.expected`), and
+        `check` what is known of the noise from beyond the optical cutoff.
         """
         ratio = expected / max(float(seen.errors[0].sum()), 1e-30)
         reason = check.describe()

@@ -144,20 +144,9 @@ class Stretch:
 def with_step(
     stretches: Sequence[Stretch], step: int, seconds: float, *, anew: bool, **conditions: Any
 ) -> tuple[Stretch, ...]:
-    """Add a step that was done to the stretch it continues, or to a new one.
+    """Add a step that was done to the stretch it continues, or to a new one, after a pause (`anew`).
 
-    Parameters
-    ----------
-    stretches
-        So far.
-    step
-        Counted from 1.
-    seconds
-        That it took.
-    anew
-        Whether there was a pause before it.
-    **conditions
-        `planned`, `batch`, `patch`, `reduced`, `device`, `threads` and `versions` of the step.
+    Conditions are `planned`, `batch`, `patch`, `reduced`, `device`, `threads` and `versions`.
     """
     earlier = tuple(stretches)
     if earlier and not anew:

@@ -89,17 +89,9 @@ class Kept:
 
 
 def kept_models(folder: str | os.PathLike[str]) -> list[Kept]:
-    """List the models in a folder, the latest first; their weights are not read.
+    """List the models in a folder, which need not exist, the latest first; no weights are read.
 
-    Parameters
-    ----------
-    folder
-        Need not exist.
-
-    Returns
-    -------
-    list of Kept
-        Files that are no models are left out unless their names say that they are.
+    Files that are no models are left out unless their names say that they are.
     """
     try:
         paths = [path for path in Path(folder).iterdir() if path.suffix.lower() == SUFFIX]
@@ -125,24 +117,8 @@ def _kept(path: Path) -> Kept:
 def keep(model: Model, folder: str | os.PathLike[str], name: str) -> Path:
     """Save a model in a folder, which is made if need be, under a name that is still free.
 
-    Parameters
-    ----------
-    model
-        What to save.
-    folder
-        The folder.
-    name
-        What it is of; what a file's name may not hold is replaced.
-
-    Returns
-    -------
-    Path
-        The file: the name, with date and time behind it.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be made or the file not written.
+    The file is called what the model is of, with date and time behind it; what a file's name may
+    not hold is replaced. Raises InputError if the folder cannot be made or the file not written.
     """
     folder = make_folder(folder)
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._") or "model"
@@ -155,19 +131,9 @@ def keep(model: Model, folder: str | os.PathLike[str], name: str) -> Path:
 
 
 def rename(path: str | os.PathLike[str], name: str) -> Path:
-    """Give a model's file another name in its folder.
+    """Give a model's file another name in its folder, with or without its ending.
 
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        With or without its ending.
-
-    Raises
-    ------
-    InputError
-        If the name is empty, taken or no file name, or the file cannot be renamed.
+    Raises InputError if the name is empty, taken or no file name, or the file cannot be renamed.
     """
     path, wanted = Path(path), name.strip().removesuffix(SUFFIX).strip()
     if not wanted or wanted.startswith(".") or re.search(r'[/\\:*?"<>|\x00-\x1f]', wanted):

@@ -168,12 +168,7 @@ class Mode(ABC):
     def needs(cls, modality: str = "widefield", *, psf: bool = False) -> tuple[str, ...]:
         """Name the numbers that must be known, in the words of `Microscope` and of the voxel.
 
-        Parameters
-        ----------
-        modality : str
-            Kind of the microscope.
-        psf : bool
-            Whether there is a PSF, which makes its own numbers needless.
+        A PSF makes its own numbers needless.
         """
         size = ("pixel_size", "axial_step") if cls.spatial == "ZYX" else ("pixel_size",)
         if psf:

@@ -179,19 +179,9 @@ def as_recorded(recording: Any) -> Any:
 
 
 def mask_of_filled(pixels: NDArray[Any], kinds: NDArray[np.uint8] | None) -> PixelMask:
-    """Give the mask of one frame that is filled already.
+    """Give the mask, (1, [Z,] Y, X), of one frame that is filled already.
 
-    Parameters
-    ----------
-    pixels
-        Counts, ([Z,] Y, X), with what stands for masked pixels in their place.
-    kinds
-        Why each pixel is not used, as `Kind` does, 0 where it is; None where all are.
-
-    Returns
-    -------
-    PixelMask
-        Of a recording of this one frame, (1, [Z,] Y, X).
+    Kinds say why each pixel is not used, as `Kind` does, 0 where it is; None where all are.
     """
     planes: dict[tuple[int, ...], Runs] = {}
     if kinds is not None:

@@ -112,19 +112,8 @@ def refuse_below_offset(
 ) -> None:
     """Refuse an image whose typical pixel lies far below what the camera gives without light.
 
-    Parameters
-    ----------
-    data
-        Pixels, (..., Y, X). Some planes are read.
-    offset, read_variance
-        Of the camera that a model was trained for, counts and counts squared.
-    name
-        What the message calls the image.
-
-    Raises
-    ------
-    InputError
-        If it does: the offset was subtracted, or it is another camera's.
+    Then the offset was subtracted, or it is another camera's. Some planes of the pixels,
+    (..., Y, X), are read.
     """
     typical = float(np.median(_some_of(data)))
     if typical < offset - max(8 * read_variance**0.5, _BELOW * abs(offset)):

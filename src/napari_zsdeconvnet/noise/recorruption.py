@@ -46,17 +46,11 @@ def recorrupt(
 
 
 def shared(noise: Tensor, correlation: tuple[float, ...] | None) -> Tensor:
-    r"""Let neighbours share white noise, its variance kept.
+    r"""Let neighbours share white noise (..., [Z,] Y, X), its variance kept.
 
     Each value becomes :math:`\cos\theta\, z_i + \sin\theta\, z_{i-1}` along an axis with
-    :math:`\sin 2\theta = 2 \rho`, so that neighbours correlate by :math:`\rho` and no others do.
-
-    Parameters
-    ----------
-    noise : Tensor
-        (..., [Z,] Y, X).
-    correlation : tuple of float, optional
-        rho along ([z,] y, x), from -0.5 to 0.5.
+    :math:`\sin 2\theta = 2 \rho`, so that neighbours correlate by :math:`\rho`, -0.5 to 0.5, and no
+    others do.
     """
     for axis, value in enumerate(correlation or (), -len(correlation or ())):
         angle = math.asin(2 * value) / 2
@@ -68,13 +62,8 @@ def shared(noise: Tensor, correlation: tuple[float, ...] | None) -> Tensor:
 def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float) -> Tensor:
     r"""Equation 3: :math:`\sigma^2 = \beta_1 H(y - b) + \beta_2`, never negative.
 
-    Parameters
-    ----------
-    smoothed : Tensor
-        :math:`H(y - b)`, see `local_mean`.
-    shot, read : Tensor or float
-        :math:`\beta_1` (the slope of variance over mean, times a number near 1) and
-        :math:`\beta_2` (the read variance times a number near 1), in the image's units.
+    :math:`H(y - b)` is smoothed (`local_mean`); :math:`\beta_1` and :math:`\beta_2` are the slope
+    of variance over mean and the read variance, each times a number near 1, in the image's units.
     """
     return (shot * smoothed + read).clamp(min=0)
 
@@ -82,14 +71,8 @@ def noise_variance(smoothed: Tensor, shot: Tensor | float, read: Tensor | float)
 def unevenness(smoothed: Tensor, shot: float, own: Tensor, typical: float) -> Tensor:
     """Variance of the noise of pixels that differ over that of a typical one in the same light.
 
-    Parameters
-    ----------
-    smoothed : Tensor
-        As for `noise_variance`.
-    shot, typical : float
-        Slope and read variance of the typical camera, in the image's units.
-    own : Tensor
-        Each pixel's own read variance.
+    Slope and read variance of the typical camera, and each pixel's own read variance, are in the
+    image's units.
     """
     light = shot * smoothed.clamp(min=0)
     return (light + own) / (light + typical).clamp(min=1e-9)

@@ -133,16 +133,7 @@ def until_explained(steps: Iterable[Iteration]) -> Iterator[Iteration]:
     """Pass on iterations up to the first that explains the image within its noise.
 
     The discrepancy principle, which needs no truth: what is iterated further takes noise for
-    structure. It ends after `MAX_ITERATIONS` at the latest.
-
-    Parameters
-    ----------
-    steps
-        Of `iterate_richardson_lucy`, with a noise model that knows its gain.
-
-    Yields
-    ------
-    Iteration
+    structure. The gain must be known. It ends after `MAX_ITERATIONS` at the latest.
     """
     for step in steps:
         yield step
@@ -158,31 +149,11 @@ def richardson_lucy(
     iterations: int | None = None,
     upsampling: int | None = None,
 ) -> FloatImage:
-    """Deconvolve by Richardson-Lucy (see `iterate_richardson_lucy`).
+    """Deconvolve by Richardson-Lucy: float32 counts above the offset on the output grid.
 
-    Parameters
-    ----------
-    image
-        (Y, X) or (Z, Y, X) in counts.
-    psf
-        Of as many axes as the image, on the output grid.
-    noise
-        Offset, gain and read variance of the camera.
-    iterations
-        How many. By default the discrepancy principle decides (`until_explained`).
-    upsampling
-        Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
-
-    Returns
-    -------
-    numpy.ndarray
-        ([Z,] upsampling Y, upsampling X) float32, counts above the offset.
-
-    Raises
-    ------
-    InputError
-        As `iterate_richardson_lucy`; fewer than one iteration; or no number of iterations
-        and no gain, without which the noise is not known.
+    Image, PSF, noise and up-sampling are those of `iterate_richardson_lucy`, and so are the errors.
+    By default the discrepancy principle decides how many iterations there are (`until_explained`);
+    the gain must be known for that.
     """
     if iterations is not None and iterations < 1:
         raise InputError(f"iterations is {iterations}; ask for at least 1.")
@@ -201,37 +172,16 @@ def wiener(
     regularisation: float | None = None,
     upsampling: int | None = None,
 ) -> FloatImage:
-    r"""Deconvolve linearly, in one step.
+    """Deconvolve linearly, in one step: float32 counts above the offset on the output grid.
 
     The most probable structure if it and the noise were white and Gaussian with the variance
     ratio :math:`k`: :math:`x = A^T (A A^T + k)^{-1} y`. As :math:`A A^T` is a convolution on
     the raw grid, its inverse is a division of spectra. The mean is set aside before and put
     back after, so that the counts are kept. The result may be negative.
 
-    Parameters
-    ----------
-    image
-        (Y, X) or (Z, Y, X) in counts.
-    psf
-        Of as many axes as the image, on the output grid.
-    noise
-        Offset, gain and read variance of the camera.
-    regularisation
-        :math:`k`. By default the discrepancy principle decides: the residual is then as large
-        as the noise.
-    upsampling
-        Output pixels per raw pixel along Y and X; by default 2 for an image, 1 for a stack.
-
-    Returns
-    -------
-    numpy.ndarray
-        ([Z,] upsampling Y, upsampling X) float32, counts above the offset.
-
-    Raises
-    ------
-    InputError
-        The image is neither 2D nor 3D or not finite, the PSF has another number of axes, the
-        regularisation is not positive, or it is not given and the gain is not known.
+    Image, PSF, noise and up-sampling are those of `iterate_richardson_lucy`, and so are the errors.
+    By default the discrepancy principle decides on :math:`k`, the regularisation: the residual is
+    then as large as the noise; the gain must be known for that.
     """
     if regularisation is not None and not regularisation > 0:
         raise InputError(f"regularisation is {regularisation}; it must be above 0.")

@@ -143,17 +143,7 @@ _COARSE = "the pixels of these frames are too coarse to hold noise beyond the op
 
 
 def noise_level(residual: Residual, noise: NoiseModel, brightness: float) -> Measure:
-    """Judge the calibration: what no structure can explain must be the calibrated noise.
-
-    Parameters
-    ----------
-    residual
-        Of the result.
-    noise
-        The camera.
-    brightness
-        Mean counts above the offset.
-    """
+    """Judge the calibration: what no structure can explain must be the calibrated noise."""
     if residual.correlation is None:
         return not_judged("noise level", _COARSE)
     power = residual.noise or residual.whole
@@ -249,15 +239,7 @@ def reblur(residual: Residual, noise: NoiseModel, brightness: float) -> Measure:
 
 
 def sharper(spectrum: Sharpening, scale: float, unit: str) -> Measure:
-    """Judge whether the result was deconvolved at all.
-
-    Parameters
-    ----------
-    spectrum
-        Of the result and its image.
-    scale, unit
-        What a length is multiplied by for being said, and its unit then.
-    """
+    """Judge whether the result was deconvolved at all; lengths times `scale` have the unit."""
     before, after = scale * spectrum.width_before, scale * spectrum.width_after
     value = before / after if after > 0 and math.isfinite(after) else 0.0
     found = (
@@ -300,16 +282,8 @@ def extrapolation(spectrum: Sharpening) -> Measure:
 def resolution(before: float, after: float, cutoff: float, unit: str, source: str) -> Measure:
     """Judge the resolution by Fourier ring correlation.
 
-    Parameters
-    ----------
-    before, after
-        Periods of image and result, in `unit`.
-    cutoff
-        Finest period that the optics pass, likewise.
-    unit
-        Of lengths.
-    source
-        What was correlated, in words.
+    The periods of image and result and the finest that the optics pass, `cutoff`, are in `unit`;
+    `source` says what was correlated.
     """
     shown = max(after, cutoff)
     bound = " (the finest the optics can support)" if after < cutoff else ""
@@ -361,15 +335,7 @@ def spread(value: float) -> Measure:
 
 
 def noise_followed(value: float, beyond: bool) -> Measure:
-    """Judge whether the network learned to keep noise.
-
-    Parameters
-    ----------
-    value
-        Part of the noise that comes out again in the denoised image.
-    beyond
-        Whether it is of the noise beyond the optical cutoff.
-    """
+    """Judge whether the network learned to keep noise, of that beyond the cutoff or of all."""
     where = " that is finer than the optics carry" if beyond else ""
     found = (
         f"{100 * max(value, 0.0):.0f} % of the noise{where} is still there in the denoised image"
@@ -407,14 +373,7 @@ def sensitivity(value: float) -> Measure:
 def blank(found: Blank, raised: float, contrast: float) -> Measure:
     """Judge what the model makes of background alone.
 
-    Parameters
-    ----------
-    found
-        What it made.
-    raised
-        Times by which it raises the contrast of structure, `Sharpening.raised`.
-    contrast
-        Standard deviation of the result, counts.
+    Structure in the result, of this contrast, is raised so many times (`Sharpening.raised`).
     """
     height, raised = found.structure / found.noise, max(raised, 1.0)
     words = (
@@ -437,15 +396,7 @@ def blank(found: Blank, raised: float, contrast: float) -> Measure:
 
 
 def flux(found: Flux, dimensions: int) -> Measure:
-    """Judge whether the light was kept.
-
-    Parameters
-    ----------
-    found
-        Light of result and image.
-    dimensions
-        Axes of the image.
-    """
+    """Judge whether the light was kept, of an image or a volume."""
     if not 0 <= found.error * CLEAR < 1:
         return not_judged("flux", "the image holds too little light above its offset to compare.")
     margin = FLUX + SIGMAS * found.error

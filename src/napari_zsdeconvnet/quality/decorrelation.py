@@ -22,28 +22,12 @@ LEAST = 0.001
 
 
 def decorrelation_resolution(image: ArrayLike, pixel_size: float) -> float:
-    r"""Estimate the resolution of one image as a period.
+    r"""Estimate the resolution of one image (Y, X) as a period; infinity where no signal is found.
 
     :math:`d(r) = \sum_{|k|<r} |I| / \sqrt{\sum |I|^2 \sum_{|k|<r} 1}` for the spectrum I within
     Nyquist's circle, high-pass filtered by Gaussians of growing width; the resolution is one
     over the largest r at which any of these has a local maximum (Nature Methods 16, 918, 2019).
-
-    Parameters
-    ----------
-    image
-        (Y, X).
-    pixel_size
-        In any unit.
-
-    Returns
-    -------
-    float
-        In that unit; infinity where no signal is found.
-
-    Raises
-    ------
-    InputError
-        The image is not 2D.
+    Raises InputError if the image is not 2D.
     """
     values = np.asarray(image, dtype=float)
     if values.ndim != 2:

@@ -86,19 +86,14 @@ class Evidence(Protocol):
 
 
 class RecordedImage:
-    """An image or a volume as the camera recorded it.
+    """An image or a volume, ([Z,] Y, X), as the camera recorded it, filled where it is not used.
 
     Parameters
     ----------
     model
         That is to be judged, with the camera's noise.
-    image
-        Counts, ([Z,] Y, X), evened where there are maps.
-    maps
-        Of the camera, as `Model.maps_for` gives them.
-    kinds
-        Why pixels of the image must not be used (`pixel_mask.Kind`), 0 where they can be; the
-        image, evened by the maps, is filled there. None where all can.
+    image, maps, kinds
+        As in `Evidence`; evened where there are maps.
     """
 
     def __init__(

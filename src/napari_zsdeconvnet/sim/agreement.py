@@ -18,14 +18,9 @@ _ALIKE = 0.1  # relative difference between periods that apertures and mirrors e
 
 
 def coinciding(angles: Sequence[float], share: float = _COINCIDE) -> list[tuple[int, int]]:
-    """List the pairs of orientations whose angles are nearly the same.
+    """List the pairs of orientations whose angles, in degrees, are nearly the same.
 
-    Parameters
-    ----------
-    angles
-        Degrees, of which 0 and 180 are the same.
-    share
-        Of the angle between orientations that are evenly spread, below which two coincide.
+    They coincide below this share of the angle between orientations that are evenly spread.
     """
     least = share * 180 / max(len(angles), 1)
     return [

@@ -120,17 +120,10 @@ def _miscounted(name: str, shape: tuple[int, ...], orientations: int, phases: in
 def by_orientation(
     raw: NDArray[Any], orientations: int = 3, phases: int = 3, order: Order = "orientation"
 ) -> NDArray[np.float32]:
-    """Lay raw frames out as (..., orientations, phases, Y, X), float32.
+    """Lay raw frames (..., frames, Y, X) out as (..., orientations, phases, Y, X), float32.
 
-    Parameters
-    ----------
-    raw
-        (..., orientations * phases, Y, X).
-    orientations, phases
-        How many.
-    order
-        "orientation": frames 0, 1, 2 are the phases of the first orientation; "phase": frames
-        0, 3, 6 are.
+    In the order "orientation" frames 0, 1, 2 are the phases of the first orientation; in the order
+    "phase" frames 0, 3, 6 are.
     """
     index = layout(orientations, phases, order)
     taken = np.take(raw, index.ravel(), axis=-3).astype(np.float32)
@@ -169,26 +162,11 @@ def usable_frames(
     width: float | None = None,
     name: str = "raw",
 ) -> tuple[Any, tuple[str, ...]]:
-    """Find what must not be used of raw frames, and check the rest.
+    """Find what must not be used of raw frames, (..., N, Y, X) counts, and check the rest.
 
-    Parameters
-    ----------
-    raw
-        (..., N, Y, X) counts.
-    rule, width, name
-        As for `usable_pixels.checked`.
-
-    Returns
-    -------
-    recording
-        (T, N, Y, X); `Filled` where pixels must not be used.
-    warnings
-        One sentence each.
-
-    Raises
-    ------
-    InputError
-        If frames are constant, or too many pixels are NaN or saturated.
+    Parameters are those of `usable_pixels.checked`. Returns the recording (T, N, Y, X), `Filled`
+    where pixels must not be used, and warnings. Raises InputError if frames are constant, or too
+    many pixels are NaN or saturated.
     """
     stack = raw.reshape(-1, *raw.shape[-3:])
     usable, warnings = checked(stack, rule, width=width, name=name, spatial="YX")
@@ -206,24 +184,9 @@ def equalising(
     How fast it bleaches is best seen from one orientation to the next, if the frames within
     them agree with that; if not, each orientation has light of its own.
 
-    Parameters
-    ----------
-    frames
-        Offset subtracted, (orientations, phases, Y, X).
-    order
-        In which they were recorded.
-    name
-        What messages call them.
-
-    Returns
-    -------
-    factors, warnings
-        (orientations, phases); and what should be known.
-
-    Raises
-    ------
-    InputError
-        If a frame holds no light, or far less than the others.
+    Frames are (orientations, phases, Y, X), their offset subtracted, in the order in which they
+    were recorded. Returns the factors, (orientations, phases), and warnings. Raises InputError if a
+    frame holds no light, or far less than the others.
     """
     means = frames.mean(axis=(-2, -1), dtype=np.float64)
     index = layout(means.shape[0], means.shape[1], order)
@@ -287,22 +250,10 @@ def _steady(logs: FloatArray, time: FloatArray, used: NDArray[np.bool_]) -> Floa
 
 
 def drift(frames: NDArray[np.floating], pixel_size: float) -> tuple[float, str]:
-    """Measure how far the image moves between the orientations.
+    """Measure how far the image moves between the orientations, in pixels.
 
-    The mean over the phases of one orientation is a widefield image; those of the first and
-    the last orientation are registered by their cross-correlation.
-
-    Parameters
-    ----------
-    frames
-        (orientations, phases, Y, X).
-    pixel_size
-        Micrometres.
-
-    Returns
-    -------
-    pixels, warning
-        The distance, and a sentence where it matters; otherwise an empty one.
+    The mean over the phases of one orientation is a widefield image; those of the first and the
+    last orientation are registered by their cross-correlation. A sentence says where it matters.
     """
     if len(frames) < 2:
         return 0.0, ""

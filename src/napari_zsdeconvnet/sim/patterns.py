@@ -194,7 +194,7 @@ class Patterns(Sequence[Pattern]):
     def illumination(
         self, shape: tuple[int, int] | None = None, factor: int = 2
     ) -> NDArray[np.float32]:
-        """Draw the patterns, to be looked at or to be compared with others.
+        """Draw the patterns, (frames, factor * Y, factor * X), mean 1, in the order of the recording.
 
         Parameters
         ----------
@@ -202,11 +202,6 @@ class Patterns(Sequence[Pattern]):
             Rows and columns of a raw frame; None takes that of the recording.
         factor
             Pixels drawn per raw pixel along Y and X.
-
-        Returns
-        -------
-        numpy.ndarray
-            (frames, factor * Y, factor * X), mean 1, in the order of the recording's frames.
         """
         rows, columns = shape or self.shape
         step = self.pixel_size / factor
@@ -225,15 +220,7 @@ class Patterns(Sequence[Pattern]):
         return split.swapaxes(0, 1).reshape(frames.shape)
 
     def cropped(self, top: int, left: int, shape: tuple[int, int]) -> Patterns:
-        """Return the patterns of a part of the frames, the phases quoted at its own centre.
-
-        Parameters
-        ----------
-        top, left
-            First row and column of the part.
-        shape
-            Its rows and columns.
-        """
+        """Return the patterns of a part of the frames, the phases quoted at its own centre."""
         dy, dx = (
             (start + size / 2 - whole / 2) * self.pixel_size
             for start, size, whole in zip((top, left), shape, self.shape, strict=True)

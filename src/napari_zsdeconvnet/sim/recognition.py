@@ -43,18 +43,8 @@ def striped(stack: ArrayLike | Image, axes: str | None = None) -> tuple[str, int
     and blinking leave no sharp peak in their correlation then. What moves may leave some, but
     in all orientations alike, and not of one period at 60 degrees to each other.
 
-    Parameters
-    ----------
-    stack
-        Counts, ``(T, Y, X)`` or ``(Z, Y, X)``; with more axes it is not looked at.
-    axes
-        Letters for the axes of `stack`.
-
-    Returns
-    -------
-    tuple of str and int, or None
-        Where two orientations of fringes are found what they are striped as, to be ended by a
-        stop, and the number of phases; None otherwise.
+    The stack is (T, Y, X) or (Z, Y, X) counts; with more axes it is not looked at. Returns what two
+    orientations are striped as, to be ended by a stop, and the number of phases; None otherwise.
     """
     letters = axes or (stack.axes if isinstance(stack, Image) else None)
     if letters is not None and "Z" in letters:

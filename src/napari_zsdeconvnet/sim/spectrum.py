@@ -18,24 +18,13 @@ _BEYOND = 1.1  # times the highest frequency of the patterns, up to which it is 
 
 
 def fringe_spectrum(raw: ArrayLike | Image, patterns: Patterns) -> NDArray[np.float32]:
-    """Show at which frequencies the orders of the frames agree.
+    """Show at which frequencies the orders of the frames agree, (Y, X), as a multiple of the noise.
 
-    In the power spectrum itself the middle of a side order is faint where the optics hardly
-    pass it. The correlation of the orders, which `estimate` searches, has peaks that stand out.
-
-    Parameters
-    ----------
-    raw
-        Counts, (N, Y, X), or (T, N, Y, X), which is averaged over time.
-    patterns
-        Of them.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X), the correlation of the orders 0 and +1, and 0 and -1, in multiples of its noise:
-        of the orientations, the highest. Frequency 0 is in the middle, at (Y // 2, X // 2).
-        It is 0 where no fringes are searched, about the middle and beyond the cutoff.
+    In the power spectrum itself the middle of a side order is faint where the optics hardly pass
+    it. The correlation of the orders, which `estimate` searches, has peaks that stand out. Frames
+    are (N, Y, X), or (T, N, Y, X), which is averaged over time. Of the orientations the highest
+    value is taken, of orders 0 and +1, and 0 and -1. Frequency 0 is at (Y // 2, X // 2); the
+    spectrum is 0 where no fringes are searched, about the middle and beyond the cutoff.
     """
     pixels = as_raw(raw, len(patterns), patterns.phases)
     mean = pixels.reshape(-1, *pixels.shape[-3:]).mean(axis=0, dtype=np.float64)

@@ -161,17 +161,8 @@ def is_complete(path: str | os.PathLike[str]) -> bool:
 def continued_by(start: Model, checkpoints: Sequence[Path]) -> Path | None:
     """Find the checkpoint of a training that began as a model does: same images, same settings.
 
-    Parameters
-    ----------
-    start : Model
-        Of a run before its first step.
-    checkpoints : sequence of Path
-        Files that may be damaged or gone.
-
-    Returns
-    -------
-    Path or None
-        The first that only differs in its seed and in the steps that are done.
+    Files may be damaged or gone. The first counts that only differs in its seed and in the steps
+    that are done.
     """
     sources = [source.sha256 for source in start.sources]
     for path in checkpoints:

@@ -51,24 +51,21 @@ def begin(
 
     Parameters
     ----------
-    recordings : sequence of Image
-        (T, [Z,] Y, X); of raw SIM the reconstructions.
-    psf : PSF
-        On the output grid.
-    noise, preset, upsampling, steps, seed, device, preview_every
+    recordings, psf
+        (T, [Z,] Y, X), evened already where there are maps; of raw SIM the reconstructions. The PSF
+        is on the output grid.
+    noise, preset, upsampling, steps, seed, device, preview_every, out_of_focus
         As for `train`, all of them decided.
-    warnings : tuple of str
+    warnings
         What was noticed so far.
-    raw : RawSIM, optional
+    raw
         What the recordings were reconstructed from.
-    sources : sequence of Source, optional
+    sources
         What is trained on, where that is not the recordings.
-    first : First, optional
+    first
         The model to begin with.
-    maps : CameraMaps, optional
-        Of the camera, whose recordings are evened already.
-    out_of_focus : bool
-        Whether images have a background that is out of focus.
+    maps
+        Of the camera.
     """
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.

@@ -111,21 +111,10 @@ def _check_size(shape: Sequence[int], name: str) -> None:
 def usable_recordings(
     recordings: Sequence[Image], psf: PSF, upsampling: int
 ) -> tuple[list[Image], list[str]]:
-    """Fill what must not be used of recordings, and say what that is.
+    """Fill what must not be used of recordings, (T, [Z,] Y, X), and say what that is.
 
-    Parameters
-    ----------
-    recordings : sequence of Image
-        (T, [Z,] Y, X).
-    psf : PSF
-        On the output grid; its width tells outliers from structure.
-    upsampling : int
-        Output pixels side by side in a raw pixel.
-
-    Returns
-    -------
-    recordings, warnings
-        Those of which everything can be used as they were.
+    The width of the PSF, on the output grid, tells outliers from structure. Recordings of which
+    everything can be used stay as they were.
     """
     filled, warnings = [], list[str]()
     for one in recordings:

@@ -75,16 +75,10 @@ class Lattice:
 
     @classmethod
     def fitting(cls, correlation: tuple[float, ...] | None, seed: int, dimensions: int = 2) -> Self:
-        """Choose a lattice.
+        """Choose a lattice for images (2 dimensions) or volumes (3).
 
-        Parameters
-        ----------
-        correlation : tuple of float, optional
-            How neighbouring pixels share noise, see `NoiseModel.correlation`.
-        seed : int
-            Of the training: it decides where the lattice begins.
-        dimensions : int
-            2 for images, 3 for volumes.
+        Neighbouring pixels share noise as `NoiseModel.correlation` says; the seed of the training
+        decides where the lattice begins.
         """
         reach = 1 if correlation is not None and any(correlation) else 0
         spacing = SPACING + (4 if dimensions == 2 else 2) * reach
@@ -107,16 +101,9 @@ class Lattice:
 
 
 def filled(image: Tensor, masked: Tensor, reach: int = 0) -> Tensor:
-    """Put the mean of what surrounds them in the place of masked pixels.
+    """Put the mean of what surrounds them in the place of masked pixels, (N, 1, [Z,] Y, X).
 
-    Parameters
-    ----------
-    image : Tensor
-        (N, 1, [Z,] Y, X).
-    masked : Tensor
-        ([Z,] Y, X), True where a pixel must not be seen.
-    reach : int
-        Pixels around each of the lattice that are masked with it.
+    Of each pixel of the lattice those within reach are masked ([Z,] Y, X) with it.
     """
     radius = reach + 1
     convolve = F.conv2d if masked.ndim == 2 else F.conv3d
@@ -154,17 +141,7 @@ re-blurred deconvolved one, (2, 1, [Z,] Y, X)."""
 
 
 class HeldOutPixels:
-    """Windows whose held-out pixels were taken out, and what was recorded there.
-
-    Parameters
-    ----------
-    windows : sequence of Window
-        Of images or volumes.
-    lattice : Lattice
-        The pixels.
-    device : torch.device
-        Where networks are.
-    """
+    """Windows without the held-out pixels of a lattice, and what was recorded there."""
 
     def __init__(self, windows: Sequence[Window], lattice: Lattice, device: torch.device) -> None:
         self._windows = []
@@ -196,12 +173,7 @@ class HeldOutPixels:
     def expected(self, stages: Stages, shot: float, read: float) -> float:
         """Tell how much noise the camera says that these pixels have: the sum of its variances.
 
-        Parameters
-        ----------
-        stages : callable
-            What tells how bright they are.
-        shot, read : float
-            Gain and read variance in normalised units.
+        The stages tell how bright they are; gain and read variance are in normalised units.
         """
         total = 0.0
         for _, image, judged, background in self._windows:

@@ -52,18 +52,9 @@ def drawn_between(
 class RecorruptedPatches(Patches):
     """Pairs by re-corruption, of images or volumes; the camera's gain must be known.
 
-    The noise is that of all light, a background's included.
-
-    Parameters
-    ----------
-    recordings, noise, scale, **options
-        As for `Patches`.
-    preset : Preset
-        Its ranges of alpha, beta1 and beta2 are used.
-    read_variance : ndarray, optional
-        Each pixel's own, counts squared, (Y, X), in place of the camera's.
-    backgrounds : Backgrounds, optional
-        Of the recordings, to be given with the pairs.
+    The noise is that of all light, a background's included. The preset has the ranges of alpha,
+    beta1 and beta2. The read variance may be each pixel's own, counts squared, (Y, X). Backgrounds
+    of the recordings are given with the pairs. All else is as for `Patches`.
     """
 
     def __init__(

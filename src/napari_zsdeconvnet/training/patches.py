@@ -41,20 +41,11 @@ def cell_size(dimensions: int) -> tuple[int, ...]:
 
 
 def shared_symmetries(psf: NDArray[np.floating]) -> list[tuple[int, bool]]:
-    """Quarter turns and flips in the plane that leave a PSF as it is.
+    """Quarter turns and flips in the plane that leave a centred PSF, ([Z,] Y, X), as it is.
 
     Only by these may pairs be turned: an image that is turned with its blur would teach the
-    network to undo another PSF.
-
-    Parameters
-    ----------
-    psf : ndarray
-        ([Z,] Y, X), odd, centred, sum 1.
-
-    Returns
-    -------
-    list of (int, bool)
-        Number of quarter turns, and whether a flip along Y follows; the identity is first.
+    network to undo another PSF. Returns the number of quarter turns, and whether a flip along Y
+    follows; the identity is first.
     """
     side = max(psf.shape[-2:])
     margins = [(0, 0)] * (psf.ndim - 2) + [((side - size) // 2,) * 2 for size in psf.shape[-2:]]
@@ -265,16 +256,8 @@ class Patches:
     ) -> list[Window]:
         """Cut normalised windows ([Z,] Y, X) of no more pixels in all, one at least.
 
-        All frames as they are where they are few, else windows drawn as patches are.
-
-        Parameters
-        ----------
-        pixels : int
-            In all of them.
-        multiples : sequence of int
-            What the sides of a window must be divisible by.
-        size : sequence of int
-            Of a drawn window.
+        All frames as they are where they are few, else windows of a size, drawn as patches are;
+        their sides are divisible by `multiples`.
         """
         if sum(recording.size for recording in self.recordings) <= pixels:
             places = [

@@ -62,17 +62,7 @@ class Progress:
 
 
 class Previews:
-    """Renders one region of the recordings with the network of the moment.
-
-    Parameters
-    ----------
-    recordings : sequence of Image
-        What is trained on.
-    model : Model
-        As the training began.
-    setting : Setting
-        Of the objective.
-    """
+    """Renders one region of the recordings with the network of the moment."""
 
     def __init__(self, recordings: Sequence[Image], model: Model, setting: Setting) -> None:
         self._recordings = recordings

@@ -81,28 +81,19 @@ def recorrupted_reconstructions(
 ) -> tuple[Tensor, Tensor]:
     r"""Re-corrupt every raw frame and reconstruct both halves: :math:`\hat Y` and :math:`\tilde Y`.
 
-    The reconstruction is linear, so that the noises of the results have zero mean and are as
-    independent as those of the frames.
+    The reconstruction is linear, so that the noises of the results, (2Y, 2X) counts above the
+    offset, have zero mean and are as independent as those of the frames.
 
     Parameters
     ----------
-    raw : RawSIM
-        The recordings.
-    index, frame : int
-        Which of them, and which of its images.
-    device : torch.device
-        Where it is computed.
-    magnitude : float
+    raw, index, frame
+        The recordings; which of them, and which of its images.
+    device, generator
+        Where it is computed, and the random numbers of it.
+    magnitude
         alpha of equation 2.
-    shot, read : float
+    shot, read
         beta1 over the gain, and beta2 over the read variance.
-    generator : torch.Generator, optional
-        On the device.
-
-    Returns
-    -------
-    tuple of Tensor
-        Both (2Y, 2X), in counts above the offset.
 
     Raises
     ------
@@ -137,17 +128,9 @@ class _Entry:
 class ReconstructedPatches(Patches):
     """Patches out of a few reconstructed pairs, of which the oldest is replaced now and then.
 
-    Parameters
-    ----------
-    recordings : sequence of ndarray
-        The reconstructions as they are, (T, 2Y, 2X): where patches are cut follows their
-        signal.
-    noise, scale
-        As for `Patches`; the offset of a reconstruction is 0.
-    preset : Preset
-        Its ranges of alpha, beta1 and beta2 are used.
-    raw : RawSIM
-        Where the pairs come from.
+    The recordings are the reconstructions as they are, (T, 2Y, 2X), with an offset of 0: where
+    patches are cut follows their signal. The preset has the ranges of alpha, beta1 and beta2; pairs
+    come from the raw frames.
     """
 
     WAITING = 4

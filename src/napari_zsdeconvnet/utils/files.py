@@ -58,16 +58,6 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     of the machine, and a failure leaves nothing behind. Inside `replaced_together` it takes its
     place at the end of that.
 
-    Parameters
-    ----------
-    path
-        The file to be written; its folder must exist.
-
-    Yields
-    ------
-    Path
-        The temporary file to write, in the same folder.
-
     Raises
     ------
     InputError
@@ -295,11 +285,6 @@ def in_file(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Find out before a long computation whether `path` can be written after it.
-
-    Parameters
-    ----------
-    path
-        The file that is going to be written.
 
     Raises
     ------

@@ -34,12 +34,7 @@ def control_group_rooms(
 ) -> Iterator[int]:
     """Bytes that each control group above this process leaves; none where there are no limits.
 
-    Parameters
-    ----------
-    root
-        Where control groups are mounted.
-    membership
-        The file that names those of this process, a line for each hierarchy.
+    `membership` is the file that names those of this process, a line for each hierarchy.
     """
     with suppress(OSError, ValueError):
         for line in membership.read_text(encoding="utf-8").splitlines():
@@ -103,19 +98,7 @@ def check_room(
 ) -> None:
     """Refuse what cannot be held in memory, before anything is allocated for it.
 
-    Parameters
-    ----------
-    needed
-        Bytes.
-    what
-        What needs them, the beginning of a sentence, such as a file's name.
-    remedy
-        The end of the sentence: what to do.
-
-    Raises
-    ------
-    InputError
-        If there is less.
+    `what` begins the sentence, such as a file's name, and `remedy` ends it: what to do.
     """
     free = available_memory()
     if needed > free:

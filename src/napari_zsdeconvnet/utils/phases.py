@@ -39,12 +39,8 @@ _listener = _Listener()
 def heard_by(cancelled: Callable[[], bool], say: Callable[[str], None]) -> Iterator[None]:
     """Listen to what this thread computes in the block.
 
-    Parameters
-    ----------
-    cancelled : callable
-        Whether to end: the next round raises `Cancelled`.
-    say : callable
-        Gets what is under way, in words; called in this thread.
+    Where `cancelled` says so the next round raises `Cancelled`; `say` gets what is under way, in
+    words, in this thread.
     """
     before = _listener.cancelled, _listener.say
     _listener.cancelled, _listener.say = cancelled, say

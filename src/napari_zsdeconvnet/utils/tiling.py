@@ -61,15 +61,7 @@ def window(frames: NDArray[Any], index: int, start: Sequence[int], shape: Sequen
 def window_of_map(
     pixels: NDArray[np.float32], start: Sequence[int], shape: Sequence[int]
 ) -> Tensor:
-    """Cut the window that `window` cuts of a frame out of a map of the camera's pixels.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        (Y, X), the same in all planes of a volume.
-    start, shape : sequence of int
-        As for `window`, ([Z,] Y, X).
-    """
+    """Cut the window that `window` cuts of a frame out of a map (Y, X), alike in all planes."""
     return window(pixels[None], 0, start[-2:], shape[-2:]).expand(*shape)
 
 

@@ -54,18 +54,10 @@ _SHOWN = 3  # file names; more are counted
 
 
 def methods_paragraph(record: RunRecord) -> str:
-    """Write what the methods section of a paper says of a run.
+    """Write what the methods section of a paper says of a run, and of its result if it has one.
 
-    Parameters
-    ----------
-    record : RunRecord
-        Of a model, or of a result, which is then described too.
-
-    Returns
-    -------
-    str
-        One paragraph with numbers and units, an empty line, and the references it cites, a line
-        each. Nothing is said of what the record does not hold.
+    One paragraph with numbers and units, an empty line, and the references it cites, a line
+    each. Nothing is said of what the record does not hold.
     """
     sentences = [
         _method(record),

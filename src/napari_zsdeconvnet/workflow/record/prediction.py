@@ -97,14 +97,8 @@ class Prediction:
     def now(cls, image: Image, device: str, **known: Any) -> Self:
         """Describe a prediction that was just made, inside its block of `steady_threads`.
 
-        Parameters
-        ----------
-        image
-            What was put to the model; read once more, for its fingerprint.
-        device
-            As for `Model.predict`.
-        **known
-            `started`, `seconds` and whatever differs from its default.
+        The image is read once more, for its fingerprint. `known` has `started`, `seconds` and
+        whatever differs from its default.
         """
         import torch
 
@@ -121,15 +115,10 @@ class Prediction:
         )
 
     def with_outputs(self, result: Result, names: Mapping[str, str]) -> Self:
-        """Describe the results too.
+        """Describe the results too, with the names of the files or layers that they went to.
 
-        Parameters
-        ----------
-        result
-            Its pixels, with the axes of the source or without that of time.
-        names
-            Of the files or layers they went to, by what they are; one that the result does not
-            hold is passed over.
+        Their pixels have the axes of the source or those without time. A name of what the result
+        does not hold is passed over.
         """
         axes = self.source.axes.replace("C", "")
         outputs = {}
@@ -164,17 +153,8 @@ def iter_recorded(
 ) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     """Predict as `Model.iter_predict`, and keep what a record needs.
 
-    Parameters
-    ----------
-    model, device, tile, repeats, damping, into, camera, reconstruction
-        As for `Model.predict`.
-    image : Image
-        Read once more, for its fingerprint.
-
-    Returns
-    -------
-    Result, Prediction
-        The latter without its outputs, whose names are the caller's.
+    The image is read once more, for its fingerprint. Returns the result and its `Prediction`
+    without the outputs, whose names are the caller's.
     """
     settings: dict[str, Any] = {"repeats": repeats, "damping": damping, "camera": camera}
     settings["reconstruction"] = reconstruction
@@ -187,16 +167,7 @@ def iter_recorded_by(
 ) -> Generator[TileProgress, None, tuple[Result, Prediction]]:
     """Pass the tiles of a prediction on, and keep what a record needs.
 
-    Parameters
-    ----------
-    tiles
-        Yields `TileProgress` and returns the result.
-    image
-        What is predicted of.
-    device
-        What computes.
-    **settings
-        Of the prediction, as `Prediction` names them.
+    Settings are those of the prediction, as `Prediction` names them.
     """
     from ...utils.devices import resolve_device, steady_threads
 
