@@ -86,7 +86,7 @@ class CoarseLight:
         index: int,
         scale: float,
     ) -> None:
-        """Correct both results of a frame in place; their counts are `scale` times those of tiles."""
+        """Correct both results of a frame in place; counts are `scale` times those of tiles."""
         for target, missing in ((denoised, self._denoised), (deconvolved, self._deconvolved)):
             step = self.step * target.shape[-1] // self.shape[-1]
             # A coarse pixel more on every side: between two of them values run straight.

@@ -144,7 +144,7 @@ class Stretch:
 def with_step(
     stretches: Sequence[Stretch], step: int, seconds: float, *, anew: bool, **conditions: Any
 ) -> tuple[Stretch, ...]:
-    """Add a step that was done to the stretch it continues, or to a new one, after a pause (`anew`).
+    """Add a step that was done to the stretch it continues, or to a new one after a pause.
 
     Conditions are `planned`, `batch`, `patch`, `reduced`, `device`, `threads` and `versions`.
     """

@@ -194,7 +194,7 @@ class Patterns(Sequence[Pattern]):
     def illumination(
         self, shape: tuple[int, int] | None = None, factor: int = 2
     ) -> NDArray[np.float32]:
-        """Draw the patterns, (frames, factor * Y, factor * X), mean 1, in the order of the recording.
+        """Draw the patterns, (frames, factor * Y, factor * X), mean 1, in the recording's order.
 
         Parameters
         ----------
