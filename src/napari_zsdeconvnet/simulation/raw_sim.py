@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from ..noise.noise_model import NoiseModel
 from ..psf.psf import PSF
+from ..sim.frames import layout
 from ..sim.patterns import Order, Pattern, Patterns
 from ..utils.errors import InputError
 from .drawing import FloatImage, Path
@@ -110,23 +111,16 @@ def simulate_sim(
 
     .. math:: I_{o,p}(r) = 1 + d \cos(2\pi k_o \cdot (r - c) + \varphi_{o,p})
 
-    where the phases are in radians and :math:`c` is the centre of the image, counted from the
-    middle of the first pixel at ((Y-1)/2, (X-1)/2) raw pixels. Fine pixels lie a quarter of a
-    raw pixel before and after the middle of theirs, which puts :math:`c` at (Y-1/2, X-1/2)
-    fine pixels.
+    where the phases are in radians and :math:`c` is the centre of the image, at
+    ((Y-1)/2, (X-1)/2) raw pixels and (Y-1/2, X-1/2) fine ones from the middle of the first
+    (Gustafsson, J. Microscopy 198, 2000, 82).
 
     Parameters
     ----------
-    kind
-        One of `PHANTOMS`, such as "filaments" or "vesicles".
-    shape
-        Rows and columns of the recording, in raw pixels.
+    kind, shape, pixel_size, na, wavelength, noise
+        As for `simulate`.
     photons
         The 99.9th percentile of the expected photons per raw pixel over all raw frames.
-    pixel_size
-        Raw pixel in micrometres.
-    na, wavelength
-        Numerical aperture, and emission wavelength in micrometres.
     period
         Of the pattern in micrometres.
     angles
@@ -140,8 +134,6 @@ def simulate_sim(
     out_of_focus
         Fraction of the light that comes from other structures, out of focus, 0 to below 1;
         no pattern is left in it.
-    noise
-        The camera; by default offset 100, gain 1 count per electron, read variance 4.
     order
         "orientation": frames 0, 1, 2 are the phases of the first orientation; "phase": frames
         0, 3, 6 are.
@@ -151,12 +143,7 @@ def simulate_sim(
     Raises
     ------
     InputError
-        An unknown kind or order, a number out of its range, or a camera whose gain is not
-        known.
-
-    References
-    ----------
-    Gustafsson, J. Microscopy 198 (2000) 82.
+        As for `simulate`, and if the order is unknown.
     """
     check_kind(kind, PHANTOMS)
     if len(shape) != 2 or min(shape) < 1:
@@ -172,11 +159,6 @@ def simulate_sim(
     canvas = (height + 2 * margin, width + 2 * margin)
     structure = PHANTOMS[kind](canvas, psf.steps[-1], structure_rng)
     left = faded(len(angles) * PHASES, bleaching)
-    by_orientation = (
-        left.reshape(len(angles), PHASES)
-        if order == "orientation"
-        else left.reshape(PHASES, len(angles)).T
-    )
     patterns = Patterns(
         orientations=tuple(
             Pattern(period, angle % 180, tuple(phases), depth)
@@ -189,7 +171,7 @@ def simulate_sim(
         wavelength=wavelength,
         shape=(shape[0], shape[1]),
         order=order,
-        brightness=tuple(tuple(row) for row in (1 / by_orientation).tolist()),
+        brightness=tuple(map(tuple, (1 / left[layout(len(angles), PHASES, order)]).tolist())),
     )
 
     lights = patterns.illumination((canvas[0] // 2, canvas[1] // 2), UPSAMPLING)

@@ -56,39 +56,32 @@ def train(
     Parameters
     ----------
     images : array_like, Image, or a sequence of them
-        One or more noisy recordings in counts: images (Y, X) or (T, Y, X), or volumes
-        (Z, Y, X) or (T, Z, Y, X); frames of a series are further images. A list of arrays is
-        a list of recordings. What is read by slicing it, such as a memory map or a dask
-        array, is never in memory as a whole.
+        One or more noisy recordings in counts, ([T,] [Z,] Y, X); frames of a series are further
+        images. What is read by slicing it, such as a memory map, is never in memory as a whole.
     psf : PSF or array_like
-        The PSF, 3D for volumes. With its own voxel size and that of the images known it is
-        resampled to the output grid; otherwise it is taken to be on that grid.
+        3D for volumes. With its own voxel size and that of the images known it is resampled to the
+        output grid; otherwise it is taken to be on that grid.
     noise : NoiseModel or CameraMaps
-        The camera. Where its gain is None, the gain is measured from the first image. Presets
-        that learn from every second plane do without; they take offset 0 where none is given.
-        With maps every image is brought to the typical camera first (`CameraMaps.evened`), and
-        re-corrupted with each pixel's own read variance.
+        The camera. Where its gain is None, the gain is measured in the first image. Presets that
+        learn from every second plane do without. With maps every image is brought to the typical
+        camera first (`CameraMaps.evened`), and re-corrupted with each pixel's own read variance.
     axes : str, optional
         Letters for the axes of arrays. Three axes without letters are frames in time: say
         ``"ZYX"`` for a stack and ``"TZYX"`` for a series of them.
     voxel_size : tuple of float, optional
         Raw voxel ([Z,] Y, X) in micrometres; an `Image` brings its own.
     upsample : bool, optional
-        Whether the output grid is twice as fine across the field; by default it is for
-        images and not for volumes. Planes stay as they are.
+        Whether the output grid is twice as fine along Y and X; by default for images alone.
     preset : str or Preset
         ``"fast"`` or ``"paper"``.
     steps : int, optional
         Optimiser steps; by default as many as are of use, at most the preset's own number.
     start : str, path or Model, optional
-        What the weights begin with: ``"prior"``, those that the package brings along, learned
-        on simulated images of many kinds; ``"scratch"``, random ones; or those of another
-        model or its file, as of the frame, channel or sample before. By default the preset's
-        choice.
+        The initial weights: ``"prior"``, those that the package brings along; ``"scratch"``, random
+        ones; or those of another model or its file. By default the preset's choice.
     seed : int, optional
-        Seed of the weights and of every random draw; by default drawn, and kept in the model.
-        The same seed gives the same bits on the same CPU and thread count, which is measured
-        unless it is fixed: see `devices.thread_count`.
+        Of the weights and of every random draw; by default drawn, and kept in the model. The same
+        seed gives the same bits on the same CPU and thread count: see `devices.thread_count`.
     device : str
         See `devices.resolve_device`.
     preview_every : int, optional
@@ -98,17 +91,14 @@ def train(
         A file written by `TrainingRun.save`: go on from there, with its PSF, noise model,
         preset, seed and number of steps; ``steps``, where given, is the new total.
     out_of_focus : bool
-        Whether a smooth background, the light of a thick sample from above and below the focal
-        plane, is estimated and left out of the deconvolved image; for images and the preset
-        ``"fast"``. See `out_of_focus.out_of_focus_background`.
+        Whether a smooth out-of-focus background (`out_of_focus.out_of_focus_background`) is left
+        out of the deconvolved image; for images and the preset ``"fast"``.
     reconstruction : sim.Reconstruction, optional
-        Of raw 2D-SIM, estimated once and then left as it is; the images are raw frames then,
-        (N, Y, X) or (T, N, Y, X). Every frame is re-corrupted with the camera's own noise, both
-        halves go through this linear operator, and the network learns to predict one
-        reconstruction from the other (equations 10 and 11):
-        :math:`\lVert f(\hat Y) - \tilde Y \rVert^2` and
-        :math:`\lVert H_{SIM} f(\hat Y) - \tilde Y \rVert^2 + \lambda R(f(\hat Y))`. The PSF is
-        that of the operator; axes, sizes, grid and start are not chosen.
+        Of raw 2D-SIM; the images are raw frames then, ([T,] N, Y, X), which are re-corrupted with
+        the camera's own noise. The network learns to predict one reconstruction from the other
+        (equations 10 and 11): :math:`\lVert f(\hat Y) - \tilde Y \rVert^2` and :math:`\lVert
+        H_{SIM} f(\hat Y) - \tilde Y \rVert^2 + \lambda R(f(\hat Y))`. The PSF is that of the
+        operator; axes, sizes, grid and start are not chosen.
 
     Returns
     -------
