@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from .io.image import Image
     from .io.image_files import read_image, write_image, written_image
     from .model.model import Model
-    from .modes.base import Microscope, Mode
+    from .modes.base import Mode
     from .modes.registry import register
     from .noise.camera_maps import CameraMaps
     from .noise.noise_model import NoiseModel
     from .physics.stripe_filter import Damping
+    from .psf.microscope import Microscope
     from .psf.psf import PSF
     from .quality.verdict import judge
     from .simulation.sample import simulate
@@ -40,7 +41,7 @@ _MODULE_OF = {
     "read_image": "io.image_files",
     "write_image": "io.image_files",
     "written_image": "io.image_files",
-    "Microscope": "modes.base",
+    "Microscope": "psf.microscope",
     "Mode": "modes.base",
     "Model": "model.model",
     "NoiseModel": "noise.noise_model",

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.base import Known
 from napari_zsdeconvnet.modes.volume_3d import Volume3D
 from napari_zsdeconvnet.physics.accelerated_richardson_lucy import Sharpening
 from napari_zsdeconvnet.physics.beyond_faces import uneven_light, volume_reblurred
@@ -26,7 +26,7 @@ from napari_zsdeconvnet.physics.open_field import (
     quick_part,
     room_of,
 )
-from napari_zsdeconvnet.psf.microscope import smallest_holding
+from napari_zsdeconvnet.psf.microscope import Microscope, smallest_holding
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.quality import checks
 from napari_zsdeconvnet.quality.reference_metrics import Flux

@@ -55,9 +55,10 @@ def test_rounds_say_what_they_do_and_how_long_it_still_takes(monkeypatch):
 def test_pipeline_ends_wherever_it_asks(spatial, monkeypatch):
     """Nothing on the way takes the cancellation for a failure, and each phase asks."""
     from napari_zsdeconvnet.model import presets
-    from napari_zsdeconvnet.modes.base import Known, Microscope
+    from napari_zsdeconvnet.modes.base import Known
     from napari_zsdeconvnet.modes.registry import find_mode
     from napari_zsdeconvnet.noise import usable_pixels
+    from napari_zsdeconvnet.psf.microscope import Microscope
     from napari_zsdeconvnet.training.trainer import Progress
     from napari_zsdeconvnet.workflow.pipeline import Pipeline
 

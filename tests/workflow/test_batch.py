@@ -8,9 +8,10 @@ import numpy as np
 
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.model import presets
-from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.base import Known
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.microscope import Microscope
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.training.trainer import Progress
 from napari_zsdeconvnet.utils.errors import InputError

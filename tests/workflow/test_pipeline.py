@@ -11,11 +11,12 @@ from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.provenance import weights_fingerprint
-from napari_zsdeconvnet.modes.base import Known, Microscope
+from napari_zsdeconvnet.modes.base import Known
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.modes.sim_2d import RawSIM2D
 from napari_zsdeconvnet.modes.volume_3d import Volume3D
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.microscope import Microscope
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate, simulate_volume

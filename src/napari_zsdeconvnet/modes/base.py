@@ -7,11 +7,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..psf.microscope import Microscope
 from ..psf.psf import PSF
 
 if TYPE_CHECKING:
     from ..inference.predict import Result, TileProgress
-    from ..io.acquisition import Modality
     from ..io.image import Image
     from ..model.model import Model
     from ..model.presets import Preset
@@ -20,47 +20,6 @@ if TYPE_CHECKING:
     from ..sim.patterns import Order
     from ..training.trainer import TrainingRun
     from .steps import Preparing
-
-
-@dataclass(frozen=True)
-class Microscope:
-    """What a PSF is simulated from; lengths in micrometres.
-
-    Attributes
-    ----------
-    na, wavelength, modality, refractive_index, excitation_wavelength, pinhole, sheet_thickness
-        As for `PSF.simulate`.
-
-    Examples
-    --------
-    >>> import napari_zsdeconvnet as zs
-    >>> microscope = zs.Microscope(na=1.4, wavelength=0.525, modality="widefield")
-    >>> microscope.psf((0.05, 0.05)).array.ndim
-    2
-    """
-
-    na: float
-    wavelength: float
-    modality: Modality = "widefield"
-    refractive_index: float | None = None
-    excitation_wavelength: float | None = None
-    pinhole: float | None = None
-    sheet_thickness: float | None = None
-
-    def psf(self, grid: tuple[float, ...], stack: tuple[int, ...] | None = None) -> PSF:
-        """Simulate the PSF on a grid, (y, x) or (z, y, x), for a stack of that many voxels."""
-        return PSF.simulate(
-            self.na,
-            self.wavelength,
-            (grid[-2], grid[-1]),
-            axial_step=grid[0] if len(grid) == 3 else None,
-            stack=stack if len(grid) == 3 else None,
-            modality=self.modality,
-            refractive_index=self.refractive_index,
-            excitation_wavelength=self.excitation_wavelength,
-            pinhole=self.pinhole,
-            sheet_thickness=self.sheet_thickness,
-        )
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from ..io.grid import same_pixel_size
 from ..io.image import Image, as_frames, spatial_axes
 from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
+from ..psf.microscope import Microscope
 from ..psf.psf import PSF
 from ..utils.errors import InputError
 from ..utils.phases import doing
-from .base import NOTHING, Known, Microscope, Mode
+from .base import NOTHING, Known, Mode
 from .steps import Began, Calibrated, Preparing, PSFMade
 from .words import psf_words, same_camera, same_width, sentence
 

@@ -11,13 +11,14 @@ import numpy as np
 from ..io.image import Image
 from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
+from ..psf.microscope import Microscope
 from ..sim.frame_axes import frame_axes
 from ..sim.patterns import Patterns
 from ..sim.recognition import striped
 from ..sim.recording import Recording, lay_out_frames
 from ..utils.errors import InputError
 from ..utils.phases import doing
-from .base import NOTHING, Known, Microscope, Mode
+from .base import NOTHING, Known, Mode
 from .steps import Began, Calibrated, Preparing, Reconstructed
 from .words import SAME_WIDTH, pattern_words, sentence
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from .checks import (
     voxel_sizes,
 )
 
+if TYPE_CHECKING:
+    from .psf import PSF
+
 Modality = Literal["widefield", "confocal", "light-sheet"]
 
 _REACH = 3.0  # axial widths of the widefield PSF to either side of the focus, without a stack
@@ -44,26 +47,47 @@ _BELONGS_TO: dict[str, Modality] = {
 
 @dataclass(frozen=True)
 class Microscope:
-    """The checked numbers of one microscope.
+    """What a PSF is simulated from; lengths in micrometres.
 
     Attributes
     ----------
-    modality
-        How it lights and looks.
-    na, wavelength, refractive_index
-        Of the detection; micrometres.
-    excitation_na, excitation_wavelength, pinhole
-        Of a confocal; micrometres, Airy units.
-    sheet_thickness
-        FWHM of a light sheet, micrometres.
+    na, wavelength, modality, refractive_index
+        As for `PSF.simulate`.
+    excitation_wavelength, excitation_na, pinhole, sheet_thickness
+        As there; None where not given.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> microscope = zs.Microscope(na=1.4, wavelength=0.525, modality="widefield")
+    >>> microscope.psf((0.05, 0.05)).array.ndim
+    2
     """
 
-    modality: Modality
     na: float
     wavelength: float
-    refractive_index: float
-    excitation_na: float = 0.0
+    modality: Modality = "widefield"
+    refractive_index: float | None = None
+    excitation_wavelength: float | None = None
+    excitation_na: float | None = None
+    pinhole: float | None = None
+    sheet_thickness: float | None = None
+
+    def psf(self, grid: tuple[float, ...], stack: tuple[int, ...] | None = None) -> PSF:
+        """Simulate the PSF on a grid, (y, x) or (z, y, x), for a stack of that many voxels."""
+        from .psf import PSF
+
+        through: dict[str, Any] = {"axial_step": grid[0], "stack": stack} if len(grid) == 3 else {}
+        return PSF.simulate(pixel_size=(grid[-2], grid[-1]), **vars(self), **through)
+
+
+@dataclass(frozen=True)
+class CheckedMicroscope(Microscope):
+    """A microscope whose numbers are checked and complete; see `checked_microscope`."""
+
+    refractive_index: float = 1.0
     excitation_wavelength: float = 0.0
+    excitation_na: float = 0.0
     pinhole: float = 0.0
     sheet_thickness: float = 0.0
 
@@ -173,7 +197,7 @@ class Simulated:
 
 
 def simulated(
-    microscope: Microscope,
+    microscope: CheckedMicroscope,
     pixel_size: VoxelSize,
     *,
     axial_step: float | None,
@@ -218,7 +242,7 @@ def simulated(
 
 
 def _for_stack(
-    microscope: Microscope,
+    microscope: CheckedMicroscope,
     voxel_size: tuple[float, float, float],
     stack: tuple[int, int, int],
     warnings: tuple[str, ...],
@@ -253,7 +277,9 @@ def _for_stack(
 
 
 def _share_held(
-    microscope: Microscope, voxel_size: tuple[float, float, float], volume: NDArray[np.float64]
+    microscope: CheckedMicroscope,
+    voxel_size: tuple[float, float, float],
+    volume: NDArray[np.float64],
 ) -> float:
     """Share of the light of all planes that is within the array: each holds the same in all."""
     focus = volume[len(volume) // 2]
@@ -303,57 +329,37 @@ def smallest_holding(volume: NDArray[np.float64], share: float) -> NDArray[np.fl
     ]
 
 
-def checked_microscope(
-    na: float,
-    wavelength: float,
-    modality: str,
-    *,
-    refractive_index: float | None,
-    excitation_na: float | None,
-    excitation_wavelength: float | None,
-    pinhole: float | None,
-    sheet_thickness: float | None,
-) -> Microscope:
+def checked_microscope(microscope: Microscope) -> CheckedMicroscope:
     """Check the numbers of a microscope and see that none is missing or out of place.
-
-    Parameters
-    ----------
-    na, wavelength, modality, refractive_index
-        As in `PSF.simulate`.
-    excitation_na, excitation_wavelength, pinhole, sheet_thickness
-        As there; None where not given.
 
     Raises
     ------
     InputError
         If a number is out of its range, missing, or belongs to another modality.
     """
-    na = checked_na(na)
-    wavelength = checked_wavelength(wavelength)
-    index = checked_refractive_index(na, refractive_index)
-    given = {
-        "excitation_wavelength": excitation_wavelength,
-        "excitation_na": excitation_na,
-        "pinhole": pinhole,
-        "sheet_thickness": sheet_thickness,
-    }
-    for name, value in given.items():
-        if value is not None and modality != _BELONGS_TO[name]:
+    modality: str = microscope.modality
+    excitation_na = microscope.excitation_na
+    excitation_wavelength = microscope.excitation_wavelength
+    na = checked_na(microscope.na)
+    wavelength = checked_wavelength(microscope.wavelength)
+    index = checked_refractive_index(na, microscope.refractive_index)
+    for name, owner in _BELONGS_TO.items():
+        value = getattr(microscope, name)
+        if value is not None and modality != owner:
             raise InputError(
                 f'{name} is {value} but modality is "{modality}"; it belongs to '
-                f'modality="{_BELONGS_TO[name]}", so choose that or leave {name} out.'
+                f'modality="{owner}", so choose that or leave {name} out.'
             )
     if modality == "widefield":
-        return Microscope("widefield", na, wavelength, index)
+        return CheckedMicroscope(na, wavelength, "widefield", index)
     if modality == "light-sheet":
-        if sheet_thickness is None:
+        if microscope.sheet_thickness is None:
             raise InputError(
                 "sheet_thickness is not given; a light-sheet PSF needs the full width at half "
                 "maximum of the sheet along z, in micrometres, such as 1.5."
             )
-        return Microscope(
-            "light-sheet", na, wavelength, index, sheet_thickness=checked_sheet(sheet_thickness)
-        )
+        thickness = checked_sheet(microscope.sheet_thickness)
+        return CheckedMicroscope(na, wavelength, "light-sheet", index, sheet_thickness=thickness)
     if modality == "confocal":
         if excitation_wavelength is None:
             raise InputError(
@@ -368,13 +374,12 @@ def checked_microscope(
             )
         aperture = na if excitation_na is None else checked_na(excitation_na, "excitation_na")
         checked_refractive_index(aperture, index, "excitation_na")
-        return Microscope(
-            "confocal", na, wavelength, index, aperture, laser, checked_pinhole(pinhole)
-        )
+        pinhole = checked_pinhole(microscope.pinhole)
+        return CheckedMicroscope(na, wavelength, "confocal", index, laser, aperture, pinhole)
     raise InputError(f'modality is "{modality}"; it is "widefield", "confocal" or "light-sheet".')
 
 
-def _refuse_without_step(microscope: Microscope, planes: int | None) -> None:
+def _refuse_without_step(microscope: CheckedMicroscope, planes: int | None) -> None:
     if planes is not None:
         raise InputError(
             f"planes is {planes} but axial_step is not given; a 3D PSF needs the distance "

@@ -38,7 +38,7 @@ from .checks import (
     voxel_sizes,
     width_words,
 )
-from .microscope import Modality, checked_microscope, simulated
+from .microscope import Microscope, Modality, checked_microscope, simulated
 
 _AXES = {2: "YX", 3: "ZYX"}
 
@@ -323,14 +323,16 @@ class PSF:
             or belongs to another one.
         """
         microscope = checked_microscope(
-            na,
-            wavelength,
-            modality,
-            refractive_index=refractive_index,
-            excitation_na=excitation_na,
-            excitation_wavelength=excitation_wavelength,
-            pinhole=pinhole,
-            sheet_thickness=sheet_thickness,
+            Microscope(
+                na,
+                wavelength,
+                modality,
+                refractive_index,
+                excitation_wavelength,
+                excitation_na,
+                pinhole,
+                sheet_thickness,
+            )
         )
         seen = None if stack is None else _checked_stack(stack)
         result = simulated(

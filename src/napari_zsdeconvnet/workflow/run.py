@@ -15,9 +15,10 @@ from ..io.image import Image, planes_by_step
 from ..io.image_files import read_image
 from ..io.lazy import is_lazy
 from ..model.model import Model
-from ..modes.base import Known, Microscope, Mode
+from ..modes.base import Known, Mode
 from ..modes.registry import find_mode
 from ..noise.camera_maps import Camera
+from ..psf.microscope import Microscope
 from ..psf.psf import PSF
 from ..utils.errors import InputError
 from .pipeline import Pipeline

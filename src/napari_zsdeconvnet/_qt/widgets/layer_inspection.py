@@ -213,8 +213,9 @@ def mode_maker(
     maps = state.maps
 
     def make() -> Mode:
-        from ...modes.base import Known, Microscope
+        from ...modes.base import Known
         from ...modes.registry import find_mode
+        from ...psf.microscope import Microscope
 
         image = task.image()
         if maps is not None and known["camera"] is not None and task.mode != "sim":

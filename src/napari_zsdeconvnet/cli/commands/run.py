@@ -127,7 +127,8 @@ def _mode(arguments: argparse.Namespace, console: Console) -> Mode:
 
 def _known(arguments: argparse.Namespace, image: Image | None = None) -> Known:
     """Collect what the command line says; PSF and camera maps once the image is open."""
-    from ...modes.base import Known, Microscope
+    from ...modes.base import Known
+    from ...psf.microscope import Microscope
     from ...psf.psf import PSF
 
     scope = psf = camera = None

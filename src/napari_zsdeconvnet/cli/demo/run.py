@@ -95,8 +95,9 @@ def _pipeline(
     scene: Scene, sample: Simulated, noise: NoiseModel, arguments: argparse.Namespace
 ) -> Pipeline:
     """Prepare to take the raw image through its mode, with what is known of the microscope."""
-    from ...modes.base import Known, Microscope
+    from ...modes.base import Known
     from ...modes.registry import mode_named
+    from ...psf.microscope import Microscope
     from ...workflow.pipeline import Pipeline
 
     kind = mode_named(scene.mode)
