@@ -75,9 +75,9 @@ class CameraImages(Mode):
         *planes, rows, columns = self.image.data.shape[-len(grid) :]
         field = (self.upsampling * rows, self.upsampling * columns)
         if planes:
-            return microscope.psf(grid, (*planes, *field))
+            return PSF.of(microscope, grid, (*planes, *field))
         # What lies further apart than the image is wide never meets in it.
-        return microscope.psf(grid).cropped(min(field) - (min(field) + 1) % 2)
+        return PSF.of(microscope, grid).cropped(min(field) - (min(field) + 1) % 2)
 
     def _optics(self) -> tuple[Microscope, tuple[float, ...]]:
         """Return the microscope and the voxel size of the output; InputError if unknown."""

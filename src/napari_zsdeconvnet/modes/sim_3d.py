@@ -50,7 +50,7 @@ class SIMStack(CameraImages):
     def _simulated(self) -> PSF:
         """Narrow the PSF of the microscope by half along every axis, as 3D-SIM does."""
         microscope, grid = self._optics()
-        wide = microscope.psf(tuple(2 * step for step in grid))
+        wide = PSF.of(microscope, tuple(2 * step for step in grid))
         return replace(wide, voxel_size=grid, source=f"{wide.source}, narrowed by half")
 
     def _measured(self) -> NoiseModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from .checks import (
     sampling_words,
     voxel_sizes,
 )
-
-if TYPE_CHECKING:
-    from .psf import PSF
 
 Modality = Literal["widefield", "confocal", "light-sheet"]
 
@@ -60,7 +57,7 @@ class Microscope:
     --------
     >>> import napari_zsdeconvnet as zs
     >>> microscope = zs.Microscope(na=1.4, wavelength=0.525, modality="widefield")
-    >>> microscope.psf((0.05, 0.05)).array.ndim
+    >>> zs.PSF.of(microscope, (0.05, 0.05)).array.ndim
     2
     """
 
@@ -72,13 +69,6 @@ class Microscope:
     excitation_na: float | None = None
     pinhole: float | None = None
     sheet_thickness: float | None = None
-
-    def psf(self, grid: tuple[float, ...], stack: tuple[int, ...] | None = None) -> PSF:
-        """Simulate the PSF on a grid, (y, x) or (z, y, x), for a stack of that many voxels."""
-        from .psf import PSF
-
-        through: dict[str, Any] = {"axial_step": grid[0], "stack": stack} if len(grid) == 3 else {}
-        return PSF.simulate(pixel_size=(grid[-2], grid[-1]), **vars(self), **through)
 
 
 @dataclass(frozen=True)

@@ -343,6 +343,20 @@ class PSF:
         )
 
     @classmethod
+    def of(
+        cls,
+        microscope: Microscope,
+        grid: tuple[float, ...],
+        stack: tuple[int, ...] | None = None,
+    ) -> PSF:
+        """Simulate the PSF of a microscope on a grid, (y, x) or (z, y, x) micrometres.
+
+        Parameters and errors are those of `simulate`.
+        """
+        through: dict[str, Any] = {"axial_step": grid[0], "stack": stack} if len(grid) == 3 else {}
+        return cls.simulate(pixel_size=(grid[-2], grid[-1]), **vars(microscope), **through)
+
+    @classmethod
     def from_beads(
         cls,
         image: ArrayLike | Image,
