@@ -15,8 +15,9 @@ from ..io.image import Image
 from ..io.image_files import read_image
 from ..io.lazy import Sliced, is_lazy, whole_index
 from ..utils.errors import InputError
+from .dark_frames import dark_pixels
 from .fixed_lines import fixed_lines
-from .noise_model import NoiseModel, dark_pixels
+from .noise_model import NoiseModel
 from .saturation import piled_up
 
 MapLike: TypeAlias = "float | ArrayLike | str | os.PathLike[str]"
@@ -161,7 +162,7 @@ class CameraMaps:
 
         So few frames as are usual tell the offset of a pixel to a part of its noise, and its
         variance roughly: both are drawn towards what rows and columns, and all pixels, have in
-        common, as far as the frames leave it open (`noise_model.dark_pixels`).
+        common, as far as the frames leave it open (`dark_frames.dark_pixels`).
 
         Parameters
         ----------

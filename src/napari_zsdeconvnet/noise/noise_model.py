@@ -6,6 +6,10 @@ camera that multiplies electrons (EMCCD) does so with noise of its own, by which
 grows (`NoiseModel.excess_noise`). In order of trust the three numbers come from a dark stack, a
 series of frames, one image, or a data sheet; an empty region gives offset and read variance, and
 never the gain.
+
+Images are camera counts, ([T,] [Z,] Y, X). Letters for their axes are given where three axes are
+not (T, Y, X), or four not (T, Z, Y, X). All ways raise InputError if pixels are NaN, infinite,
+constant or saturated, or show too little signal (`usable_pixels.usable_pixels`).
 """
 
 from __future__ import annotations
@@ -17,11 +21,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri, polygamma
 
 from ..io.image import Image, PixelRule, as_frames, check_pixels, spatial_axes
-from ..io.lazy import volumes_in_slabs
 from ..utils.errors import InputError
+from .dark_frames import frame_means, sound_pixels, variance_over_time
 from .dark_region import BackgroundFit, fit_background
 from .image_transfer import chosen_planes, transfer_of_images
 from .measured_correlation import SERIES_FROM, shared_noise
@@ -38,9 +41,6 @@ SINGLE_IMAGE_ERROR = 0.25
 
 _NO_GAIN = "The gain was not measured"
 _GAIN_FROM = ", the gain from "
-_BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
-_HOT_OFFSET = 8.0  # standard errors of a mean over frames
-_CHANCE = 1e-6  # of a sound pixel to be taken for a hot one
 
 
 @dataclass(frozen=True)
@@ -177,24 +177,18 @@ class NoiseModel:
 
         Parameters
         ----------
-        image
-            Camera counts, axes ``(Y, X)`` or ``(T, Y, X)``, or volumes, ``(Z, Y, X)`` or
-            ``(T, Z, Y, X)``.
+        image, cutoff, axes
+            As for `from_image`.
         mask
             True in the empty region, of any shape; axes ``(Y, X)`` for all frames and planes
             alike, ``(Z, Y, X)`` for all volumes, or those of the image.
         gain
             Counts per electron, when known; measuring it is then left out, which is quick.
-        cutoff
-            As for `from_image`, for measuring the gain.
-        axes
-            As for `from_image`.
 
         Raises
         ------
         InputError
-            If the mask does not fit or is empty, or pixels are NaN, infinite, constant or
-            saturated.
+            If the mask does not fit or is empty, or the pixels are of no use.
         """
         frames = _laid_out(image, axes)
         fit = fit_background(frames, mask, gain=gain)
@@ -226,27 +220,23 @@ class NoiseModel:
         """Measure gain and read variance in one image, from noise beyond the optical cutoff.
 
         Fine structure beyond the cutoff (coarse pixels) makes the gain too high, interpolated
-        pixels make it too low, so 25 % are added to its standard error.
+        pixels make it too low, so 25 % are added to its standard error. Frames and planes are
+        images of one camera; only along Z is it noticed that neighbours share noise.
 
         Parameters
         ----------
-        image
-            Camera counts, axes ``(Y, X)``, or ``(T, Y, X)`` for several images of one camera;
-            or volumes, ``(Z, Y, X)`` or ``(T, Z, Y, X)``, whose planes are images, too.
+        image, axes
+            Camera counts, and letters for their axes.
         offset
             Counts without light. None takes the darkest part of the image for it.
         cutoff
             Cycles per pixel beyond which the optics pass nothing, ``2 NA / wavelength * pixel
             size`` in micrometres; None assumes 0.5, an image sampled at Nyquist's rate.
-        axes
-            Letters for the axes of `image`; None takes three axes for (T, Y, X) and four for
-            (T, Z, Y, X). Only along Z is it noticed that neighbours share noise.
 
         Raises
         ------
         InputError
-            If the image shows too little signal or is too small, is constant, or too many of its
-            pixels are NaN or saturated: see `usable_pixels.usable_pixels`.
+            If the image shows too little signal, is too small, or its pixels are of no use.
         """
         width = NYQUIST_WIDTH if cutoff is None else width_from_cutoff(cutoff)
         frames, warnings = checked(
@@ -286,16 +276,13 @@ class NoiseModel:
         ----------
         frames
             Camera counts, axes ``(T, Y, X)``, of one field, or ``(T, Z, Y, X)`` of one volume.
-        offset
-            Counts without light.
-        axes
+        offset, axes
             As for `from_image`.
 
         Raises
         ------
         InputError
-            If there are fewer than two frames or too little signal, they are constant, or too many
-            pixels are NaN or saturated: see `usable_pixels.usable_pixels`.
+            If there are fewer than two frames or too little signal, or the pixels are of no use.
         """
         laid_out, name = _laid_out(frames, axes, name="frames"), _name(frames, "frames")
         among = looked_at(laid_out.shape)
@@ -328,18 +315,9 @@ class NoiseModel:
         pattern does not count as noise. Hot pixels are left out of both averages. There is no
         light, hence no gain (`with_gain_from` adds it).
 
-        Parameters
-        ----------
-        frames
-            Camera counts, axes ``(T, Y, X)``, two frames at least; twenty or more are good.
-            Planes of a stack count as frames. They are read twice, one by one.
-        axes
-            As for `from_image`.
-
-        Raises
-        ------
-        InputError
-            If there are fewer than two frames, or pixels are NaN, infinite or all equal.
+        Two frames, ``(T, Y, X)``, are needed; twenty or more are good. Planes of a stack count as
+        frames. They are read twice, one by one. Raises InputError if there is one frame, or pixels
+        are NaN, infinite or all equal.
         """
         frames = _laid_out(frames, axes, name="dark frames")
         count = math.prod(frames.shape[:-2])
@@ -349,9 +327,9 @@ class NoiseModel:
                 "frame as a background region."
             )
         warnings = list(check_pixels(frames, name="dark frames"))
-        means, levels = _means(frames)
-        variances = _variance_over_time(frames, means, levels)
-        sound = _sound_pixels(means, variances, count)
+        means, levels = frame_means(frames)
+        variances = variance_over_time(frames, means, levels)
+        sound = sound_pixels(means, variances, count)
         if not sound.all():
             hot = 1 - sound.mean()
             warnings.append(
@@ -543,59 +521,6 @@ def _with_error(value: float, error: float | None, unit: str) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}"
 
 
-def dark_pixels(
-    frames: ArrayLike | Image, *, axes: str | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    r"""Measure offset and read variance of every pixel without light, (Y, X) each.
-
-    What n frames leave open is taken from what pixels have in common. The offset: means of rows
-    and columns, and of what is left of a pixel's own mean the part :math:`1 - s^2 / (n v)`, with
-    :math:`s^2 / n` the variance of a mean and v that of what is left. The variance: a typical
-    one with the weight of as many frames as the spread of the variances allows (Smyth, Stat. Appl.
-    Genet. Mol. Biol. 3, 3, 2004).
-
-    Parameters
-    ----------
-    frames, axes
-        As for `NoiseModel.from_dark`.
-    """
-    frames = _laid_out(frames, axes, name="dark frames")
-    means, levels = _means(frames)
-    variances = _variance_over_time(frames, means, levels)
-    count = len(levels)
-    typical = float(np.median(variances)) * (count - 1) / chdtri(count - 1, 0.5)
-    lines = _of_rows_and_columns(means)
-    rest = means - lines
-    spread = float((np.subtract(*np.percentile(rest, [84.13, 15.87])) / 2) ** 2)
-    share = np.clip(1 - typical / count / max(spread, 1e-12), 0, 1)
-    # A hot pixel's offset is its own.
-    own = np.where(np.abs(rest) > _HOT_OFFSET * math.sqrt(max(typical / count, 1e-12)), 1.0, share)
-    freedom = _frames_in_common(variances, count - 1)
-    variance = (freedom * typical + (count - 1) * variances) / (freedom + count - 1)
-    return (lines + own * rest).astype(np.float32), variance.astype(np.float32)
-
-
-def _of_rows_and_columns(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what rows and columns have in common, by medians."""
-    columns = np.median(image, axis=0, keepdims=True)
-    return np.asarray(columns + np.median(image - columns, axis=1, keepdims=True))
-
-
-def _frames_in_common(variances: NDArray[np.float64], degrees: int) -> float:
-    """Return how many frames' worth pixels' variances tell of each other.
-
-    The logarithm of a variance over d degrees scatters by trigamma(d / 2); what pixels scatter
-    beyond that is their own.
-    """
-    logs = np.log(np.maximum(variances, 1e-3))
-    low, high = (float(value) for value in np.percentile(logs, [15.87, 84.13]))
-    beyond = ((high - low) / 2) ** 2 - float(polygamma(1, degrees / 2))
-    # trigamma(x) is about 1 / x + 1 / (2 x^2), solved for x.
-    if beyond <= 1e-3:
-        return 2000.0
-    return (1 + math.sqrt(1 + 2 * beyond)) / beyond
-
-
 def _laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:
     """Return frames (T, Y, X), or volumes (T, Z, Y, X) where there are planes."""
     return as_frames(image, axes, name=name, spatial=spatial_axes(image, axes))
@@ -607,41 +532,3 @@ def _rule(image: ArrayLike | Image) -> PixelRule | None:
 
 def _name(image: ArrayLike | Image, otherwise: str = "image") -> str:
     return (image.name if isinstance(image, Image) else "") or otherwise
-
-
-def _means(frames: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean over all frames, axes (Y, X), and the mean of each frame."""
-    total = np.zeros(frames.shape[-2:])
-    levels: list[float] = []
-    for _, slab in volumes_in_slabs(frames):
-        for frame in slab:
-            total += frame
-            levels.append(float(frame.mean(dtype=np.float64)))
-    return total / len(levels), np.array(levels)
-
-
-def _variance_over_time(
-    frames: NDArray[Any], means: NDArray[np.float64], levels: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return each pixel's unbiased variance over time, the drift of whole frames taken out."""
-    squares = np.zeros(means.shape)
-    read = (frame for _, slab in volumes_in_slabs(frames) for frame in slab)
-    for frame, level in zip(read, levels, strict=True):
-        squares += (frame - means - (level - levels.mean())) ** 2
-    return squares / (len(levels) - 1)
-
-
-def _sound_pixels(
-    means: NDArray[np.float64], variances: NDArray[np.float64], frames: int
-) -> NDArray[np.bool_]:
-    """Mark pixels that are neither hot nor far noisier than the typical one.
-
-    A variance over few frames scatters as chi squared does, so the limit follows from it.
-    """
-    degrees = frames - 1
-    typical = max(float(np.median(variances)) * degrees / chdtri(degrees, 0.5), 1e-12)
-    limit = typical * max(_BRIGHT_DARK_PIXEL, chdtri(degrees, _CHANCE) / degrees)
-    low, middle, high = np.percentile(means, [15.87, 50, 84.13])
-    spread = max((high - low) / 2, math.sqrt(typical / frames))
-    sound: NDArray[np.bool_] = (variances <= limit) & (np.abs(means - middle) <= 8 * spread)
-    return sound

@@ -11,7 +11,8 @@ from magicgui.widgets import ComboBox
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from ...noise.noise_model import BackgroundFit, NoiseModel, dark_pixels
+from ...noise.dark_frames import dark_pixels
+from ...noise.noise_model import BackgroundFit, NoiseModel
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.camera_maps import MapsForm

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...io.image import Image
 from ...io.image_files import write_image
-from ...noise.noise_model import NoiseModel, dark_pixels
+from ...noise.dark_frames import dark_pixels
+from ...noise.noise_model import NoiseModel
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder
 from ..console import Console
