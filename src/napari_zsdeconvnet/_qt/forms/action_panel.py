@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
-from .forms import note
+from .forms import button, fill, in_row, note
 from .panel import Panel
 
 if TYPE_CHECKING:
@@ -31,22 +31,16 @@ class ActionPanel(Panel):
         self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
     ) -> None:
         super().__init__(viewer, parent)
-        self.start_button = QPushButton(action)
-        self.start_button.clicked.connect(lambda: self._on_start())
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self.start_button = button(action, self._on_start)
+        self.cancel_button = button("Cancel", self.cancel)
         self.progress_bar = QProgressBar()
         self.progress_bar.setRange(0, 1)
         self.progress_bar.setFormat("")
         self.status_label = note()
 
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button)
-        buttons.addWidget(self.cancel_button)
         self.action_rows = QVBoxLayout()
-        self.action_rows.addLayout(buttons)
-        self.action_rows.addWidget(self.progress_bar)
-        self.action_rows.addWidget(self.status_label)
+        buttons = in_row(self.start_button, self.cancel_button)
+        fill(self.action_rows, buttons, self.progress_bar, self.status_label)
 
     def start(self) -> None:
         """Have it done."""

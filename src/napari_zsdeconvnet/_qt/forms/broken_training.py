@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..workers.checkpoints import Broken, all_broken_off, latest_broken
-from ..workers.workers import Job, once
-from .forms import note
+from ..workers.workers import in_background
+from .forms import button, in_row, note, stack
 
 
 class BrokenTraining(QWidget):
@@ -30,30 +31,19 @@ class BrokenTraining(QWidget):
         super().__init__()
         self.found: Broken | None = None
         self.label = note()
-        self.continue_button = QPushButton("Continue")
-        self.anew_button = QPushButton("Start anew")
-        self.continue_button.clicked.connect(lambda: self.continued.emit())
-        self.anew_button.clicked.connect(lambda: self.anew.emit())
-        self.anew_button.setToolTip(
-            "Train from the first step with what is chosen here; what was learned is deleted."
+        self.continue_button = button("Continue", self.continued.emit)
+        self.anew_button = button(
+            "Start anew",
+            self.anew.emit,
+            "Train from the first step with what is chosen here; what was learned is deleted.",
         )
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.continue_button)
-        buttons.addWidget(self.anew_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.label)
-        layout.addLayout(buttons)
+        stack(self, self.label, in_row(self.continue_button, self.anew_button))
         self.hide()
         left = all_broken_off()
         if left:
-            Job(
-                once(latest_broken, left, raw_sim=raw_sim),
-                owner=owner,
-                on_result=self._show,
-                title="looking for trainings that broke off",
-                aside=True,
-            ).start()
+            look = partial(latest_broken, left, raw_sim=raw_sim)
+            title = "looking for trainings that broke off"
+            in_background(owner, title, look, self._show, on_failure=None, aside=True)
 
     @property
     def path(self) -> Path | None:

@@ -12,7 +12,7 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, SpinBox
 from napari import layers
 from psygnal import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...io.image_files import read_image
 from ...noise.partial_maps import MapParts
@@ -21,7 +21,7 @@ from ..layers.layer_axes import pixels_of
 from ..layers.layers import METADATA_KEY, RULE_KEY, rule_of
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
-from .forms import Form, note
+from .forms import Form, note, say, stack
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -107,10 +107,7 @@ class MapsForm(QWidget):
             *(self.dark_box, *self.files.values(), self.bad_box),
             *(self.row_box, self.column_box),
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(Form(*boxes))
-        layout.addWidget(self.bad_note)
+        stack(self, Form(*boxes), self.bad_note)
         self.bad_note.setVisible(False)
         for box in boxes:
             box.changed.connect(self._on_changed)
@@ -177,8 +174,7 @@ class MapsForm(QWidget):
             said = (
                 f"{np.count_nonzero(bad)} bad pixels of {bad.shape[0]} x {bad.shape[1]}: {where}."
             )
-        self.bad_note.setText(said)
-        self.bad_note.setVisible(bool(said))
+        say(self.bad_note, said)
 
     def _part(self, bad: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
         """Cut out what was read out for a layer of this shape; None where it does not fit."""

@@ -33,8 +33,8 @@ from ..layers.layers import METADATA_KEY, RULE_KEY, layer_image, rule_of, same_p
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
 from ..workers.window_text import NANOMETRES, in_window_words
-from ..workers.workers import Job, once
-from .forms import note, number
+from ..workers.workers import Job, in_background
+from .forms import note, number, say
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -247,8 +247,7 @@ class ImageChooser:
             try:
                 checked_length(step, "The plane step", largest=LARGEST_STEP)
             except InputError as error:
-                self.note.setText(f"⚠ {error}")
-                self.note.setVisible(True)
+                say(self.note, f"⚠ {error}")
                 return
         if step is not None and layer_voxel_size(layer, reading.axes, axial_step=step) is not None:
             with same_plane(self._viewer, layer):
@@ -324,9 +323,7 @@ class ImageChooser:
         if layer is not None and reading is not None:
             lines.insert(0, what_is_there(layer, reading))
             lines.append(self.doubt)
-        text = "\n⚠ ".join(line[:1].upper() + line[1:] for line in lines if line)
-        self.note.setText(text)
-        self.note.setVisible(bool(text))
+        say(self.note, "\n⚠ ".join(line[:1].upper() + line[1:] for line in lines if line))
 
     def _listen(self) -> None:
         """Follow the scale and the labels of the chosen layer, which others may change."""
@@ -354,15 +351,14 @@ class ImageChooser:
         if reading.axes in known:
             return
         known[reading.axes] = ""  # the other widgets need not ask, too
-        self._job = Job(
-            once(doubt_about, layer, reading),
-            owner=self._owner,
-            on_result=lambda doubt: self._on_doubt(layer, reading, doubt),
-            on_failure=lambda _: None,  # said in full when the layer is used
-            title="looking at the planes",
+        self._job = in_background(
+            self._owner,
+            "looking at the planes",
+            lambda: doubt_about(layer, reading),
+            lambda doubt: self._on_doubt(layer, reading, doubt),
+            on_failure=None,  # said in full when the layer is used
             aside=True,
         )
-        self._job.start()
 
     def _on_doubt(self, layer: ImageLayer, reading: Reading, doubt: str) -> None:
         self._state.doubts.setdefault(layer, {})[reading.axes] = doubt

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
 from ..workers import preferences
-from ..workers.notifications import show_error
-from ..workers.workers import Job, once
+from ..workers.workers import in_background
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -28,16 +27,8 @@ class DeviceChooser:
             "'auto' takes the first graphics card, else the processor.",
             choices=[("auto", "auto")],
         )
-        self._job: Job[Any, dict[str, str]] = Job(
-            once(_describe_devices),
-            owner=owner,
-            on_result=self._offer,
-            on_failure=show_error,
-            title="looking for devices",
-            aside=True,
-            uses_torch=True,
-        )
-        self._job.start()
+        title = "looking for devices"
+        in_background(owner, title, _describe_devices, self._offer, aside=True, uses_torch=True)
 
     @property
     def device(self) -> str:

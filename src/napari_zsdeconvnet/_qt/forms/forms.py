@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QBoxLayout,
     QComboBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
+    QLayout,
     QProgressBar,
+    QPushButton,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
@@ -134,6 +140,43 @@ class _Note(QLabel):
     def setText(self, text: str | None) -> None:
         """Show a sentence."""
         super().setText(in_window_words(text or ""))
+
+
+def button(text: str, clicked: Callable[[], Any], tooltip: str = "") -> QPushButton:
+    """Return a button and connect it."""
+    made = QPushButton(text)
+    made.setToolTip(tooltip)
+    made.clicked.connect(lambda: clicked())  # without Qt's own argument
+    return made
+
+
+def fill(layout: QBoxLayout, *parts: QWidget | QLayout) -> None:
+    """Append widgets and layouts to a layout."""
+    for part in parts:
+        if isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
+
+
+def in_row(*parts: QWidget) -> QHBoxLayout:
+    """Return a layout that holds widgets side by side."""
+    layout = QHBoxLayout()
+    fill(layout, *parts)
+    return layout
+
+
+def stack(holder: QWidget, *parts: QWidget | QLayout) -> None:
+    """Lay widgets and layouts out one above the other, without a margin."""
+    layout = QVBoxLayout(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    fill(layout, *parts)
+
+
+def say(label: QLabel, text: str) -> None:
+    """Show a text in a label, which is hidden where the text is empty."""
+    label.setText(text)
+    label.setVisible(bool(text))
 
 
 def heading(text: str) -> QLabel:

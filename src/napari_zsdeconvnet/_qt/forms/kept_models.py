@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..workers import preferences
-from ..workers.notifications import show_error
-from ..workers.workers import Job, once
+from ..workers.workers import in_background
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -48,13 +48,7 @@ def keep_in(
     on_kept: Callable[[Path], None] | None = None,
 ) -> None:
     """Save a model in a folder, in a worker, under a name that is still free."""
-    Job(
-        once(_keep, model, folder, name),
-        owner=owner,
-        on_result=on_kept,
-        on_failure=show_error,
-        title="saving a model",
-    ).start()
+    in_background(owner, "saving a model", partial(_keep, model, folder, name), on_kept)
 
 
 def _keep(model: Model, folder: Path, name: str) -> Path:

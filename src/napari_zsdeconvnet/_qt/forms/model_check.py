@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...io.units import PIXEL_SIZE_TOLERANCE
 from ..layers.layer_axes import Reading
+from .forms import say
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -22,8 +23,7 @@ def show_mismatch(label: QLabel, model: Model | None, image: ImageChooser) -> No
     text = ""
     if model is not None and image.layer is not None and image.reading is not None:
         text = mismatch(model, image.layer, image.reading)
-    label.setText(text and f"⚠ {text}")
-    label.setVisible(bool(text))
+    say(label, text and f"⚠ {text}")
 
 
 def mismatch(model: Model, layer: ImageLayer, reading: Reading) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
 from ..workers.preferences import PLUGIN as PLUGIN  # the widgets know it from here
-from .forms import note
+from .forms import button, note
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -43,21 +43,23 @@ class Known(QWidget):
         self._state = ViewerState.of(viewer)
         self.noise_label = note(rich=True)
         self.psf_label = note(rich=True)
-        self.noise_button = QPushButton("Calibrate…")
-        self.noise_button.setToolTip("Open Noise calibration.")
-        self.psf_button = QPushButton("Get a PSF…")
-        self.psf_button.setToolTip("Open PSF: load it, simulate it or take it from beads.")
-        self.noise_button.clicked.connect(lambda: self._open("Noise calibration"))
-        self.psf_button.clicked.connect(lambda: self._open("PSF"))
+        self.noise_button = button(
+            "Calibrate…", lambda: self._open("Noise calibration"), "Open Noise calibration."
+        )
+        self.psf_button = button(
+            "Get a PSF…",
+            lambda: self._open("PSF"),
+            "Open PSF: load it, simulate it or take it from beads.",
+        )
 
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setColumnStretch(0, 1)
-        for row, (label, button) in enumerate(
+        for row, (label, opens) in enumerate(
             ((self.noise_label, self.noise_button), (self.psf_label, self.psf_button))
         ):
             layout.addWidget(label, row, 0)
-            layout.addWidget(button, row, 1)
+            layout.addWidget(opens, row, 1)
 
         follow(self, self._state.noise_changed, self.refresh)
         follow(self, self._state.maps_changed, self.refresh)

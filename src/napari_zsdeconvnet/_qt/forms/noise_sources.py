@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from functools import partial
 
-from .forms import note
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from .forms import button, in_row, note, say, stack
 
 IMAGE, SERIES, DARK = "image", "series", "dark"
 
@@ -38,32 +40,24 @@ class NoiseSources(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout()
-        self.buttons: dict[str, QPushButton] = {}
-        for source, (words, purpose) in BUTTONS.items():
-            button = self.buttons[source] = QPushButton(words)
-            button.setToolTip(purpose)
-            button.clicked.connect(lambda _=False, source=source: self.asked.emit(source))
-            row.addWidget(button)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("End the measurement at once; nothing changes.")
-        self.cancel_button.clicked.connect(lambda: self.cancelled.emit())
-        row.addWidget(self.cancel_button)
+        self.buttons: dict[str, QPushButton] = {
+            source: button(words, partial(self.asked.emit, source), purpose)
+            for source, (words, purpose) in BUTTONS.items()
+        }
+        self.cancel_button = button(
+            "Cancel", self.cancelled.emit, "End the measurement at once; nothing changes."
+        )
         self.status = note()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
-        layout.addWidget(self.status)
+        stack(self, in_row(*self.buttons.values(), self.cancel_button), self.status)
         self.say("")
 
     def say(self, words: str) -> None:
         """Say what is under way, or how it ended; nothing where the words are empty."""
-        self.status.setText(words)
-        self.status.setVisible(bool(words))
+        say(self.status, words)
 
     def offer(self, *, volume: bool, series: bool, busy: bool) -> None:
         """Enable what suits the layer, or only *Cancel* while a measurement is under way."""
         self.buttons[IMAGE].setText("This volume" if volume else "This image")
-        for source, button in self.buttons.items():
-            button.setEnabled(not busy and (series or source != SERIES))
+        for source, one in self.buttons.items():
+            one.setEnabled(not busy and (series or source != SERIES))
         self.cancel_button.setEnabled(busy)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from psygnal import Signal
-from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ...io.units import checked_length
 from ...utils.errors import InputError
 from ..workers.window_text import in_window_words
-from .forms import heading, note, plain
+from .forms import heading, note, plain, stack
 from .optics_boxes import QUANTITIES, modality_box, optics_box
 from .optics_metadata import TYPED, Facts, needed, preset_values
 
@@ -89,11 +89,7 @@ class AskForm(QWidget):
             grid.addWidget(self._labels[name], row, 0)
             grid.addWidget(box.native, row, 1)
             grid.addWidget(self._notes[name], row, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.title, self.hint, self.sim_box.native):
-            layout.addWidget(widget)
-        layout.addLayout(grid)
+        stack(self, self.title, self.hint, self.sim_box.native, grid)
 
     # ------------------------------------------------------------------ what is asked
 

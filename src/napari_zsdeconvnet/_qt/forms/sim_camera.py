@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from psygnal import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...io.image import Image
 from ...noise.camera_maps import CameraMaps
@@ -16,7 +16,7 @@ from ...utils.errors import InputError
 from ..layers.state import ViewerState
 from ..workers.connections import alive, follow
 from .camera_maps import chosen_path, map_boxes
-from .forms import Form, note
+from .forms import Form, note, say, stack
 from .noise_values import NoiseValues
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ class CameraForm(QWidget):
         self.files = map_boxes()
         self.maps = Form(*self.files.values())
         self.known = note()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.values, self.maps, self.known):
-            layout.addWidget(widget)
+        stack(self, self.values, self.maps, self.known)
         self.source.changed.connect(self._show)
         self.values.typed.connect(self.changed.emit)
         for box in self.files.values():
@@ -112,6 +109,5 @@ class CameraForm(QWidget):
         text = ""
         if source == CALIBRATED:
             text = noise.describe() if noise is not None else "Not calibrated yet."
-        self.known.setText(text)
-        self.known.setVisible(bool(text))
+        say(self.known, text)
         self.changed.emit()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari import layers
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...physics.stripe_filter import Damping
 from ...utils.errors import InputError
 from ..layers.layer_axes import pixels_of
 from ..layers.layers import METADATA_KEY, beside
 from ..workers.notifications import show_error
-from .forms import Form, number
+from .forms import Form, button, number, stack
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -64,21 +64,17 @@ class DampingForm(QWidget):
             "Frequency along the line below which nothing is touched, in cycles per pixel: the "
             "shape of the sample, and stripes broader than half of one over this, remain.",
         )
-        self.mask_button = QPushButton("Show mask")
-        self.mask_button.setToolTip(
+        self.mask_button = button(
+            "Show mask",
+            self.show_mask,
             "Add the weights of all frequencies as a layer beside the image, the frequency zero in "
-            "its middle: dark is damped."
+            "its middle: dark is damped.",
         )
         self.settings = Form(self.axis, self.half_width, self.keep)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.wanted.native)
-        layout.addWidget(self.settings)
-        layout.addWidget(self.mask_button)
+        stack(self, self.wanted.native, self.settings, self.mask_button)
         self.wanted.changed.connect(self._on_wanted)
         for box in (self.axis, self.half_width, self.keep):
             box.changed.connect(self._on_changed)
-        self.mask_button.clicked.connect(lambda: self.show_mask())
         self._on_wanted()
 
     @property

@@ -14,7 +14,7 @@ from napari.layers import Image as ImageLayer
 
 from ...io.acquisition import Recorded
 from ...utils.errors import InputError
-from ..workers.workers import Job, once
+from ..workers.workers import Job, in_background
 from .layer_metadata import recorded_of
 from .layers import METADATA_KEY, same_plane
 from .state import ViewerState, unwrapped
@@ -48,16 +48,15 @@ class LayerFiles:
                     self._read(layer)
 
     def _read(self, layer: ImageLayer) -> None:
-        job: Job[Any, Recorded] = Job(
-            once(recorded_of, layer),
-            owner=self._owner,
-            on_result=partial(self.take, layer),
+        job = in_background(
+            self._owner,
+            "reading what a file says",
+            partial(recorded_of, layer),
+            partial(self.take, layer),
             on_failure=partial(self._on_failure, layer),
-            title="reading what a file says",
             aside=True,
         )
         self._jobs = [*(one for one in self._jobs if one.running), job]
-        job.start()
 
     def take(self, layer: ImageLayer, said: Recorded) -> None:
         """Write what the file of a layer says into it, if it says nothing itself."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...utils.errors import InputError
-from ..workers.notifications import show_error, show_info
-from ..workers.workers import Job, once
+from ..workers.notifications import show_info
+from ..workers.workers import in_background
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -81,14 +81,9 @@ def save_record(owner: QWidget, layer: ImageLayer) -> None:
 
 def write_record(owner: QWidget, layer: ImageLayer, path: str | Path) -> None:
     """Write the record of a result layer in a worker."""
-    Job(
-        once(_write, layer, path),
-        owner=owner,
-        on_result=lambda _: show_info(f"Record saved to {Path(path).name}."),
-        on_failure=show_error,
-        title="saving a record",
-    ).start()
-
-
-def _write(layer: ImageLayer, path: str | Path) -> None:
-    record_of(layer).write(path)
+    in_background(
+        owner,
+        "saving a record",
+        lambda: record_of(layer).write(path),
+        lambda _: show_info(f"Record saved to {Path(path).name}."),
+    )

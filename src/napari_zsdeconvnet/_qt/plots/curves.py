@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from ..forms.forms import note
+from ..forms.forms import note, stack
 from .plots import ThemedPlot, legend_text
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ class LossCurves(QWidget):
             "Each term of the loss, on a logarithmic axis. Noise keeps the terms from reaching "
             "zero: once they level off, judge by the preview."
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.plot)
+        stack(self, self.legend, self.plot)
         self.hide()
 
     @property

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
-from ..forms.forms import note
+from ..forms.forms import note, stack
 from .plots import FITTED, MEASURED, OTHER, ThemedPlot, legend_text
 
 if TYPE_CHECKING:
@@ -42,17 +42,9 @@ class SpectrumPlot(QWidget):
             "Contrast of the result over that of the structure in the image, where the image shows "
             "any. 1 is denoised only; undoing the blur of the optics entirely is the dashed curve."
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for legend, plot in (
-            (
-                {"image": MEASURED, "result": FITTED, "noise floor": NEUTRAL},
-                self.power,
-            ),
-            ({"result": FITTED, "blur undone": OTHER}, self.gain),
-        ):
-            layout.addWidget(_legend(legend))
-            layout.addWidget(plot)
+        of_power = {"image": MEASURED, "result": FITTED, "noise floor": NEUTRAL}
+        of_gain = {"result": FITTED, "blur undone": OTHER}
+        stack(self, _legend(of_power), self.power, _legend(of_gain), self.gain)
         self.hide()
 
     def show_spectrum(self, spectrum: Sharpening | None, unit: str) -> None:

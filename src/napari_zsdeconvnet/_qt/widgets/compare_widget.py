@@ -12,7 +12,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QSlider, QWidget
 
-from ..forms.forms import Form, heading, note
+from ..forms.forms import Form, fill, heading, note
 from ..forms.model_check import mismatch
 from ..forms.work_panel import WorkPanel
 from ..layers.layers import METADATA_KEY, made_before
@@ -65,15 +65,13 @@ class CompareWidget(WorkPanel):
     # ------------------------------------------------------------------ construction
 
     def _build_swipe(self) -> None:
-        self.left_box = ComboBox(
-            label="Left",
-            tooltip="Shown to the left of the divider.",
-            choices=lambda _: self._comparable(),
-        )
-        self.right_box = ComboBox(
-            label="Right",
-            tooltip="Shown to the right of the divider.",
-            choices=lambda _: self._comparable(),
+        self.left_box, self.right_box = (
+            ComboBox(
+                label=side.capitalize(),
+                tooltip=f"Shown to the {side} of the divider.",
+                choices=lambda _: self._comparable(),
+            )
+            for side in ("left", "right")
         )
         for box in (self.left_box, self.right_box):
             box.changed.connect(self._update_buttons)
@@ -88,14 +86,11 @@ class CompareWidget(WorkPanel):
         self.slider.valueChanged.connect(self._on_slider)
 
     def _lay_out(self) -> None:
-        self.body.addWidget(heading("Classical results"))
-        self.body.addWidget(self.form)
-        self.body.addWidget(self.known_label)
-        self.body.addLayout(self.action_rows)
-        self.body.addWidget(heading("Two layers in one place"))
-        self.body.addWidget(self.sides)
-        self.body.addWidget(self.swipe_button)
-        self.body.addWidget(self.slider)
+        fill(
+            self.body,
+            *(heading("Classical results"), self.form, self.known_label, self.action_rows),
+            *(heading("Two layers in one place"), self.sides, self.swipe_button, self.slider),
+        )
         self.body.addStretch(1)
 
     # ------------------------------------------------------------------ classical results
@@ -106,7 +101,7 @@ class CompareWidget(WorkPanel):
         assert reading is not None
         assert known is not None
         frame = Frame.shown(self._viewer, layer, reading)
-        job = Job(
+        return Job(
             classical(frame.image, known.psf, known.noise, known.upsampling),
             owner=self,
             on_values=self._on_values,
@@ -114,9 +109,7 @@ class CompareWidget(WorkPanel):
             on_failure=self._on_failure,
             on_end=self._on_end,
             title="classical deconvolution",
-        )
-        job.start()
-        return job
+        ).start()
 
     def _on_values(self, values: list[Iteration]) -> None:
         latest = values[-1]

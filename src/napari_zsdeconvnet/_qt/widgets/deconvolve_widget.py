@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import SpinBox
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ..forms.choosers import MODEL_FILES
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import advance, note
+from ..forms.forms import advance, button, fill, note
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
 from ..forms.stripe_filter import DampingForm
@@ -29,7 +26,7 @@ from ..layers.results import DECONVOLVED, result_name, result_names, show_result
 from ..layers.state import Made
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error, show_warning
-from ..workers.workers import Job, Turns, once
+from ..workers.workers import Job, Turns, in_background
 from .one_click import SHOWN_KEY, bind_key, deconvolve_layer
 
 if TYPE_CHECKING:
@@ -59,8 +56,7 @@ class DeconvolveWidget(WorkPanel):
             parent=parent,
         )
         self.deconvolve_button = self.start_button
-        self._build_settings()
-        self._lay_out()
+        self._build()
         bind_key(self._viewer)
 
         follow(self, self._state.model_changed, self._refresh)
@@ -69,18 +65,15 @@ class DeconvolveWidget(WorkPanel):
 
     # ------------------------------------------------------------------ construction
 
-    def _build_settings(self) -> None:
-        self.one_click_button = QPushButton("Deconvolve selected layer")
-        self.one_click_button.setToolTip(
+    def _build(self) -> None:
+        self.one_click_button = button(
+            "Deconvolve selected layer",
+            lambda: deconvolve_layer(self._viewer),
             "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
-            f"that is selected in the layer list ({SHOWN_KEY})."
+            f"that is selected in the layer list ({SHOWN_KEY}).",
         )
-        self.one_click_button.clicked.connect(lambda: deconvolve_layer(self._viewer))
         self.model_label = note(rich=True)
-        self.load_button = QPushButton("Load…")
-        self.load_button.setToolTip("Load a model that was saved to a file.")
-        self.load_button.clicked.connect(self._on_load)
-
+        self.load_button = button("Load…", self._on_load, "Load a model that was saved to a file.")
         self.repeats_box = SpinBox(
             label="Averaging",
             tooltip="Average over this many freshly re-corrupted copies of the image, which "
@@ -100,32 +93,20 @@ class DeconvolveWidget(WorkPanel):
         self.damping = DampingForm(self._viewer, self.image)
 
         self.mismatch_label = note()
-        self.record_button = QPushButton("Save record…")
-        self.record_button.clicked.connect(lambda: self.save_record())
-
-    def _lay_out(self) -> None:
-        self.body.addWidget(self.one_click_button)
-        self.body.addWidget(self.model_label)
-        self.body.addWidget(self.load_button)
-        self.body.addWidget(self.form)
-        self.body.addWidget(self.damping)
-        self.body.addWidget(self.mismatch_label)
-        self.body.addLayout(self.action_rows)
-        self.body.addWidget(self.record_button)
+        self.record_button = button("Save record…", self.save_record)
+        fill(
+            self.body,
+            *(self.one_click_button, self.model_label, self.load_button, self.form, self.damping),
+            *(self.mismatch_label, self.action_rows, self.record_button),
+        )
         self.body.addStretch(1)
 
     # ------------------------------------------------------------------ actions
 
     def load_model(self, path: str | Path) -> None:
         """Read a model from a file and share it with the other widgets."""
-        Job(
-            once(read_model, path),
-            owner=self,
-            on_result=self._on_loaded,
-            on_failure=show_error,
-            title="loading a model",
-            uses_torch=True,
-        ).start()
+        read = partial(read_model, path)
+        in_background(self, "loading a model", read, self._on_loaded, uses_torch=True)
 
     def save_record(self, path: str | Path | None = None) -> None:
         """Write the record of the chosen image's result to a file.
@@ -159,7 +140,7 @@ class DeconvolveWidget(WorkPanel):
         assert model is not None
         assert layer is not None
         reading = self.image.reading or read_as(layer)
-        job = Job(
+        return Job(
             self._predict(model, layer, reading),
             owner=self,
             on_values=self._on_values,
@@ -168,9 +149,7 @@ class DeconvolveWidget(WorkPanel):
             on_end=self._on_end,
             title="ZS-DeconvNet deconvolution",
             uses_torch=True,
-        )
-        job.start()
-        return job
+        ).start()
 
     def _predict(
         self, model: Model, layer: ImageLayer, reading: Reading

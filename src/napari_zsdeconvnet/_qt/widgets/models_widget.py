@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QInputDialog,
     QMessageBox,
-    QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
     QWidget,
@@ -20,13 +21,13 @@ from qtpy.QtWidgets import (
 
 from ...model import store
 from ...utils.errors import InputError
-from ..forms.forms import note, tip
+from ..forms.forms import button, fill, note, tip
 from ..forms.kept_models import keep_in, read_model
 from ..forms.panel import Panel
 from ..workers import preferences
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error, show_info
-from ..workers.workers import Job, once
+from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -67,30 +68,23 @@ class ModelsWidget(Panel):
         self.list.itemSelectionChanged.connect(self._on_selection)
         self.list.itemDoubleClicked.connect(lambda *_: self.load())
         self.details = note()
-        self.load_button = QPushButton("Load")
-        self.load_button.setToolTip("Take the model for Deconvolve, One click and Queue.")
-        self.load_button.clicked.connect(lambda: self.load())
-        self.rename_button = QPushButton("Rename…")
-        self.rename_button.clicked.connect(self._on_rename)
-        self.delete_button = QPushButton("Delete…")
-        self.delete_button.clicked.connect(self._on_delete)
-        self.keep_button = QPushButton("Keep current…")
-        self.keep_button.clicked.connect(self._on_keep)
-        self.refresh_button = QPushButton("Refresh")
-        self.refresh_button.setToolTip("Look again what is in the folder.")
-        self.refresh_button.clicked.connect(lambda: self.refresh())
+        self.load_button = button(
+            "Load", self.load, "Take the model for Deconvolve, One click and Queue."
+        )
+        self.rename_button = button("Rename…", self._on_rename)
+        self.delete_button = button("Delete…", self._on_delete)
+        self.keep_button = button("Keep current…", self._on_keep)
+        self.refresh_button = button("Refresh", self.refresh, "Look again what is in the folder.")
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
-        for place, button in enumerate(
+        for place, one in enumerate(
             (self.load_button, self.rename_button, self.delete_button, self.keep_button)
         ):
-            buttons.addWidget(button, *divmod(place, 2))
+            buttons.addWidget(one, *divmod(place, 2))
         buttons.addWidget(self.refresh_button, 2, 0, 1, 2)
-        self.body.addWidget(self.folder_label)
-        self.body.addWidget(self.list, stretch=1)
-        self.body.addWidget(self.details)
-        self.body.addLayout(buttons)
+        fill(self.body, self.folder_label, self.list, self.details, buttons)
+        self.body.setStretchFactor(self.list, 1)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look again: models may have come and the preferences changed meanwhile."""
@@ -130,12 +124,8 @@ class ModelsWidget(Panel):
         kept = self.selected
         if self._wanted is None and kept is not None:
             self._wanted = kept.path
-        self._start(
-            once(store.kept_models, self.folder),
-            self._show,
-            "looking into a folder",
-            aside=True,
-        )
+        look = partial(store.kept_models, self.folder)
+        self._start("looking into a folder", look, self._show, aside=True)
 
     def load(self) -> None:
         """Read the selected model and share it with the other widgets."""
@@ -143,30 +133,25 @@ class ModelsWidget(Panel):
         if kept is None or self.running:
             show_error("select a model first." if kept is None else "a model is being read.")
             return
-        self._start(
-            once(read_model, kept.path), self._on_loaded, "loading a model", uses_torch=True
-        )
+        read = partial(read_model, kept.path)
+        self._start("loading a model", read, self._on_loaded, uses_torch=True)
 
     def rename(self, name: str) -> None:
         """Give the selected model's file another name."""
-        kept = self.selected
-        if kept is None:
-            show_error("select a model first.")
-            return
-        try:
-            self._wanted = store.rename(kept.path, name)
-        except InputError as error:
-            show_error(error)
-        self.refresh()
+        self._change(lambda kept: store.rename(kept.path, name))
 
     def delete(self) -> None:
         """Delete the selected model's file."""
+        self._change(lambda kept: store.delete(kept.path))
+
+    def _change(self, change: Callable[[Kept], Path | None]) -> None:
+        """Change the selected model's file; what is returned is selected then."""
         kept = self.selected
         if kept is None:
             show_error("select a model first.")
             return
         try:
-            store.delete(kept.path)
+            self._wanted = change(kept)
         except InputError as error:
             show_error(error)
         self.refresh()
@@ -212,20 +197,8 @@ class ModelsWidget(Panel):
 
     # ------------------------------------------------------------------ work in a thread
 
-    def _start(
-        self, work: Any, on_result: Any, title: str, *, aside: bool = False, **settings: Any
-    ) -> None:
-        self._job = Job(
-            work,
-            owner=self,
-            on_result=on_result,
-            on_failure=show_error,
-            on_end=self._on_end,
-            title=title,
-            aside=aside,
-            **settings,
-        )
-        self._job.start()
+    def _start(self, title: str, call: Any, then: Any, **settings: Any) -> None:
+        self._job = in_background(self, title, call, then, on_end=self._on_end, **settings)
         self._update_buttons()
 
     def _on_end(self) -> None:
@@ -281,8 +254,8 @@ class ModelsWidget(Panel):
     def _update_buttons(self) -> None:
         kept, free = self.selected, not self.running
         self.load_button.setEnabled(free and kept is not None and kept.facts is not None)
-        for button in (self.rename_button, self.delete_button):
-            button.setEnabled(free and kept is not None)
+        for one in (self.rename_button, self.delete_button):
+            one.setEnabled(free and kept is not None)
         self.keep_button.setEnabled(self._state.model is not None)
         self.keep_button.setToolTip(
             "Save the model that was trained or loaded last in this folder."

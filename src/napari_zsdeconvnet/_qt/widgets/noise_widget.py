@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...noise.dark_frames import dark_pixels
 from ...noise.noise_model import BackgroundFit, NoiseModel
@@ -17,7 +17,7 @@ from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.camera_maps import MapsForm
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, heading, note
+from ..forms.forms import Form, button, fill, heading, note
 from ..forms.noise_box import ROI_NAME, BackgroundBox
 from ..forms.noise_region import (
     ALL_PLANES,
@@ -37,7 +37,7 @@ from ..layers.layers import layer_image, shown_place
 from ..plots.plots import BackgroundHistogram
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
-from ..workers.workers import Job, once
+from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -101,12 +101,12 @@ class NoiseWidget(Panel):
         self.form = Form()
         self.form.add_image(self.image)
 
-        self.draw_button = QPushButton("Draw background box")
-        self.draw_button.setToolTip(
+        self.draw_button = button(
+            "Draw background box",
+            self.draw,
             f"Draw in the layer '{ROI_NAME}' (made if there is none). Rectangles, ellipses and "
-            "polygons count; several are taken together."
+            "polygons count; several are taken together.",
         )
-        self.draw_button.clicked.connect(lambda: self.draw())
         self.planes_box = ComboBox(
             label="Box holds for",
             choices=[ALL_PLANES, NEAR_PLANES],
@@ -127,7 +127,7 @@ class NoiseWidget(Panel):
 
         self.sources = NoiseSources()
         self.sources.asked.connect(self._on_asked)
-        self.sources.cancelled.connect(lambda: self.cancel())
+        self.sources.cancelled.connect(self.cancel)
 
         self.values = NoiseValues()
         self.maps = MapsForm(self._viewer)
@@ -135,22 +135,15 @@ class NoiseWidget(Panel):
         self.summary = note()
 
     def _lay_out(self) -> None:
-        for widget in (
+        fill(
+            self.body,
             self.form,
-            heading("Empty background"),
-            self.draw_button,
-            self.box_form,
-            self.histogram,
-            self.verdict,
-            heading("Or measure in"),
-            self.sources,
-            heading("The camera"),
-            self.values,
-            heading("Pixels that differ (sCMOS), where maps are known"),
-            self.maps,
+            *(heading("Empty background"), self.draw_button, self.box_form),
+            *(self.histogram, self.verdict),
+            *(heading("Or measure in"), self.sources, heading("The camera"), self.values),
+            *(heading("Pixels that differ (sCMOS), where maps are known"), self.maps),
             self.summary,
-        ):
-            self.body.addWidget(widget)
+        )
         self.body.addStretch(1)
 
     def reset_choices(self, _: Any = None) -> None:
@@ -206,15 +199,14 @@ class NoiseWidget(Panel):
         except InputError as error:
             self._on_unfit(error, announce=announce)
             return
-        self._fit_job = Job(
-            once(fit, region, self.values[GAIN].value),
-            owner=self,
-            on_result=partial(self._on_fit, region),
+        self._fit_job = in_background(
+            self,
+            "measuring the background",
+            partial(fit, region, self.values[GAIN].value),
+            partial(self._on_fit, region),
             on_failure=partial(self._on_unfit, announce=announce),
             on_end=self._on_fit_end,
-            title="measuring the background",
         )
-        self._fit_job.start()
 
     def _on_fit(self, region: Region, found: BackgroundFit) -> None:
         self.histogram.show_fit(found)
@@ -356,16 +348,15 @@ class NoiseWidget(Panel):
             then()
 
         self._failure = ""
-        self._calibration = Job(
-            once(measure),
-            owner=self,
-            on_result=take,
+        self._calibration = in_background(
+            self,
+            "calibrating the noise",
+            measure,
+            take,
             on_failure=self._on_failure,
             on_end=self._offer_sources,
             on_phase=self._on_phase,
-            title="calibrating the noise",
         )
-        self._calibration.start()
         self.sources.say("Measuring…")
         self._offer_sources()
 

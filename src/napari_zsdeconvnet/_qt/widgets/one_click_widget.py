@@ -15,7 +15,7 @@ from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, advance, tip
+from ..forms.forms import Form, advance, fill, tip
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
@@ -70,7 +70,6 @@ class OneClickWidget(OneClickSteps):
         self.asked = Asked(device=preferences.device())
         """How the result is judged."""
         self._build()
-        self._lay_out()
         self.image.changed.connect(self._on_image)
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
@@ -102,13 +101,8 @@ class OneClickWidget(OneClickSteps):
         self.steps = StepList()
         self.curves = LossCurves(self._viewer)
         self.curves.hide()
-
-    def _lay_out(self) -> None:
-        self.body.addWidget(self.chosen)
-        self.body.addWidget(self.form)
-        self.body.addLayout(self.action_rows)
-        self.body.addWidget(self.steps)
-        self.body.addWidget(self.curves, stretch=1)
+        fill(self.body, self.chosen, self.form, self.action_rows, self.steps, self.curves)
+        self.body.setStretchFactor(self.curves, 1)
         self.body.addStretch(0)
 
     def reset_choices(self, _: Any = None) -> None:

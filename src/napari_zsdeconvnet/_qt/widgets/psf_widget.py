@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import layers
-from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QVBoxLayout, QWidget
 
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, note, number
+from ..forms.forms import Form, button, fill, note
+from ..forms.optics_boxes import optics_box
 from ..forms.panel import Panel
 from ..forms.psf_pages import BeadsPage, FilePage, Grid, LayerPage, Maker, Page, SimulatePage
 from ..layers.layer_axes import layer_voxel_size
@@ -22,7 +24,7 @@ from ..plots.psf_picture import PSFPicture
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error, show_info
 from ..workers.window_text import NANOMETRES
-from ..workers.workers import Job, once
+from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -48,14 +50,10 @@ class PSFWidget(Panel):
         self._failure = ""  # why the last one could not be made
 
         self._build()
-        self._lay_out()
-
         self.image.changed.connect(self._on_image_changed)
         follow(self, self._state.upsample_changed, self._on_pixel_changed)
         self.pixel_box.changed.connect(self._on_pixel_changed)
         self.tabs.currentChanged.connect(self._on_page_changed)
-        self.make_button.clicked.connect(lambda: self.cancel() if self.busy else self.make())
-        self.save_button.clicked.connect(self._on_save)
         follow(self, self._state.psf_changed, self._show)
         self._on_image_changed()
         self._on_page_changed()
@@ -67,16 +65,7 @@ class PSFWidget(Panel):
             "The raw image or volume that the PSF is for; its scale says the raw pixel.",
             owner=self,
         )
-        self.pixel_box = number(
-            "Raw pixel",
-            0,
-            unit="nm",
-            maximum=10_000,
-            decimals=2,
-            absent="not known",
-            tooltip="Pixel size of the raw image in the sample, in nanometres: the camera's "
-            "pixel over the magnification. Taken from the layer's scale where it has one.",
-        )
+        self.pixel_box = optics_box("pixel_size", absent="not known")
         self.form = Form()
         self.form.add_image(self.image)
         self.form.add(self.pixel_box)
@@ -101,28 +90,21 @@ class PSFWidget(Panel):
             layout.addStretch(1)
             self.tabs.setTabToolTip(self.tabs.addTab(holder, page.title), page.tooltip)
 
-        self.make_button = QPushButton()
+        self.make_button = button("", lambda: self.cancel() if self.busy else self.make())
         self.picture = PSFPicture()
         self.profile = PSFProfile(self._viewer)
         self.profile.setToolTip(
             "Lines through the centre of the PSF; the dashed line is where its width is read."
         )
         self.description = note()
-        self.save_button = QPushButton("Save the PSF…")
-        self.save_button.setToolTip("Write the PSF on its grid as TIFF or .npy.")
-
-    def _lay_out(self) -> None:
-        for widget in (
-            self.form,
-            self.grid_note,
-            self.tabs,
-            self.make_button,
-            self.picture,
-            self.profile,
-            self.description,
-            self.save_button,
-        ):
-            self.body.addWidget(widget)
+        self.save_button = button(
+            "Save the PSF…", self._on_save, "Write the PSF on its grid as TIFF or .npy."
+        )
+        fill(
+            self.body,
+            *(self.form, self.grid_note, self.tabs, self.make_button),
+            *(self.picture, self.profile, self.description, self.save_button),
+        )
         self.body.addStretch(1)
 
     def reset_choices(self, _: Any = None) -> None:
@@ -155,15 +137,14 @@ class PSFWidget(Panel):
             self._on_failure(error)
             return
         self._failure = ""
-        self._job = Job(
-            once(_on_grid, maker, grid),
-            owner=self,
-            on_result=self._on_made,
+        self._job = in_background(
+            self,
+            "making a PSF",
+            partial(_on_grid, maker, grid),
+            self._on_made,
             on_failure=self._on_failure,
             on_end=self._on_page_changed,
-            title="making a PSF",
         )
-        self._job.start()
         self._on_page_changed()
 
     def cancel(self) -> None:
@@ -377,13 +358,8 @@ class PSFWidget(Panel):
         if self._state.psf is None:
             show_error("There is no PSF to save yet; make one first.")
             return
-        Job(
-            once(self._state.psf.write, path),
-            owner=self,
-            on_result=lambda _: show_info(f"PSF saved to {path}."),
-            on_failure=show_error,
-            title="saving a PSF",
-        ).start()
+        write = partial(self._state.psf.write, path)
+        in_background(self, "saving a PSF", write, lambda _: show_info(f"PSF saved to {path}."))
 
 
 def _on_grid(maker: Maker, grid: Grid | None) -> PSF:

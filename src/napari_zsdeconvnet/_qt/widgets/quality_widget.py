@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
 from ..forms.choosers import image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import advance, note
+from ..forms.forms import advance, button, fill, note
 from ..forms.model_check import show_mismatch
 from ..forms.work_panel import WorkPanel
 from ..layers.results import result_name
 from ..layers.state import Judged
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
-from ..workers.workers import Job, once
+from ..workers.workers import Job, in_background
 from .quality_worker import SPREAD, Z_MAP, Asked, judged_as_raw_frames, start_judging
 from .verdict_report import VerdictReport
 
@@ -50,10 +51,7 @@ class QualityWidget(WorkPanel):
             parent=parent,
         )
         self.judge_button = self.start_button
-        self._build_settings()
-        self.report = VerdictReport(self._viewer)
-        self._lay_out()
-
+        self._build()
         follow(self, self._state.model_changed, self._refresh)
         follow(self, self._state.verdict_changed, self._on_verdict)
         self.image.changed.connect(self._refresh)
@@ -61,7 +59,7 @@ class QualityWidget(WorkPanel):
 
     # ------------------------------------------------------------------ construction
 
-    def _build_settings(self) -> None:
+    def _build(self) -> None:
         self.model_label = note(rich=True)
         self.second_box = ComboBox(
             label="Second exposure",
@@ -87,16 +85,13 @@ class QualityWidget(WorkPanel):
         for box in (self.second_box, self.repeats_box, self.device.box, self.layers_box):
             self.form.add(box)
         self.mismatch_label = note()
-        self.methods_button = QPushButton("Copy methods paragraph")
-        self.methods_button.clicked.connect(lambda: self.copy_methods())
-
-    def _lay_out(self) -> None:
-        self.body.addWidget(self.model_label)
-        self.body.addWidget(self.form)
-        self.body.addWidget(self.mismatch_label)
-        self.body.addLayout(self.action_rows)
-        self.body.addWidget(self.report)
-        self.body.addWidget(self.methods_button)
+        self.report = VerdictReport(self._viewer)
+        self.methods_button = button("Copy methods paragraph", self.copy_methods)
+        fill(
+            self.body,
+            *(self.model_label, self.form, self.mismatch_label, self.action_rows),
+            *(self.report, self.methods_button),
+        )
         self.body.addStretch(1)
 
     # ------------------------------------------------------------------ the work
@@ -147,14 +142,9 @@ class QualityWidget(WorkPanel):
         if model is None:
             show_error(self._missing())
             return
-        Job(
-            once(_methods, model, verdict),
-            owner=self,
-            on_result=self._on_methods,
-            on_failure=show_error,
-            title="writing a methods paragraph",
-            uses_torch=True,
-        ).start()
+        write = partial(_methods, model, verdict)
+        title = "writing a methods paragraph"
+        in_background(self, title, write, self._on_methods, uses_torch=True)
 
     def _described(self) -> tuple[Model | None, Verdict | None]:
         """Return the model whose verdict is shown, or the one at hand."""

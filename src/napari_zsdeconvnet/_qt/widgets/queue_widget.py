@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from ...utils.errors import InputError
 from ..forms.action_panel import ActionPanel
 from ..forms.choosers import image_layers
-from ..forms.forms import advance, heading, tip
+from ..forms.forms import advance, button, fill, heading, in_row, tip
 from ..forms.kept_models import keep_by_itself
 from ..forms.one_click_form import AskForm
 from ..layers.layer_axes import what_is_there
@@ -68,7 +68,6 @@ class QueueWidget(ActionPanel):
         self._files = LayerFiles(viewer, owner=self)
         self._training = False  # whether the last that was heard is a step of a training
         self._build()
-        self._lay_out()
         self.reset_choices()
 
     def _build(self) -> None:
@@ -77,14 +76,12 @@ class QueueWidget(ActionPanel):
         self.layer_list.setMinimumHeight(120)
         self.layer_list.setWordWrap(True)
         self.layer_list.itemChanged.connect(self._update_buttons)
-        self.all_button = QPushButton("All")
-        self.all_button.clicked.connect(lambda: self.choose(self.layers))
-        self.none_button = QPushButton("None")
-        self.none_button.clicked.connect(lambda: self.choose([]))
-        self.selected_button = QPushButton("As selected")
-        self.selected_button.setToolTip("Those that are selected in the layer list.")
-        self.selected_button.clicked.connect(
-            lambda: self.choose(list(self._viewer.layers.selection))
+        self.all_button = button("All", lambda: self.choose(self.layers))
+        self.none_button = button("None", lambda: self.choose([]))
+        self.selected_button = button(
+            "As selected",
+            lambda: self.choose(list(self._viewer.layers.selection)),
+            "Those that are selected in the layer list.",
         )
         self.judge_box = CheckBox(
             text="judge each result",
@@ -97,17 +94,13 @@ class QueueWidget(ActionPanel):
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
         self.start_button.setDefault(True)
-
-    def _lay_out(self) -> None:
-        choose = QHBoxLayout()
-        for button in (self.all_button, self.none_button, self.selected_button):
-            choose.addWidget(button)
-        self.body.addWidget(heading("Layers"))
-        self.body.addWidget(self.layer_list, stretch=1)
-        self.body.addLayout(choose)
-        self.body.addWidget(self.judge_box.native)
-        self.body.addWidget(self.form)
-        self.body.addLayout(self.action_rows)
+        choose = in_row(self.all_button, self.none_button, self.selected_button)
+        fill(
+            self.body,
+            *(heading("Layers"), self.layer_list, choose, self.judge_box.native),
+            *(self.form, self.action_rows),
+        )
+        self.body.setStretchFactor(self.layer_list, 1)
 
     # ------------------------------------------------------------------ what is chosen
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from ..forms.forms import note
+from ..forms.forms import note, say, stack
 from ..forms.verdict_text import failed_html, headline_html, others_html
 from ..plots.spectrum_plot import SpectrumPlot
 
@@ -29,10 +29,7 @@ class VerdictReport(QWidget):
         self.subject = note()
         self.failed, self.others = note(rich=True), note(rich=True)
         self.plot = SpectrumPlot(viewer)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.headline, self.subject, self.failed, self.plot, self.others):
-            layout.addWidget(part)
+        stack(self, self.headline, self.subject, self.failed, self.plot, self.others)
         self.clear()
 
     def show_verdict(self, judged: Judged, subject: str) -> None:
@@ -46,19 +43,14 @@ class VerdictReport(QWidget):
             What it is on.
         """
         verdict = judged.verdict
-        _fill(self.headline, headline_html(verdict))
-        _fill(self.subject, subject)
-        _fill(self.failed, failed_html(verdict))
+        say(self.headline, headline_html(verdict))
+        say(self.subject, subject)
+        say(self.failed, failed_html(verdict))
         unit = "output pixel" if judged.model.psf.voxel_size is None else "µm"
         self.plot.show_spectrum(verdict.spectrum, unit)
-        _fill(self.others, others_html(verdict))
+        say(self.others, others_html(verdict))
         self.show()
 
     def clear(self) -> None:
         """Show nothing."""
         self.hide()
-
-
-def _fill(label: QLabel, text: str) -> None:
-    label.setText(text)
-    label.setVisible(bool(text))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import ref
 
 from napari.qt.threading import create_worker
@@ -23,6 +23,7 @@ from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 from ...utils.errors import InputError
 from ...utils.phases import Cancelled, heard_by
+from .notifications import show_error
 from .preferences import threads
 
 if TYPE_CHECKING:
@@ -141,10 +142,11 @@ class Job(Generic[Value, Result]):
         """Whether it is that widget's."""
         return self._owner() is owner
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Begin the work."""
         _under_way.add(self)
         self._take(self._begin())
+        return self
 
     def stop(self) -> None:
         """Ask the work to end: at its next value or, within one, at its next round."""
@@ -251,6 +253,21 @@ def once(
     """Turn one call into a generator for `Job`: it yields nothing and returns the result."""
     return function(*args, **kwargs)
     yield  # makes this a generator: the call happens in the thread
+
+
+def in_background(
+    owner: QWidget,
+    title: str,
+    call: Callable[[], Result],
+    then: Callable[[Result], Turns[None] | None] | None = None,
+    **settings: Any,
+) -> Job[Any, Result]:
+    """Start one call in a thread; what it returns goes to `then`, and a failure is shown.
+
+    Further settings as for `Job`.
+    """
+    settings.setdefault("on_failure", show_error)
+    return Job(once(call), owner=owner, title=title, on_result=then, **settings).start()
 
 
 def spare_cores() -> int:
