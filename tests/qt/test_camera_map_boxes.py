@@ -14,8 +14,9 @@ from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY, RULE_KEY, layer_image, rule_of
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet._qt.widgets.layer_inspection import mode_maker, task_of
+from napari_zsdeconvnet._qt.widgets.layer_inspection import mode_maker
 from napari_zsdeconvnet._qt.widgets.noise_widget import NoiseWidget
+from napari_zsdeconvnet._qt.widgets.task import task_of
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
 from napari_zsdeconvnet.io.image import PixelRule
 from napari_zsdeconvnet.model import presets

@@ -153,7 +153,7 @@ def test_cancelling_adds_nothing(qtbot, viewer, raw, model, owner):
 def test_progress_of_several_predictions_adds_up():
     from napari_zsdeconvnet.inference.predict import TileProgress
 
-    counted = quality_worker._Counted(2)
+    counted = quality_worker.Counted(2)
     shares = []
     for done, total in ((1, 2), (2, 2), (1, 4), (4, 4), (1, 1)):
         counted.add(TileProgress(done, total))

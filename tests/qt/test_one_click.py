@@ -15,7 +15,6 @@ from napari_zsdeconvnet._qt.forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.one_click import deconvolve_layer
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.model.facts import ModelFacts
@@ -57,7 +56,6 @@ def pixels():
 def one_click(viewer):
     widget = OneClickWidget(viewer)
     viewer.window.add_dock_widget(widget, name="One click")
-    widget.asked = Asked(repeats=0)
     return widget
 
 
@@ -383,7 +381,7 @@ class TestChangingAssumptions:
     def test_each_opens_its_widget_on_that_layer(self, viewer, pixels, one_click, monkeypatch):
         from napari_zsdeconvnet._qt.layers.layer_axes import read_as
         from napari_zsdeconvnet._qt.widgets import one_click_widget
-        from napari_zsdeconvnet._qt.widgets.one_click_worker import SIM_STEPS, STEPS, ImageTask
+        from napari_zsdeconvnet._qt.widgets.task import SIM_STEPS, STEPS, task_of
 
         opened = []
 
@@ -395,7 +393,7 @@ class TestChangingAssumptions:
         )
         add(viewer, pixels, "another")
         raw = add(viewer, pixels)
-        one_click._task = ImageTask(raw, read_as(raw), viewer)
+        one_click._task = task_of(viewer, raw, read_as(raw), sim=False)
         targets = {to for step in (*STEPS, *SIM_STEPS) for _, to in step[2]} - {"form", "anew"}
         for target in targets:
             Widget.image.layer = None

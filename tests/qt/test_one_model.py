@@ -16,7 +16,6 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet._qt.forms.step_list import DONE, FAILED
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.model.provenance import weights_fingerprint
@@ -70,7 +69,6 @@ def clicked(qtbot, viewer, mode, pixels, axes, size, optics):
     raw = viewer.add_image(pixels, name="raw", scale=(*steps, *size), axis_labels=labels)
     widget = OneClickWidget(viewer)
     viewer.window.add_dock_widget(widget, name="One click")
-    widget.asked = Asked(repeats=0)
     if mode in ("sim-stack", "averaged"):
         widget.mode_box.value = mode
     widget.start(raw)

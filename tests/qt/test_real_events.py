@@ -16,7 +16,6 @@ from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
-from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.simulation.sample_data import filaments
@@ -82,7 +81,6 @@ def stopped(qtbot, viewer, one_click, user, monkeypatch):
     endless = replace(presets.PRESETS["fast"], patch=48, batch=1, steps=5000)
     monkeypatch.setitem(presets.PRESETS, "fast", endless)
     monkeypatch.setattr(Image2D, "preview_every", 5000)
-    one_click.asked = Asked(repeats=0)
     viewer.layers["cell"].blending = "additive"
     for typed in ("62.6\t\t", "1.3\t", "525"):
         user.type(typed)

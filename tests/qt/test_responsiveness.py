@@ -15,7 +15,6 @@ from napari_zsdeconvnet._qt.widgets.compare_widget import CompareWidget
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
-from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
@@ -97,7 +96,6 @@ def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], steps=30))
     widget = OneClickWidget(viewer)
     viewer.window.add_dock_widget(widget, name="One click")
-    widget.asked = Asked(repeats=2)
     ViewerState.of(viewer).noise = None  # it is to be measured, too
     widget.start(raw)
     # napari makes the layers of the previews before the work, with nothing to show.

@@ -10,7 +10,6 @@ from npe2 import PluginManager
 
 from napari_zsdeconvnet._qt.layers.writer import write_layer
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
-from napari_zsdeconvnet._qt.widgets.quality_worker import Asked
 from napari_zsdeconvnet._qt.widgets.queue_widget import QueueWidget
 from napari_zsdeconvnet.io.image_files import read_image, write_image
 from napari_zsdeconvnet.model import presets
@@ -42,7 +41,6 @@ def test_results_of_a_series(qtbot, viewer, tmp_path, kind, name):
     viewer.window.add_dock_widget(widget)
     (layer,) = viewer.open(str(tmp_path / name), plugin="napari")
     if kind is OneClickWidget:
-        widget.asked = Asked(repeats=0)
         widget.start(layer)
     else:
         widget.judge_box.value = False

@@ -11,8 +11,8 @@ from napari.layers import Image
 from scipy.ndimage import gaussian_filter
 
 from napari_zsdeconvnet._qt.forms import sim_camera as cameras
-from napari_zsdeconvnet._qt.forms.sim_frames import raw_frames
 from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED, DENOISED
+from napari_zsdeconvnet._qt.layers.raw_frames import raw_frames
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.sim_widget import SIMWidget

@@ -1,17 +1,23 @@
-"""A dock widget that has something done: a button, how far it is, what is said of it, a way out."""
+"""A dock widget that has something done: buttons, progress, what is said of it, and a way out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
-from .forms import button, fill, in_row, note
+from ..workers.notifications import show_error, show_warning
+from ..workers.workers import Job
+from .forms import advance, button, fill, in_row, note
 from .panel import Panel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari.viewer
 
+    from ...inference.predict import TileProgress
+    from ...training.trainer import Progress
 
 CANCELLED = "Cancelled; nothing changed."
 
@@ -21,8 +27,6 @@ class ActionPanel(Panel):
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered and which shows the results.
     action : str
         What the button says.
     """
@@ -31,16 +35,22 @@ class ActionPanel(Panel):
         self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
     ) -> None:
         super().__init__(viewer, parent)
+        self._job: Job[Any, Any] | None = None
         self.start_button = button(action, self._on_start)
         self.cancel_button = button("Cancel", self.cancel)
         self.progress_bar = QProgressBar()
         self.progress_bar.setRange(0, 1)
+        self.progress_bar.setValue(0)
         self.progress_bar.setFormat("")
         self.status_label = note()
-
+        self.buttons = in_row(self.start_button, self.cancel_button)
         self.action_rows = QVBoxLayout()
-        buttons = in_row(self.start_button, self.cancel_button)
-        fill(self.action_rows, buttons, self.progress_bar, self.status_label)
+        fill(self.action_rows, self.buttons, self.progress_bar, self.status_label)
+
+    @property
+    def running(self) -> bool:
+        """Whether work is under way."""
+        return self._job is not None and self._job.running
 
     def start(self) -> None:
         """Have it done."""
@@ -57,10 +67,40 @@ class ActionPanel(Panel):
     def _on_start(self) -> None:
         self.start()
 
-    def _begin_waiting(self, text: str) -> None:
-        """Say what is under way before it can be told how long it takes."""
-        self.progress_bar.setRange(0, 0)
-        self._say(text)
+    # ------------------------------------------------------------------ what is under way
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)
+
+    def _begin_waiting(self, text: str) -> None:
+        """Say what is under way before it can be told how long it takes."""
+        self.progress_bar.setFormat("")
+        self.progress_bar.setRange(0, 0)
+        self._say(text)
+
+    def _end_waiting(self) -> None:
+        """Leave the bar as it is where it has shown how far the work came."""
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, 1)
+
+    def _show_step(self, progress: Progress) -> None:
+        """Show how far a training has come."""
+        done, planned = progress.step, progress.steps
+        advance(self.progress_bar, done, planned, f"step {done} of {planned}")
+
+    def _show_tiles(self, values: Sequence[TileProgress]) -> None:
+        """Show how far a prediction has come, and its warnings."""
+        for value in values:
+            if value.message:
+                show_warning(value.message)
+        self._show_parts(values[-1])
+
+    def _show_parts(self, tiles: TileProgress) -> None:
+        advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
+
+    def _show_share(self, share: float) -> None:
+        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+
+    def _on_failure(self, error: Exception) -> None:
+        show_error(error)
+        self._say(f"⚠ {error}")

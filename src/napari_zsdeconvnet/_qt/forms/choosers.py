@@ -66,33 +66,89 @@ def psf_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
     ]
 
 
-class ImageChooser:
-    """A choice among the viewer's image layers, and how the chosen one is to be read.
+class LayerChooser:
+    """A choice among the viewer's image layers, with a note that says what the layer is read as.
 
-    What the layer is taken for is said in words and can be corrected; the correction holds in
-    all widgets of the viewer. Whether the pixels agree with it is asked in a worker.
-
-    Parameters
-    ----------
-    tooltip : str
-        What the image is needed for.
+    The active layer is chosen at first. A subclass makes its boxes, then calls `_watch`.
     """
 
     changed = Signal()
     """Emitted when another layer is chosen or the same one is read otherwise."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget) -> None:
+    problem = ""
+    """Why the chosen layer cannot be read at all; empty where it can."""
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget, label: str = "Image"
+    ) -> None:
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
         self._owner = owner
+        self.layer_box = ComboBox(
+            label=label, tooltip=tooltip, choices=lambda _: image_layers(self._viewer)
+        )
+        self.note = note()
+
+    def _watch(self, *boxes: Any) -> None:
+        """Follow the choice and these boxes, and what is said of the chosen layer."""
+        active = self._viewer.layers.selection.active
+        if active in self.layer_box.choices:
+            self.layer_box.value = active
+        for box in (self.layer_box, *boxes):
+            box.changed.connect(self._refresh)
+        follow(self._owner, self._state.said_changed, self._on_said)
+        self._files = LayerFiles(self._viewer, owner=self._owner)
+        self._refresh()
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        """The chosen layer, or None where there is none to choose."""
+        return self.layer_box.value
+
+    @layer.setter
+    def layer(self, layer: ImageLayer) -> None:
+        self.layer_box.value = layer
+
+    @property
+    def kind(self) -> str:
+        """What is trained on, in the words of `presets_for`."""
+        raise NotImplementedError
+
+    @property
+    def reading(self) -> Reading | None:
+        """How the chosen layer is read, or None where there is none that can be."""
+        raise NotImplementedError
+
+    def reset_choices(self) -> None:
+        """Offer the layers that the viewer holds now."""
+        before = self.layer
+        self.layer_box.reset_choices()
+        self._files.look()
+        if self.layer is before:
+            self._refresh()
+
+    def _on_said(self, layer: ImageLayer) -> None:
+        if alive(self._owner) and layer is self.layer:
+            self._refresh()
+
+    def _refresh(self, event: Any = None) -> None:
+        """Take in what the layer and the user say now."""
+        raise NotImplementedError
+
+
+class ImageChooser(LayerChooser):
+    """A choice among the viewer's image layers, and how the chosen one is to be read.
+
+    What the layer is taken for is said in words and can be corrected; the correction holds in
+    all widgets of the viewer. Whether the pixels agree with it is asked in a worker.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget) -> None:
+        super().__init__(viewer, tooltip, owner=owner)
         self._job: Job[Any, str] | None = None
         self._reading: Reading | None = None
-        self._problem = ""
         self._kinds: tuple[str, ...] = (IMAGE,)
         self._listened: ImageLayer | None = None
-        self.layer_box = ComboBox(
-            label="Image", tooltip=tooltip, choices=lambda _: image_layers(self._viewer)
-        )
         self.kind_box = ComboBox(
             label="Read as",
             tooltip="What the axes before Y and X are: planes of a volume, time points, or "
@@ -111,6 +167,7 @@ class ImageChooser:
             tooltip="Step between planes in nanometres. Typed here, it is written into the "
             "layer's scale, so that the volume is seen in proportion.",
         )
+        self.step_box.visible = False
         self.channel_box = SpinBox(
             label="Channel",
             tooltip="Which channel of the image, counted from 0.",
@@ -124,36 +181,15 @@ class ImageChooser:
             "masked, and what results hold there is too little.",
             visible=False,
         )
-        self.step_box.visible = False
         self.boxes: tuple[Any, ...] = (
-            self.layer_box,
-            self.kind_box,
-            self.step_box,
-            self.channel_box,
+            *(self.layer_box, self.kind_box, self.step_box, self.channel_box),
             self.saturated_box,
         )
-        self.note = note()
-        self.layer_box.changed.connect(self._refresh)
         self.kind_box.changed.connect(self._on_kind)
         self.step_box.changed.connect(self._on_step)
-        self.channel_box.changed.connect(self._refresh)
         self.saturated_box.changed.connect(self._on_saturated)
-        follow(owner, self._state.said_changed, self._on_said)
         owner.destroyed.connect(self._stop_listening)
-        active = self._viewer.layers.selection.active
-        if active in self.layer_box.choices:
-            self.layer_box.value = active
-        self._files = LayerFiles(self._viewer, owner=owner)
-        self._refresh()
-
-    @property
-    def layer(self) -> ImageLayer | None:
-        """The chosen layer, or None where there is none to choose."""
-        return self.layer_box.value
-
-    @layer.setter
-    def layer(self, layer: ImageLayer) -> None:
-        self.layer_box.value = layer
+        self._watch(self.channel_box)
 
     @property
     def reading(self) -> Reading | None:
@@ -165,15 +201,12 @@ class ImageChooser:
         """Axes of a single image or volume; images where there is no layer."""
         return self._reading.spatial if self._reading else "YX"
 
+    kind = spatial
+
     @property
     def axial_step(self) -> float | None:
         """Micrometres between planes, or None where not known."""
         return float(self.step_box.value) / NANOMETRES or None
-
-    @property
-    def problem(self) -> str:
-        """Why the chosen layer cannot be read at all; empty where it can."""
-        return self._problem
 
     @property
     def looking(self) -> bool:
@@ -223,14 +256,6 @@ class ImageChooser:
             return self.layer is not None and self._reading is not None
         return box is self.layer_box or self.channel_box.max > 0
 
-    def reset_choices(self) -> None:
-        """Offer the layers that the viewer holds now."""
-        before = self.layer
-        self.layer_box.reset_choices()
-        self._files.look()
-        if self.layer is before:
-            self._refresh()
-
     # ------------------------------------------------------------------ what is chosen
 
     def _on_kind(self) -> None:
@@ -260,18 +285,13 @@ class ImageChooser:
             self.layer.metadata[RULE_KEY] = rule
             self._state.said_changed.emit(self.layer)
 
-    def _on_said(self, layer: ImageLayer) -> None:
-        if alive(self._owner) and layer is self.layer:
-            self._refresh()
-
     def _refresh(self, event: Any = None) -> None:
-        """Take in what the layer and the user say now."""
         if not alive(self._owner):
             return
         self._listen()
         if self.layer is not None and getattr(event, "type", "") == "data":
             self._state.doubts.pop(self.layer, None)
-        before, self._reading, self._problem = self._reading, None, ""
+        before, self._reading, self.problem = self._reading, None, ""
         layer = self.layer
         self._kinds = (IMAGE,)
         if layer is not None:
@@ -279,9 +299,9 @@ class ImageChooser:
                 self._kinds = possible_readings(layer)
                 self._reading = self._read(layer)
             except InputError as error:
-                self._problem = in_window_words(str(error))
+                self.problem = in_window_words(str(error))
             if layer in self._state.unfit:
-                self._reading, self._problem = None, self._state.unfit[layer]
+                self._reading, self.problem = None, self._state.unfit[layer]
         self._show(layer)
         self._ask_for_doubts()
         if before != self._reading:
@@ -319,7 +339,7 @@ class ImageChooser:
 
     def _say(self) -> None:
         layer, reading = self.layer, self._reading
-        lines = [self._problem or self.missing]
+        lines = [self.problem or self.missing]
         if layer is not None and reading is not None:
             lines.insert(0, what_is_there(layer, reading))
             lines.append(self.doubt)

@@ -11,9 +11,10 @@ from napari import layers
 
 from ...sim.spectrum import peak_places
 from ...utils.errors import InputError
-from ..layers.layers import METADATA_KEY, beside
+from ..layers.layers import beside, kept_layer, show_kept
 from ..workers.window_text import NANOMETRES
 from .forms import number
+from .optics_boxes import optics_box
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -38,25 +39,8 @@ class Microscope:
 
     def __init__(self, optics: Optics) -> None:
         self._optics = optics
-        self.na = number(
-            "NA",
-            optics.na,
-            unit="",
-            minimum=0.05,
-            maximum=1.7,
-            step=0.05,
-            tooltip="Numerical aperture of the objective, as engraved on it; no unit.",
-        )
-        self.emission = number(
-            "Emission",
-            optics.wavelength * NANOMETRES,
-            unit="nm",
-            minimum=200,
-            maximum=2000,
-            step=5,
-            decimals=0,
-            tooltip="Wavelength of the light that the camera sees, in nanometres.",
-        )
+        self.na = optics_box("na", optics.na)
+        self.emission = optics_box("wavelength", optics.wavelength)
         self.excitation = number(
             "Excitation",
             0,
@@ -149,26 +133,12 @@ def show_spectrum(
     spectrum: NDArray[np.float32],
     patterns: Patterns,
 ) -> None:
-    """Show where the orders agree, beside the frames, the found frequencies ringed.
-
-    Both layers are made once and updated then.
-    """
+    """Show where the orders agree, beside the frames, the found frequencies ringed."""
     place = beside(layer, spectrum.shape, tuple(abs(float(step)) for step in layer.scale[-2:]))
-    key = (str(layer.unique_id), "spectrum")
-    shown = _layer_of(viewer, key)
-    if isinstance(shown, layers.Image):
-        shown.data = spectrum
-        for attribute, value in place.items():
-            setattr(shown, attribute, value)
-    else:
-        shown = layers.Image(
-            spectrum,
-            name=f"{layer.name} spectrum",
-            colormap="magma",
-            metadata={METADATA_KEY: key},
-            **place,
-        )
-        viewer.add_layer(shown)
+    key, name = (str(layer.unique_id), "spectrum"), f"{layer.name} spectrum"
+    new = kept_layer(viewer, key) is None
+    shown = show_kept(viewer, key, spectrum, place, name=name, colormap="magma")
+    if new:
         viewer.reset_view()
     peak = min(max(pattern.peak_snr for pattern in patterns), float(spectrum.max()))
     shown.contrast_limits = (0, max(peak, 1.0))
@@ -182,35 +152,22 @@ def _show_rings(
     found = np.repeat([pattern.found for pattern in patterns], 2)
     numbers = np.repeat(np.arange(1, len(patterns) + 1), 2)
     points = peak_places(patterns).reshape(-1, 2)
-    shown = {
+    found_here = {
         "features": {
             "label": [f"{n}{'' if sure else '?'}" for n, sure in zip(numbers, found, strict=True)]
         },
         "border_color": [FOUND if sure else NOT_FOUND for sure in found],
         "size": max(_RING * min(patterns.shape), 6.0),
     }
-    rings = _layer_of(viewer, key)
-    if isinstance(rings, layers.Points):
-        rings.data = points
-        for attribute, value in (shown | place).items():
-            setattr(rings, attribute, value)
-        return
-    active = viewer.layers.selection.active
-    viewer.add_layer(
-        layers.Points(
-            points,
-            name=f"{layer.name} patterns",
-            symbol="disc",
-            face_color="transparent",
-            border_width=0.12,
-            text={"string": "{label}", "color": "white", "size": 9, "anchor": "upper_left"},
-            metadata={METADATA_KEY: key},
-            **shown,
-            **place,
-        )
+    show_kept(
+        viewer,
+        key,
+        points,
+        found_here | place,
+        layers.Points,
+        name=f"{layer.name} patterns",
+        symbol="disc",
+        face_color="transparent",
+        border_width=0.12,
+        text={"string": "{label}", "color": "white", "size": 9, "anchor": "upper_left"},
     )
-    viewer.layers.selection.active = active
-
-
-def _layer_of(viewer: napari.viewer.Viewer, key: tuple[str, str]) -> layers.Layer | None:
-    return next((one for one in viewer.layers if one.metadata.get(METADATA_KEY) == key), None)

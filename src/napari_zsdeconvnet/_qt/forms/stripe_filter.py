@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
-from napari import layers
 from qtpy.QtWidgets import QWidget
 
 from ...physics.stripe_filter import Damping
 from ...utils.errors import InputError
 from ..layers.layer_axes import pixels_of
-from ..layers.layers import METADATA_KEY, beside
+from ..layers.layers import beside, kept_layer, show_kept
 from ..workers.notifications import show_error
 from .forms import Form, button, number, stack
 
@@ -101,41 +100,23 @@ class DampingForm(QWidget):
             return
         scale = tuple(abs(float(step)) for step in layer.scale[-2:])
         place = beside(layer, mask.shape, scale)
-        shown = self._shown()
-        if shown is not None:
-            shown.data = mask
-            for attribute, value in place.items():
-                setattr(shown, attribute, value)
-            return
-        self._viewer.add_layer(
-            layers.Image(
-                mask,
-                name=MASK_NAME,
-                contrast_limits=(0, 1),
-                axis_labels=("y", "x"),
-                metadata={METADATA_KEY: _KEY},
-                **place,
-            )
-        )
-        self._viewer.layers.selection.active = layer
-        self._viewer.reset_view()
+        new = not self._shown
+        like: dict[str, Any] = {"contrast_limits": (0, 1), "axis_labels": ("y", "x")}
+        show_kept(self._viewer, _KEY, mask, place, name=MASK_NAME, **like)
+        if new:
+            self._viewer.layers.selection.active = layer
+            self._viewer.reset_view()
 
-    def _shown(self) -> layers.Image | None:
-        return next(
-            (
-                one
-                for one in self._viewer.layers
-                if isinstance(one, layers.Image) and one.metadata.get(METADATA_KEY) == _KEY
-            ),
-            None,
-        )
+    @property
+    def _shown(self) -> bool:
+        return kept_layer(self._viewer, _KEY) is not None
 
     def _on_wanted(self) -> None:
         self.settings.setVisible(bool(self.wanted.value))
         self.mask_button.setVisible(bool(self.wanted.value))
 
     def _on_changed(self) -> None:
-        if self._shown() is not None and self.wanted.value:
+        if self._shown and self.wanted.value:
             self.show_mask()
 
 

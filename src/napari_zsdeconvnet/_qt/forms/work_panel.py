@@ -48,7 +48,6 @@ class WorkPanel(ActionPanel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(viewer, action=action, parent=parent)
-        self._job: Job[Any, Any] | None = None
         self._purpose = purpose
 
         self.image = ImageChooser(self._viewer, image, owner=self)
@@ -71,11 +70,6 @@ class WorkPanel(ActionPanel):
             return
         self._begin_waiting("Preparing…")
         self._update_buttons()
-
-    @property
-    def running(self) -> bool:
-        """Whether work is under way."""
-        return self._job is not None and self._job.running
 
     def cancel(self) -> None:
         """Give up the work under way."""
@@ -105,13 +99,8 @@ class WorkPanel(ActionPanel):
         if self.cancel_button.isEnabled():
             self._say(text)
 
-    def _on_failure(self, error: Exception) -> None:
-        show_error(error)
-        self._say(f"⚠ {error}")
-
     def _on_end(self) -> None:
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, 1)
+        self._end_waiting()
         self._update_buttons()
 
     def _refresh(self, _: Any = None) -> None:

@@ -8,7 +8,7 @@ all that a worker needs beside the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...io.image import ORDER
 from ...io.units import checked_length
@@ -16,6 +16,7 @@ from ...utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari import layers
+    from numpy.typing import NDArray
 
 IMAGE, SERIES = "image", "time series"
 VOLUME, VOLUMES = "volume", "time series of volumes"
@@ -38,6 +39,11 @@ class Reading:
     """Which channel, where the layer has several."""
     lacks_step: bool = False
     """Whether only the step between planes is missing in the voxel size."""
+    every: int = 1
+    """Frames along the layer's first axis that make one image."""
+
+    grid: ClassVar[int] = 1
+    """Pixels along Y and X that the network sees per pixel of the layer."""
 
     @property
     def spatial(self) -> Literal["YX", "ZYX"]:
@@ -49,6 +55,25 @@ class Reading:
         """The reading in words."""
         letters = self.axes.replace("C", "")
         return next(words for words, axes in READINGS.items() if axes == letters)
+
+    def pixels(self, layer: layers.Image) -> tuple[Any, str]:
+        """Return what is processed of the layer, lazy pixels unread, and its axes."""
+        pixels = pixels_of(layer)
+        if self.channel is not None:
+            pixels = pixels[(slice(None),) * self.axes.index("C") + (self.channel,)]
+        return pixels, self.axes.replace("C", "")
+
+    def index(self, place: tuple[int, ...]) -> int | None:
+        """Return which image lies at a place along the time axes; None where there are none."""
+        return place[0] // self.every if place else None
+
+    def placed(self, results: NDArray[Any]) -> NDArray[Any]:
+        """Lay out what was made of each image along the layer's own axes."""
+        return results
+
+    def in_a_row(self, placed: NDArray[Any]) -> NDArray[Any]:
+        """Undo `placed`."""
+        return placed
 
 
 def read_as(

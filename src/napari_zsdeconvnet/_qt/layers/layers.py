@@ -53,14 +53,12 @@ def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
         Axes out of "TZYX"; the voxel size in micrometres, or None for a layer in pixels.
     """
     reading = reading or read_as(layer)
-    pixels = pixels_of(layer)
-    if reading.channel is not None:
-        pixels = pixels[(slice(None),) * reading.axes.index("C") + (reading.channel,)]
+    pixels, axes = reading.pixels(layer)
     if not is_lazy(pixels):
         pixels = np.asarray(pixels)
     return Image(
         pixels,
-        reading.axes.replace("C", ""),
+        axes,
         voxel_size=reading.voxel_size,
         name=layer.name,
         origin=origin_of(layer, reading),
@@ -322,6 +320,45 @@ def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]
         "translate": tuple(float(start) for start in place),
         "units": (layer.units[-1],) * len(shape),
     }
+
+
+def kept_layer(viewer: napari.viewer.Viewer, key: tuple[str, str]) -> Any:
+    """Return the layer that `show_kept` has made for a key; None where it is not there."""
+    return next((one for one in viewer.layers if one.metadata.get(METADATA_KEY) == key), None)
+
+
+def show_kept(
+    viewer: napari.viewer.Viewer,
+    key: tuple[str, str],
+    data: ArrayLike,
+    place: dict[str, Any],
+    kind: type[layers.Layer] = layers.Image,
+    **new: Any,
+) -> Any:
+    """Show `data` in the same layer each time, and let the selection be.
+
+    Parameters
+    ----------
+    key : (str, str)
+        Kept in the metadata of the layer, which is found by it.
+    place : dict
+        What is set each time, such as what `beside` returns.
+    kind : type
+        Of the layer.
+    new : Any
+        What else a new layer is made with.
+    """
+    layer, data = kept_layer(viewer, key), np.asarray(data)
+    if isinstance(layer, kind) and (kind is not layers.Image or layer.ndim == data.ndim):
+        layer.data = data
+        for attribute, value in place.items():
+            setattr(layer, attribute, value)
+        return layer
+    chosen = viewer.layers.selection.active
+    layer = viewer.add_layer(kind(data, metadata={METADATA_KEY: key}, **place, **new))
+    if chosen is not None:
+        viewer.layers.selection.active = chosen
+    return layer
 
 
 def fit_contrast(layer: layers.Image) -> None:

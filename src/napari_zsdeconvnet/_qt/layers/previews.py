@@ -41,7 +41,6 @@ class PreviewLayers:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
-        self._grid = 1
         self._limits: dict[str, tuple[float, float]] = {}
         self._empty: list[ImageLayer] = []
 
@@ -74,18 +73,9 @@ class PreviewLayers:
         for layer in self._empty:
             layer.visible = False
 
-    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]], grid: int = 1) -> None:
-        """Prepare for a new run.
-
-        Parameters
-        ----------
-        sources : sequence
-            The layers, in the order in which training has them.
-        grid : int
-            Pixels of what is trained on per pixel of the layers, along Y and X.
-        """
+    def begin(self, sources: Sequence[tuple[ImageLayer, Reading]]) -> None:
+        """Prepare for a new run on these layers, in the order in which training has them."""
         self._sources = sources
-        self._grid = grid
         self._limits.clear()
 
     def show(self, preview: Preview) -> Turns[None]:
@@ -116,8 +106,8 @@ class PreviewLayers:
             pixels,
             like=source,
             axes=reading.axes,
-            upsampling=self._grid * upsampling,
-            origin=tuple(start / self._grid for start in preview.origin),
+            upsampling=reading.grid * upsampling,
+            origin=tuple(start / reading.grid for start in preview.origin),
             reset_contrast=False,
         )
         if layer in self._empty:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...io.acquisition import recorded
 from ...io.image import Image
 from ..workers.workers import Turns
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from .layer_axes import Reading
 
 DENOISED, DECONVOLVED, BACKGROUND = "denoised", "deconvolved", "background"
+RECONSTRUCTED = "Wiener"
+"""What the plain reconstruction of raw SIM frames is called."""
 
 
 def result_metadata(
@@ -55,6 +55,44 @@ def result_name(layer: ImageLayer, what: str) -> str:
     return f"{layer.name} {what}"
 
 
+def show_image(
+    viewer: napari.viewer.Viewer,
+    layer: ImageLayer,
+    reading: Reading,
+    what: str,
+    pixels: NDArray[Any],
+    *,
+    upsampling: int = 1,
+    origin: tuple[float, ...] = (0, 0),
+    metadata: dict[str, Any] | None = None,
+    visible: bool = True,
+) -> ImageLayer:
+    """Show what was made of a layer, over it.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for the name of the layer.
+    upsampling : int
+        Its pixels along Y and X per pixel that the network sees.
+    visible : bool
+        Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
+    """
+    one = add_or_update(
+        viewer,
+        result_name(layer, what),
+        pixels,
+        like=layer,
+        axes=reading.axes,
+        upsampling=reading.grid * upsampling,
+        origin=origin,
+        every=reading.every,
+        metadata=metadata,
+        visible=visible,
+    )
+    return bring_forward(viewer, one, like=layer) if visible else one
+
+
 def show_result(
     viewer: napari.viewer.Viewer,
     layer: ImageLayer,
@@ -67,27 +105,19 @@ def show_result(
     """Show the denoised and the deconvolved image over the layer that they were made from.
 
     And hidden, where there is one, the background that is out of focus. Each in a turn of its
-    own, as napari takes long over a new layer.
+    own, as napari takes long over a new layer. Returned are the denoised and deconvolved layers.
 
     Parameters
     ----------
-    made : Made
-        The model, and how it has read the layer.
     record : mapping, optional
-        Kept with both layers, as `RunRecord.to_dict` gives it.
+        Kept with the layers, as `RunRecord.to_dict` gives it.
     hidden : sequence of str
-        Which of the first two are hidden where they are new.
-
-    Returns
-    -------
-    list of napari.layers.Image
-        Denoised and deconvolved.
+        Which of the first two are hidden.
     """
     shown = []
     state = ViewerState.of(viewer)
     metadata = result_metadata(made.model, record, _channel(state, layer, made.reading))
-    background = result_name(layer, BACKGROUND)
-    before = made_before(viewer, background, layer)
+    before = made_before(viewer, result_name(layer, BACKGROUND), layer)
     if result.background is None and before is not None:
         viewer.layers.remove(before)  # of another model
     for what, pixels, upsampling in (
@@ -97,19 +127,14 @@ def show_result(
     ):
         if pixels is None:
             continue
-        visible = what not in (BACKGROUND, *hidden)
-        one = add_or_update(
-            viewer,
-            result_name(layer, what),
-            pixels,
-            like=layer,
-            axes=made.reading.axes,
+        one = show_image(
+            *(viewer, layer, made.reading, what, made.reading.placed(pixels)),
             upsampling=upsampling,
             metadata=metadata,
-            visible=visible,
+            visible=what not in (BACKGROUND, *hidden),
         )
-        if visible:
-            bring_forward(viewer, one, like=layer)
+        if what in hidden:
+            one.visible = False
         state.made[one] = made
         shown.append(one)
         yield
@@ -133,20 +158,23 @@ def shown_result(
 
 @dataclass(frozen=True)
 class Frame:
-    """A layer, or the one time point of a series that something is made of."""
+    """A layer, or the one image of a series that something is made of."""
 
     layer: ImageLayer
-    """The raw layer."""
     reading: Reading
-    """How it is read."""
-    index: int | None
-    """Which time point; None for a layer without time."""
+    place: tuple[int, ...]
+    """Where the image lies along the time axes of the layer; empty for a layer without time."""
 
     @classmethod
     def shown(cls, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading) -> Frame:
-        """Take the layer, and of a series the time point that the sliders stand at."""
+        """Take the layer, and of a series the image that the sliders stand at."""
         place = shown_place(layer, viewer, reading)
-        return cls(layer, reading, place[0] if "T" in reading.axes else None)
+        return cls(layer, reading, place[: reading.axes.count("T")])
+
+    @property
+    def index(self) -> int | None:
+        """Which image of the series; None for a layer without time."""
+        return self.reading.index(self.place)
 
     def image(self) -> Image:
         """Return its pixels ([Z,] Y, X), lazy ones unread."""
@@ -162,42 +190,14 @@ class Frame:
 
 
 def show_frame(
-    viewer: napari.viewer.Viewer,
-    frame: Frame,
-    what: str,
-    pixels: NDArray[Any],
-    *,
-    upsampling: int = 1,
-    metadata: dict[str, Any] | None = None,
-    visible: bool = True,
+    viewer: napari.viewer.Viewer, frame: Frame, what: str, pixels: NDArray[Any], **shown: Any
 ) -> ImageLayer:
-    """Show what was made of a frame: where it belongs in time, and nowhere else.
+    """Show what was made of a frame, ([Z,] Y, X): where it belongs in time, and nowhere else.
 
-    Parameters
-    ----------
-    frame : Frame
-        What it was made of.
-    what : str
-        What it is, for the name of the layer.
-    pixels : array
-        ([Z,] Y, X).
-    upsampling : int
-        Its pixels per raw pixel along Y and X.
-    visible : bool
-        Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
+    Further settings as for `show_image`.
     """
-    origin = (0,) * pixels.ndim
-    if frame.index is not None:
-        pixels, origin = pixels[np.newaxis], (frame.index, *origin)
-    one = add_or_update(
-        viewer,
-        result_name(frame.layer, what),
-        pixels,
-        like=frame.layer,
-        axes=frame.reading.axes,
-        upsampling=upsampling,
-        origin=origin,
-        metadata=metadata,
-        visible=visible,
-    )
-    return bring_forward(viewer, one, like=frame.layer) if visible else one
+    every = frame.reading.every
+    first = tuple(index // every * every for index in frame.place)
+    origin = (*first, *(0,) * pixels.ndim)
+    pixels = pixels.reshape(*(1,) * len(first), *pixels.shape)
+    return show_image(viewer, frame.layer, frame.reading, what, pixels, origin=origin, **shown)

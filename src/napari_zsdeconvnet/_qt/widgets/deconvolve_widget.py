@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ..forms.choosers import MODEL_FILES
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import advance, button, fill, note
+from ..forms.forms import button, fill, note
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
 from ..forms.stripe_filter import DampingForm
@@ -25,7 +25,7 @@ from ..layers.records import RECORD_KEY, recorded, save_record, write_record
 from ..layers.results import DECONVOLVED, result_name, result_names, show_result
 from ..layers.state import Made
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error, show_warning
+from ..workers.notifications import show_error
 from ..workers.workers import Job, Turns, in_background
 from .one_click import SHOWN_KEY, bind_key, deconvolve_layer
 
@@ -177,12 +177,7 @@ class DeconvolveWidget(WorkPanel):
         return work()
 
     def _on_values(self, values: list[TileProgress]) -> None:
-        for value in values:
-            if value.message:
-                show_warning(value.message)
-        latest = values[-1]
-        text = f"part {latest.done} of {latest.total}"
-        advance(self.progress_bar, latest.done, latest.total, text)
+        self._show_tiles(values)
         self._report("Computing…")
 
     def _on_result(

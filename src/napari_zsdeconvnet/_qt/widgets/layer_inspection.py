@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...io.acquisition import Recorded
 from ...io.image import Image
@@ -26,7 +26,7 @@ from ..layers.layer_metadata import channel_name, channel_of, optics_of, recorde
 from ..layers.layers import same_plane
 from ..workers import preferences
 from ..workers.remembered_optics import remember
-from .one_click_worker import ImageTask, SIMTask, Task
+from .task import Task
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -62,68 +62,97 @@ def look_at(layer: ImageLayer) -> Look:
     return Look(recorded_of(layer), sim)
 
 
-def channel_said(layer: ImageLayer, look: Look, reading: Reading | None) -> str:
-    """Return the name of the layer's channel, empty where it has none."""
-    said = look.recorded
-    return channel_name(said, channel_of(layer, said, reading.channel if reading else None))
+@dataclass
+class Inspected:
+    """What layer, file, memory, preferences and user say of a layer."""
 
+    layer: ImageLayer
+    state: ViewerState
+    reading: Reading | None = None
+    """How it is read; None where it cannot be."""
+    look: Look | None = None
+    """What a worker has found of it."""
+    doubt: str = ""
+    """What speaks against the reading, if anything does."""
 
-def facts_of(layer: ImageLayer, look: Look, reading: Reading | None, state: ViewerState) -> Facts:
-    """Put together what is known of a layer's optics."""
-    said = look.recorded
-    channel = channel_of(layer, said, reading.channel if reading else None)
-    lateral = layer_voxel_size(layer, "YX")
-    step = None
-    if reading is not None and "Z" in reading.axes:
-        step = state.said(layer).axial_step or said_step(layer, reading.axes)
-    from_file = state.files.get(layer, Recorded()).steps
-    if lateral is not None and lateral[-1] == from_file[-1]:
-        lateral = None  # it was written into the layer, and stands in `said` as well
-    if step is not None and step == from_file[0]:
-        step = None
-    return gather(
-        None if lateral is None else lateral[-1],
-        step,
-        said,
-        optics_of(said, channel),
-        channel_name(said, channel),
-        preferences.microscopes(),
-        {name: value for name, value in _answers(layer, state).items() if name in LASTING},
-    )
+    @property
+    def spatial(self) -> Literal["YX", "ZYX"]:
+        """Axes of a single image or volume."""
+        return "YX" if self.reading is None else self.reading.spatial
 
+    @property
+    def psf(self) -> PSF | None:
+        """The PSF that the user has chosen, if it has as many axes as the image."""
+        return users_psf(self.state, self.spatial)
 
-def is_sim(layer: ImageLayer, look: Look, state: ViewerState) -> bool | None:
-    """Tell whether it is raw SIM, as the user says or as it seems; None where it cannot be."""
-    return None if look.sim is None else bool(_answers(layer, state).get("sim", look.sim))
+    @property
+    def channel(self) -> str:
+        """The name of the layer's channel, empty where it has none."""
+        return channel_name(self._recorded, self._channel)
 
+    @property
+    def seems_sim(self) -> bool | None:
+        """Whether it is raw SIM, as the user says or as it seems; None where it cannot be."""
+        seems = None if self.look is None else self.look.sim
+        return None if seems is None else bool(self._answers.get("sim", seems))
 
-def is_ambiguous(layer: ImageLayer, look: Look, state: ViewerState, doubt: str = "") -> bool:
-    """Tell whether what the frames are has to be asked, and has not been.
+    @property
+    def ambiguous(self) -> bool:
+        """Whether what the frames are has to be asked, and has not been."""
+        if self._answers:
+            return False
+        said = self.state.said(self.layer).kind is not None or says_its_axes(self.layer)
+        return bool(self.look and self.look.sim) or not said or bool(self.doubt)
 
-    Parameters
-    ----------
-    layer, look, state
-        The layer and what is known of it.
-    doubt : str
-        What speaks against the way it is read, if anything does.
-    """
-    if _answers(layer, state):
-        return False
-    said = state.said(layer).kind is not None or says_its_axes(layer)
-    return bool(look.sim) or not said or bool(doubt)
+    @property
+    def asked_as(self) -> dict[str, Any]:
+        """What `AskForm.ask` is told beside the facts."""
+        return {
+            "spatial": self.spatial,
+            "psf": self.psf is not None,
+            "sim": None if self.look is None else self.seems_sim,
+            "presets": preferences.microscopes(),
+        }
 
+    def facts(self) -> Facts:
+        """Put together what is known of its optics."""
+        layer, reading = self.layer, self.reading
+        lateral, step = layer_voxel_size(layer, "YX"), None
+        if reading is not None and "Z" in reading.axes:
+            step = self.state.said(layer).axial_step or said_step(layer, reading.axes)
+        from_file = self.state.files.get(layer, Recorded()).steps
+        if lateral is not None and lateral[-1] == from_file[-1]:
+            lateral = None  # it was written into the layer, and stands in the record as well
+        if step is not None and step == from_file[0]:
+            step = None
+        return gather(
+            None if lateral is None else lateral[-1],
+            step,
+            self._recorded,
+            optics_of(self._recorded, self._channel),
+            self.channel,
+            preferences.microscopes(),
+            {name: value for name, value in self._answers.items() if name in LASTING},
+        )
 
-def answer(
-    layer: ImageLayer, channel: str, values: dict[str, Any], state: ViewerState, *, sim: bool
-) -> None:
-    """Remember what was typed: for this layer, and for its channel from now on."""
-    lasting = {name: values[name] for name in LASTING if name in values}
-    state.answers[layer] = {**lasting, "sim": sim}
-    remember(channel, lasting)
+    def answer(self, values: dict[str, Any], *, sim: bool) -> None:
+        """Remember what was typed: for this layer, and for its channel from now on."""
+        lasting = {name: values[name] for name in LASTING if name in values}
+        self.state.answers[self.layer] = {**lasting, "sim": sim}
+        remember(self.channel, lasting)
 
+    @property
+    def _recorded(self) -> Recorded:
+        return Recorded() if self.look is None else self.look.recorded
 
-def _answers(layer: ImageLayer, state: ViewerState) -> dict[str, Any]:
-    return state.answers.get(layer, {})
+    @property
+    def _channel(self) -> int | None:
+        chosen = self.reading.channel if self.reading else None
+        return channel_of(self.layer, self._recorded, chosen)
+
+    @property
+    def _answers(self) -> dict[str, Any]:
+        return self.state.answers.get(self.layer, {})
 
 
 def users_psf(state: ViewerState, spatial: str) -> PSF | None:
@@ -173,24 +202,6 @@ def write_scale(
         state.say(layer, axial_step=step)
 
 
-def task_of(
-    viewer: napari.viewer.Viewer,
-    layer: ImageLayer,
-    reading: Reading | None,
-    *,
-    sim: bool,
-    pixel_size: float | None = None,
-    mode: str | None = None,
-) -> Task:
-    """Return what is to be done with a layer; InputError if it cannot be.
-
-    A ``mode`` that the user has chosen goes before ``sim``.
-    """
-    if sim and mode is None:
-        return SIMTask(layer, pixel_size)
-    return ImageTask(layer, reading, viewer, mode)
-
-
 def mode_maker(
     task: Task, values: dict[str, Any], state: ViewerState, *, out_of_focus: bool = False
 ) -> Callable[[], Mode]:
@@ -203,12 +214,12 @@ def mode_maker(
         microscope["pinhole"] = None  # a point
     camera = mode_named(task.mode).has_camera
     known: dict[str, Any] = {
-        "psf": users_psf(state, task.spatial),
+        "psf": users_psf(state, task.reading.spatial),
         "camera": users_noise(state) if camera else None,
         "offset": users_offset() if camera else None,
-        "upsample": state.upsampling(task.spatial) == 2,
-        "out_of_focus": out_of_focus and task.spatial == "YX",
-        "frame": task.frame or 0,
+        "upsample": state.upsampling(task.reading.spatial) == 2,
+        "out_of_focus": out_of_focus and task.reading.spatial == "YX",
+        "frame": task.frame.index or 0,
     }
     maps = state.maps
 

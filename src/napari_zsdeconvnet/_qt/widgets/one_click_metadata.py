@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from ...io.acquisition import Recorded
-from ..forms.optics_metadata import Facts
 from ..layers.state import ViewerState
-from ..workers.workers import Job, once
-from .layer_inspection import (
-    Look,
-    answer,
-    channel_said,
-    facts_of,
-    is_ambiguous,
-    is_sim,
-    look_at,
-    users_psf,
-)
+from ..workers.workers import Job, in_background
+from .layer_inspection import Inspected, Look, look_at
 
 if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtWidgets import QWidget
 
-    from ...psf.psf import PSF
     from ..forms.choosers import ImageChooser
 
 _WAIT = 50  # milliseconds between two looks at whether the chooser has looked at the pixels
@@ -59,15 +48,12 @@ class Knowledge:
     def look(self, then: Callable[[], None], on_failure: Callable[[Exception], None]) -> None:
         """Read the layer's metadata and look for fringes; `then` is called when all is known."""
         layer = self._image.layer
+        assert layer is not None  # else nothing is looked up
         self._look, self._then = None, then
-        self._job = Job(
-            once(look_at, layer),
-            owner=self._owner,
-            on_result=self._on_looked,
-            on_failure=on_failure,
-            title="looking at a layer",
+        look = partial(look_at, layer)
+        self._job = in_background(
+            self._owner, "looking at a layer", look, self._on_looked, on_failure=on_failure
         )
-        self._job.start()
 
     @property
     def looking(self) -> bool:
@@ -98,40 +84,9 @@ class Knowledge:
         return self._look is not None
 
     @property
-    def sim(self) -> bool | None:
-        """Whether it is raw SIM, as the user says or as it seems; None where it cannot be."""
-        layer = self._image.layer
-        return None if layer is None else is_sim(layer, self._found, self._state)
-
-    @property
-    def channel(self) -> str:
-        """The name of the layer's channel, empty where it has none."""
-        layer = self._image.layer
-        return "" if layer is None else channel_said(layer, self._found, self._image.reading)
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether what the frames are has to be asked, and has not been."""
-        layer, doubt = self._image.layer, self._image.doubt
-        return layer is not None and is_ambiguous(layer, self._found, self._state, doubt)
-
-    def facts(self) -> Facts:
-        """Put together what is known of the optics."""
-        layer = self._image.layer
-        if layer is None:
-            return Facts()
-        return facts_of(layer, self._found, self._image.reading, self._state)
-
-    def answer(self, values: dict[str, Any], *, sim: bool) -> None:
-        """Remember what was typed: for this layer, and for its channel from now on."""
-        if self._image.layer is not None:
-            answer(self._image.layer, self.channel, values, self._state, sim=sim)
-
-    @property
-    def psf(self) -> PSF | None:
-        """The PSF that the user has chosen, if it has as many axes as the image."""
-        return users_psf(self._state, self._image.spatial)
-
-    @property
-    def _found(self) -> Look:
-        return self._look or Look(Recorded())
+    def now(self) -> Inspected | None:
+        """What is known of the chosen layer; None where there is none."""
+        image = self._image
+        if image.layer is None:
+            return None
+        return Inspected(image.layer, self._state, image.reading, self._look, image.doubt)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..forms.action_panel import CANCELLED, ActionPanel
-from ..forms.forms import advance
 from ..forms.kept_models import keep_by_itself
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..layers.layers import METADATA_KEY, shown_place
 from ..layers.previews import DECONVOLVED, DENOISED, PreviewLayers
-from ..layers.state import Judged
 from ..plots.curves import LossCurves
 from ..workers.connections import alive
 from ..workers.durations import in_words, time_left
 from ..workers.notifications import show_error, show_warning
-from ..workers.workers import Job, Turns
+from ..workers.workers import Turns
+from .quality_worker import Counted
 
 if TYPE_CHECKING:
     from ...model.model import Model
@@ -24,7 +23,10 @@ if TYPE_CHECKING:
     from ...quality.verdict import Verdict
     from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
-    from .one_click_worker import Task
+    from .task import Task
+
+PREDICTIONS = 7
+"""Of a verdict, each of which takes about the same time: spread, PSF and blank."""
 
 
 class OneClickSteps(ActionPanel):
@@ -34,16 +36,11 @@ class OneClickSteps(ActionPanel):
     curves: LossCurves
     _task: Task | None
     _pipeline: pipeline.Pipeline | None
-    _job: Job[Any, Any] | None
     _begins_again: bool
     _run: TrainingRun | None
     _last: Progress | None
     _previews: PreviewLayers
-
-    @property
-    def running(self) -> bool:
-        """Whether anything is under way."""
-        raise NotImplementedError
+    _counted = Counted(1)
 
     def _update_buttons(self) -> None:
         raise NotImplementedError
@@ -80,7 +77,7 @@ class OneClickSteps(ActionPanel):
         kinds = self._steps_of()
         handlers: dict[type, Callable[[Any], Turns[None] | None]] = {
             kinds.Pipeline: self._on_pipeline,
-            kinds.Began: lambda step: self.steps.say(step.stage, ACTIVE),
+            kinds.Began: self._on_began,
             kinds.Done: lambda step: self.steps.say(step.stage, DONE, step.said),
             kinds.PSFMade: self._on_psf,
             kinds.Calibrated: self._on_noise,
@@ -96,6 +93,11 @@ class OneClickSteps(ActionPanel):
 
     def _on_pipeline(self, started: pipeline.Pipeline) -> None:
         self._pipeline = started
+
+    def _on_began(self, step: pipeline.Began) -> None:
+        words = "Asking whether it can be believed…" if step.stage == "verdict" else None
+        self._counted = Counted(PREDICTIONS)
+        self.steps.say(step.stage, ACTIVE, words)
 
     def _on_psf(self, step: PSFMade) -> None:
         if step.psf is not self._state.psf:
@@ -116,7 +118,7 @@ class OneClickSteps(ActionPanel):
     def _on_reconstructed(self, step: Reconstructed) -> None:
         self.steps.say("patterns", DONE, _with_cautions(step.said, step.patterns.warnings))
         if self._task is not None:
-            self._task.show_plain(self._viewer, step)
+            self._task.show_plain(step)
 
     def _on_training(self, step: pipeline.TrainingBegan) -> None:
         self.curves.clear()
@@ -124,7 +126,7 @@ class OneClickSteps(ActionPanel):
         self._run = step.run
         self._on_plane_moved()
         if self._task is not None:
-            self._previews.begin([(self._task.layer, self._task.reading)], self._task.grid)
+            self._previews.begin([(self._task.layer, self._task.reading)])
         warnings = dict.fromkeys(step.run.warnings)
         told = [text for text in warnings if not any(text in said for said in self._said())]
         before = self._state.model
@@ -142,7 +144,7 @@ class OneClickSteps(ActionPanel):
         """Let the next preview show the planes that the user looks at."""
         if not alive(self) or self._run is None or self._task is None or not self.running:
             return
-        if self._task.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
+        if self._task.reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
             place = shown_place(self._task.layer, self._viewer, self._task.reading)
             self._run.focus(place[-1])
 
@@ -163,37 +165,35 @@ class OneClickSteps(ActionPanel):
             self._keep(step.model)
 
     def _on_working(self, step: pipeline.Working) -> None:
-        tiles = step.tiles
-        advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
-        self._say("Making the result…" if step.stage == "result" else f"{tiles.message}…")
+        if step.stage == "result":
+            self._show_parts(step.tiles)
+            self._say("Making the result…")
+        else:
+            self._counted.add(step.tiles)
+            self._show_share(self._counted.share)
+            self._say(f"{step.tiles.message}…")
 
     def _on_predicted(self, step: pipeline.Predicted) -> Turns[None]:
         task = self._task
         if task is None:
             return
         self._previews.make_into(task.layer, step.result)
-        names = yield from task.show_result(self._viewer, step)
+        names = yield from task.show_result(step)
         self.steps.say("result", DONE, names)
         self.show_at_top(self.steps.labels["result"])
         yield from self._remove_previews()
 
-    def _on_judged(self, step: pipeline.Judged) -> None:
-        """Take the verdict of a mode whose result no other window judges."""
+    def _on_judged(self, step: pipeline.Judged) -> Turns[None]:
         if self._task is None or self._state.model is None:
             return
-        self._task.keep_verdict(self._viewer, step.verdict)
-        judged = Judged(self._state.model, step.verdict, self._task.frame)
-        self._state.set_judged(self._task.layer, judged)
+        yield from self._task.show_verdict(self._state.model, step.verdict, maps=True)
         self.steps.say("verdict", *verdict_words(step.verdict))
+        self._task.select_result()
+        self.show_at_top(self.steps.labels["result"])
 
     def _show_progress(self, progress: Progress) -> None:
         self.curves.redraw()
-        advance(
-            self.progress_bar,
-            progress.step,
-            progress.steps,
-            f"step {progress.step} of {progress.steps}",
-        )
+        self._show_step(progress)
         early = self._pipeline is None or self._pipeline.ends_early
         self._say(time_left(progress, ends_early=early))
 
@@ -223,16 +223,10 @@ class OneClickSteps(ActionPanel):
         self.curves.hide()
 
     def _cancelled_words(self) -> str:
-        trained = self.steps.states.get("model") == DONE
-        return "Cancelled; the model stays." if trained else CANCELLED
-
-    def _on_judging(self, share: float, what: str) -> None:
-        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
-        self._say(f"{what}…")
-
-    def _on_verdict(self, found: Judged) -> None:
-        self.steps.say("verdict", *verdict_words(found.verdict))
-        self._say("Done.")
+        for step, words in (("result", "the result stays"), ("model", "the model stays")):
+            if self.steps.states.get(step) == DONE:
+                return f"Cancelled; {words}."
+        return CANCELLED
 
     def _end(self, words: str) -> None:
         self.progress_bar.setRange(0, 1)
@@ -258,17 +252,6 @@ class OneClickSteps(ActionPanel):
         self._pipeline.give_up()
         self._job.stop()
         self._say("Starting anew…")
-
-
-def worked(
-    make: Callable[[], Any], model: Model | None, settings: dict[str, Any]
-) -> Generator[Any, None, None]:
-    """Hand the pipeline over first, so that it can be stopped, then all of its steps."""
-    from ...workflow.pipeline import Pipeline
-
-    steps = Pipeline(make(), model=model, **settings)
-    yield steps
-    yield from steps
 
 
 def _with_cautions(words: str, warnings: tuple[str, ...]) -> str:

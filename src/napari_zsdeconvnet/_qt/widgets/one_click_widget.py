@@ -6,6 +6,7 @@ each assumption can be changed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
@@ -19,8 +20,7 @@ from ..forms.forms import Form, advance, fill, tip
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
-from ..forms.optics_metadata import Facts
-from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, FAILED, StepList
 from ..layers.previews import PreviewLayers
 from ..layers.results import result_names
 from ..plots.curves import LossCurves
@@ -28,18 +28,18 @@ from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
-from ..workers.workers import Job
-from .layer_inspection import mode_maker, task_of, write_scale
+from ..workers.workers import Job, driven
+from .layer_inspection import Inspected, mode_maker, users_psf, write_scale
 from .one_click import NAME as NAME
 from .one_click import bind_key
 from .one_click_metadata import Knowledge
-from .one_click_steps import OneClickSteps, worked
-from .one_click_worker import STEPS, Task
-from .quality_worker import Asked, start_judging
+from .one_click_steps import OneClickSteps
+from .task import STEPS, Task, task_of
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
 
@@ -57,8 +57,6 @@ class OneClickWidget(OneClickSteps):
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve", parent=parent)
-        self._job: Job[Any, Any] | None = None
-        self._judging: Job[Any, Any] | None = None
         self._pipeline: pipeline.Pipeline | None = None
         self._run: TrainingRun | None = None
         self._asking = False
@@ -67,8 +65,6 @@ class OneClickWidget(OneClickSteps):
         self._task: Task | None = None
         self._last: Progress | None = None
         self._previews = PreviewLayers(self._viewer)
-        self.asked = Asked(device=preferences.device())
-        """How the result is judged."""
         self._build()
         self.image.changed.connect(self._on_image)
         self.form.changed.connect(self._update_buttons)
@@ -114,9 +110,8 @@ class OneClickWidget(OneClickSteps):
 
     @property
     def running(self) -> bool:
-        """Whether anything is under way, looking at the layer and judging included."""
-        jobs = (self._job, self._judging)
-        return self.known.looking or any(job is not None and job.running for job in jobs)
+        """Whether anything is under way, looking at the layer included."""
+        return self.known.looking or super().running
 
     @property
     def asking(self) -> bool:
@@ -165,7 +160,9 @@ class OneClickWidget(OneClickSteps):
             show_error(why)
             return
         values, sim = self.form.values(), bool(self.form.sim_box.value)
-        self.known.answer(values, sim=sim)
+        known = self.known.now
+        assert known is not None
+        known.answer(values, sim=sim)
         self._asking = False
         self.form.hide()
         self._go(values, sim=sim)
@@ -179,10 +176,6 @@ class OneClickWidget(OneClickSteps):
             self._asking = False
             self.form.hide()
             self._end(CANCELLED)
-        elif self._judging is not None and self._judging.running:
-            self._judging.stop()
-            self.steps.end(ENDED, "Cancelled; the result stays.")
-            self._say("Cancelled; the result stays.")
         elif self._job is not None and self._job.running:
             if self._pipeline is not None and self._training:
                 self._pipeline.stop()
@@ -225,30 +218,26 @@ class OneClickWidget(OneClickSteps):
             show_error(why)
             self._update_buttons()
             return
-        facts = self._ask()
-        if self.known.ambiguous or facts.missing(self.form.asked):
+        known = self._ask()
+        facts = known.facts()
+        if known.ambiguous or facts.missing(self.form.asked):
             self._open_form()
         else:
-            self._go(facts.values_of(self.form.asked), sim=bool(self.known.sim))
+            self._go(facts.values_of(self.form.asked), sim=bool(known.seems_sim))
 
-    def _ask(self) -> Facts:
+    def _ask(self) -> Inspected:
         """Fill the form with what is known, and return it."""
-        facts, channel = self.known.facts(), self.known.channel
-        self._asked_of = (self.image.layer, channel)
-        self.form.ask(
-            facts,
-            spatial=self.image.spatial,
-            psf=self.known.psf is not None,
-            sim=self.known.sim,
-            presets=preferences.microscopes(),
-            title=f"Channel {channel!r}" if channel else "The microscope",
-            mode=self.mode_box.value,
-        )
-        return facts
+        known = self.known.now
+        assert known is not None
+        self._asked_of = (known.layer, known.channel)
+        title = f"Channel {known.channel!r}" if known.channel else "The microscope"
+        self.form.ask(known.facts(), title=title, mode=self.mode_box.value, **known.asked_as)
+        return known
 
     def _ask_what_applies(self) -> None:
         """Let the open form ask what the image needs as it is read now, and with the PSF of now."""
-        self.form.read_as(self.image.spatial, psf=self.known.psf is not None)
+        psf = users_psf(self._state, self.image.spatial)
+        self.form.read_as(self.image.spatial, psf=psf is not None)
 
     def _open_form(self) -> None:
         self._asking = True
@@ -283,8 +272,6 @@ class OneClickWidget(OneClickSteps):
         make = mode_maker(task, values, self._state, out_of_focus=background)
         settings = {
             "device": preferences.device(),
-            # The worker that any widget asks adds its maps, and knows no other modes.
-            "judged": not task.judged_by_layer,
             "preview_every": mode_named(task.mode).preview_every,
             "names": result_names(layer),
             "finished": not self._as_it_is,
@@ -294,7 +281,7 @@ class OneClickWidget(OneClickSteps):
         model = None if self._anew else self._state.model
         self._last = self._run = None
         self._job = Job(
-            worked(make, model, settings),
+            driven(partial(_pipeline, make, model, settings)),
             owner=self,
             on_values=self._on_steps,
             on_failure=self._on_failure,
@@ -314,53 +301,18 @@ class OneClickWidget(OneClickSteps):
             self.start(self._task.layer if self._task else None, anew=True)
             return
         self._previews.hide_empty()
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, 1)
+        self._end_waiting()
         states = self.steps.states
         if FAILED in states.values():
             pass
-        elif states.get("result") != DONE:
-            self._end(self._cancelled_words())
         elif states.get("verdict") in (DONE, DOUBTFUL):
             advance(self.progress_bar, 1, 1, "")
             self._say("Done.")
-        elif self._pipeline is not None and self._pipeline.cut_short:
+        elif states.get("result") == DONE and self._pipeline and self._pipeline.cut_short:
             self._end("Not judged, as the training was stopped.")
         else:
-            self._judge()
+            self._end(self._cancelled_words())
         self._pipeline = None
-        self._update_buttons()
-
-    # ------------------------------------------------------------------ the verdict
-
-    def _judge(self) -> None:
-        task, model = self._task, self._state.model
-        if task is None or model is None:
-            self._end("Cancelled; the result stays.")
-            return
-        self.steps.say("verdict", ACTIVE, "Asking whether it can be believed…")
-        try:
-            self._judging = start_judging(
-                self._viewer,
-                task.layer,
-                model,
-                owner=self,
-                reading=task.reading,
-                asked=self.asked,
-                on_progress=self._on_judging,
-                on_verdict=self._on_verdict,
-                on_failure=self._on_failure,
-                on_end=self._on_judged_end,
-            )
-        except InputError as error:
-            self._on_failure(error)
-
-    def _on_judged_end(self) -> None:
-        advance(self.progress_bar, 1, 1, "")
-        if self._task is not None:
-            self._task.select_result(self._viewer)
-        if "result" in self.steps.labels:
-            self.show_at_top(self.steps.labels["result"])
         self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
@@ -372,7 +324,7 @@ class OneClickWidget(OneClickSteps):
         self.out_of_focus_box.enabled = self.image.spatial == "YX"
         if self._asking and self.image.layer is not layer:
             self.cancel()
-        elif self._asking and self.known.channel != channel:
+        elif self._asking and self.known.now is not None and self.known.now.channel != channel:
             self._ask()
         elif self._asking:
             self._ask_what_applies()
@@ -432,3 +384,9 @@ class OneClickWidget(OneClickSteps):
         self.cancel_button.setEnabled(running or self._asking)
         self.chosen.setEnabled(not running)
         self.form.setEnabled(not running)
+
+
+def _pipeline(make: Any, model: Model | None, settings: dict[str, Any]) -> pipeline.Pipeline:
+    from ...workflow.pipeline import Pipeline
+
+    return Pipeline(make(), model=model, **settings)

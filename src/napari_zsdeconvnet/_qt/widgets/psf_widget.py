@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari import layers
 from qtpy.QtWidgets import QFileDialog, QTabWidget, QVBoxLayout, QWidget
 
 from ...utils.errors import InputError
@@ -18,7 +17,7 @@ from ..forms.optics_boxes import optics_box
 from ..forms.panel import Panel
 from ..forms.psf_pages import BeadsPage, FilePage, Grid, LayerPage, Maker, Page, SimulatePage
 from ..layers.layer_axes import layer_voxel_size
-from ..layers.layers import METADATA_KEY, beside
+from ..layers.layers import beside, show_kept
 from ..plots.plots import PSFProfile
 from ..plots.psf_picture import PSFPicture
 from ..workers.connections import alive, follow
@@ -291,37 +290,16 @@ class PSFWidget(Panel):
 
     def _show_layer(self, psf: PSF) -> None:
         """Show the PSF beside the image, in the same layer each time."""
-        key = ("psf", LAYER_NAME)
-        place = self._beside(psf)
-        layer = next(
-            (
-                one
-                for one in self._viewer.layers
-                if isinstance(one, layers.Image) and one.metadata.get(METADATA_KEY) == key
-            ),
-            None,
-        )
-        limits = (0.0, float(psf.array.max()))
-        if layer is not None and layer.ndim == psf.array.ndim:
-            layer.data = psf.array
-            for attribute, value in place.items():
-                setattr(layer, attribute, value)
-            layer.contrast_limits_range = layer.contrast_limits = limits
-            return
-        # Half the gamma brings out the faint rings and the haze.
-        layer = layers.Image(
+        layer = show_kept(
+            self._viewer,
+            ("psf", LAYER_NAME),
             psf.array,
+            self._beside(psf),
             name=LAYER_NAME,
-            gamma=0.5,
-            contrast_limits=limits,
+            gamma=0.5,  # brings out the faint rings and the haze
             axis_labels=tuple(psf.axes.lower()),
-            metadata={METADATA_KEY: key},
-            **place,
         )
-        chosen = self._viewer.layers.selection.active
-        self._viewer.add_layer(layer)
-        if chosen is not None:
-            self._viewer.layers.selection.active = chosen
+        layer.contrast_limits_range = layer.contrast_limits = (0.0, float(psf.array.max()))
 
     def _beside(self, psf: PSF) -> dict[str, Any]:
         """Return scale, translation and units that put the PSF to the right of the image.

@@ -11,15 +11,16 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from ..forms.choosers import image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import advance, button, fill, note
+from ..forms.forms import button, fill, note
 from ..forms.model_check import show_mismatch
 from ..forms.work_panel import WorkPanel
 from ..layers.results import result_name
 from ..layers.state import Judged
+from ..layers.verdicts import SPREAD, Z_MAP
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
 from ..workers.workers import Job, in_background
-from .quality_worker import SPREAD, Z_MAP, Asked, judged_as_raw_frames, start_judging
+from .quality_worker import Asked, judged_as_raw_frames, start_judging
 from .verdict_report import VerdictReport
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class QualityWidget(WorkPanel):
         self._show_verdict()
 
     def _on_progress(self, share: float, what: str) -> None:
-        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._show_share(share)
         self._report(f"{what}…")
 
     def _on_done(self, layer: ImageLayer) -> None:

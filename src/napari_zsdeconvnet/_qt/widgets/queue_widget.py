@@ -6,6 +6,7 @@ same, a failure is listed and stops nothing, and the models of one serve the oth
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
@@ -21,7 +22,6 @@ from ..forms.one_click_form import AskForm
 from ..layers.layer_axes import what_is_there
 from ..layers.layer_files import LayerFiles
 from ..layers.results import result_names
-from ..layers.state import Judged
 from ..workers import preferences
 from ..workers.activity import activity
 from ..workers.checkpoints import all_broken_off, new_checkpoint
@@ -29,9 +29,10 @@ from ..workers.connections import alive
 from ..workers.durations import time_left
 from ..workers.notifications import show_error
 from ..workers.window_text import in_window_words
-from ..workers.workers import Job, Turns
-from .layer_inspection import mode_maker, task_of, users_psf, write_scale
-from .queue_worker import Found, Waiting, looked_at, worked
+from ..workers.workers import Job, Turns, driven
+from .layer_inspection import mode_maker, write_scale
+from .queue_worker import Found, Waiting, batch_of, looked_at
+from .task import task_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -58,7 +59,6 @@ class QueueWidget(ActionPanel):
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve all", parent=parent)
-        self._job: Job[Any, Any] | None = None
         self._batch: batch.Batch | None = None
         self._part: tuple[str, float] = ("", 0.0)  # what is done with a layer, and how far
         self._queue: list[Waiting] = []
@@ -152,11 +152,6 @@ class QueueWidget(ActionPanel):
     # ------------------------------------------------------------------ actions
 
     @property
-    def running(self) -> bool:
-        """Whether anything is under way."""
-        return self._job is not None and self._job.running
-
-    @property
     def asking(self) -> bool:
         """Whether the form is open, and waits to be accepted."""
         return bool(self._asked)
@@ -190,12 +185,14 @@ class QueueWidget(ActionPanel):
             return
         self._cancelled = False
         self._asked = []
-        self._queue = [Waiting.of(layer, self._state) for layer in chosen]
+        self._queue = [Waiting(layer, self._state) for layer in chosen]
+        for waiting in self._queue:
+            waiting.read()
         self._job = Job(
             looked_at(self._queue),
             owner=self,
             on_values=self._on_found,
-            on_failure=self._on_failure,
+            on_failure=show_error,
             on_end=self._on_looked,
             title="looking at the layers of a queue",
         )
@@ -211,7 +208,7 @@ class QueueWidget(ActionPanel):
             return
         values, sim = self.form.values(), bool(self.form.sim_box.value)
         for waiting in self._asked:
-            waiting.answer(values, sim=sim, state=self._state)
+            waiting.answer(values, sim=sim)
         self._ask_or_go()
 
     def cancel(self) -> None:
@@ -243,7 +240,7 @@ class QueueWidget(ActionPanel):
             waiting.look, waiting.doubt, waiting.problem = one.look, one.doubt, one.problem
             if one.look is not None and waiting.layer.source.path:
                 self._files.take(waiting.layer, one.look.recorded)
-                waiting.read_again(self._state)
+                waiting.read()
 
     def _on_looked(self) -> None:
         self.progress_bar.setRange(0, 1)
@@ -251,7 +248,7 @@ class QueueWidget(ActionPanel):
             self._finish()
             return
         for waiting in self._queue:
-            waiting.decide(self._state)
+            waiting.decide()
         self._ask_or_go()
 
     def _ask_or_go(self) -> None:
@@ -263,17 +260,9 @@ class QueueWidget(ActionPanel):
             self._go()
             return
         first = lacking[0]
-        wanted = first.likeness(self._state)
-        self._asked = [one for one in lacking if one.likeness(self._state) == wanted]
-        assert first.look is not None
-        self.form.ask(
-            first.facts(self._state),
-            spatial=first.spatial,
-            psf=users_psf(self._state, first.spatial) is not None,
-            sim=first.look.sim,
-            presets=preferences.microscopes(),
-            title=self._title(self._asked),
-        )
+        wanted = first.likeness()
+        self._asked = [one for one in lacking if one.likeness() == wanted]
+        self.form.ask(first.facts(), title=self._title(self._asked), **first.asked_as)
         self.form.show()
         self._say(
             f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in One "
@@ -324,10 +313,10 @@ class QueueWidget(ActionPanel):
         }
         models = [] if self._state.model is None else [self._state.model]
         self._job = Job(
-            worked(makers, models, settings),
+            driven(partial(batch_of, makers, models, settings)),
             owner=self,
             on_values=self._on_events,
-            on_failure=self._on_failure,
+            on_failure=show_error,
             on_end=self._finish,
             title="ZS-DeconvNet queue",
             uses_torch=True,
@@ -344,7 +333,7 @@ class QueueWidget(ActionPanel):
         layer = waiting.layer
         write_scale(self._viewer, layer, waiting.reading, waiting.values, self._state)
         if not waiting.sim:
-            waiting.reading = Waiting.of(layer, self._state).reading or waiting.reading
+            waiting.read()
         pixel_size = waiting.values.get("pixel_size")
         waiting.task = task_of(
             self._viewer, layer, waiting.reading, sim=waiting.sim, pixel_size=pixel_size
@@ -386,21 +375,18 @@ class QueueWidget(ActionPanel):
             doing = "making the result" if step.stage == "result" else "judging"
             self._show_part(waiting, step.tiles.done, step.tiles.total, doing)
         elif isinstance(step, pipeline.Reconstructed):
-            task.show_plain(self._viewer, step)
+            task.show_plain(step)
             yield
         elif isinstance(step, pipeline.ModelReady):
             self._state.model = step.model
             if step.trained:
                 keep_by_itself(self, step.model, waiting.layer.name)
         elif isinstance(step, pipeline.Predicted):
-            yield from task.show_result(self._viewer, step)
+            yield from task.show_result(step)
         elif isinstance(step, pipeline.Judged):
-            task.keep_verdict(self._viewer, step.verdict)
             waiting.said = step.verdict.headline()
-            model = self._state.model
-            if model is not None:
-                judged = Judged(model, step.verdict, task.frame)
-                self._state.set_judged(waiting.layer, judged)
+            if self._state.model is not None:
+                yield from task.show_verdict(self._state.model, step.verdict, maps=False)
 
     def _show_part(self, waiting: Waiting, done: int, total: int, doing: str) -> None:
         waiting.said = f"{doing}, {100 * done // max(total, 1)} %"
@@ -423,10 +409,6 @@ class QueueWidget(ActionPanel):
             f"{through} of {len(self._running)} layers",
         )
         self._part = "", 0.0
-
-    def _on_failure(self, error: Exception) -> None:
-        """Say what went wrong with the queue itself."""
-        show_error(error)
 
     def _finish(self) -> None:
         """Say how it ended, with what failed and why."""

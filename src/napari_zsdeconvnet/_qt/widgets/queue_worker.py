@@ -8,41 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import InputError
 from ..forms.choosers import doubt_about
-from ..forms.optics_metadata import Facts, needed
-from ..layers.layer_axes import Reading, channels, read_as
+from ..forms.optics_metadata import needed
+from ..layers.layer_axes import channels, read_as
 from ..workers.window_text import in_window_words
-from .layer_inspection import (
-    Look,
-    answer,
-    channel_said,
-    facts_of,
-    is_ambiguous,
-    is_sim,
-    look_at,
-    users_psf,
-)
+from .layer_inspection import Inspected, Look, look_at
 
 if TYPE_CHECKING:
-    from napari.layers import Image as ImageLayer
-
     from ...model.model import Model
-    from ...workflow.batch import Batch, Event
-    from ..layers.state import ViewerState
-    from .one_click_worker import Task
+    from ...workflow.batch import Batch
+    from .task import Task
 
 
 @dataclass
-class Waiting:
+class Waiting(Inspected):
     """A layer in the queue."""
 
-    layer: ImageLayer
-    """The raw layer."""
-    reading: Reading | None = None
-    """How it is read; None where it cannot be."""
-    look: Look | None = None
-    """What a worker has found of it."""
-    doubt: str = ""
-    """What speaks against the reading, if anything does."""
     values: dict[str, Any] | None = None
     """The numbers of its optics once all of them are known, lengths in micrometres."""
     sim: bool = False
@@ -56,78 +36,50 @@ class Waiting:
     said: str = field(default="", compare=False)
     """What is under way, for the list."""
 
-    @classmethod
-    def of(cls, layer: ImageLayer, state: ViewerState) -> Waiting:
-        """Read a layer as the user has said that it is read."""
-        said = state.said(layer)
+    def read(self) -> None:
+        """Read the layer as the user or its file says now, if it can be read."""
+        said, before = self.state.said(self.layer), self.reading
         try:
-            reading = read_as(layer, said.kind, axial_step=said.axial_step)
-            count = channels(layer, reading.axes)
+            self.reading = read_as(self.layer, said.kind, axial_step=said.axial_step)
+            count = channels(self.layer, self.reading.axes)
             if count > 1:
                 raise InputError(
-                    f"Layer {layer.name!r} has {count} channels; split it into layers first "
+                    f"Layer {self.layer.name!r} has {count} channels; split it into layers first "
                     "(right-click the layer, Split Stack)."
                 )
         except InputError as error:
-            return cls(layer, problem=in_window_words(str(error)))
-        return cls(layer, reading)
-
-    def read_again(self, state: ViewerState) -> None:
-        """Read the layer as it is by now, where its file has told what the axes are."""
-        new = Waiting.of(self.layer, state)
-        if new.problem or self.reading is None or new.reading is None:
-            self.reading, self.problem = new.reading, self.problem or new.problem
-        elif new.reading.axes != self.reading.axes:
-            self.reading, self.doubt = new.reading, ""
+            self.reading = None
+            self.problem = self.problem or in_window_words(str(error))
         else:
-            self.reading = new.reading
+            if before is not None and before.axes != self.reading.axes:
+                self.doubt = ""
 
-    def decide(self, state: ViewerState) -> None:
+    def decide(self) -> None:
         """Take what is known as it is, if that is all that is needed."""
         if self.problem or self.look is None:
             return
-        self.sim = bool(is_sim(self.layer, self.look, state))
-        facts = self.facts(state)
-        asked = self._asked(facts, state)
-        ambiguous = is_ambiguous(self.layer, self.look, state, self.doubt)
-        if not ambiguous and not facts.missing(asked):
-            self.values = facts.values_of(asked)
-
-    def answer(self, values: dict[str, Any], *, sim: bool, state: ViewerState) -> None:
-        """Take what the user has typed for it and its like."""
-        answer(self.layer, self.channel, values, state, sim=sim)
-        self.values, self.sim = dict(values), sim
-
-    def facts(self, state: ViewerState) -> Facts:
-        """Put together what is known of its optics."""
-        assert self.look is not None
-        return facts_of(self.layer, self.look, self.reading, state)
-
-    @property
-    def spatial(self) -> str:
-        """Axes of a single image or volume."""
-        return "YX" if self.reading is None else self.reading.spatial
-
-    @property
-    def channel(self) -> str:
-        """Name of its channel, empty where it has none."""
-        return "" if self.look is None else channel_said(self.layer, self.look, self.reading)
-
-    def likeness(self, state: ViewerState) -> tuple[Any, ...]:
-        """Return what layers have in common for which one form serves."""
-        facts = self.facts(state)
-        known = tuple(sorted((name, fact.value) for name, fact in facts.items() if fact.sure))
-        kind = "" if self.reading is None else self.reading.axes
-        return self.channel, kind, self.look and self.look.sim, str(known)
-
-    def _asked(self, facts: Facts, state: ViewerState) -> tuple[str, ...]:
+        self.sim = bool(self.seems_sim)
+        facts = self.facts()
         modality = facts.get("modality")
-        return needed(
+        asked = needed(
             self.spatial,
             str(modality.value) if modality else "widefield",
             sim=self.sim,
-            psf=users_psf(state, self.spatial) is not None,
+            psf=self.psf is not None,
         )
+        if not self.ambiguous and not facts.missing(asked):
+            self.values = facts.values_of(asked)
+
+    def answer(self, values: dict[str, Any], *, sim: bool) -> None:
+        """Take what the user has typed for it and its like."""
+        super().answer(values, sim=sim)
+        self.values, self.sim = dict(values), sim
+
+    def likeness(self) -> tuple[Any, ...]:
+        """Return what layers have in common for which one form serves."""
+        sure = sorted((name, fact.value) for name, fact in self.facts().items() if fact.sure)
+        kind = "" if self.reading is None else self.reading.axes
+        return self.channel, kind, self.look and self.look.sim, str(sure)
 
 
 @dataclass(frozen=True)
@@ -155,12 +107,12 @@ def looked_at(queue: Sequence[Waiting]) -> Generator[Found, None, None]:
             yield Found(index, look, doubt)
 
 
-def worked(
+def batch_of(
     makers: Sequence[tuple[str, Callable[[], Any], dict[str, str]]],
     models: Sequence[Model],
     settings: dict[str, Any],
-) -> Generator[Batch | Event, None, None]:
-    """Hand the batch over first, so that it can be stopped, then all of its events.
+) -> Batch:
+    """Make the batch, in a worker.
 
     Parameters
     ----------
@@ -171,6 +123,4 @@ def worked(
     """
     from ...workflow.batch import Batch, Entry
 
-    batch = Batch([Entry(*maker) for maker in makers], models=models, **settings)
-    yield batch
-    yield from batch
+    return Batch([Entry(*maker) for maker in makers], models=models, **settings)

@@ -9,6 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, Select
 from qtpy.QtWidgets import QWidget
 
 from ..forms.choosers import ImageChooser, image_layers
+from ..forms.forms import fill
 from ..forms.noise_and_psf import Known
 from ..forms.optics_boxes import out_of_focus_box
 from ..layers.layers import layer_image, shown_place
@@ -39,13 +40,13 @@ class TrainWidget(TrainingPanel):
     """
 
     title = "Train"
+    image: ImageChooser
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent=parent)
         self._spatial = ""
-        self._build_settings()
         self.known = Known(viewer)
-        self._lay_out()
+        self._build()
 
         follow(self, self._state.noise_changed, self._on_state_changed)
         follow(self, self._state.psf_changed, self._on_state_changed)
@@ -60,12 +61,15 @@ class TrainWidget(TrainingPanel):
 
     # ------------------------------------------------------------------ construction
 
-    def _build_settings(self) -> None:
+    def _make_chooser(self) -> ImageChooser:
         self.image = ImageChooser(
             self._viewer,
             "The raw image, volume or series of either to train on, in camera counts.",
             owner=self,
         )
+        return self.image
+
+    def _build(self) -> None:
         self.upsample_box = CheckBox(
             text="twice the pixels in Y and X",
             tooltip="Put the deconvolved image on a grid of half the raw pixel, which detail "
@@ -97,19 +101,13 @@ class TrainWidget(TrainingPanel):
         self.form.add(self.out_of_focus_box)
         self.settings.add(self.begin_box)
         self.settings.add(self.more_box)
-
-    def _lay_out(self) -> None:
-        layout = self.body
-        layout.addWidget(self.form)
-        layout.addWidget(self.preset_label)
-        layout.addWidget(self.known)
-        layout.addWidget(self.settings_panel)
-        layout.addWidget(self.broken)
-        layout.addLayout(self.buttons)
-        layout.addWidget(self.progress_bar)
-        layout.addWidget(self.status_label)
-        layout.addWidget(self.curves, stretch=1)
-        layout.addStretch(0)
+        fill(
+            self.body,
+            *(self.form, self.preset_label, self.known, self.settings_panel, self.broken),
+            *(self.action_rows, self.curves),
+        )
+        self.body.setStretchFactor(self.curves, 1)
+        self.body.addStretch(0)
 
     def reset_choices(self, _: Any = None) -> None:
         """Offer the layers that the viewer holds now; napari calls it when they change."""
@@ -119,17 +117,6 @@ class TrainWidget(TrainingPanel):
             self._update_buttons()
 
     # ------------------------------------------------------------------ the run
-
-    @property
-    def _kind(self) -> str:
-        return self.image.spatial
-
-    @property
-    def _layer(self) -> ImageLayer | None:
-        return self.image.layer
-
-    def _choose(self, layer: ImageLayer) -> None:
-        self.image.layer = layer
 
     def _new_settings(self) -> dict[str, Any]:
         return {

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...model.presets import presets_for
 from ...modes.registry import preview_interval
 from ...utils.errors import InputError
-from ..forms.action_panel import CANCELLED
+from ..forms.action_panel import CANCELLED, ActionPanel
 from ..forms.broken_training import BrokenTraining
-from ..forms.choosers import MODEL_FILES, image_layers
+from ..forms.choosers import MODEL_FILES, LayerChooser, image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import Form, advance, collapsible, note, tip
-from ..forms.panel import Panel
+from ..forms.forms import Form, button, collapsible, fill, note, tip
 from ..forms.training_boxes import interval_box, preset_box, seed_box, steps_box
 from ..layers.layer_axes import Reading
 from ..layers.previews import PreviewLayers
@@ -26,60 +25,50 @@ from ..workers.connections import alive
 from ..workers.durations import in_words, time_left
 from ..workers.notifications import show_error, show_info, show_warning
 from ..workers.preferences import suggested_path
-from ..workers.workers import Job, Turns, once
+from ..workers.workers import Job, Turns, in_background
 from .training_worker import Finished, Started, Training, TrainingValue, gone_on_with, trained
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image as ImageLayer
 
+    from ...inference.predict import TileProgress
     from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
 
+BUSY = "work is under way; stop it first."
 
-class TrainingPanel(Panel):
+
+class TrainingPanel(ActionPanel):
     """The part of a dock widget that trains; what it trains on is for those made from it.
 
     The model goes into the viewer's shared state when the training ends, however it ends.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
-        self._job: Job[TrainingValue | Progress, Model] | None = None
+        super().__init__(viewer, action="Train", parent=parent)
+        self._work: Job[Any, Any] | None = None
         self._run: TrainingRun | None = None
         self._previews = PreviewLayers(self._viewer)
         self._last: Progress | None = None
         self._stepped = False  # whether the training under way has done a step
         self._trained: list[tuple[ImageLayer, Reading]] = []
         self._checkpoint: Path | None = None
+        self.image = self._make_chooser()
         self._build_training_settings()
         self._build_actions()
         self.curves = LossCurves(self._viewer)
         self.preset_box.changed.connect(self._on_preset_changed)
-        self.broken = BrokenTraining(self, raw_sim=self._raw_sim)
+        self.broken = BrokenTraining(self, raw_sim=self.image.kind == "SIM")
         self.broken.continued.connect(self._on_continue)
         self.broken.anew.connect(self._on_anew)
 
     # ------------------------------------------------------------------ what differs
 
-    _grid = 1
-    """Pixels of what is trained on per pixel of the layer, along Y and X."""
+    image: LayerChooser
+    """The choice of what is trained on."""
 
-    _raw_sim = False
-    """Whether it is trained on raw SIM frames."""
-
-    @property
-    def _kind(self) -> str:
-        """What is trained on, in the words of `presets_for`."""
-        raise NotImplementedError
-
-    @property
-    def _layer(self) -> ImageLayer | None:
-        """The chosen layer."""
-        raise NotImplementedError
-
-    def _choose(self, layer: ImageLayer) -> None:
-        """Choose a layer."""
+    def _make_chooser(self) -> LayerChooser:
         raise NotImplementedError
 
     def _missing(self) -> str:
@@ -105,34 +94,19 @@ class TrainingPanel(Panel):
         self.settings_panel = collapsible("Settings", self.settings)
 
     def _build_actions(self) -> None:
-        self.train_button = QPushButton("Train")
-        self.stop_button = QPushButton("Stop")
-        self.resume_button = QPushButton("Resume…")
-        self.save_button = QPushButton("Save…")
-        self.train_button.clicked.connect(lambda: self.start())
-        self.stop_button.clicked.connect(lambda: self.stop())
-        self.resume_button.clicked.connect(self._on_resume)
-        self.save_button.clicked.connect(self._on_save)
-        self.save_button.setToolTip("Save the model, with what is needed to train it further.")
-        self.buttons = QGridLayout()
-        for column, button in enumerate(
-            (self.train_button, self.stop_button, self.resume_button, self.save_button)
-        ):
-            self.buttons.addWidget(button, 0, column)
-
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setTextVisible(True)
-        self.progress_bar.setFormat("")
-        self.progress_bar.setRange(0, 1)
-        self.progress_bar.setValue(0)
-        self.status_label = note()
+        self.train_button, self.stop_button = self.start_button, self.cancel_button
+        self.resume_button = button("Resume…", self._on_resume)
+        self.save_button = button(
+            "Save…", self._on_save, "Save the model, with what is needed to train it further."
+        )
+        fill(self.buttons, self.resume_button, self.save_button)
 
     # ------------------------------------------------------------------ actions
 
     @property
-    def running(self) -> bool:
-        """Whether a training is under way."""
-        return self._job is not None and self._job.running
+    def busy(self) -> bool:
+        """Whether anything is under way, a training or other work."""
+        return self.running or (self._work is not None and self._work.running)
 
     def start(self) -> None:
         """Train a new model with what is chosen."""
@@ -149,7 +123,7 @@ class TrainingPanel(Panel):
     def _chosen_steps(self) -> int | None:
         """Give a number of the user's own, or None where it is the preset's."""
         steps = int(self.steps_box.value)
-        return None if steps == presets_for(self._kind)[self.preset_box.value].steps else steps
+        return None if steps == presets_for(self.image.kind)[self.preset_box.value].steps else steps
 
     @property
     def _ends_early(self) -> bool:
@@ -158,17 +132,19 @@ class TrainingPanel(Panel):
 
     def stop(self) -> None:
         """Stop after the step under way and keep the model; before the first step, cancel."""
-        if self._job is None or not self.running:
+        if not self.busy:
             return
-        if self._run is not None and self._stepped:
+        if self.running and self._run is not None and self._stepped:
             self._run.stop()
             self._say("Stopping after the step under way…")
         else:
-            self._job.stop()
+            for job in (self._job, self._work):
+                if job is not None:
+                    job.stop()
             self._say(CANCELLED)
         self.stop_button.setEnabled(False)
 
-    def stop_work(self) -> None:
+    def cancel(self) -> None:
         """End what is under way, as the widget's own button does."""
         self.stop()
 
@@ -198,13 +174,13 @@ class TrainingPanel(Panel):
         if saved is None:
             show_error("there is no model to save yet; press Train first.")
             return
-        Job(
-            once(saved.save, path),
-            owner=self,
-            on_result=lambda _: show_info(f"Model saved to {Path(path).name}."),
-            on_failure=show_error,
-            title="saving a model",
-        ).start()
+        name = Path(path).name
+        in_background(
+            self,
+            "saving a model",
+            lambda: saved.save(path),
+            lambda _: show_info(f"Model saved to {name}."),
+        )
 
     # ------------------------------------------------------------------ the run
 
@@ -233,7 +209,7 @@ class TrainingPanel(Panel):
         if not continued:
             self._run = self._last = None
             self.curves.clear()
-            self._previews.begin(self._trained, self._grid)
+            self._previews.begin(self._trained)
         # Which of several layers the previews will be of is not known yet.
         alone = self.interval_box.value and not continued and len(self._trained) == 1
         self._job = Job(
@@ -246,12 +222,36 @@ class TrainingPanel(Panel):
             before=self._previews.prepare(*self._trained[0]) if alone else None,
             title="ZS-DeconvNet training",
             uses_torch=True,
-        )
-        self._job.start()
-        if not continued:
-            self.progress_bar.setRange(0, 0)
-        self._say("Preparing…")
+        ).start()
+        if continued:
+            self._say("Preparing…")
+        else:
+            self._begin_waiting("Preparing…")
         self._update_buttons()
+
+    def _start_work(
+        self,
+        work: Generator[TileProgress, None, Any],
+        words: str,
+        title: str,
+        on_result: Callable[[Any], Turns[None]],
+    ) -> None:
+        """Start other work than a training, with the same bar and button."""
+        self._work = Job(
+            work,
+            owner=self,
+            on_values=self._show_tiles,
+            on_result=on_result,
+            on_failure=self._on_work_failure,
+            on_end=self._on_end,
+            title=title,
+            uses_torch=True,
+        ).start()
+        self._begin_waiting(words)
+        self._update_buttons()
+
+    def _on_work_failure(self, error: Exception) -> None:
+        super()._on_failure(error)
 
     def _on_values(self, values: list[TrainingValue | Progress]) -> Turns[None]:
         shown = None
@@ -291,12 +291,7 @@ class TrainingPanel(Panel):
 
     def _show_progress(self, progress: Progress) -> None:
         self.curves.redraw()
-        advance(
-            self.progress_bar,
-            progress.step,
-            progress.steps,
-            f"step {progress.step} of {progress.steps}",
-        )
+        self._show_step(progress)
         if self.stop_button.isEnabled():
             doing = "" if "deconvolution" in progress.losses else "Learning to denoise first; "
             self._say(f"{doing}{time_left(progress, ends_early=self._ends_early)}")
@@ -328,8 +323,7 @@ class TrainingPanel(Panel):
 
     def _on_end(self) -> None:
         self._previews.hide_empty()
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, 1)
+        self._end_waiting()
         self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
@@ -340,11 +334,11 @@ class TrainingPanel(Panel):
 
     def _on_kind_changed(self) -> None:
         """Offer what suits what is trained on."""
-        self.interval_box.value = preview_interval(self._kind)
+        self.interval_box.value = preview_interval(self.image.kind)
         self._on_preset_changed()
 
     def _on_preset_changed(self) -> None:
-        preset = presets_for(self._kind)[self.preset_box.value]
+        preset = presets_for(self.image.kind)[self.preset_box.value]
         self.preset_label.setText(preset.description)
         self.steps_box.value = preset.steps
 
@@ -359,12 +353,12 @@ class TrainingPanel(Panel):
 
     def _on_continue(self) -> None:
         """Go on with the training that broke off, on the layer of its name if there is one."""
-        if self.broken.found is None or self.running:
+        if self.broken.found is None or self.busy:
             return
         name, layers = self.broken.found.name, image_layers(self._viewer)
         same = [layer for layer in layers if layer.name == name]
-        if same and self._layer not in same:
-            self._choose(same[0])
+        if same and self.image.layer not in same:
+            self.image.layer = same[0]
         self.resume(self.broken.found.path)
 
     def _on_anew(self) -> None:
@@ -373,7 +367,7 @@ class TrainingPanel(Panel):
             self.start()
 
     def _on_save(self) -> None:
-        layer = self._layer
+        layer = self.image.layer
         name = f"{layer.name if layer is not None else 'model'}.safetensors"
         path, _ = QFileDialog.getSaveFileName(
             self, "Save the model", suggested_path(name), MODEL_FILES
@@ -388,9 +382,9 @@ class TrainingPanel(Panel):
 
     def _refuse(self, *, resuming: bool = False) -> bool:
         """Say why training cannot start now, if it cannot."""
-        if self.running:
-            why = "a training is under way; stop it first."
-        elif resuming and self._layer is not None:
+        if self.busy:
+            why = "a training is under way; stop it first." if self.running else BUSY
+        elif resuming and self.image.layer is not None:
             why = ""
         else:
             why = self._missing()
@@ -399,12 +393,12 @@ class TrainingPanel(Panel):
         return bool(why)
 
     def _update_buttons(self) -> None:
-        running, missing = self.running, self._missing()
-        self.train_button.setEnabled(not running and not missing)
+        free, missing = not self.busy, self._missing()
+        self.train_button.setEnabled(free and not missing)
         self.train_button.setToolTip(tip(missing or "Train a new model on the chosen image."))
-        self.stop_button.setEnabled(running)
+        self.stop_button.setEnabled(not free)
         self._update_stop()
-        self.resume_button.setEnabled(not running and self._layer is not None)
+        self.resume_button.setEnabled(free and self.image.layer is not None)
         self.resume_button.setText("Resume" if self._can_continue else "Resume…")
         self.resume_button.setToolTip(
             "Go on with the stopped training."
@@ -412,22 +406,20 @@ class TrainingPanel(Panel):
             else "Go on with a training that was saved to a file."
         )
         self.save_button.setEnabled(self._run is not None or self._state.model is not None)
-        self.form.setEnabled(not running)
-        self.settings.setEnabled(not running)
-        self.broken.setEnabled(not running)
+        for form in (self.form, self.settings, self.broken):
+            form.setEnabled(free)
 
     def _update_stop(self) -> None:
         """Offer to cancel as long as there is nothing to keep."""
-        cancels = self.running and not self._stepped
-        self.stop_button.setText("Cancel" if cancels else "Stop")
+        training = self.running and self._stepped
+        self.stop_button.setText("Stop" if training or not self.busy else "Cancel")
         self.stop_button.setToolTip(
             "End it at once; nothing has been learned yet."
-            if cancels
+            if self.running and not training
             else "Stop after the step under way; the model is kept."
+            if not self.busy or training
+            else "End it at once; nothing is added."
         )
-
-    def _say(self, text: str) -> None:
-        self.status_label.setText(text)
 
 
 def _finished_words(found: Finished) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -253,6 +253,16 @@ def once(
     """Turn one call into a generator for `Job`: it yields nothing and returns the result."""
     return function(*args, **kwargs)
     yield  # makes this a generator: the call happens in the thread
+
+
+def driven(make: Callable[[], Iterator[Value]]) -> Generator[Any, None, None]:
+    """Make an iterator in the thread and hand it over first, then all that it yields.
+
+    With it the window can stop the work in its own way.
+    """
+    work = make()
+    yield work
+    yield from work
 
 
 def in_background(
