@@ -43,38 +43,7 @@ class NoiseValues(QWidget):
 
     def __init__(self, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.boxes: dict[str, FloatSpinBox] = {
-            OFFSET: number(
-                "Offset",
-                0,
-                unit="counts",
-                minimum=-LARGEST,
-                maximum=LARGEST,
-                absent="not known",
-                tooltip="What a pixel reads without light, in camera counts.",
-            ),
-            GAIN: number(
-                "Gain",
-                0,
-                unit="counts/e⁻",
-                maximum=LARGEST,
-                step=0.1,
-                decimals=3,
-                absent="not measured",
-                tooltip="Camera counts per photoelectron. A background box cannot tell it; while "
-                "it is not measured, training measures it in its image.",
-            ),
-            READ_VARIANCE: number(
-                "Read variance",
-                0,
-                unit="counts²",
-                minimum=-1,
-                maximum=LARGEST**2,
-                absent="not known",
-                tooltip="Variance of a pixel without light, in counts squared (beta2): the square "
-                "of the read noise in counts.",
-            ),
-        }
+        self.boxes = _boxes()
         self.excess_box = number(
             "Excess noise",
             1,
@@ -90,32 +59,38 @@ class NoiseValues(QWidget):
         self._values = {name: Value() for name in self.boxes}
         self.error_labels = {name: plain() for name in self.boxes}
         self.origin_labels = {name: QElidingLabel() for name in self.boxes}
-        for origin in self.origin_labels.values():
-            origin.setTextFormat(Qt.TextFormat.PlainText)
         self._edited = dict.fromkeys(self.boxes, False)
+        self._lay_out()
+        for name, box in self.boxes.items():
+            box.changed.connect(partial(self._on_typed, name))
+            # A number typed anew is typed by hand also when it is the same number.
+            box.native.lineEdit().textEdited.connect(partial(self._on_edited, name))
+            box.native.editingFinished.connect(partial(self._on_finished, name))
+        self.excess_box.changed.connect(self._on_excess_noise)
+        self._show()
 
+    def _lay_out(self) -> None:
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(2)
         layout.setColumnStretch(1, 1)
         for row, (name, box) in enumerate(self.boxes.items()):
-            label = plain(box.label)
+            label, error, origin = (
+                plain(box.label),
+                self.error_labels[name],
+                self.origin_labels[name],
+            )
             label.setToolTip(box.tooltip)
-            self.error_labels[name].setToolTip("Standard error.")
-            self.error_labels[name].setMinimumWidth(56)
-            self.origin_labels[name].setContentsMargins(0, 0, 0, 4)
+            error.setToolTip("Standard error.")
+            error.setMinimumWidth(56)
+            origin.setTextFormat(Qt.TextFormat.PlainText)
+            origin.setContentsMargins(0, 0, 0, 4)
             layout.addWidget(label, 2 * row, 0)
             layout.addWidget(box.native, 2 * row, 1)
-            layout.addWidget(self.error_labels[name], 2 * row, 2)
-            layout.addWidget(self.origin_labels[name], 2 * row + 1, 0, 1, 3)
-            box.changed.connect(partial(self._on_typed, name))
-            # A number typed anew is typed by hand also when it is the same number.
-            box.native.lineEdit().textEdited.connect(partial(self._on_edited, name))
-            box.native.editingFinished.connect(partial(self._on_finished, name))
+            layout.addWidget(error, 2 * row, 2)
+            layout.addWidget(origin, 2 * row + 1, 0, 1, 3)
         layout.addWidget(plain(self.excess_box.label), 2 * len(self.boxes), 0)
         layout.addWidget(self.excess_box.native, 2 * len(self.boxes), 1)
-        self.excess_box.changed.connect(self._on_excess_noise)
-        self._show()
 
     @property
     def excess_noise(self) -> float:
@@ -232,6 +207,41 @@ class NoiseValues(QWidget):
         """Say what photon transfer is to give: the gain, and what nothing better has given."""
         missing = [n for n in (OFFSET, READ_VARIANCE) if self.measured_apart(n) is None]
         return (*missing, GAIN)
+
+
+def _boxes() -> dict[str, FloatSpinBox]:
+    return {
+        OFFSET: number(
+            "Offset",
+            0,
+            unit="counts",
+            minimum=-LARGEST,
+            maximum=LARGEST,
+            absent="not known",
+            tooltip="What a pixel reads without light, in camera counts.",
+        ),
+        GAIN: number(
+            "Gain",
+            0,
+            unit="counts/e⁻",
+            maximum=LARGEST,
+            step=0.1,
+            decimals=3,
+            absent="not measured",
+            tooltip="Camera counts per photoelectron. A background box cannot tell it; while "
+            "it is not measured, training measures it in its image.",
+        ),
+        READ_VARIANCE: number(
+            "Read variance",
+            0,
+            unit="counts²",
+            minimum=-1,
+            maximum=LARGEST**2,
+            absent="not known",
+            tooltip="Variance of a pixel without light, in counts squared (beta2): the square "
+            "of the read noise in counts.",
+        ),
+    }
 
 
 def readiness(values: NoiseValues, unfit: str) -> list[str]:

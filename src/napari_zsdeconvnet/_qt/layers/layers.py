@@ -99,13 +99,10 @@ def add_or_update(
     data: ArrayLike,
     *,
     like: layers.Image,
-    upsampling: int = 1,
-    origin: tuple[float, ...] = (0, 0),
-    every: int = 1,
-    axes: str | None = None,
     metadata: dict[str, Any] | None = None,
     reset_contrast: bool = True,
     visible: bool = True,
+    **place: Any,
 ) -> layers.Image:
     """Show `data` over the layer it was computed from, in the same layer each time.
 
@@ -117,34 +114,21 @@ def add_or_update(
     data : array
         The axes of `like`, or its last ones, without its channel axis.
     like : napari.layers.Image
-        The source: scale, translation, rotation, units, axis labels, colormap and blending
-        come from it.
-    upsampling : int
-        Pixels of `data` per pixel of the source, along Y and X.
-    origin : tuple of float
-        Pixel (y, x) or (z, y, x) of the source at which `data` begins, for a part of it.
-    every : int
-        Frames of the source, along its first axis, that make one of `data`.
-    axes : str, optional
-        The axes of `like`; by default what it says itself.
+        The source: its place, units, axis labels, colormap and blending are taken.
     reset_contrast : bool
         Fit the contrast limits to the new data also when the layer exists already.
     visible : bool
         Whether a new layer is shown at first: napari slices and paints nothing of a hidden one.
-
-    Returns
-    -------
-    napari.layers.Image
-        The layer that shows `data`.
+    place : Any
+        Upsampling, origin, every and axes, as for `placement`.
     """
-    viewer = unwrapped(viewer)
-    data = np.asarray(data)
-    place = placement(like, data.ndim, upsampling=upsampling, origin=origin, every=every, axes=axes)
+    viewer, data = unwrapped(viewer), np.asarray(data)
+    where = placement(like, data.ndim, **place)
     metadata = {**(metadata or {}), METADATA_KEY: _key(like, name)}
     layer = made_before(viewer, name, like)
     if layer is not None and layer.ndim == data.ndim:
         layer.data = data
-        for attribute, value in place.items():
+        for attribute, value in where.items():
             # Each makes napari lay out the whole scene anew: none is set in vain.
             if not _same(getattr(layer, attribute), value):
                 setattr(layer, attribute, value)
@@ -161,7 +145,7 @@ def add_or_update(
         metadata=metadata,
         visible=visible,
         contrast_limits=limits,  # napari would look for others first
-        **place,
+        **where,
     )
     layer.contrast_limits_range = span
     viewer.add_layer(layer)
@@ -170,15 +154,8 @@ def add_or_update(
 
 def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> layers.Image | None:
     """Return the layer that `add_or_update` made under this name from `like`, if it is there."""
-    key = _key(like, name)
-    return next(
-        (
-            layer
-            for layer in unwrapped(viewer).layers
-            if isinstance(layer, layers.Image) and layer.metadata.get(METADATA_KEY) == key
-        ),
-        None,
-    )
+    found = kept_layer(unwrapped(viewer), _key(like, name))
+    return found if isinstance(found, layers.Image) else None
 
 
 def make_into(

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
 from ..forms.action_panel import ActionPanel
 from ..forms.choosers import image_layers
 from ..forms.forms import advance, button, fill, heading, in_row, tip
 from ..forms.kept_models import keep_by_itself
+from ..forms.layer_ticks import LayerTicks
 from ..forms.one_click_form import AskForm
 from ..layers.layer_axes import what_is_there
 from ..layers.layer_files import LayerFiles
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from ...workflow import batch
 
-_LAYER = Qt.ItemDataRole.UserRole
 _SIGNS = {"active": "▶", "done": "✓", "doubtful": "⚠", "failed": "✗", "ended": "■"}
 _NAMED = 4  # layers that a form names; more are counted
 
@@ -71,10 +70,9 @@ class QueueWidget(ActionPanel):
         self.reset_choices()
 
     def _build(self) -> None:
-        self.layer_list = QListWidget()
-        self.layer_list.setToolTip("The layers to deconvolve, in this order; tick those you want.")
-        self.layer_list.setMinimumHeight(120)
-        self.layer_list.setWordWrap(True)
+        self.layer_list = LayerTicks(
+            "The layers to deconvolve, in this order; tick those you want."
+        )
         self.layer_list.itemChanged.connect(self._update_buttons)
         self.all_button = button("All", lambda: self.choose(self.layers))
         self.none_button = button("None", lambda: self.choose([]))
@@ -94,10 +92,10 @@ class QueueWidget(ActionPanel):
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
         self.start_button.setDefault(True)
-        choose = in_row(self.all_button, self.none_button, self.selected_button)
+        self.choices = (self.all_button, self.none_button, self.selected_button)
         fill(
             self.body,
-            *(heading("Layers"), self.layer_list, choose, self.judge_box.native),
+            *(heading("Layers"), self.layer_list, in_row(*self.choices), self.judge_box.native),
             *(self.form, self.action_rows),
         )
         self.body.setStretchFactor(self.layer_list, 1)
@@ -107,47 +105,26 @@ class QueueWidget(ActionPanel):
     @property
     def layers(self) -> list[ImageLayer]:
         """All layers that are offered."""
-        return [self._item(row).data(_LAYER) for row in range(self.layer_list.count())]
+        return self.layer_list.layers
 
     @property
     def chosen(self) -> list[ImageLayer]:
         """The layers that are ticked."""
-        items = map(self._item, range(self.layer_list.count()))
-        return [item.data(_LAYER) for item in items if item.checkState() == Qt.CheckState.Checked]
+        return self.layer_list.chosen
 
     def choose(self, layers: list[Any]) -> None:
         """Tick these layers and no others."""
-        for row in range(self.layer_list.count()):
-            item = self._item(row)
-            ticked = any(item.data(_LAYER) is layer for layer in layers)
-            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        self.layer_list.choose(layers)
 
     def reset_choices(self, _: Any = None) -> None:
         """Offer the layers that the viewer holds now; napari calls it when they change."""
         if not alive(self):
             return
         self._files.look()
-        offered = image_layers(self._viewer)
-        before = self.layers
-        if [id(one) for one in offered] == [id(one) for one in before]:
-            self._show_states()
-            return
-        unticked = [one for one in before if not any(one is ticked for ticked in self.chosen)]
-        self.layer_list.clear()
-        for layer in offered:
-            item = QListWidgetItem(layer.name)
-            item.setData(_LAYER, layer)
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            ticked = not any(layer is one for one in unticked)
-            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-            self.layer_list.addItem(item)
+        changed = self.layer_list.offer(image_layers(self._viewer))
         self._show_states()
-        self._update_buttons()
-
-    def _item(self, row: int) -> QListWidgetItem:
-        item = self.layer_list.item(row)
-        assert item is not None  # rows are counted
-        return item
+        if changed:
+            self._update_buttons()
 
     # ------------------------------------------------------------------ actions
 
@@ -429,17 +406,14 @@ class QueueWidget(ActionPanel):
 
     def _show_states(self) -> None:
         """Show how each layer of the queue stands, beside its name."""
-        for row in range(self.layer_list.count()):
-            item = self._item(row)
-            layer = item.data(_LAYER)
-            waiting = next((one for one in self._queue if one.layer is layer), None)
-            text = layer.name if waiting is None else self._stated(waiting)
-            if item.text() != text:
-                item.setText(text)
-                item.setToolTip("" if waiting is None else tip(waiting.problem))
+        queued = {id(one.layer): one for one in self._queue}
+        self.layer_list.show_states(lambda layer: self._stated(layer, queued.get(id(layer))))
 
-    def _stated(self, waiting: Waiting) -> str:
-        judged = self._state.judged(waiting.layer)
+    def _stated(self, layer: ImageLayer, waiting: Waiting | None) -> tuple[str, str]:
+        """Return the text of a layer and its tooltip."""
+        if waiting is None:
+            return layer.name, ""
+        judged = self._state.judged(layer)
         if waiting.problem:
             sign, words = _SIGNS["failed"], "failed"
         elif waiting.done:
@@ -448,16 +422,13 @@ class QueueWidget(ActionPanel):
         elif waiting.said:
             sign, words = _SIGNS["active"], waiting.said
         else:
-            return str(waiting.layer.name)
-        return f"{sign} {waiting.layer.name}: {words}"
+            return layer.name, ""
+        return f"{sign} {layer.name}: {words}", waiting.problem
 
     def _update_buttons(self, _: Any = None) -> None:
         running = self.running
         free = not running and not self.asking
-        for widget in (
-            *(self.layer_list, self.all_button, self.none_button, self.selected_button),
-            self.judge_box.native,
-        ):
+        for widget in (self.layer_list, *self.choices, self.judge_box.native):
             widget.setEnabled(free)
         missing = self.form.missing if self.asking else "" if self.chosen else "tick a layer first."
         self.start_button.setText("Go on" if self.asking else "Deconvolve all")
