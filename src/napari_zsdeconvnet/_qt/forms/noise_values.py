@@ -75,11 +75,8 @@ class NoiseValues(QWidget):
         layout.setVerticalSpacing(2)
         layout.setColumnStretch(1, 1)
         for row, (name, box) in enumerate(self.boxes.items()):
-            label, error, origin = (
-                plain(box.label),
-                self.error_labels[name],
-                self.origin_labels[name],
-            )
+            label, error = plain(box.label), self.error_labels[name]
+            origin = self.origin_labels[name]
             label.setToolTip(box.tooltip)
             error.setToolTip("Standard error.")
             error.setMinimumWidth(56)
