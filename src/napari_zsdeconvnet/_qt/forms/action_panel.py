@@ -12,7 +12,7 @@ from .forms import advance, button, fill, in_row, note
 from .panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     import napari.viewer
 
@@ -23,13 +23,7 @@ CANCELLED = "Cancelled; nothing changed."
 
 
 class ActionPanel(Panel):
-    """Has a button that starts and one that cancels; a subclass lays out `action_rows`.
-
-    Parameters
-    ----------
-    action : str
-        What the button says.
-    """
+    """Has a button for an action and one that cancels; a subclass lays out `action_rows`."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
@@ -68,6 +62,21 @@ class ActionPanel(Panel):
         self.start()
 
     # ------------------------------------------------------------------ what is under way
+
+    def _started(
+        self, work: Generator[Any, Any, Any], title: str, **settings: Any
+    ) -> Job[Any, Any]:
+        """Start work in a worker; settings as for `Job`, by default with the handlers below."""
+        usual = {"on_failure": self._on_failure, "on_end": self._on_end, "uses_torch": True}
+        return Job(work, owner=self, title=title, **{**usual, **settings}).start()
+
+    def _on_end(self) -> None:
+        self._end_waiting()
+        self._update_buttons()
+
+    def _update_buttons(self) -> None:
+        """Offer what can be done now."""
+        raise NotImplementedError
 
     def _say(self, text: str) -> None:
         self.status_label.setText(text)

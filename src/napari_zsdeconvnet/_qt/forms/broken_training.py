@@ -16,12 +16,7 @@ from .forms import button, in_row, note, stack
 class BrokenTraining(QWidget):
     """Says which training broke off, with a button that goes on and one that begins anew.
 
-    Hidden while there is none.
-
-    Parameters
-    ----------
-    raw_sim : bool
-        Whether trainings on raw SIM frames are offered, or those on images and volumes.
+    Hidden while there is none. Trainings on raw SIM frames are apart from those on images.
     """
 
     continued = Signal()

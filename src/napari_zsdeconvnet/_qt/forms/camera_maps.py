@@ -35,13 +35,7 @@ _FILES = (
 
 
 def map_boxes(suffix: str = "") -> dict[str, FileEdit]:
-    """Make a box for the file of each map, by the names of `CameraMaps`.
-
-    Parameters
-    ----------
-    suffix
-        What follows in their labels.
-    """
+    """Make a box for the file of each map, by the names of `CameraMaps`."""
     return {
         name: FileEdit(
             label=f"{label}{suffix}",
@@ -116,10 +110,7 @@ class MapsForm(QWidget):
     def parts(self, *, gain: bool = True) -> MapParts | None:
         """Return what is chosen or measured; None where no map is.
 
-        Parameters
-        ----------
-        gain : bool
-            Whether the gain is known, without which what was measured in a dark stack waits.
+        Without the gain, what was measured in a dark stack is left out.
         """
         files: dict[str, Any] = {name: chosen_path(box) for name, box in self.files.items()}
         if self._measured and self.dark_box.value and (gain or files["gain"] is not None):

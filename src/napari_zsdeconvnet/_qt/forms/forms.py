@@ -41,18 +41,9 @@ def number(
     decimals: int = 2,
     absent: str = "",
 ) -> FloatSpinBox:
-    """Return a box for a number that says its unit.
+    """Return a box for a number that says its unit, in which all numbers are given.
 
-    Parameters
-    ----------
-    label, tooltip, unit : str
-        What it is, in a word, in a plain sentence and in which unit.
-    value, minimum, maximum, step : float
-        As shown, in that unit.
-    decimals : int
-        Digits after the point.
-    absent : str
-        What to show in place of the smallest value, when that stands for "not known".
+    ``absent`` is shown in place of the smallest value, when that stands for "not known".
     """
     box = FloatSpinBox(label=label, min=minimum, max=maximum, step=step, tooltip=tooltip)
     spin = box.native

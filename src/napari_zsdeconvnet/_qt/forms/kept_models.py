@@ -26,15 +26,7 @@ def read_model(path: str | Path) -> Model:
 def keep_by_itself(
     owner: QWidget, model: Model, name: str, on_kept: Callable[[Path], None] | None = None
 ) -> None:
-    """Save a model where the preferences say that models go, if they do.
-
-    Parameters
-    ----------
-    name : str
-        Of the layer that it was trained on.
-    on_kept : callable, optional
-        Gets the file.
-    """
+    """Save a model, named after a layer, where the preferences say that models go, if they do."""
     folder = preferences.models_folder()
     if folder is not None:
         keep_in(folder, owner, model, name, on_kept)

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
-    """Open a dock widget of the plugin in front of the others, or say why it cannot be.
-
-    Returns
-    -------
-    QWidget or None
-    """
+    """Open a dock widget of the plugin in front of the others, or say why it cannot be."""
     try:
         dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
     except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks

@@ -61,14 +61,8 @@ def region_of(
 ) -> Region:
     """Collect what the worker needs: the shapes that count and where the sliders stand.
 
-    Raises InputError if the shapes enclose none of the pixels.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Whose sliders say which time point and, where ``near``, which planes.
-    near : bool
-        Whether only planes around the one shown are measured.
+    With ``near`` only the planes around the one shown are measured. Raises InputError if the shapes
+    enclose none of the pixels.
     """
     assert box.layer is not None
     mask, part = shapes_mask(box.layer, layer, box.chosen)

@@ -114,17 +114,7 @@ class NoiseValues(QWidget):
         return self[OFFSET].value is not None and self[READ_VARIANCE].value is not None
 
     def take(self, noise: NoiseModel, names: Iterable[str], origin: str | None = None) -> None:
-        """Take some of the numbers of a noise model, with their errors.
-
-        Parameters
-        ----------
-        noise : NoiseModel
-            Its numbers; one that is None is left out.
-        names : iterable of str
-            Which of "offset", "gain" and "read_variance".
-        origin : str, optional
-            Where they come from; the model's own words if not given.
-        """
+        """Take some of the numbers that a noise model has, with their errors and origin."""
         for name in names:
             value = getattr(noise, name)
             if name == GAIN and value is not None:
@@ -244,10 +234,7 @@ def _boxes() -> dict[str, FloatSpinBox]:
 def readiness(values: NoiseValues, unfit: str) -> list[str]:
     """Say whether these numbers are enough to train, and what is to be done where they are not.
 
-    Parameters
-    ----------
-    unfit : str
-        Why the background box gives none; empty if it does.
+    ``unfit`` says why the background box gives none; empty if it does.
     """
     lines = []
     gain, variance = values[GAIN].value, values[READ_VARIANCE].value

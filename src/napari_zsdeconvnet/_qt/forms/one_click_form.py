@@ -106,22 +106,8 @@ class AskForm(QWidget):
     ) -> None:
         """Fill the form with what is known.
 
-        Parameters
-        ----------
-        facts : Facts
-            What is known, and what is suggested.
-        spatial : str
-            "YX" or "ZYX".
-        psf : bool
-            Whether the user has chosen a PSF.
-        sim : bool or None
-            Whether the frames seem to be raw SIM; None where they cannot be.
-        presets : sequence of MicroscopePreset
-            Those of the preferences.
-        title : str
-            What it is about.
-        mode : str, optional
-            The mode that was chosen; `sim` does not matter then.
+        The PSF is one that the user has chosen; ``sim`` tells whether the frames seem to be raw
+        SIM, None where they cannot be. A ``mode`` that was chosen goes before it.
         """
         self._mode = mode
         sim = sim if mode is None else None

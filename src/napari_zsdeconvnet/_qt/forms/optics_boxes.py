@@ -121,14 +121,9 @@ QUANTITIES = {
 
 
 def optics_box(name: str, value: float | None = None, *, absent: str = "") -> FloatSpinBox:
-    """Return the box for one of `QUANTITIES`.
+    """Return the box for one of `QUANTITIES`; lengths are given in micrometres.
 
-    Parameters
-    ----------
-    value : float, optional
-        Micrometres where it is a length; shown at first.
-    absent : str
-        What to show where the value is not known, which the box then allows.
+    With ``absent`` the value may be unknown, for which these words are shown.
     """
     asked = QUANTITIES[name]
     return number(

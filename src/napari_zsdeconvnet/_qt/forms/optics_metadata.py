@@ -78,20 +78,9 @@ def gather(
 ) -> Facts:
     """Put together what layer, file, memory and preferences say, in the order of trust.
 
-    Parameters
-    ----------
-    pixel, step : float or None
-        Micrometres laterally and from plane to plane, as the layer's scale says.
-    recorded : Recorded
-        What its metadata say.
-    optics : Optics
-        What they say of its channel.
-    channel : str
-        The channel's name, empty where it has none.
-    presets : tuple of MicroscopePreset
-        Those of the preferences; a single one is taken to be the microscope.
-    answers : mapping
-        What the user has typed for this layer before.
+    Pixel and plane step are those of the layer's scale in micrometres, the optics those that the
+    file gives its channel, and the answers what the user has typed for it before. A single
+    microscope of the preferences is taken to be the one.
     """
     facts = Facts()
     facts.add(answers, TYPED)
@@ -119,18 +108,8 @@ def needed(
 ) -> tuple[str, ...]:
     """Return which numbers a recording needs.
 
-    Parameters
-    ----------
-    spatial : str
-        "YX" or "ZYX".
-    modality : str
-        Kind of the microscope.
-    sim : bool
-        Whether they are raw SIM frames.
-    psf : bool
-        Whether there is a PSF, which makes its own numbers needless.
-    mode : str, optional
-        The mode that the user has chosen, in place of what `spatial` and `sim` say.
+    A PSF makes its own numbers needless. A mode that the user has chosen goes before what the axes
+    and ``sim`` say.
     """
     return mode_named(mode or mode_of(spatial, sim=sim)).needs(modality, psf=psf)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from magicgui.types import FileDialogMode
@@ -36,7 +36,7 @@ Grid = tuple[float, ...]
 PSF_FILES = "*.tif *.tiff *.mrc *.npy *.otf"
 
 
-class Page(Protocol):
+class Page:
     """One way to a PSF."""
 
     title: str
@@ -46,12 +46,13 @@ class Page(Protocol):
 
     def maker(self, grid: Grid | None) -> Maker:
         """Return what makes the PSF; `grid` is the output's, where it is known."""
+        raise NotImplementedError
 
     def reset_choices(self) -> None:
-        """Offer the layers that the viewer holds now."""
+        """Offer the layers that the viewer holds now, where some are asked for."""
 
 
-class SimulatePage:
+class SimulatePage(Page):
     """The PSF of an ideal microscope."""
 
     title = "Simulate"
@@ -139,11 +140,8 @@ class SimulatePage:
             settings["stack"] = self._stack
         return lambda: PSF.simulate(**settings)
 
-    def reset_choices(self) -> None:
-        """Offer the layers that the viewer holds now: none are asked for here."""
 
-
-class FilePage:
+class FilePage(Page):
     """A PSF that was measured or computed elsewhere."""
 
     title = "File"
@@ -188,11 +186,8 @@ class FilePage:
 
         return read
 
-    def reset_choices(self) -> None:
-        """Offer the layers that the viewer holds now: none are asked for here."""
 
-
-class LayerPage:
+class LayerPage(Page):
     """A PSF that is open in the viewer already."""
 
     title = "Layer"
@@ -242,7 +237,7 @@ class LayerPage:
             self.layer.value = named[-1]
 
 
-class BeadsPage:
+class BeadsPage(Page):
     """A PSF from fluorescent beads much smaller than it."""
 
     title = "Beads"

@@ -29,13 +29,7 @@ _RING = 0.045  # of the spectrum's smaller side
 
 
 class Microscope:
-    """The boxes for the optics, and for what is known of the fringes.
-
-    Parameters
-    ----------
-    optics : Optics
-        What was typed last in this viewer; it learns what is typed here.
-    """
+    """The boxes for the optics, which are remembered, and for what is known of the fringes."""
 
     def __init__(self, optics: Optics) -> None:
         self._optics = optics

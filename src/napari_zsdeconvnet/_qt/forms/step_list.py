@@ -46,10 +46,7 @@ class StepList(QWidget):
     def begin(self, steps: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]) -> None:
         """Show steps that wait, in place of what was there.
 
-        Parameters
-        ----------
-        steps : sequence
-            For each its key, its title, and its links: words, and what they stand for.
+        Each has a key, a title, and links: words, and what they stand for.
         """
         for label in self.labels.values():
             self._layout.removeWidget(label)

@@ -26,13 +26,7 @@ _LARGEST = 0.25
 
 
 class DampingForm(QWidget):
-    """Whether stripes are damped before the deconvolution, and along which line.
-
-    Parameters
-    ----------
-    image : ImageChooser
-        The image that it is for.
-    """
+    """Whether stripes are damped before the deconvolution, and along which line."""
 
     def __init__(self, viewer: napari.viewer.Viewer, image: ImageChooser) -> None:
         super().__init__()

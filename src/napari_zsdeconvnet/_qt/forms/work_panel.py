@@ -23,19 +23,8 @@ if TYPE_CHECKING:
 class WorkPanel(ActionPanel):
     """Chooses an image and has one piece of work at a time done on it in a worker.
 
-    A subclass fills `form`, lays out `action_rows`, says in `_missing` what is needed first, and
-    begins the work in `_begin`.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered and which shows the results.
-    action : str
-        What the button says.
-    image : str
-        What the image is needed for.
-    purpose : str
-        What the button does, in a sentence.
+    The action is what the button says, and the purpose what it does. A subclass fills `form`, lays
+    out `action_rows`, says in `_missing` what is needed first, and begins the work in `_begin`.
     """
 
     def __init__(
@@ -98,10 +87,6 @@ class WorkPanel(ActionPanel):
         """Say what is under way, unless it was cancelled."""
         if self.cancel_button.isEnabled():
             self._say(text)
-
-    def _on_end(self) -> None:
-        self._end_waiting()
-        self._update_buttons()
 
     def _refresh(self, _: Any = None) -> None:
         """Show what the viewer knows now."""

@@ -83,19 +83,12 @@ def read_as(
     channel: int | None = None,
     axial_step: float | None = None,
 ) -> Reading:
-    """Read a layer.
+    """Read a layer as one of `READINGS`, by default as it says itself.
 
-    Raises InputError if the layer is an RGB picture, cannot be read so, has its planes before its
-    time points, is measured in what is no length, or has a scale that no microscope has.
-
-    Parameters
-    ----------
-    kind : str, optional
-        One of `READINGS`; by default what the layer says itself.
-    channel : int, optional
-        The channel wanted; the first one if not given.
-    axial_step : float, optional
-        Micrometres between planes as the user has typed it; the layer's own if not given.
+    The first channel is taken if none is given, and the layer's own step between planes if the user
+    has typed none (micrometres). Raises InputError if the layer is an RGB picture, cannot be read
+    so, has its planes before its time points, is measured in what is no length, or has a scale that
+    no microscope has.
     """
     axes = layer_axes(layer, kind)
     if "T" in axes and "Z" in axes and axes.index("Z") < axes.index("T"):
@@ -124,17 +117,10 @@ def possible_readings(layer: layers.Image) -> tuple[str, ...]:
 
 
 def usual_reading(layer: layers.Image, *, otherwise: str = SERIES) -> str:
-    """Return the reading that the layer itself suggests.
+    """Return the reading that the layer itself suggests, `otherwise` where three axes tell nothing.
 
-    Labels such as "t" or "slice" tell, as does an axis measured in seconds or in steps of a
-    length other than one.
-
-    Raises InputError if the layer is an RGB picture or its axes cannot be told.
-
-    Parameters
-    ----------
-    otherwise : str
-        How to read three axes that tell nothing, "time series" or "volume".
+    Labels such as "t" or "slice" tell, as does an axis measured in seconds or in steps of a length
+    other than one. Raises InputError if the layer is an RGB picture or its axes cannot be told.
     """
     letters = [_letter(layer, axis) for axis in range(_leading(layer))]
     others = [letter for letter in letters if letter != "C"]
@@ -146,19 +132,10 @@ def usual_reading(layer: layers.Image, *, otherwise: str = SERIES) -> str:
 
 
 def layer_axes(layer: layers.Image, kind: str | None = None) -> str:
-    """Return a letter for each axis of the layer, such as "TYX".
+    """Return a letter for each axis of the layer, such as "TYX", read as one of `READINGS`.
 
-    Axes keep the letter of their label where the reading has it; the others get what is left
-    in the order T, C, Z.
-
-    Raises InputError if the layer is an RGB picture or cannot be read so.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The last two axes are Y and X.
-    kind : str, optional
-        One of `READINGS`; by default what the layer says itself.
+    Axes keep the letter of their label where the reading has it; the others get what is left in the
+    order T, C, Z. Raises InputError if the layer is an RGB picture or cannot be read so.
     """
     leading = _leading(layer)
     kind = kind or usual_reading(layer)
@@ -194,16 +171,9 @@ def layer_voxel_size(
 ) -> tuple[float, ...] | None:
     """Return micrometres along the layer's Z, Y, X, or None where one is not known.
 
-    A scale other than 1 on a layer without units is taken to be in micrometres, as most
-    readers write it. A scale of exactly 1 along Z beside another laterally is what readers
-    write that know no step.
-
-    Parameters
-    ----------
-    axes : str, optional
-        Its axes; by default `layer_axes`.
-    axial_step : float, optional
-        Micrometres between planes that the user has typed, in place of the layer's.
+    A scale other than 1 on a layer without units is taken to be in micrometres, as most readers
+    write it. A scale of exactly 1 along Z beside another laterally is what readers write that know
+    no step. A step that the user has typed goes before it.
     """
     axes = axes or layer_axes(layer)
     lateral = (_length(layer, -2), _length(layer, -1))
@@ -238,13 +208,7 @@ def set_step(layer: layers.Image, axes: str, step: float) -> None:
 
 
 def set_pixel(layer: layers.Image, pixel: float) -> None:
-    """Write the lateral pixel size into the layer's scale, which all widgets go by.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        A layer whose lateral pixel size is not known.
-    """
+    """Write the lateral pixel size into the layer's scale, which all widgets go by."""
     layer.scale = (*layer.scale[:-2], pixel, pixel)
     layer.units = (*layer.units[:-2], "micrometer", "micrometer")
 

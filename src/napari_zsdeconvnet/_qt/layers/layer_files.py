@@ -89,15 +89,7 @@ def says_nothing(layer: ImageLayer) -> bool:
 
 
 def write_into(layer: ImageLayer, said: Recorded) -> None:
-    """Give a layer the axes, sizes and frame interval of its file.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        A layer that says nothing itself.
-    said : Recorded
-        What the file says; sizes in micrometres, the interval in seconds.
-    """
+    """Give a layer that says nothing itself the axes, sizes and frame interval of its file."""
     axes = said.axes if len(said.axes) == layer.ndim else ""
     if axes:
         layer.axis_labels = tuple(axes.lower())

@@ -32,12 +32,7 @@ def recorded_of(layer: layers.Image) -> Recorded:
 def channel_of(layer: layers.Image, said: Recorded, channel: int | None = None) -> int | None:
     """Tell which channel of its file a layer is, None where that is not known.
 
-    Parameters
-    ----------
-    said : Recorded
-        From `recorded_of`.
-    channel : int, optional
-        The one chosen, of a layer that has several.
+    Of a layer that has several it is the one chosen.
     """
     if channel is not None:
         return channel

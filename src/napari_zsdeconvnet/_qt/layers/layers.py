@@ -35,22 +35,10 @@ RULE_KEY = "napari-zsdeconvnet pixel rule"
 
 
 def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
-    """Return the layer's pixels with their axes and voxel size; nothing is read here.
+    """Return the layer's pixels with their axes and voxel size; lazy ones stay lazy.
 
+    Of a multiscale layer the full resolution is taken. By default it is read as it says itself.
     Raises InputError if the layer is RGB or its axes cannot be told.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        Of a multiscale layer the full resolution is taken. A lazy one, such as a dask array
-        or a memory map, stays lazy.
-    reading : Reading, optional
-        How to read it; by default what the layer says itself.
-
-    Returns
-    -------
-    Image
-        Axes out of "TZYX"; the voxel size in micrometres, or None for a layer in pixels.
     """
     reading = reading or read_as(layer)
     pixels, axes = reading.pixels(layer)
@@ -163,16 +151,8 @@ def make_into(
 ) -> None:
     """Let the layer that `add_or_update` made under one name be that of another result.
 
-    napari takes long over layers that come and go, and hardly any time over new pixels.
-
-    Parameters
-    ----------
-    name, becomes : str
-        Of the result that it shows, and of the one that is to come.
-    like : napari.layers.Image
-        The source of both.
-    ndim : int
-        Axes of the one that is to come; a layer of other axes cannot show it.
+    napari takes long over layers that come and go, and hardly any time over new pixels. A layer of
+    another number of axes is left.
     """
     layer = made_before(viewer, name, like)
     if layer is None or layer.ndim != ndim or made_before(viewer, becomes, like) is not None:
@@ -269,21 +249,10 @@ def placement(
 
 
 def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]) -> dict[str, Any]:
-    """Return the arguments that put a new layer to the right of another, planes middle to middle.
+    """Return scale, translation and units that put a layer to the right of another.
 
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The layer to stand beside.
-    shape : tuple of int
-        Of the new layer.
-    scale : tuple of float
-        Of the new layer, in the units of `layer`: where they differ, napari uses none.
-
-    Returns
-    -------
-    dict
-        scale, translate and units.
+    Planes lie middle to middle. The scale is in the units of `layer`: where they differ, napari
+    uses none.
     """
     low, high = layer.extent.world
     place = np.zeros(len(shape))

@@ -33,14 +33,7 @@ def recorded(
 ) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
     """Predict, and make the record of it, all in the worker.
 
-    Parameters
-    ----------
-    tiles : generator
-        From `record.iter_recorded`.
-    model : Model
-        What predicts.
-    names : dict
-        Of the layers that will show it, by "deconvolved" and "denoised".
+    The tiles are those of `iter_recorded`, the names those of the layers that will show the result.
     """
     from ...workflow.record import RunRecord
 

@@ -23,29 +23,12 @@ _ELLIPSE_CORNERS = 96
 def shapes_mask(
     shapes: layers.Shapes, layer: layers.Image, which: Collection[int] | None = None
 ) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
-    """Return which pixels of the layer lie inside the drawn shapes.
+    """Return which pixels of the layer lie inside the drawn shapes, and in which part of it.
 
-    Rectangles, ellipses and polygons count; lines and paths enclose nothing. The shapes go
-    through their own and the layer's transforms, so the two layers may differ in scale,
-    translation and rotation.
-
-    Raises InputError if nothing was drawn or it lies outside the image.
-
-    Parameters
-    ----------
-    shapes : napari.layers.Shapes
-        What was drawn.
-    layer : napari.layers.Image
-        What it was drawn on.
-    which : collection of int, optional
-        The shapes to take; all of them if not given.
-
-    Returns
-    -------
-    mask : array of bool, axes YX
-        Pixels whose centre is inside, cut to the part of the image that the shapes touch.
-    part : (slice, slice)
-        That part of the image, along Y and X.
+    The mask is cut to the part of the image that the shapes touch. Rectangles, ellipses and
+    polygons count, all or those of the given numbers; lines and paths enclose nothing. The shapes
+    go through their own and the layer's transforms. Raises InputError if nothing was drawn or it
+    lies outside the image.
     """
     outlines = [
         _to_pixels(_outline(corners[:, -2:], kind), shapes, layer)

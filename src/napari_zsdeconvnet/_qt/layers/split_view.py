@@ -35,15 +35,8 @@ KEY = ("swipe", "left")
 class Swipe:
     """Shows nothing but two layers, with a divider between them, until `end`.
 
-    The divider is the right edge of an outline on the canvas, and can be dragged there. When a
-    layer that it needs is removed it ends by itself.
-
-    Parameters
-    ----------
-    left, right : napari.layers.Image
-        What to show on either side.
-    place : float
-        Where the divider begins, as a part of the left layer's width.
+    The divider is the right edge of an outline on the canvas, and can be dragged there. Its place
+    is a part of the left layer's width. When a layer that it needs is removed it ends by itself.
     """
 
     moved = Signal(float)

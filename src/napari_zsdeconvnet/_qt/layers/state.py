@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import WeakKeyDictionary, WeakSet
 
 from psygnal import Signal
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ...psf.psf import PSF
     from ...quality.verdict import Verdict
     from .layer_axes import Reading
+
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -73,6 +75,26 @@ class Judged:
     """Which time point was judged; None for a layer without time."""
 
 
+class Shared(Generic[Value]):
+    """An attribute, None at first, that emits the signal ``<its name>_changed`` when it is set."""
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, state: None, _: type) -> Self: ...
+
+    @overload
+    def __get__(self, state: object, _: type) -> Value | None: ...
+
+    def __get__(self, state: object | None, _: type) -> Self | Value | None:
+        return self if state is None else vars(state).get(self._name)
+
+    def __set__(self, state: object, value: Value | None) -> None:
+        vars(state)[self._name] = value
+        getattr(state, f"{self._name}_changed").emit(value)
+
+
 class ViewerState:
     """Shared by all widgets of one viewer; get it with `ViewerState.of(viewer)`.
 
@@ -89,6 +111,15 @@ class ViewerState:
     upsample_changed = Signal()
     verdict_changed = Signal(object)
     """Carries the raw layer whose result was judged."""
+
+    noise: Shared[NoiseModel] = Shared()
+    """The calibrated camera noise."""
+    maps: Shared[MapParts] = Shared()
+    """Maps of the camera's pixels, where the user has given some."""
+    psf: Shared[PSF] = Shared()
+    """The PSF, on whichever grid it was made or read."""
+    model: Shared[Model] = Shared()
+    """The model trained or loaded last."""
 
     def __init__(self) -> None:
         self.optics = Optics()
@@ -109,10 +140,6 @@ class ViewerState:
         # Along Z nothing is gained by twice the pixels, and a volume of them takes four times
         # as long.
         self._upsample = {"YX": True, "ZYX": False}
-        self._noise: NoiseModel | None = None
-        self._maps: MapParts | None = None
-        self._psf: PSF | None = None
-        self._model: Model | None = None
 
     @classmethod
     def of(cls, viewer: napari.viewer.Viewer) -> ViewerState:
@@ -148,46 +175,6 @@ class ViewerState:
         if self._upsample[spatial] != wanted:
             self._upsample[spatial] = wanted
             self.upsample_changed.emit()
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """The calibrated camera noise."""
-        return self._noise
-
-    @noise.setter
-    def noise(self, noise: NoiseModel | None) -> None:
-        self._noise = noise
-        self.noise_changed.emit(noise)
-
-    @property
-    def maps(self) -> MapParts | None:
-        """Maps of the camera's pixels, where the user has given some."""
-        return self._maps
-
-    @maps.setter
-    def maps(self, maps: MapParts | None) -> None:
-        self._maps = maps
-        self.maps_changed.emit(maps)
-
-    @property
-    def psf(self) -> PSF | None:
-        """The PSF, on whichever grid it was made or read."""
-        return self._psf
-
-    @psf.setter
-    def psf(self, psf: PSF | None) -> None:
-        self._psf = psf
-        self.psf_changed.emit(psf)
-
-    @property
-    def model(self) -> Model | None:
-        """The model trained or loaded last."""
-        return self._model
-
-    @model.setter
-    def model(self, model: Model | None) -> None:
-        self._model = model
-        self.model_changed.emit(model)
 
 
 # Weak, so that a closed viewer takes its images and its model along.

@@ -16,20 +16,6 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
     Raises InputError if the layer is an RGB picture, its axes cannot be told, or the file cannot be
     written.
-
-    Parameters
-    ----------
-    path : str
-        File to write.
-    data : array
-        The pixels of the layer.
-    attributes : dict
-        All else of it, as napari hands it over.
-
-    Returns
-    -------
-    list of str
-        The file.
     """
     layer = ImageLayer(data, **attributes)
     axes = layer_axes(layer)

@@ -32,13 +32,7 @@ def legend_text(colours: Mapping[str, str]) -> str:
 
 
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
-    """A small plot to look at: no menu, no zoom, the theme's colours.
-
-    Parameters
-    ----------
-    bottom, left : str
-        What the axes show, with the unit.
-    """
+    """A small plot to look at: no menu, no zoom, the theme's colours."""
 
     def __init__(self, viewer: napari.viewer.Viewer, *, bottom: str, left: str) -> None:
         super().__init__(enableMenu=False)
@@ -127,14 +121,7 @@ class PSFProfile(ThemedPlot):
     ) -> None:
         """Draw one curve per axis, each given by distances and values relative to the peak.
 
-        Parameters
-        ----------
-        profiles : dict
-            Distance from the peak and value, for each letter.
-        reach : float
-            Distance to show on either side.
-        unit : str
-            Of the distances.
+        ``reach`` is the distance shown on either side, in `unit`.
         """
         self.clear_profiles()
         self.addItem(self._half)

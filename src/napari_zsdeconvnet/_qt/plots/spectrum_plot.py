@@ -48,15 +48,7 @@ class SpectrumPlot(QWidget):
         self.hide()
 
     def show_spectrum(self, spectrum: Sharpening | None, unit: str) -> None:
-        """Draw a spectrum, or nothing.
-
-        Parameters
-        ----------
-        spectrum : Sharpening or None
-            Frequencies in cycles per unit of length.
-        unit : str
-            Of length.
-        """
+        """Draw a spectrum with frequencies in cycles per unit of length, or nothing."""
         self.power.clear()
         self.gain.clear()
         if spectrum is not None:

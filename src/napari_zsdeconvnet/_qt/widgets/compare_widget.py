@@ -101,15 +101,13 @@ class CompareWidget(WorkPanel):
         assert reading is not None
         assert known is not None
         frame = Frame.shown(self._viewer, layer, reading)
-        return Job(
+        return self._started(
             classical(frame.image, known.psf, known.noise, known.upsampling),
-            owner=self,
+            "classical deconvolution",
             on_values=self._on_values,
             on_result=lambda result: self._on_result(result, frame, known.upsampling),
-            on_failure=self._on_failure,
-            on_end=self._on_end,
-            title="classical deconvolution",
-        ).start()
+            uses_torch=False,
+        )
 
     def _on_values(self, values: list[Iteration]) -> None:
         latest = values[-1]

@@ -40,19 +40,7 @@ class Classical:
 def classical(
     read: Callable[[], Image], psf: PSF, noise: NoiseModel, upsampling: int
 ) -> Generator[Iteration, None, Classical]:
-    """Deconvolve in both classical ways, each by its own rule; yields each iteration.
-
-    Parameters
-    ----------
-    read
-        Gives one frame or stack.
-    psf
-        On whichever grid.
-    noise
-        Of the camera.
-    upsampling
-        Output pixels per raw pixel along Y and X.
-    """
+    """Deconvolve one frame or stack in both classical ways, each by its own rule."""
     from ...physics.classical_deconvolution import iterate_richardson_lucy, until_explained, wiener
     from ...training.data import on_output_grid
 

@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 
 
 class DeconvolveWidget(WorkPanel):
-    """Applies a model to a layer of the viewer.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered and which shows the results.
-    """
+    """Applies a model to a layer of the viewer."""
 
     title = "Deconvolve"
 
@@ -140,16 +134,12 @@ class DeconvolveWidget(WorkPanel):
         assert model is not None
         assert layer is not None
         reading = self.image.reading or read_as(layer)
-        return Job(
+        return self._started(
             self._predict(model, layer, reading),
-            owner=self,
+            "ZS-DeconvNet deconvolution",
             on_values=self._on_values,
-            on_result=lambda made: self._on_result(made, model, layer, reading),
-            on_failure=self._on_failure,
-            on_end=self._on_end,
-            title="ZS-DeconvNet deconvolution",
-            uses_torch=True,
-        ).start()
+            on_result=lambda made: self._on_result(made, layer, Made(model, reading)),
+        )
 
     def _predict(
         self, model: Model, layer: ImageLayer, reading: Reading
@@ -181,13 +171,8 @@ class DeconvolveWidget(WorkPanel):
         self._report("Computing…")
 
     def _on_result(
-        self,
-        made: tuple[Result, dict[str, Any]],
-        model: Model,
-        layer: ImageLayer,
-        reading: Reading,
+        self, made: tuple[Result, dict[str, Any]], layer: ImageLayer, made_by: Made
     ) -> Turns[None]:
-        made_by = Made(model, reading)
         denoised, deconvolved = yield from show_result(self._viewer, layer, made_by, *made)
         self._say(f"Done: '{denoised.name}' and '{deconvolved.name}'.")
 

@@ -22,13 +22,7 @@ _WAIT = 50  # milliseconds between two looks at whether the chooser has looked a
 
 
 class Knowledge:
-    """What layer, file, memory, preferences and user say of the chosen layer.
-
-    Parameters
-    ----------
-    image : ImageChooser
-        The choice of the layer.
-    """
+    """What layer, file, memory, preferences and user say of the chosen layer."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, image: ImageChooser, *, owner: QWidget

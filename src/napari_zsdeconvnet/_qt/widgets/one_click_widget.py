@@ -28,7 +28,7 @@ from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
-from ..workers.workers import Job, driven
+from ..workers.workers import driven
 from .layer_inspection import Inspected, mode_maker, users_psf, write_scale
 from .one_click import NAME as NAME
 from .one_click import bind_key
@@ -45,13 +45,7 @@ if TYPE_CHECKING:
 
 
 class OneClickWidget(OneClickSteps):
-    """Takes a layer from raw counts to a deconvolved image with its verdict, in one go.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered and which shows the results.
-    """
+    """Takes a layer from raw counts to a deconvolved image with its verdict, in one go."""
 
     title = "One click"
 
@@ -133,12 +127,8 @@ class OneClickWidget(OneClickSteps):
     ) -> None:
         """Deconvolve a layer: the given one, or the one that is chosen.
 
-        Parameters
-        ----------
-        anew : bool
-            Train also where a model at hand would fit.
-        as_it_is : bool
-            Take a model that fits also where its training was stopped.
+        With ``anew`` a model is trained also where one at hand would fit; ``as_it_is`` takes one
+        that fits also where its training was stopped.
         """
         why = "one is under way; cancel it first." if self.running else self._choose(layer)
         if why:
@@ -280,18 +270,13 @@ class OneClickWidget(OneClickSteps):
         }
         model = None if self._anew else self._state.model
         self._last = self._run = None
-        self._job = Job(
+        self._job = self._started(
             driven(partial(_pipeline, make, model, settings)),
-            owner=self,
+            "ZS-DeconvNet one click",
             on_values=self._on_steps,
-            on_failure=self._on_failure,
-            on_end=self._on_end,
             before=self._previews.prepare(layer, task.reading) if model is None else None,
-            title="ZS-DeconvNet one click",
-            uses_torch=True,
         )
         self._begin_waiting("Preparing…")
-        self._job.start()
         self._update_buttons()
 
     def _on_end(self) -> None:

@@ -29,7 +29,7 @@ from ..workers.connections import alive
 from ..workers.durations import time_left
 from ..workers.notifications import show_error
 from ..workers.window_text import in_window_words
-from ..workers.workers import Job, Turns, driven
+from ..workers.workers import Turns, driven
 from .layer_inspection import mode_maker, write_scale
 from .queue_worker import Found, Waiting, batch_of, looked_at
 from .task import task_of
@@ -45,13 +45,7 @@ _NAMED = 4  # layers that a form names; more are counted
 
 
 class QueueWidget(ActionPanel):
-    """Deconvolves the chosen layers one after the other, each by the steps of one click.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered and which shows the results.
-    """
+    """Deconvolves the chosen layers one after the other, each by the steps of one click."""
 
     title = "Queue"
     always_in_activity = True
@@ -165,16 +159,14 @@ class QueueWidget(ActionPanel):
         self._queue = [Waiting(layer, self._state) for layer in chosen]
         for waiting in self._queue:
             waiting.read()
-        self._job = Job(
+        self._job = self._started(
             looked_at(self._queue),
-            owner=self,
+            "looking at the layers of a queue",
             on_values=self._on_found,
-            on_failure=show_error,
             on_end=self._on_looked,
-            title="looking at the layers of a queue",
+            uses_torch=False,
         )
         self._begin_waiting("Looking at the layers…")
-        self._job.start()
         self._show_states()
         self._update_buttons()
 
@@ -289,18 +281,14 @@ class QueueWidget(ActionPanel):
             "broken_off": all_broken_off(),
         }
         models = [] if self._state.model is None else [self._state.model]
-        self._job = Job(
+        self._job = self._started(
             driven(partial(batch_of, makers, models, settings)),
-            owner=self,
+            "ZS-DeconvNet queue",
             on_values=self._on_events,
-            on_failure=show_error,
             on_end=self._finish,
-            title="ZS-DeconvNet queue",
-            uses_torch=True,
         )
         advance(self.progress_bar, 0, len(makers), f"0 of {len(makers)} layers")
         self._say("Preparing…")
-        self._job.start()
         self._show_states()
         self._update_buttons()
         activity.look_at(self)

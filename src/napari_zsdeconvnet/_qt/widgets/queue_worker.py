@@ -114,12 +114,7 @@ def batch_of(
 ) -> Batch:
     """Make the batch, in a worker.
 
-    Parameters
-    ----------
-    makers : sequence
-        For each layer its name, what makes its recipe, and the names of its results.
-    settings : dict
-        As for `Batch`.
+    Each layer has its name, what makes its mode, and the names of its results.
     """
     from ...workflow.batch import Batch, Entry
 

@@ -149,13 +149,7 @@ class TrainingPanel(ActionPanel):
         self.stop()
 
     def resume(self, path: str | Path | None = None) -> None:
-        """Go on with the run that was stopped, or with one from a file.
-
-        Parameters
-        ----------
-        path : path, optional
-            File written by *Save*; without it the stopped run of this widget goes on.
-        """
+        """Go on with the run that was stopped, or with one from a file that *Save* has written."""
         if self._refuse(resuming=True):
             return
         if path is not None:
@@ -212,17 +206,13 @@ class TrainingPanel(ActionPanel):
             self._previews.begin(self._trained)
         # Which of several layers the previews will be of is not known yet.
         alone = self.interval_box.value and not continued and len(self._trained) == 1
-        self._job = Job(
+        self._job = self._started(
             work,
-            owner=self,
+            "ZS-DeconvNet training",
             on_values=self._on_values,
             on_result=self._on_result,
-            on_failure=self._on_failure,
-            on_end=self._on_end,
             before=self._previews.prepare(*self._trained[0]) if alone else None,
-            title="ZS-DeconvNet training",
-            uses_torch=True,
-        ).start()
+        )
         if continued:
             self._say("Preparing…")
         else:
@@ -237,21 +227,12 @@ class TrainingPanel(ActionPanel):
         on_result: Callable[[Any], Turns[None]],
     ) -> None:
         """Start other work than a training, with the same bar and button."""
-        self._work = Job(
-            work,
-            owner=self,
-            on_values=self._show_tiles,
-            on_result=on_result,
-            on_failure=self._on_work_failure,
-            on_end=self._on_end,
-            title=title,
-            uses_torch=True,
-        ).start()
+        failed = super()._on_failure
+        self._work = self._started(
+            work, title, on_values=self._show_tiles, on_result=on_result, on_failure=failed
+        )
         self._begin_waiting(words)
         self._update_buttons()
-
-    def _on_work_failure(self, error: Exception) -> None:
-        super()._on_failure(error)
 
     def _on_values(self, values: list[TrainingValue | Progress]) -> Turns[None]:
         shown = None
@@ -323,8 +304,7 @@ class TrainingPanel(ActionPanel):
 
     def _on_end(self) -> None:
         self._previews.hide_empty()
-        self._end_waiting()
-        self._update_buttons()
+        super()._on_end()
 
     # ------------------------------------------------------------------ what the window shows
 

@@ -59,14 +59,8 @@ def gone_on_with(
 ) -> Training:
     """Go on with a training from a file; one that was finished gives its model, or does more.
 
-    Parameters
-    ----------
-    make, make_longer : callable
-        Make the run with the steps that were planned, and with as many as are wanted now.
-    steps : int
-        How many are wanted now. A checkpoint that is finished gives its model in any case.
-    checkpoint : Path or None
-        Where it is saved meanwhile.
+    ``make`` makes the run with the steps that were planned, ``make_longer`` with as many as are
+    wanted now. A checkpoint that is finished gives its model in any case.
     """
     from ...model.facts import ModelFacts
     from ...model.model import Model

@@ -33,15 +33,7 @@ class VerdictReport(QWidget):
         self.clear()
 
     def show_verdict(self, judged: Judged, subject: str) -> None:
-        """Show what was found.
-
-        Parameters
-        ----------
-        judged : Judged
-            The verdict and the model.
-        subject : str
-            What it is on.
-        """
+        """Show what was found, and on what."""
         verdict = judged.verdict
         say(self.headline, headline_html(verdict))
         say(self.subject, subject)

@@ -65,12 +65,7 @@ class Broken:
 def latest_broken(left: Sequence[Path], *, raw_sim: bool) -> Broken | None:
     """Read of trainings that broke off, in a worker, and return the first of a kind.
 
-    Parameters
-    ----------
-    left : sequence of Path
-        Their files, as `all_broken_off` lists them.
-    raw_sim : bool
-        Whether one on raw SIM frames is wanted, or one on images or volumes.
+    The kind is that of raw SIM frames, or that of images and volumes.
     """
     from ...model.facts import ModelFacts
 

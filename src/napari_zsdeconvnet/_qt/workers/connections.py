@@ -22,16 +22,7 @@ def follow(owner: QWidget, signal: Any, slot: Callable[..., Any]) -> None:
     """Connect a signal of the viewer, of a layer or of the shared state until a widget ends.
 
     Those of napari and of psygnal know nothing of Qt: they would go on calling a widget that was
-    closed.
-
-    Parameters
-    ----------
-    owner : QWidget
-        The widget, or the one that holds whatever the slot belongs to.
-    signal : signal or event emitter
-        With `connect` and `disconnect`.
-    slot : bound method
-        Held weakly here as by the signal.
+    closed. The slot is a bound method, held weakly.
     """
     signal.connect(slot)
     end_with(owner, signal, slot)

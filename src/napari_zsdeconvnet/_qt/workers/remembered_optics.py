@@ -40,15 +40,7 @@ def last_typed() -> dict[str, Any]:
 
 
 def remember(channel: str, values: Mapping[str, Any]) -> None:
-    """Keep what was typed.
-
-    Parameters
-    ----------
-    channel : str
-        The channel's name; empty where it has none, and then it is a suggestion only.
-    values : mapping
-        Numbers and words by the names of `Optics`, lengths in micrometres.
-    """
+    """Keep what was typed, in micrometres; of a channel without a name as a suggestion."""
     path = memory_file()
     if path is None or not values:
         return
