@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from ...inference.predict import TileProgress
-    from ...training.trainer import Progress
 
 CANCELLED = "Cancelled; nothing changed."
 
@@ -92,10 +91,8 @@ class ActionPanel(Panel):
         if self.progress_bar.maximum() == 0:
             self.progress_bar.setRange(0, 1)
 
-    def _show_step(self, progress: Progress) -> None:
-        """Show how far a training has come."""
-        done, planned = progress.step, progress.steps
-        advance(self.progress_bar, done, planned, f"step {done} of {planned}")
+    def _show_done(self, done: int, total: int, text: str = "") -> None:
+        advance(self.progress_bar, done, total, text)
 
     def _show_tiles(self, values: Sequence[TileProgress]) -> None:
         """Show how far a prediction has come, and its warnings."""
@@ -105,10 +102,10 @@ class ActionPanel(Panel):
         self._show_parts(values[-1])
 
     def _show_parts(self, tiles: TileProgress) -> None:
-        advance(self.progress_bar, tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
+        self._show_done(tiles.done, tiles.total, f"part {tiles.done} of {tiles.total}")
 
     def _show_share(self, share: float) -> None:
-        advance(self.progress_bar, round(1000 * share), 1000, f"{100 * share:.0f} %")
+        self._show_done(round(1000 * share), 1000, f"{100 * share:.0f} %")
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)

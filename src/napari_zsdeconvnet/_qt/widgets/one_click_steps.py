@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..forms.action_panel import CANCELLED, ActionPanel
+from ..forms.action_panel import CANCELLED
 from ..forms.kept_models import keep_by_itself
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
-from ..layers.layers import METADATA_KEY, shown_place
-from ..layers.previews import DECONVOLVED, DENOISED, PreviewLayers
-from ..plots.curves import LossCurves
-from ..workers.connections import alive
-from ..workers.durations import in_words, time_left
+from ..layers.layers import METADATA_KEY
+from ..layers.previews import DECONVOLVED, DENOISED
+from ..workers.durations import in_words
 from ..workers.notifications import show_error, show_warning
 from ..workers.workers import Turns
 from .quality_worker import Counted
+from .training_view import TrainingView
 
 if TYPE_CHECKING:
     from ...model.model import Model
     from ...modes.steps import Calibrated, PSFMade, Recommended, Reconstructed
     from ...quality.verdict import Verdict
-    from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
     from .task import Task
 
@@ -29,17 +27,13 @@ PREDICTIONS = 7
 """Of a verdict, each of which takes about the same time: spread, PSF and blank."""
 
 
-class OneClickSteps(ActionPanel):
+class OneClickSteps(TrainingView):
     """Shows the steps of a pipeline as they come; `OneClickWidget` begins and ends it."""
 
     steps: StepList
-    curves: LossCurves
     _task: Task | None
     _pipeline: pipeline.Pipeline | None
     _begins_again: bool
-    _run: TrainingRun | None
-    _last: Progress | None
-    _previews: PreviewLayers
     _counted = Counted(1)
 
     def _update_buttons(self) -> None:
@@ -51,20 +45,18 @@ class OneClickSteps(ActionPanel):
         return self.steps.states.get("model") == ACTIVE and self._last is not None
 
     def _on_steps(self, values: list[Any]) -> Turns[None]:
-        shown = None
         for value in values:
             if isinstance(value, self._steps_of().Progress):
-                self._last = value
-                self.curves.append(value.step, value.losses)
-                shown = value.preview or shown
+                self._take(value)
                 if value.message and not value.finished:  # the step says why it ended
                     show_warning(value.message)
             else:
                 yield from self._on_step(value) or ()
-        if shown is not None and self.steps.states.get("model") == ACTIVE:
-            yield from self._previews.show(shown)
+        if self.steps.states.get("model") == ACTIVE:
+            yield from self._show_preview()
         if self._training and self._last is not None:
-            self._show_progress(self._last)
+            early = self._pipeline is None or self._pipeline.ends_early
+            self._say(self._show_progress(self._last, ends_early=early))
         self._update_buttons()
 
     def _steps_of(self) -> Any:
@@ -123,10 +115,11 @@ class OneClickSteps(ActionPanel):
     def _on_training(self, step: pipeline.TrainingBegan) -> None:
         self.curves.clear()
         self.curves.show()
-        self._run = step.run
-        self._on_plane_moved()
+        self._run, self._preview = step.run, None
         if self._task is not None:
-            self._previews.begin([(self._task.layer, self._task.reading)])
+            self._trained = [(self._task.layer, self._task.reading)]
+            self._previews.begin(self._trained)
+        self._on_plane_moved()
         warnings = dict.fromkeys(step.run.warnings)
         told = [text for text in warnings if not any(text in said for said in self._said())]
         before = self._state.model
@@ -139,14 +132,6 @@ class OneClickSteps(ActionPanel):
             )
             self.steps.offer_meanwhile("model", "Start anew", "from-the-first-step")
         self.steps.say("model", ACTIVE, _with_cautions(f"{doing}{why}", tuple(told)))
-
-    def _on_plane_moved(self, _: Any = None) -> None:
-        """Let the next preview show the planes that the user looks at."""
-        if not alive(self) or self._run is None or self._task is None or not self.running:
-            return
-        if self._task.reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
-            place = shown_place(self._task.layer, self._viewer, self._task.reading)
-            self._run.focus(place[-1])
 
     def _said(self) -> list[str]:
         return list(self.steps.said.values())
@@ -190,12 +175,6 @@ class OneClickSteps(ActionPanel):
         self.steps.say("verdict", *verdict_words(step.verdict))
         self._task.select_result()
         self.show_at_top(self.steps.labels["result"])
-
-    def _show_progress(self, progress: Progress) -> None:
-        self.curves.redraw()
-        self._show_step(progress)
-        early = self._pipeline is None or self._pipeline.ends_early
-        self._say(time_left(progress, ends_early=early))
 
     def _remove_previews(self) -> Turns[None]:
         for layer in list(self._viewer.layers):

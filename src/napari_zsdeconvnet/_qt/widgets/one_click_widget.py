@@ -16,14 +16,12 @@ from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, advance, fill, tip
+from ..forms.forms import Form, fill, tip
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, FAILED, StepList
-from ..layers.previews import PreviewLayers
 from ..layers.results import result_names
-from ..plots.curves import LossCurves
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from ...model.model import Model
-    from ...training.trainer import Progress, TrainingRun
     from ...workflow import pipeline
 
 
@@ -52,13 +49,10 @@ class OneClickWidget(OneClickSteps):
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve", parent=parent)
         self._pipeline: pipeline.Pipeline | None = None
-        self._run: TrainingRun | None = None
         self._asking = False
         self._asked_of: tuple[ImageLayer | None, str] = (None, "")
         self._anew = self._as_it_is = self._begins_again = False
         self._task: Task | None = None
-        self._last: Progress | None = None
-        self._previews = PreviewLayers(self._viewer)
         self._build()
         self.image.changed.connect(self._on_image)
         self.form.changed.connect(self._update_buttons)
@@ -66,7 +60,6 @@ class OneClickWidget(OneClickSteps):
         self.steps.clicked.connect(self._on_link)
         follow(self, self._state.noise_changed, self._on_assumption)
         follow(self, self._state.psf_changed, self._on_assumption)
-        follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
         bind_key(self._viewer)
         self._on_image()
 
@@ -89,7 +82,6 @@ class OneClickWidget(OneClickSteps):
         self.form.hide()
         self.start_button.setDefault(True)
         self.steps = StepList()
-        self.curves = LossCurves(self._viewer)
         self.curves.hide()
         fill(self.body, self.chosen, self.form, self.action_rows, self.steps, self.curves)
         self.body.setStretchFactor(self.curves, 1)
@@ -291,7 +283,7 @@ class OneClickWidget(OneClickSteps):
         if FAILED in states.values():
             pass
         elif states.get("verdict") in (DONE, DOUBTFUL):
-            advance(self.progress_bar, 1, 1, "")
+            self._show_done(1, 1)
             self._say("Done.")
         elif states.get("result") == DONE and self._pipeline and self._pipeline.cut_short:
             self._end("Not judged, as the training was stopped.")

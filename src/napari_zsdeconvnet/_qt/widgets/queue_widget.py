@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 from ...utils.errors import InputError
 from ..forms.action_panel import ActionPanel
 from ..forms.choosers import image_layers
-from ..forms.forms import advance, button, fill, heading, in_row, tip
+from ..forms.forms import button, fill, heading, in_row, tip
 from ..forms.kept_models import keep_by_itself
 from ..forms.layer_ticks import LayerTicks
 from ..forms.one_click_form import AskForm
@@ -287,7 +287,7 @@ class QueueWidget(ActionPanel):
             on_values=self._on_events,
             on_end=self._finish,
         )
-        advance(self.progress_bar, 0, len(makers), f"0 of {len(makers)} layers")
+        self._show_done(0, len(makers), f"0 of {len(makers)} layers")
         self._say("Preparing…")
         self._show_states()
         self._update_buttons()
@@ -367,12 +367,8 @@ class QueueWidget(ActionPanel):
         if waiting.said.endswith("%"):
             waiting.said = ""
         through = sum(one.done or bool(one.problem) for one in self._running)
-        advance(
-            self.progress_bar,
-            through,
-            len(self._running),
-            f"{through} of {len(self._running)} layers",
-        )
+        count = len(self._running)
+        self._show_done(through, count, f"{through} of {count} layers")
         self._part = "", 0.0
 
     def _finish(self) -> None:

@@ -12,7 +12,7 @@ from ..forms.choosers import ImageChooser, image_layers
 from ..forms.forms import fill
 from ..forms.noise_and_psf import Known
 from ..forms.optics_boxes import out_of_focus_box
-from ..layers.layers import layer_image, shown_place
+from ..layers.layers import layer_image
 from ..workers.connections import alive, follow
 from .training_panel import TrainingPanel
 
@@ -56,7 +56,6 @@ class TrainWidget(TrainingPanel):
         self.image.changed.connect(self._on_read)
         self.upsample_box.changed.connect(self._on_upsample)
         follow(self, self._state.upsample_changed, self._show_upsample)
-        follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
         self._on_read()
 
     # ------------------------------------------------------------------ construction
@@ -152,14 +151,6 @@ class TrainWidget(TrainingPanel):
     @property
     def _begins_with_model(self) -> bool:
         return bool(self.begin_box.value == MODEL_AT_HAND)
-
-    def _on_plane_moved(self, _: Any = None) -> None:
-        """Let the next preview show the planes that the user looks at."""
-        if not alive(self) or self._run is None or not self.running or not self._trained:
-            return
-        layer, reading = self._trained[0]
-        if reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
-            self._run.focus(shown_place(layer, self._viewer, reading)[-1])
 
     # ------------------------------------------------------------------ what the window shows
 

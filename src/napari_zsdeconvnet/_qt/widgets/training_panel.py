@@ -11,35 +11,34 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from ...model.presets import presets_for
 from ...modes.registry import preview_interval
 from ...utils.errors import InputError
-from ..forms.action_panel import CANCELLED, ActionPanel
+from ..forms.action_panel import CANCELLED
 from ..forms.broken_training import BrokenTraining
 from ..forms.choosers import MODEL_FILES, LayerChooser, image_layers
 from ..forms.device_chooser import DeviceChooser
 from ..forms.forms import Form, button, collapsible, fill, note, tip
 from ..forms.training_boxes import interval_box, preset_box, seed_box, steps_box
-from ..layers.layer_axes import Reading
-from ..layers.previews import PreviewLayers
-from ..plots.curves import TERMS, LossCurves
+from ..plots.curves import TERMS
 from ..workers.checkpoints import is_checkpoint, new_checkpoint
 from ..workers.connections import alive
-from ..workers.durations import in_words, time_left
+from ..workers.durations import in_words
 from ..workers.notifications import show_error, show_info, show_warning
 from ..workers.preferences import suggested_path
 from ..workers.workers import Job, Turns, in_background
+from .training_view import TrainingView
 from .training_worker import Finished, Started, Training, TrainingValue, gone_on_with, trained
 
 if TYPE_CHECKING:
     import napari.viewer
-    from napari.layers import Image as ImageLayer
 
     from ...inference.predict import TileProgress
     from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
 
 BUSY = "work is under way; stop it first."
+FIRST = "Learning to denoise first; "
 
 
-class TrainingPanel(ActionPanel):
+class TrainingPanel(TrainingView):
     """The part of a dock widget that trains; what it trains on is for those made from it.
 
     The model goes into the viewer's shared state when the training ends, however it ends.
@@ -48,16 +47,11 @@ class TrainingPanel(ActionPanel):
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Train", parent=parent)
         self._work: Job[Any, Any] | None = None
-        self._run: TrainingRun | None = None
-        self._previews = PreviewLayers(self._viewer)
-        self._last: Progress | None = None
         self._stepped = False  # whether the training under way has done a step
-        self._trained: list[tuple[ImageLayer, Reading]] = []
         self._checkpoint: Path | None = None
         self.image = self._make_chooser()
         self._build_training_settings()
         self._build_actions()
-        self.curves = LossCurves(self._viewer)
         self.preset_box.changed.connect(self._on_preset_changed)
         self.broken = BrokenTraining(self, raw_sim=self.image.kind == "SIM")
         self.broken.continued.connect(self._on_continue)
@@ -78,9 +72,6 @@ class TrainingPanel(ActionPanel):
     def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
         """Collect the choices now; what is returned makes the run in the worker."""
         raise NotImplementedError
-
-    def _on_plane_moved(self, _: Any = None) -> None:
-        """Let the next preview show what the user looks at; an image is shown whole."""
 
     # ------------------------------------------------------------------ construction
 
@@ -235,22 +226,22 @@ class TrainingPanel(ActionPanel):
         self._update_buttons()
 
     def _on_values(self, values: list[TrainingValue | Progress]) -> Turns[None]:
-        shown = None
         for value in values:
             if isinstance(value, Started | Finished):
                 self._on_begun(value)
                 continue
-            self._last, self._stepped = value, True
-            self.curves.append(value.step, value.losses)
-            shown = value.preview or shown
+            self._take(value)
+            self._stepped = True
             if value.message and value.finished:
                 show_info(value.message)
             elif value.message:
                 show_warning(value.message)
-        if shown is not None:
-            yield from self._previews.show(shown)
+        yield from self._show_preview()
         if self._last is not None:
-            self._show_progress(self._last)
+            left = self._show_progress(self._last, ends_early=self._ends_early)
+            if self.stop_button.isEnabled():
+                first = "" if "deconvolution" in self._last.losses else FIRST
+                self._say(f"{first}{left}")
             self._update_stop()
 
     def _on_begun(self, started: TrainingValue) -> None:
@@ -269,13 +260,6 @@ class TrainingPanel(ActionPanel):
         self._run = started.run
         self._on_plane_moved()
         self._update_buttons()
-
-    def _show_progress(self, progress: Progress) -> None:
-        self.curves.redraw()
-        self._show_step(progress)
-        if self.stop_button.isEnabled():
-            doing = "" if "deconvolution" in progress.losses else "Learning to denoise first; "
-            self._say(f"{doing}{time_left(progress, ends_early=self._ends_early)}")
 
     def _on_result(self, model: Model) -> None:
         self._state.model = model
