@@ -170,9 +170,9 @@ def broken_off(qtbot, viewer, train, tmp_path, monkeypatch):
     assert not path.exists()  # the model is in the window
 
     path.write_bytes(kept)  # as if napari had been killed, a while ago
-    assert checkpoints.broken_off() is None  # it could be another window's
+    assert checkpoints.all_broken_off() == []  # it could be another window's
     os.utime(path, (1e9, 1e9))
-    assert checkpoints.broken_off() == path
+    assert checkpoints.all_broken_off() == [path]
     return path
 
 

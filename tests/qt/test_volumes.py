@@ -193,10 +193,14 @@ def test_a_psf_through_focus_is_simulated_and_shown_from_two_sides(viewer, qtbot
     page = widget.simulate_page
     page.modality.value = modality
     page.na.value = 1.1
-    page.refractive_index.value = 1.33
+    page.boxes["refractive_index"].value = 1.33
     page.planes.value = 15
-    assert page.excitation.native.isVisibleTo(page.form) == (modality == "confocal")
-    assert page.sheet_thickness.native.isVisibleTo(page.form) == (modality == "light-sheet")
+    assert page.boxes["excitation_wavelength"].native.isVisibleTo(page.form) == (
+        modality == "confocal"
+    )
+    assert page.boxes["sheet_thickness"].native.isVisibleTo(page.form) == (
+        modality == "light-sheet"
+    )
     make(qtbot, widget, page)
     psf = ViewerState.of(viewer).psf
     assert psf.voxel_size == pytest.approx(VOXEL)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QBoxLayout,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -168,6 +169,28 @@ def say(label: QLabel, text: str) -> None:
     """Show a text in a label, which is hidden where the text is empty."""
     label.setText(text)
     label.setVisible(bool(text))
+
+
+def offer(one: QPushButton, missing: str, purpose: str, *, free: bool = True) -> None:
+    """Enable a button where nothing is missing; its tooltip says what is, or what it does."""
+    one.setEnabled(free and not missing)
+    one.setToolTip(tip(missing or purpose))
+
+
+def open_file(
+    owner: QWidget, title: str, files: str, use: Callable[[str], Any], at: str = ""
+) -> None:
+    """Ask for a file that is there, and use it."""
+    path, _ = QFileDialog.getOpenFileName(owner, title, at, files)
+    if path:
+        use(path)
+
+
+def save_file(owner: QWidget, title: str, name: str, files: str, use: Callable[[str], Any]) -> None:
+    """Ask for a file to write, and use it."""
+    path, _ = QFileDialog.getSaveFileName(owner, title, name, files)
+    if path:
+        use(path)
 
 
 def heading(text: str) -> QLabel:

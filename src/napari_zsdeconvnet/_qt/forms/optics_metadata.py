@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -34,29 +34,17 @@ class Fact:
     """False for what is only a suggestion, to be looked at before it is used."""
 
 
-class Facts(Mapping[str, Fact]):
+class Facts(dict[str, Fact]):
     """What is known, by the names of `Optics` and ``pixel_size``, ``axial_step``.
 
     The first to say something is believed.
     """
 
-    def __init__(self) -> None:
-        self._facts: dict[str, Fact] = {}
-
-    def __getitem__(self, name: str) -> Fact:
-        return self._facts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts)
-
-    def __len__(self) -> int:
-        return len(self._facts)
-
     def add(self, values: Mapping[str, Any], origin: str, *, sure: bool = True) -> None:
         """Take what is not known yet."""
         for name, value in values.items():
             if value is not None:
-                self._facts.setdefault(name, Fact(value, origin, sure))
+                self.setdefault(name, Fact(value, origin, sure))
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Return those of the names that are not surely known."""

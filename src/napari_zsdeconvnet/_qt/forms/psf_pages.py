@@ -22,7 +22,7 @@ from ..layers.layers import layer_image
 from ..workers.window_text import NANOMETRES
 from .choosers import image_layers, psf_layers
 from .forms import Form, name_absent, number
-from .optics_boxes import modality_box, optics_box
+from .optics_boxes import QUANTITIES, modality_box, optics_box
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,6 +52,17 @@ class Page:
         """Offer the layers that the viewer holds now, where some are asked for."""
 
 
+_ASKED = {
+    "na": None,
+    "wavelength": None,
+    "excitation_wavelength": "confocal",
+    "pinhole": "confocal",
+    "sheet_thickness": "light-sheet",
+    "refractive_index": None,
+}
+"""The optics of a PSF in the order of their boxes, each with the microscope that it is asked of."""
+
+
 class SimulatePage(Page):
     """The PSF of an ideal microscope."""
 
@@ -62,28 +73,15 @@ class SimulatePage(Page):
     def __init__(self, optics: Optics) -> None:
         self._optics = optics
         self.modality = modality_box()
-        self.na = optics_box("na", optics.na)
-        self.wavelength = optics_box("wavelength", optics.wavelength)
-        self.excitation = optics_box("excitation_wavelength", optics.excitation)
-        self.pinhole = optics_box("pinhole", optics.pinhole)
-        self.sheet_thickness = optics_box("sheet_thickness", optics.sheet_thickness)
-        self.refractive_index = optics_box("refractive_index", optics.refractive_index)
+        self.boxes = {name: optics_box(name, getattr(optics, name)) for name in _ASKED}
+        self.na, self.wavelength = self.boxes["na"], self.boxes["wavelength"]
         self.planes = SpinBox(
             label="Planes",
             max=999,
             tooltip="Planes of the PSF, an odd number; 0 takes as many as the stack can see.",
         )
         name_absent(self.planes.native, "as needed")
-        self.form = Form(
-            self.modality,
-            self.na,
-            self.wavelength,
-            self.excitation,
-            self.pinhole,
-            self.sheet_thickness,
-            self.refractive_index,
-            self.planes,
-        )
+        self.form = Form(self.modality, *self.boxes.values(), self.planes)
         self._deep = False
         self._stack: tuple[int, ...] | None = None
         self.modality.changed.connect(self._ask_what_applies)
@@ -100,9 +98,8 @@ class SimulatePage(Page):
         self._ask_what_applies()
 
     def _ask_what_applies(self) -> None:
-        confocal = self.modality.value == "confocal"
-        self.excitation.visible = self.pinhole.visible = confocal
-        self.sheet_thickness.visible = self.modality.value == "light-sheet"
+        for name, box in self.boxes.items():
+            box.visible = _ASKED[name] in (None, self.modality.value)
         self.planes.visible = self._deep
 
     def maker(self, grid: Grid | None) -> Maker:
@@ -115,25 +112,14 @@ class SimulatePage(Page):
                 else "The raw pixel size is not known, and the PSF is computed on half of it; "
                 "type it in nanometres."
             )
-        optics = self._optics
-        optics.na = float(self.na.value)
-        optics.wavelength = float(self.wavelength.value) / NANOMETRES
-        optics.refractive_index = float(self.refractive_index.value)
-        optics.excitation = float(self.excitation.value) / NANOMETRES
-        optics.pinhole = float(self.pinhole.value)
-        optics.sheet_thickness = float(self.sheet_thickness.value)
-        settings: dict[str, Any] = {
-            "na": optics.na,
-            "wavelength": optics.wavelength,
-            "pixel_size": grid[-2:],
-            "modality": self.modality.value,
-            "refractive_index": optics.refractive_index,
-        }
-        if self.modality.value == "confocal":
-            settings["excitation_wavelength"] = optics.excitation
-            settings["pinhole"] = optics.pinhole or None
-        if self.modality.value == "light-sheet":
-            settings["sheet_thickness"] = optics.sheet_thickness
+        settings: dict[str, Any] = {"pixel_size": grid[-2:], "modality": self.modality.value}
+        for name, box in self.boxes.items():
+            value = float(box.value) / QUANTITIES[name].shown
+            setattr(self._optics, name, value)
+            if _ASKED[name] in (None, self.modality.value):
+                settings[name] = value
+        if settings.get("pinhole") == 0:
+            settings["pinhole"] = None  # a point
         if len(grid) == 3:
             settings["axial_step"] = grid[0]
             settings["planes"] = int(self.planes.value) or None

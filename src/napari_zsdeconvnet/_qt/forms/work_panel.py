@@ -11,7 +11,7 @@ from ..workers.connections import alive
 from ..workers.notifications import show_error
 from .action_panel import CANCELLED, ActionPanel
 from .choosers import ImageChooser
-from .forms import Form, tip
+from .forms import Form, offer
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -95,7 +95,6 @@ class WorkPanel(ActionPanel):
 
     def _update_buttons(self) -> None:
         missing = self._missing()
-        self.start_button.setEnabled(not self.running and not missing)
-        self.start_button.setToolTip(tip(missing or self._purpose))
+        offer(self.start_button, missing, self._purpose, free=not self.running)
         self.cancel_button.setEnabled(self.running)
         self.form.setEnabled(not self.running)

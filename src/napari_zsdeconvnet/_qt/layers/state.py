@@ -35,7 +35,7 @@ class Optics:
     """Refractive index of the immersion medium."""
     pixel_size: float | None = None
     """Raw lateral pixel size in micrometres; None until a layer or the user says it."""
-    excitation: float = 0.488
+    excitation_wavelength: float = 0.488
     """Wavelength of a confocal's laser in micrometres."""
     pinhole: float = 1.0
     """Its pinhole in Airy units."""

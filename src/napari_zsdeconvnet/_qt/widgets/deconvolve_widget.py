@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import SpinBox
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..forms.choosers import MODEL_FILES
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import button, fill, note
+from ..forms.forms import button, fill, note, offer, open_file
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
 from ..forms.stripe_filter import DampingForm
@@ -67,7 +67,8 @@ class DeconvolveWidget(WorkPanel):
             f"that is selected in the layer list ({SHOWN_KEY}).",
         )
         self.model_label = note(rich=True)
-        self.load_button = button("Load…", self._on_load, "Load a model that was saved to a file.")
+        load = partial(open_file, self, "Load a model", MODEL_FILES, self.load_model)
+        self.load_button = button("Load…", load, "Load a model that was saved to a file.")
         self.repeats_box = SpinBox(
             label="Averaging",
             tooltip="Average over this many freshly re-corrupted copies of the image, which "
@@ -178,11 +179,6 @@ class DeconvolveWidget(WorkPanel):
 
     # ------------------------------------------------------------------ what the window shows
 
-    def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", MODEL_FILES)
-        if path:
-            self.load_model(path)
-
     def _on_loaded(self, model: Model) -> None:
         self._state.model = model
 
@@ -208,11 +204,11 @@ class DeconvolveWidget(WorkPanel):
     def _update_buttons(self) -> None:
         super()._update_buttons()
         has_record = self._result is not None
-        self.record_button.setEnabled(has_record and not self.running)
-        self.record_button.setToolTip(
-            "Write all that is needed to repeat this result, and to describe it, as JSON."
-            if has_record
-            else "Deconvolve the image first."
+        offer(
+            self.record_button,
+            "" if has_record else "Deconvolve the image first.",
+            "Write all that is needed to repeat this result, and to describe it, as JSON.",
+            free=not self.running,
         )
         self.load_button.setEnabled(not self.running)
         self.damping.setEnabled(not self.running)

@@ -21,12 +21,12 @@ from qtpy.QtWidgets import (
 
 from ...model import store
 from ...utils.errors import InputError
-from ..forms.forms import button, fill, note, tip
+from ..forms.forms import button, fill, note, offer, tip
 from ..forms.kept_models import keep_in, read_model
 from ..forms.panel import Panel
 from ..workers import preferences
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error, show_info
+from ..workers.notifications import errors_shown, show_error, show_info
 from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
@@ -138,23 +138,21 @@ class ModelsWidget(Panel):
 
     def rename(self, name: str) -> None:
         """Give the selected model's file another name."""
-        self._change(lambda kept: store.rename(kept.path, name))
+        self._change(lambda path: store.rename(path, name))
 
     def delete(self) -> None:
         """Delete the selected model's file."""
-        self._change(lambda kept: store.delete(kept.path))
+        self._change(store.delete)
 
-    def _change(self, change: Callable[[Kept], Path | None]) -> None:
+    @errors_shown
+    def _change(self, change: Callable[[Path], Path | None]) -> None:
         """Change the selected model's file; what is returned is selected then."""
-        kept = self.selected
-        if kept is None:
-            show_error("select a model first.")
-            return
+        if self.selected is None:
+            raise InputError("select a model first.")
         try:
-            self._wanted = change(kept)
-        except InputError as error:
-            show_error(error)
-        self.refresh()
+            self._wanted = change(self.selected.path)
+        finally:
+            self.refresh()
 
     def keep(self, name: str) -> None:
         """Save the current model in the folder, under this name with date and time behind it."""
@@ -256,11 +254,10 @@ class ModelsWidget(Panel):
         self.load_button.setEnabled(free and kept is not None and kept.facts is not None)
         for one in (self.rename_button, self.delete_button):
             one.setEnabled(free and kept is not None)
-        self.keep_button.setEnabled(self._state.model is not None)
-        self.keep_button.setToolTip(
-            "Save the model that was trained or loaded last in this folder."
-            if self._state.model is not None
-            else "There is no model yet; train one first."
+        offer(
+            self.keep_button,
+            "" if self._state.model is not None else "There is no model yet; train one first.",
+            "Save the model that was trained or loaded last in this folder.",
         )
 
 

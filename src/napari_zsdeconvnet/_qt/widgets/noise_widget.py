@@ -36,7 +36,7 @@ from ..layers.layer_axes import Reading, read_as
 from ..layers.layers import layer_image, shown_place
 from ..plots.plots import BackgroundHistogram
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error
+from ..workers.notifications import errors_shown, show_error
 from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
@@ -159,16 +159,10 @@ class NoiseWidget(Panel):
         """The layer whose shapes are measured, while the viewer has it."""
         return self.box.layer
 
-    def draw(self) -> Shapes | None:
+    @errors_shown
+    def draw(self) -> Shapes:
         """Make or choose the layer for the background, with the mouse set to draw a box."""
-        chosen = self._chosen()
-        if chosen is None:
-            return None
-        try:
-            return self.box.draw_on(chosen[0])
-        except InputError as error:
-            show_error(error)
-            return None
+        return self.box.draw_on(self._chosen()[0])
 
     def _on_drawn(self) -> None:
         self._announce = True
@@ -254,24 +248,14 @@ class NoiseWidget(Panel):
     # ------------------------------------------------------------------ the other ways
 
     def _on_asked(self, source: str) -> None:
-        if source == IMAGE:
-            self.calibrate_from_image()
-        elif source == SERIES:
-            self.calibrate_from_series()
-        else:
-            self.calibrate_from_dark()
+        measures = {IMAGE: self.calibrate_from_image, SERIES: self.calibrate_from_series}
+        measures.get(source, self.calibrate_from_dark)()
 
+    @errors_shown
     def calibrate_from_image(self) -> None:
         """Measure the gain in the frame or volume shown, and what else is not known."""
-        chosen = self._chosen()
-        if chosen is None:
-            return
-        layer, reading = chosen
-        try:
-            place = shown_place(layer, self._viewer, reading)
-        except InputError as error:
-            show_error(error)
-            return
+        layer, reading = self._chosen()
+        place = shown_place(layer, self._viewer, reading)
         offset, cutoff = self.values.measured_apart(OFFSET), cutoff_of(self._state.psf, reading)
 
         def measure() -> NoiseModel:
@@ -280,24 +264,20 @@ class NoiseWidget(Panel):
 
         self._calibrate(measure, self.values.wanted())
 
+    @errors_shown
     def calibrate_from_series(self) -> None:
         """Measure the gain in the frames of the layer, and what else is not known."""
-        chosen = self._chosen()
-        if chosen is None:
-            return
-        layer, reading = chosen
+        layer, reading = self._chosen()
         offset = self.values.measured_apart(OFFSET)
         self._calibrate(
             lambda: NoiseModel.from_series(layer_image(layer, reading), offset=offset),
             self.values.wanted(),
         )
 
+    @errors_shown
     def calibrate_from_dark(self) -> None:
         """Measure offset and read variance in the layer, taken for frames without light."""
-        chosen = self._chosen()
-        if chosen is None:
-            return
-        layer, reading = chosen
+        layer, reading = self._chosen()
         each: list[NDArray[np.float32]] = []
 
         def measure() -> NoiseModel:
@@ -307,17 +287,14 @@ class NoiseWidget(Panel):
 
         self._calibrate(measure, (OFFSET, READ_VARIANCE), lambda: self.maps.measured(*each))
 
-    def _chosen(self) -> tuple[ImageLayer, Reading] | None:
-        """Return the chosen layer and how it is read, or say why there is none."""
+    def _chosen(self) -> tuple[ImageLayer, Reading]:
+        """Return the chosen layer and how it is read; InputError if there is none."""
         layer = self.image.layer
         if layer is None:
-            show_error("there is no image to measure; open one or a sample (File > Open Sample).")
-            return None
-        try:
-            return layer, self.image.reading or read_as(layer)
-        except InputError as error:
-            show_error(error)
-            return None
+            raise InputError(
+                "there is no image to measure; open one or a sample (File > Open Sample)."
+            )
+        return layer, self.image.reading or read_as(layer)
 
     def _on_read(self) -> None:
         """Ask and offer what suits the chosen layer, and measure it."""

@@ -16,7 +16,7 @@ from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, fill, tip
+from ..forms.forms import Form, fill, offer
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
@@ -347,10 +347,8 @@ class OneClickWidget(OneClickSteps):
             "Go on" if self._asking else self._again() if again else "Deconvolve"
         )
         missing = self.form.missing if self._asking else self._choose(None)
-        self.start_button.setEnabled(not running and not missing)
-        self.start_button.setToolTip(
-            tip(missing or "Calibrate, train, deconvolve and judge, all in one go.")
-        )
+        purpose = "Calibrate, train, deconvolve and judge, all in one go."
+        offer(self.start_button, missing, purpose, free=not running)
         training = running and self._training
         self.cancel_button.setText("Stop here" if training else "Cancel")
         self.cancel_button.setToolTip(

@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QFileDialog, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, button, fill, note
+from ..forms.forms import Form, button, fill, note, save_file
 from ..forms.optics_boxes import optics_box
 from ..forms.panel import Panel
 from ..forms.psf_pages import BeadsPage, FilePage, Grid, LayerPage, Maker, Page, SimulatePage
@@ -325,11 +325,8 @@ class PSFWidget(Panel):
     # ------------------------------------------------------------------ keeping it
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the PSF", "psf.tif", "PSF files (*.tif *.tiff *.npy)"
-        )
-        if path:
-            self.save(path)
+        files = "PSF files (*.tif *.tiff *.npy)"
+        save_file(self, "Save the PSF", "psf.tif", files, self.save)
 
     def save(self, path: str) -> None:
         """Write the PSF to a file."""

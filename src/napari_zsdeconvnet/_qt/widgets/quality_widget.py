@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from ..forms.choosers import image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import button, fill, note
+from ..forms.forms import button, fill, note, offer
 from ..forms.model_check import show_mismatch
 from ..forms.work_panel import WorkPanel
 from ..layers.results import result_name
@@ -219,12 +219,11 @@ class QualityWidget(WorkPanel):
     def _update_buttons(self) -> None:
         super()._update_buttons()
         model, verdict = self._described()
-        self.methods_button.setEnabled(model is not None)
         about = "the model" if verdict is None else "the model and this verdict"
-        self.methods_button.setToolTip(
-            self._missing()
-            if model is None
-            else f"What a paper should say of {about}: numbers filled in, with references."
+        offer(
+            self.methods_button,
+            self._missing() if model is None else "",
+            f"What a paper should say of {about}: numbers filled in, with references.",
         )
 
 

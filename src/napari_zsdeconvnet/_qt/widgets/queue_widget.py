@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 from ...utils.errors import InputError
 from ..forms.action_panel import ActionPanel
 from ..forms.choosers import image_layers
-from ..forms.forms import button, fill, heading, in_row, tip
+from ..forms.forms import button, fill, heading, in_row, offer
 from ..forms.kept_models import keep_by_itself
 from ..forms.layer_ticks import LayerTicks
 from ..forms.one_click_form import AskForm
@@ -86,6 +86,9 @@ class QueueWidget(ActionPanel):
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
         self.start_button.setDefault(True)
+        self.cancel_button.setToolTip(
+            "End what is under way, keep what there is, and begin no more."
+        )
         self.choices = (self.all_button, self.none_button, self.selected_button)
         fill(
             self.body,
@@ -416,14 +419,6 @@ class QueueWidget(ActionPanel):
             widget.setEnabled(free)
         missing = self.form.missing if self.asking else "" if self.chosen else "tick a layer first."
         self.start_button.setText("Go on" if self.asking else "Deconvolve all")
-        self.start_button.setEnabled(not running and not missing)
-        self.start_button.setToolTip(
-            tip(
-                missing
-                or "Calibrate, train where no model fits, deconvolve and judge, layer by layer."
-            )
-        )
+        purpose = "Calibrate, train where no model fits, deconvolve and judge, layer by layer."
+        offer(self.start_button, missing, purpose, free=not running)
         self.cancel_button.setEnabled(running or self.asking)
-        self.cancel_button.setToolTip(
-            "End what is under way, keep what there is, and begin no more."
-        )

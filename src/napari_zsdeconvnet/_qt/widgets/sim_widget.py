@@ -8,10 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
-from ..forms.forms import Form, button, collapsible, fill, heading, in_row, note, say, tip
+from ..forms.forms import (
+    Form,
+    button,
+    collapsible,
+    fill,
+    heading,
+    in_row,
+    note,
+    offer,
+    open_file,
+    save_file,
+    say,
+)
 from ..forms.sim_camera import CameraForm
 from ..forms.sim_frames import SIMChooser
 from ..forms.sim_pattern import Microscope, report_words, show_spectrum
@@ -21,7 +33,7 @@ from ..layers.raw_frames import RawFrames
 from ..layers.results import RECONSTRUCTED, result_names, show_image, show_result
 from ..layers.state import Made
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error, show_info
+from ..workers.notifications import errors_shown, show_error, show_info
 from ..workers.workers import Turns
 from .sim_worker import (
     Reconstructed,
@@ -89,7 +101,7 @@ class SIMWidget(TrainingPanel):
         self.reconstruct_button = button("Reconstruct", self.reconstruct)
         self.load_button = button(
             "Load…",
-            self._on_load_patterns,
+            partial(open_file, self, "Load patterns", PATTERN_FILES, self.load_patterns),
             "Load patterns that were saved, in place of estimating them.",
         )
         self.keep_button = button(
@@ -136,35 +148,26 @@ class SIMWidget(TrainingPanel):
         else:
             self._reconstruct(self.patterns)
 
+    @errors_shown
     def _reconstruct(self, patterns: Patterns | None) -> None:
         why = (BUSY if self.busy else "") or self._missing_input()
         why = why or (self._unfit(patterns) if patterns is not None else "")
         layer, frames = self.raw.layer, self.raw.reading
         if why or layer is None or frames is None:
-            show_error(why)
-            return
+            raise InputError(why)
         if patterns is None:  # what is estimated anew may fail
             self._take_patterns(None)
-        try:
-            told = {
-                "pixel_size": self.raw.pixel_size,
-                "order": self.raw.order_box.value,
-                "orientations": int(self.raw.orientations_box.value),
-                "phases": int(self.raw.phases_box.value),
-                "psf": self.reconstruction.psf,
-                **self.microscope.settings(),
-            }
-            work = reconstructed(
-                partial(frames.of, layer),
-                told,
-                self.camera.maker(),
-                self._cutoff,
-                patterns,
-                self.reconstruction.settings(),
-            )
-        except InputError as error:
-            show_error(error)
-            return
+        told = {
+            "pixel_size": self.raw.pixel_size,
+            "order": self.raw.order_box.value,
+            "orientations": int(self.raw.orientations_box.value),
+            "phases": int(self.raw.phases_box.value),
+            "psf": self.reconstruction.psf,
+            **self.microscope.settings(),
+        }
+        camera, settings = self.camera.maker(), self.reconstruction.settings()
+        read = partial(frames.of, layer)
+        work = reconstructed(read, told, camera, self._cutoff, patterns, settings)
         words = "Finding the patterns…" if patterns is None else "Reconstructing…"
         self._start_work(
             work, words, TITLE, lambda found: self._on_reconstructed(found, layer, frames)
@@ -184,25 +187,19 @@ class SIMWidget(TrainingPanel):
         self._take_patterns(found.patterns, layer)
         self._say(f"Done: '{image.name}' and the spectrum beside it.")
 
+    @errors_shown
     def load_patterns(self, path: str | Path) -> None:
         """Take patterns from a file that *Save* has written."""
         from ...sim.patterns import Patterns
 
-        try:
-            self._take_patterns(Patterns.load(path))
-        except InputError as error:
-            show_error(error)
+        self._take_patterns(Patterns.load(path))
 
+    @errors_shown
     def save_patterns(self, path: str | Path) -> None:
         """Write the patterns to a file."""
         if self.patterns is None:
-            show_error("there are no patterns; press Estimate first.")
-            return
-        try:
-            self.patterns.save(path)
-        except InputError as error:
-            show_error(error)
-            return
+            raise InputError("there are no patterns; press Estimate first.")
+        self.patterns.save(path)
         show_info(f"Patterns saved to {Path(path).name}.")
 
     def _take_patterns(self, patterns: Patterns | None, layer: ImageLayer | None = None) -> None:
@@ -212,26 +209,22 @@ class SIMWidget(TrainingPanel):
 
     # ------------------------------------------------------------------ deconvolution
 
+    @errors_shown
     def deconvolve(self) -> None:
         """Reconstruct the chosen frames and apply the model to them."""
         model, layer, frames = self._state.model, self.raw.layer, self.raw.reading
         why = (BUSY if self.busy else "") or self._missing_model()
         if why or model is None or layer is None or frames is None:
-            show_error(why)
-            return
-        try:
-            work = predicted(
-                model,
-                self._operator() if self._fits_layer else None,
-                partial(layer_image, layer, frames),
-                self.camera.maker(),
-                self._cutoff,
-                self.device.device,
-                result_names(layer),
-            )
-        except InputError as error:
-            show_error(error)
-            return
+            raise InputError(why)
+        work = predicted(
+            model,
+            self._operator() if self._fits_layer else None,
+            partial(layer_image, layer, frames),
+            self.camera.maker(),
+            self._cutoff,
+            self.device.device,
+            result_names(layer),
+        )
         self._start_work(
             work,
             "Reconstructing…",
@@ -316,16 +309,9 @@ class SIMWidget(TrainingPanel):
 
     # ------------------------------------------------------------------ what the window shows
 
-    def _on_load_patterns(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load patterns", "", PATTERN_FILES)
-        if path:
-            self.load_patterns(path)
-
     def _on_save_patterns(self) -> None:
         name = f"{self.raw.layer.name if self.raw.layer is not None else 'sim'} patterns.json"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the patterns", name, PATTERN_FILES)
-        if path:
-            self.save_patterns(path)
+        save_file(self, "Save the patterns", name, PATTERN_FILES, self.save_patterns)
 
     def _show_patterns(self) -> None:
         say(self.report, "" if self.patterns is None else report_words(self.patterns))
@@ -351,8 +337,7 @@ class SIMWidget(TrainingPanel):
                 "Reconstruct the frames, and denoise and deconvolve the image.",
             ),
         ):
-            one.setEnabled(free and not missing)
-            one.setToolTip(tip(missing or does))
+            offer(one, missing, does, free=free)
         self.load_button.setEnabled(free)
         self.keep_button.setEnabled(free and self.patterns is not None)
         self.reconstruction.own_psf.enabled = self._state.psf is not None

@@ -6,22 +6,21 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...model.presets import presets_for
 from ...modes.registry import preview_interval
-from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.broken_training import BrokenTraining
 from ..forms.choosers import MODEL_FILES, LayerChooser, image_layers
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import Form, button, collapsible, fill, note, tip
+from ..forms.forms import Form, button, collapsible, fill, note, offer, open_file, save_file
 from ..forms.training_boxes import interval_box, preset_box, seed_box, steps_box
 from ..plots.curves import TERMS
 from ..workers.checkpoints import is_checkpoint, new_checkpoint
 from ..workers.connections import alive
 from ..workers.durations import in_words
-from ..workers.notifications import show_error, show_info, show_warning
+from ..workers.notifications import errors_shown, show_error, show_info, show_warning
 from ..workers.preferences import suggested_path
 from ..workers.workers import Job, Turns, in_background
 from .training_view import TrainingView
@@ -169,6 +168,7 @@ class TrainingPanel(TrainingView):
 
     # ------------------------------------------------------------------ the run
 
+    @errors_shown
     def _begin_new(self, **settings: Any) -> None:
         settings["device"] = self.device.device
         settings["preview_every"] = int(self.interval_box.value)
@@ -176,23 +176,18 @@ class TrainingPanel(TrainingView):
         self._checkpoint = new_checkpoint()
         if path is not None and is_checkpoint(path):
             self._checkpoint = path
-        try:
-            make = self._new_run(**settings)
-            if path is None:
-                work = trained(make, self._checkpoint)
-            else:
-                steps = int(self.steps_box.value)
-                longer = self._new_run(**settings, steps=steps)
-                work = gone_on_with(path, make, longer, steps, self._checkpoint)
-        except InputError as error:
-            show_error(error)
-            return
-        self._begin(work)
+        make = self._new_run(**settings)
+        if path is None:
+            self._begin(trained(make, self._checkpoint))
+        else:
+            steps = int(self.steps_box.value)
+            longer = self._new_run(**settings, steps=steps)
+            self._begin(gone_on_with(path, make, longer, steps, self._checkpoint))
 
     def _begin(self, work: Training, *, continued: bool = False) -> None:
         self._stepped = False
         if not continued:
-            self._run = self._last = None
+            self._run = self._last = self._preview = None
             self.curves.clear()
             self._previews.begin(self._trained)
         # Which of several layers the previews will be of is not known yet.
@@ -311,9 +306,7 @@ class TrainingPanel(TrainingView):
             self.resume()
             return
         left = str(self.broken.path or "")
-        path, _ = QFileDialog.getOpenFileName(self, "Resume from a model", left, MODEL_FILES)
-        if path:
-            self.resume(path)
+        open_file(self, "Resume from a model", MODEL_FILES, self.resume, left)
 
     def _on_continue(self) -> None:
         """Go on with the training that broke off, on the layer of its name if there is one."""
@@ -333,11 +326,7 @@ class TrainingPanel(TrainingView):
     def _on_save(self) -> None:
         layer = self.image.layer
         name = f"{layer.name if layer is not None else 'model'}.safetensors"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the model", suggested_path(name), MODEL_FILES
-        )
-        if path:
-            self.save_model(path)
+        save_file(self, "Save the model", suggested_path(name), MODEL_FILES, self.save_model)
 
     @property
     def _can_continue(self) -> bool:
@@ -358,8 +347,7 @@ class TrainingPanel(TrainingView):
 
     def _update_buttons(self) -> None:
         free, missing = not self.busy, self._missing()
-        self.train_button.setEnabled(free and not missing)
-        self.train_button.setToolTip(tip(missing or "Train a new model on the chosen image."))
+        offer(self.train_button, missing, "Train a new model on the chosen image.", free=free)
         self.stop_button.setEnabled(not free)
         self._update_stop()
         self.resume_button.setEnabled(free and self.image.layer is not None)

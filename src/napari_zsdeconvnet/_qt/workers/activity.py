@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QTimer
@@ -10,42 +10,14 @@ from qtpy.QtCore import QTimer
 from .connections import alive
 from .notifications import show_info
 
+if TYPE_CHECKING:
+    from ..forms.panel import Panel
+
 PARTS = 1000
 """Of the bar."""
 
 INTERVAL = 300  # milliseconds between two looks; what ends within the first one shows no bar
 LONGEST = 70  # letters that stand beside the bar
-
-
-class Worker(Protocol):
-    """What `Activity` asks of a widget that has work under way."""
-
-    title: str
-    always_in_activity: bool
-
-    @property
-    def at_work(self) -> bool:
-        """Whether work is under way that the user has asked for."""
-
-    @property
-    def asks(self) -> bool:
-        """Whether it waits for an answer."""
-
-    @property
-    def seen(self) -> bool:
-        """Whether its dock is open."""
-
-    def doing(self) -> tuple[float, str]:
-        """Return how much is done, from 0 to 1, and what is under way."""
-
-    def stop_work(self) -> None:
-        """End what is under way."""
-
-    def how_it_ended(self) -> str:
-        """Say how the work has ended."""
-
-    def end_unseen(self) -> None:
-        """Take note that work has ended which nobody saw."""
 
 
 class _Cancelable(cancelable_progress):  # type: ignore[misc]
@@ -83,7 +55,7 @@ class Activity:
         """How far the bar has come, from 0 to 1."""
         return 0.0 if self._bar is None else self._bar.n / PARTS
 
-    def look_at(self, panel: Worker) -> None:
+    def look_at(self, panel: Panel) -> None:
         """Show the work of a widget if it has any that is not seen."""
         if panel.at_work and self._is_for(panel) and panel not in self._shown:
             self._shown.append(panel)
@@ -96,7 +68,7 @@ class Activity:
                 panel.stop_work()
 
     @staticmethod
-    def _is_for(panel: Worker) -> bool:
+    def _is_for(panel: Panel) -> bool:
         return panel.always_in_activity or not panel.seen
 
     def _start(self) -> None:
@@ -124,12 +96,12 @@ class Activity:
             step()
         self._start()
 
-    def _forget(self, panel: Worker) -> None:
+    def _forget(self, panel: Panel) -> None:
         for panels in (self._shown, self._told):
             if panel in panels:
                 panels.remove(panel)
 
-    def _on_ended(self, panel: Worker) -> None:
+    def _on_ended(self, panel: Panel) -> None:
         unseen = not panel.seen
         self._forget(panel)
         if not unseen:

@@ -44,11 +44,6 @@ def all_broken_off() -> list[Path]:
     return sorted(left, key=lambda path: times[path], reverse=True)
 
 
-def broken_off() -> Path | None:
-    """Return the latest of the trainings that a crash has ended."""
-    return next(iter(all_broken_off()), None)
-
-
 @dataclass(frozen=True)
 class Broken:
     """A training that a crash has ended."""

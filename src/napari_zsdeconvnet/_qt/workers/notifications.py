@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from napari.utils import notifications
 
@@ -10,6 +13,8 @@ from ...utils.errors import InputError
 from .window_text import in_window_words
 
 _log = logging.getLogger(__name__)
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
 
 
 def show_error(problem: BaseException | str) -> None:
@@ -19,6 +24,20 @@ def show_error(problem: BaseException | str) -> None:
         notifications.show_error(f"{type(problem).__name__}: {problem}")
     else:
         notifications.show_error(in_window_words(str(problem)))
+
+
+def errors_shown(function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned | None]:
+    """Decorate what the user asks for: bad input is shown, and then None returned."""
+
+    @wraps(function)
+    def shown(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned | None:
+        try:
+            return function(*args, **kwargs)
+        except InputError as error:
+            show_error(error)
+            return None
+
+    return shown
 
 
 def show_warning(message: str) -> None:
