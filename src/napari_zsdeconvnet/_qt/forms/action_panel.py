@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from ..workers.notifications import show_error, show_warning
@@ -12,10 +14,6 @@ from .forms import advance, button, fill, in_row, note
 from .panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    import napari.viewer
-
     from ...inference.predict import TileProgress
 
 CANCELLED = "Cancelled; nothing changed."
@@ -24,9 +22,7 @@ CANCELLED = "Cancelled; nothing changed."
 class ActionPanel(Panel):
     """Has a button for an action and one that cancels; a subclass lays out `action_rows`."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, viewer: Viewer, *, action: str, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
         self._job: Job[Any, Any] | None = None
         self.start_button = button(action, self._on_start)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, SpinBox
 from napari import layers
+from napari.viewer import Viewer
+from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
@@ -22,10 +24,6 @@ from ..layers.layers import METADATA_KEY, RULE_KEY, rule_of
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
 from .forms import Form, note, say, stack
-
-if TYPE_CHECKING:
-    import napari.viewer
-    from numpy.typing import NDArray
 
 _FILES = (
     ("offset", "Offset", "the counts of each pixel without light"),
@@ -63,7 +61,7 @@ class MapsForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)

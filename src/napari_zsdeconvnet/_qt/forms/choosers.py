@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, SpinBox
 from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
 from psygnal import Signal
+from qtpy.QtWidgets import QWidget
 
 from ...io.stack_checks import (
     channels_taken_for_planes,
@@ -36,14 +38,10 @@ from ..workers.window_text import NANOMETRES, in_window_words
 from ..workers.workers import Job, in_background
 from .forms import note, number, say
 
-if TYPE_CHECKING:
-    import napari.viewer
-    from qtpy.QtWidgets import QWidget
-
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
 
 
-def image_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
+def image_layers(viewer: Viewer) -> list[ImageLayer]:
     """Return the image layers of the viewer that are not results of this plugin."""
     return [
         layer
@@ -52,7 +50,7 @@ def image_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
     ]
 
 
-def psf_layers(viewer: napari.viewer.Viewer) -> list[ImageLayer]:
+def psf_layers(viewer: Viewer) -> list[ImageLayer]:
     """Return the layers that may be a PSF: `image_layers`, and the PSFs of the samples.
 
     The layer in which this plugin shows its PSF is in the units of the image beside it, and would
@@ -79,7 +77,7 @@ class LayerChooser:
     """Why the chosen layer cannot be read at all; empty where it can."""
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget, label: str = "Image"
+        self, viewer: Viewer, tooltip: str, *, owner: QWidget, label: str = "Image"
     ) -> None:
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
@@ -143,7 +141,7 @@ class ImageChooser(LayerChooser):
     all widgets of the viewer. Whether the pixels agree with it is asked in a worker.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, tooltip: str, *, owner: QWidget) -> None:
+    def __init__(self, viewer: Viewer, tooltip: str, *, owner: QWidget) -> None:
         super().__init__(viewer, tooltip, owner=owner)
         self._job: Job[Any, str] | None = None
         self._reading: Reading | None = None

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from magicgui.widgets import ComboBox
+from qtpy.QtWidgets import QWidget
 
 from ..workers import preferences
 from ..workers.workers import in_background
-
-if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
 
 
 class DeviceChooser:

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtWidgets import QWidget
+
 from ..workers import preferences
 from ..workers.workers import in_background
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     from ...model.model import Model
 
 

@@ -6,14 +6,14 @@ from functools import partial
 from math import isclose
 from typing import TYPE_CHECKING
 
+from napari.layers import Image as ImageLayer
+from qtpy.QtWidgets import QLabel
+
 from ...io.units import PIXEL_SIZE_TOLERANCE
 from ..layers.layer_axes import Reading
 from .forms import say
 
 if TYPE_CHECKING:
-    from napari.layers import Image as ImageLayer
-    from qtpy.QtWidgets import QLabel
-
     from ...model.model import Model
     from .choosers import ImageChooser
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ..layers.state import ViewerState, unwrapped
@@ -13,11 +14,8 @@ from ..workers.notifications import show_error
 from ..workers.preferences import PLUGIN as PLUGIN  # the widgets know it from here
 from .forms import button, note
 
-if TYPE_CHECKING:
-    import napari.viewer
 
-
-def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
+def open_widget(viewer: Viewer, name: str) -> Any:
     """Open a dock widget of the plugin in front of the others, or say why it cannot be."""
     try:
         dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
@@ -32,7 +30,7 @@ def open_widget(viewer: napari.viewer.Viewer, name: str) -> Any:
 class Known(QWidget):
     """The noise and the PSF that training will use, or a button to get them."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import ComboBox
+from napari.layers import Image as ImageLayer
 from napari.layers import Shapes
+from napari.viewer import Viewer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
 
 from ..layers.layers import placement
 from ..layers.shapes import ENCLOSING
 from ..layers.state import unwrapped
 from ..workers.connections import alive, follow
-
-if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from qtpy.QtWidgets import QWidget
 
 ROI_NAME = "Background ROI"
 
@@ -36,7 +34,7 @@ class BackgroundBox:
     drawn = Signal()
     """Emitted when a shape is complete: the mouse was let go."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, owner: QWidget) -> None:
+    def __init__(self, viewer: Viewer, *, owner: QWidget) -> None:
         self._viewer = unwrapped(viewer)
         self._owner = owner
         self._followed: Shapes | None = None

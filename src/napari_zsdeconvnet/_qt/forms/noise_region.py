@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from numpy.typing import NDArray
 
 from ...io.image import Image
 from ...noise.dark_region import BackgroundFit, fit_background
@@ -14,10 +17,6 @@ from ..layers.layers import layer_image, shown_place
 from ..layers.shapes import shapes_mask
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from numpy.typing import NDArray
-
     from ...psf.psf import PSF
     from .noise_box import BackgroundBox
 
@@ -52,7 +51,7 @@ class Region:
 
 
 def region_of(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     reading: Reading,
     box: BackgroundBox,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from magicgui.widgets import FloatSpinBox
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QWidget
@@ -14,9 +15,6 @@ from superqt import QElidingLabel
 
 from ...noise.noise_model import NoiseModel
 from .forms import number, plain, tip
-
-if TYPE_CHECKING:
-    from magicgui.widgets import FloatSpinBox
 
 OFFSET, GAIN, READ_VARIANCE = "offset", "gain", "read_variance"
 TYPED = "typed by hand"

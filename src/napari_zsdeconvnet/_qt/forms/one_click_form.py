@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from .optics_boxes import QUANTITIES, modality_box, optics_box
 from .optics_metadata import TYPED, Facts, needed, preset_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..workers.preferences import MicroscopePreset
 
 UNKNOWN = "not known"

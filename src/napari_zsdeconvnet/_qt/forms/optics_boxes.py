@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox
 
 from ...modes.registry import offered
 from ..workers.window_text import NANOMETRES
 from .forms import number
-
-if TYPE_CHECKING:
-    from magicgui.widgets import FloatSpinBox
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ again gets the same one back. A widget without work ends with its dock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
+from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -27,9 +28,6 @@ from ..workers.activity import activity
 from ..workers.connections import alive, end_with
 from ..workers.workers import jobs_of
 
-if TYPE_CHECKING:
-    import napari.viewer
-
 WIDTH = 340
 """Width in pixels that the widgets are laid out for."""
 
@@ -37,7 +35,7 @@ WIDTH = 340
 class _GivenBack(type(QWidget)):  # type: ignore[misc]
     """Gives a widget that waits out of sight in place of a new one."""
 
-    def __call__(cls, viewer: napari.viewer.Viewer, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, viewer: Viewer, *args: Any, **kwargs: Any) -> Any:
         for panel in list(_out_of_sight):
             if type(panel) is cls and alive(panel) and panel.viewer is unwrapped(viewer):
                 _out_of_sight.discard(panel)
@@ -58,7 +56,7 @@ class Panel(QWidget, metaclass=_GivenBack):
     always_in_activity = False
     """Whether the activity dock shows its work also while its own dock is open."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
@@ -88,7 +86,7 @@ class Panel(QWidget, metaclass=_GivenBack):
             bar.setValue(part.mapTo(content, part.rect().topLeft()).y())
 
     @property
-    def viewer(self) -> napari.viewer.Viewer:
+    def viewer(self) -> Viewer:
         """The viewer that it is for, not napari's proxy of it."""
         return self._viewer
 

@@ -14,6 +14,7 @@ import numpy as np
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, SpinBox
 from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
 
 from ...psf.psf import PSF
 from ...utils.errors import InputError
@@ -25,8 +26,6 @@ from .forms import Form, name_absent, number
 from .optics_boxes import QUANTITIES, modality_box, optics_box
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from ..layers.state import Optics
 
 Maker = Callable[[], PSF]
@@ -180,7 +179,7 @@ class LayerPage(Page):
     action = "Take the PSF"
     tooltip = "Take a layer of the viewer, which shows the image of a single point, for the PSF."
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self.layer = ComboBox(
             label="Layer",
             tooltip="An image of a single point; its scale says its pixel size.",
@@ -230,7 +229,7 @@ class BeadsPage(Page):
     action = "Average the beads"
     tooltip = "Find the beads in an image, align them below the pixel and average them."
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self.layer = ComboBox(
             label="Bead image",
             tooltip="Beads on a dark background, recorded with the same optics.",

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
+from napari.viewer import Viewer
+from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
@@ -20,9 +22,6 @@ from .forms import Form, note, say, stack
 from .noise_values import NoiseValues
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from numpy.typing import NDArray
-
     Camera = NoiseModel | CameraMaps
     CameraMaker = Callable[[NDArray[Any], float], Camera]
     """Takes the frames of one image and the cutoff of the optics in cycles per pixel."""
@@ -44,7 +43,7 @@ class CameraForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._state = ViewerState.of(viewer)
         self.source = ComboBox(

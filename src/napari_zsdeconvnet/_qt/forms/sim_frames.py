@@ -6,6 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, SpinBox
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QWidget
 
 from ...io.units import checked_length
 from ...utils.errors import InputError
@@ -18,10 +21,6 @@ from .forms import say
 from .optics_boxes import optics_box
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from qtpy.QtWidgets import QWidget
-
     from ...sim.patterns import Order
 
 ORDERS: list[tuple[str, Order | None]] = [
@@ -34,7 +33,7 @@ ORDERS: list[tuple[str, Order | None]] = [
 class SIMChooser(LayerChooser):
     """A choice among the viewer's layers, and what is to be known of its frames."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, owner: QWidget) -> None:
+    def __init__(self, viewer: Viewer, *, owner: QWidget) -> None:
         super().__init__(
             viewer,
             "The layer with the raw frames of 2D-SIM, in camera counts: 9 for an image, or a time "

@@ -6,8 +6,10 @@ import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import LineEdit
+from magicgui.widgets import FloatSpinBox, LineEdit
 from napari import layers
+from napari.viewer import Viewer
+from numpy.typing import NDArray
 
 from ...sim.spectrum import peak_places
 from ...utils.errors import InputError
@@ -17,10 +19,6 @@ from .forms import number
 from .optics_boxes import optics_box
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from magicgui.widgets import FloatSpinBox
-    from numpy.typing import NDArray
-
     from ...sim.patterns import Patterns
     from ..layers.state import Optics
 
@@ -122,7 +120,7 @@ def report_words(patterns: Patterns) -> str:
 
 
 def show_spectrum(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: layers.Image,
     spectrum: NDArray[np.float32],
     patterns: Patterns,
@@ -140,7 +138,7 @@ def show_spectrum(
 
 
 def _show_rings(
-    viewer: napari.viewer.Viewer, layer: layers.Image, patterns: Patterns, place: dict[str, Any]
+    viewer: Viewer, layer: layers.Image, patterns: Patterns, place: dict[str, Any]
 ) -> None:
     key = (str(layer.unique_id), "patterns")
     found = np.repeat([pattern.found for pattern in patterns], 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ...physics.stripe_filter import Damping
@@ -15,9 +16,6 @@ from ..workers.notifications import show_error
 from .forms import Form, button, number, stack
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from magicgui.widgets import FloatSpinBox
-
     from .choosers import ImageChooser
 
 MASK_NAME = "Damping mask"
@@ -28,7 +26,7 @@ _LARGEST = 0.25
 class DampingForm(QWidget):
     """Whether stripes are damped before the deconvolution, and along which line."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, image: ImageChooser) -> None:
+    def __init__(self, viewer: Viewer, image: ImageChooser) -> None:
         super().__init__()
         self._viewer = viewer
         self._image = image

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
@@ -14,9 +16,6 @@ from .choosers import ImageChooser
 from .forms import Form, offer
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-
     from ..workers.workers import Job
 
 
@@ -29,7 +28,7 @@ class WorkPanel(ActionPanel):
 
     def __init__(
         self,
-        viewer: napari.viewer.Viewer,
+        viewer: Viewer,
         *,
         action: str,
         image: str,

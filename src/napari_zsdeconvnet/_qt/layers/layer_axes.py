@@ -8,15 +8,14 @@ all that a worker needs beside the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from napari import layers
+from numpy.typing import NDArray
 
 from ...io.image import ORDER
 from ...io.units import checked_length
 from ...utils.errors import InputError
-
-if TYPE_CHECKING:
-    from napari import layers
-    from numpy.typing import NDArray
 
 IMAGE, SERIES = "image", "time series"
 VOLUME, VOLUMES = "volume", "time series of volumes"

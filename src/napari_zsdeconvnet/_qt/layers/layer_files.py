@@ -8,9 +8,11 @@ another reader has written is left alone.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QWidget
 
 from ...io.acquisition import Recorded
 from ...utils.errors import InputError
@@ -19,15 +21,11 @@ from .layer_metadata import recorded_of
 from .layers import METADATA_KEY, same_plane
 from .state import ViewerState, unwrapped
 
-if TYPE_CHECKING:
-    import napari.viewer
-    from qtpy.QtWidgets import QWidget
-
 
 class LayerFiles:
     """Reads the file of every layer of a viewer once, whichever widget asks first."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, owner: QWidget) -> None:
+    def __init__(self, viewer: Viewer, *, owner: QWidget) -> None:
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
         self._owner = owner

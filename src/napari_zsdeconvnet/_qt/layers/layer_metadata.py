@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from napari import layers
 
 from ...io.acquisition import Optics, Recorded, recorded
 from ...io.image_files import read_recorded
-
-if TYPE_CHECKING:
-    from napari import layers
 
 
 def recorded_of(layer: layers.Image) -> Recorded:

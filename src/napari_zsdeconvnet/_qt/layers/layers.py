@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari import layers
 from napari.utils.transforms import Affine, CompositeAffine
+from napari.viewer import Viewer
+from numpy.typing import ArrayLike, NDArray
 
 from ...io.image import Image, Origin, PixelRule
 from ...io.lazy import is_lazy
@@ -22,10 +24,6 @@ from ...simulation.sample_data import (
 )
 from .layer_axes import Reading, layer_axes, pixels_of, read_as
 from .state import unwrapped
-
-if TYPE_CHECKING:
-    import napari.viewer
-    from numpy.typing import ArrayLike, NDArray
 
 CHANNEL_KEY = "channel"
 """Where the metadata of a result hold the name of the channel that it was made of."""
@@ -68,9 +66,7 @@ def origin_of(layer: layers.Image, reading: Reading) -> Origin | None:
     return Origin(path, axes=reading.axes, channel=reading.channel)
 
 
-def shown_place(
-    layer: layers.Image, viewer: napari.viewer.Viewer, reading: Reading
-) -> tuple[int, ...]:
+def shown_place(layer: layers.Image, viewer: Viewer, reading: Reading) -> tuple[int, ...]:
     """Return where the sliders stand in `layer_image`: an index for each axis before Y, X."""
     shape = pixels_of(layer).shape
     point = layer.world_to_data(viewer.dims.point)[: len(shape) - 2]
@@ -82,7 +78,7 @@ def shown_place(
 
 
 def add_or_update(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     name: str,
     data: ArrayLike,
     *,
@@ -140,15 +136,13 @@ def add_or_update(
     return layer
 
 
-def made_before(viewer: napari.viewer.Viewer, name: str, like: layers.Image) -> layers.Image | None:
+def made_before(viewer: Viewer, name: str, like: layers.Image) -> layers.Image | None:
     """Return the layer that `add_or_update` made under this name from `like`, if it is there."""
     found = kept_layer(unwrapped(viewer), _key(like, name))
     return found if isinstance(found, layers.Image) else None
 
 
-def make_into(
-    viewer: napari.viewer.Viewer, name: str, becomes: str, *, like: layers.Image, ndim: int
-) -> None:
+def make_into(viewer: Viewer, name: str, becomes: str, *, like: layers.Image, ndim: int) -> None:
     """Let the layer that `add_or_update` made under one name be that of another result.
 
     napari takes long over layers that come and go, and hardly any time over new pixels. A layer of
@@ -163,9 +157,7 @@ def make_into(
     layer.visible = True
 
 
-def bring_forward(
-    viewer: napari.viewer.Viewer, layer: layers.Image, *, like: layers.Image
-) -> layers.Image:
+def bring_forward(viewer: Viewer, layer: layers.Image, *, like: layers.Image) -> layers.Image:
     """Let a result be seen: visible, opaque, and above the source that it was made from."""
     stack = unwrapped(viewer).layers
     layer.opacity = 1.0
@@ -176,7 +168,7 @@ def bring_forward(
 
 
 @contextmanager
-def same_plane(viewer: napari.viewer.Viewer, layer: layers.Image) -> Iterator[None]:
+def same_plane(viewer: Viewer, layer: layers.Image) -> Iterator[None]:
     """Go on showing the same plane of a layer whose scale is written in this block.
 
     napari keeps the place in the world, which then lies in another plane or in none.
@@ -268,13 +260,13 @@ def beside(layer: layers.Image, shape: tuple[int, ...], scale: tuple[float, ...]
     }
 
 
-def kept_layer(viewer: napari.viewer.Viewer, key: tuple[str, str]) -> Any:
+def kept_layer(viewer: Viewer, key: tuple[str, str]) -> Any:
     """Return the layer that `show_kept` has made for a key; None where it is not there."""
     return next((one for one in viewer.layers if one.metadata.get(METADATA_KEY) == key), None)
 
 
 def show_kept(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     key: tuple[str, str],
     data: ArrayLike,
     place: dict[str, Any],

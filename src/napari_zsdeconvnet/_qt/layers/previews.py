@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from numpy.typing import NDArray
 
 from ..workers.workers import Turns
 from . import results
@@ -16,10 +19,6 @@ from .layers import add_or_update, bulk, fit_contrast, made_before, make_into
 from .results import result_name
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from numpy.typing import NDArray
-
     from ...inference.predict import Result
     from ...training.trainer import Preview
     from .layer_axes import Reading
@@ -38,7 +37,7 @@ class PreviewLayers:
     image has outgrown them; limits that the user has set are left alone.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
         self._limits: dict[str, tuple[float, float]] = {}

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from numpy.typing import NDArray
 
 from ...sim.frame_axes import frame_axes
 from ...sim.frames import RAW_COUNTS
 from ...utils.errors import InputError
 from .layer_axes import Reading, pixels_of
-
-if TYPE_CHECKING:
-    from napari.layers import Image as ImageLayer
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

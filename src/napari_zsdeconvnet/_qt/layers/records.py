@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...utils.errors import InputError
@@ -13,8 +14,6 @@ from ..workers.notifications import show_info
 from ..workers.workers import in_background
 
 if TYPE_CHECKING:
-    from napari.layers import Image as ImageLayer
-
     from ...inference.predict import Result, TileProgress
     from ...model.model import Model
     from ...quality.verdict import Verdict

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from numpy.typing import NDArray
+
 from ...io.acquisition import recorded
 from ...io.image import Image
 from ..workers.workers import Turns
@@ -15,10 +19,6 @@ from .records import RECORD_KEY
 from .state import Made, ViewerState
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from numpy.typing import NDArray
-
     from ...inference.predict import Result
     from ...model.model import Model
     from .layer_axes import Reading
@@ -56,7 +56,7 @@ def result_name(layer: ImageLayer, what: str) -> str:
 
 
 def show_image(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     reading: Reading,
     what: str,
@@ -94,7 +94,7 @@ def show_image(
 
 
 def show_result(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     made: Made,
     result: Result,
@@ -141,9 +141,7 @@ def show_result(
     return shown[-2:]
 
 
-def shown_result(
-    viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made
-) -> list[ImageLayer] | None:
+def shown_result(viewer: Viewer, layer: ImageLayer, made: Made) -> list[ImageLayer] | None:
     """Return the layers of `show_result` if they are there, by this model and reading."""
     state = ViewerState.of(viewer)
     found = [
@@ -166,7 +164,7 @@ class Frame:
     """Where the image lies along the time axes of the layer; empty for a layer without time."""
 
     @classmethod
-    def shown(cls, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading) -> Frame:
+    def shown(cls, viewer: Viewer, layer: ImageLayer, reading: Reading) -> Frame:
         """Take the layer, and of a series the image that the sliders stand at."""
         place = shown_place(layer, viewer, reading)
         return cls(layer, reading, place[: reading.axes.count("T")])
@@ -190,7 +188,7 @@ class Frame:
 
 
 def show_frame(
-    viewer: napari.viewer.Viewer, frame: Frame, what: str, pixels: NDArray[Any], **shown: Any
+    viewer: Viewer, frame: Frame, what: str, pixels: NDArray[Any], **shown: Any
 ) -> ImageLayer:
     """Show what was made of a frame, ([Z,] Y, X): where it belongs in time, and nowhere else.
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import numpy as np
+from napari import layers
+from numpy.typing import NDArray
 
 from ...utils.errors import InputError
 from .layer_axes import pixels_of
-
-if TYPE_CHECKING:
-    from napari import layers
-    from numpy.typing import NDArray
 
 ENCLOSING = ("rectangle", "ellipse", "polygon")
 """Kinds of shapes that have an inside."""

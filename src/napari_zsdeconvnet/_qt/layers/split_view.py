@@ -8,20 +8,18 @@ of the same pixels, not a copy.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
+from napari.viewer import Viewer
 from psygnal import Signal
 
 from .layer_axes import pixels_of
 from .layers import METADATA_KEY
 from .state import unwrapped
-
-if TYPE_CHECKING:
-    import napari.viewer
 
 LINKED = ("contrast_limits", "gamma", "colormap")
 """What is changed on one of the left layer and its cut is changed on the other."""
@@ -44,7 +42,7 @@ class Swipe:
 
     def __init__(
         self,
-        viewer: napari.viewer.Viewer,
+        viewer: Viewer,
         left: ImageLayer,
         right: ImageLayer,
         place: float = 0.5,

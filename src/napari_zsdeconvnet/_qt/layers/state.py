@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import WeakKeyDictionary, WeakSet
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-
     from ...io.acquisition import Recorded
     from ...model.model import Model
     from ...noise.noise_model import NoiseModel
@@ -142,7 +141,7 @@ class ViewerState:
         self._upsample = {"YX": True, "ZYX": False}
 
     @classmethod
-    def of(cls, viewer: napari.viewer.Viewer) -> ViewerState:
+    def of(cls, viewer: Viewer) -> ViewerState:
         """Return the state of `viewer`, made at the first call."""
         return _states.setdefault(unwrapped(viewer), cls())
 
@@ -178,12 +177,12 @@ class ViewerState:
 
 
 # Weak, so that a closed viewer takes its images and its model along.
-_states: WeakKeyDictionary[napari.viewer.Viewer, ViewerState] = WeakKeyDictionary()
+_states: WeakKeyDictionary[Viewer, ViewerState] = WeakKeyDictionary()
 
 
-def unwrapped(viewer: napari.viewer.Viewer) -> napari.viewer.Viewer:
+def unwrapped(viewer: Viewer) -> Viewer:
     """Return the viewer behind the proxy that napari hands to plugins.
 
     Layers reached through the proxy are proxies too, and `is` fails between the two kinds.
     """
-    return cast("napari.viewer.Viewer", getattr(viewer, "__wrapped__", viewer))
+    return cast(Viewer, getattr(viewer, "__wrapped__", viewer))

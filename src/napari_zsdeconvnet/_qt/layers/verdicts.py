@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.colormaps import Colormap
+from napari.viewer import Viewer
 
 from .layers import made_before
 from .records import keep_verdict
@@ -13,8 +14,6 @@ from .results import Frame, result_names, show_frame
 from .state import Judged, ViewerState
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from ...model.model import Model
     from ...quality.verdict import Verdict
     from ..workers.workers import Turns
@@ -32,7 +31,7 @@ _Z_COLOURS = Colormap(
 
 
 def show_verdict(
-    viewer: napari.viewer.Viewer, frame: Frame, model: Model, verdict: Verdict, *, maps: bool
+    viewer: Viewer, frame: Frame, model: Model, verdict: Verdict, *, maps: bool
 ) -> Turns[Judged]:
     """Keep a verdict with the model's result on a layer, and share it with all widgets.
 
@@ -52,9 +51,7 @@ def show_verdict(
     return judged
 
 
-def _show_maps(
-    viewer: napari.viewer.Viewer, frame: Frame, model: Model, verdict: Verdict
-) -> Turns[None]:
+def _show_maps(viewer: Viewer, frame: Frame, model: Model, verdict: Verdict) -> Turns[None]:
     z_map, spread = verdict.maps.get("z_map"), verdict.maps.get("spread")
     if z_map is not None:
         layer = show_frame(viewer, frame, Z_MAP, z_map, visible=False)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil, floor, isnan, log10, nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyqtgraph as pg
+from napari.viewer import Viewer
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from ..forms.forms import note, stack
 from .plots import ThemedPlot, legend_text
-
-if TYPE_CHECKING:
-    import napari.viewer
 
 # Colours that stay apart for most kinds of colour vision, on dark and on light.
 COLOURS = {
@@ -39,7 +37,7 @@ class LossCurves(QWidget):
     logarithm is drawn over its faint values. Hidden while there is nothing to draw.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._steps: list[int] = []
         self._losses: dict[str, list[float]] = {}

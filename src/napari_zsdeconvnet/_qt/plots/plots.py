@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from napari.utils.theme import get_theme
+from napari.viewer import Viewer
+from numpy.typing import ArrayLike
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 
 from ..workers.connections import alive, follow
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from numpy.typing import ArrayLike
-
     from ...noise.dark_region import BackgroundFit
 
 MEASURED = "#3d9be9"
@@ -34,7 +33,7 @@ def legend_text(colours: Mapping[str, str]) -> str:
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
     """A small plot to look at: no menu, no zoom, the theme's colours."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, bottom: str, left: str) -> None:
+    def __init__(self, viewer: Viewer, *, bottom: str, left: str) -> None:
         super().__init__(enableMenu=False)
         # pyqtgraph makes this menu even where it is turned off, and without a parent it
         # would outlive the window.
@@ -77,7 +76,7 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
 class BackgroundHistogram(ThemedPlot):
     """The histogram of a background region and the Gaussian of its mean and variance."""
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer, bottom="counts", left="pixels")
         self._measured = self.plot(
             stepMode="center",
@@ -109,7 +108,7 @@ class BackgroundHistogram(ThemedPlot):
 class PSFProfile(ThemedPlot):
     """Profiles through the peak of a PSF, with the height at which its width is read."""
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer, bottom="distance", left="of the peak")
         self._colours = {"Z": OTHER, "Y": FITTED, "X": MEASURED}
         self._half = pg.InfiniteLine(

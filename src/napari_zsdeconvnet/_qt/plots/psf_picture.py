@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ...psf.psf import PSF
 
 GAMMA = 0.5

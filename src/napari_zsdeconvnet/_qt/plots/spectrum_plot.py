@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
+from napari.viewer import Viewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
@@ -13,8 +14,6 @@ from ..forms.forms import note, stack
 from .plots import FITTED, MEASURED, OTHER, ThemedPlot, legend_text
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from ...quality.spectra import FloatArray, Sharpening
 
 NEUTRAL = "#8a8a8a"
@@ -28,7 +27,7 @@ class SpectrumPlot(QWidget):
     Hidden while there is nothing to draw.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.power = _plot(viewer, "power (counts²)")
         self.power.setLogMode(y=True)
@@ -80,7 +79,7 @@ class SpectrumPlot(QWidget):
         self.gain.setYRange(0, float(highest), padding=0)
 
 
-def _plot(viewer: napari.viewer.Viewer, left: str) -> ThemedPlot:
+def _plot(viewer: Viewer, left: str) -> ThemedPlot:
     plot = ThemedPlot(viewer, bottom="cycles per µm", left=left)
     plot.legend.hide()
     plot.getAxis("left").setWidth(_AXIS)  # the same, so that frequencies stand under each other

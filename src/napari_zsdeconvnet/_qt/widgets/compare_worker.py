@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ...io.image import Image
     from ...noise.noise_model import NoiseModel
     from ...physics.classical_deconvolution import Iteration

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+
 from ...io.acquisition import Recorded
 from ...io.image import Image
 from ...modes.registry import mode_named
@@ -29,9 +32,6 @@ from ..workers.remembered_optics import remember
 from .task import Task
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-
     from ...modes.base import Mode
     from ...noise.noise_model import NoiseModel
     from ...psf.psf import PSF
@@ -179,7 +179,7 @@ def users_offset() -> float | None:
 
 
 def write_scale(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     reading: Reading | None,
     values: dict[str, Any],

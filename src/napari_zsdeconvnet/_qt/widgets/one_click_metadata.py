@@ -6,16 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
 
 from ..layers.state import ViewerState
 from ..workers.workers import Job, in_background
 from .layer_inspection import Inspected, Look, look_at
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from qtpy.QtWidgets import QWidget
-
     from ..forms.choosers import ImageChooser
 
 _WAIT = 50  # milliseconds between two looks at whether the chooser has looked at the pixels
@@ -24,9 +23,7 @@ _WAIT = 50  # milliseconds between two looks at whether the chooser has looked a
 class Knowledge:
     """What layer, file, memory, preferences and user say of the chosen layer."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, image: ImageChooser, *, owner: QWidget
-    ) -> None:
+    def __init__(self, viewer: Viewer, image: ImageChooser, *, owner: QWidget) -> None:
         self._state = ViewerState.of(viewer)
         self._image = image
         self._owner = owner

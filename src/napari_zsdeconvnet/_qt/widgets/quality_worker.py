@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QWidget
 
 from ..layers.layer_axes import Reading, layer_voxel_size, pixels_of, read_as
 from ..layers.layers import layer_image
@@ -23,10 +26,6 @@ from ..layers.verdicts import show_verdict
 from ..workers.workers import Job, Turns
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-    from qtpy.QtWidgets import QWidget
-
     from ...inference.predict import Result, TileProgress
     from ...model.model import Model
     from ...quality.verdict import Verdict
@@ -47,7 +46,7 @@ class Asked:
 
 
 def start_judging(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     model: Model,
     *,
@@ -108,9 +107,7 @@ def judged_as_raw_frames(layer: ImageLayer, model: Model, reading: Reading) -> b
 class _Judging:
     """What is judged: all that the worker needs is collected when this is made."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, layer: ImageLayer, made: Made, asked: Asked
-    ) -> None:
+    def __init__(self, viewer: Viewer, layer: ImageLayer, made: Made, asked: Asked) -> None:
         self._viewer, self._layer, self._asked = viewer, layer, asked
         self._raw = judged_as_raw_frames(layer, made.model, made.reading)
         if self._raw:  # by its frames, with the camera and the patterns of the result

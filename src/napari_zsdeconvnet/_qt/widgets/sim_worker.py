@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...inference.predict import TileProgress
 from ...utils.errors import InputError
 from ..layers.records import recorded
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ...inference.predict import Result
     from ...io.image import Image
     from ...model.model import Model

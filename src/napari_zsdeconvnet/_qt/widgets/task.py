@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
+
 from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.optics_metadata import mode_of
@@ -25,9 +28,6 @@ from ..layers.verdicts import show_verdict
 from ..workers.workers import Turns
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-
     from ...io.image import Image
     from ...model.model import Model
     from ...modes.steps import Reconstructed
@@ -53,9 +53,7 @@ _OF_ALL = {step[0]: step for step in (*STEPS, _PATTERNS)}
 class Task:
     """A layer with its mode and the way it is read."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, layer: ImageLayer, reading: Reading, mode: str
-    ) -> None:
+    def __init__(self, viewer: Viewer, layer: ImageLayer, reading: Reading, mode: str) -> None:
         self._viewer, self.layer, self.reading, self.mode = viewer, layer, reading, mode
         self.frame = Frame.shown(viewer, layer, reading)
         """What is judged."""
@@ -127,7 +125,7 @@ class Task:
 
 
 def task_of(
-    viewer: napari.viewer.Viewer,
+    viewer: Viewer,
     layer: ImageLayer,
     reading: Reading | None,
     *,

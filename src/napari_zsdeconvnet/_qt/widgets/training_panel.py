@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ...model.presets import presets_for
@@ -27,8 +28,6 @@ from .training_view import TrainingView
 from .training_worker import Finished, Started, Training, TrainingValue, gone_on_with, trained
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from ...inference.predict import TileProgress
     from ...model.model import Model
     from ...training.trainer import Progress, TrainingRun
@@ -43,7 +42,7 @@ class TrainingPanel(TrainingView):
     The model goes into the viewer's shared state when the training ends, however it ends.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Train", parent=parent)
         self._work: Job[Any, Any] | None = None
         self._stepped = False  # whether the training under way has done a step

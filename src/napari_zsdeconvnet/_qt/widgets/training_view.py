@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ..forms.action_panel import ActionPanel
@@ -17,18 +19,13 @@ from ..workers.durations import time_left
 from ..workers.workers import Turns
 
 if TYPE_CHECKING:
-    import napari.viewer
-    from napari.layers import Image as ImageLayer
-
     from ...training.trainer import Preview, Progress, TrainingRun
 
 
 class TrainingView(ActionPanel):
     """Shows a training in curves and previews; a subclass says when it begins and ends."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, *, action: str, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, viewer: Viewer, *, action: str, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action=action, parent=parent)
         self._run: TrainingRun | None = None
         self._last: Progress | None = None

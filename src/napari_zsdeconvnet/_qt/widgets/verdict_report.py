@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ..forms.forms import note, say, stack
@@ -11,15 +12,13 @@ from ..forms.verdict_text import failed_html, headline_html, others_html
 from ..plots.spectrum_plot import SpectrumPlot
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from ..layers.state import Judged
 
 
 class VerdictReport(QWidget):
     """Shows one verdict, and nothing while there is none."""
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.headline = note(rich=True)
         font = self.headline.font()

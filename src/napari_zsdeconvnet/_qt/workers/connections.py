@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakMethod
 
 from qtpy.compat import isalive
-
-if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QWidget
 
 
 def alive(widget: QWidget) -> bool:

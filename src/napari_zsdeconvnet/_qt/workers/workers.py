@@ -20,6 +20,7 @@ from weakref import ref
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
 from ...utils.phases import Cancelled, heard_by
@@ -27,8 +28,6 @@ from .notifications import show_error
 from .preferences import threads
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     Worker = Any  # napari's GeneratorWorker, whose signals are made at run time
 
 Value = TypeVar("Value")
