@@ -13,26 +13,13 @@ from .forms import number
 
 @dataclass(frozen=True)
 class Quantity:
-    """How a number of the optics is asked for.
-
-    Attributes
-    ----------
-    label, unit, tooltip : str
-        As shown.
-    shown : float
-        What it is multiplied by to be shown.
-    minimum, maximum, step : float
-        As shown.
-    decimals : int
-        Digits after the point.
-    absent : str
-        What stands for the smallest value where that has a meaning of its own.
-    """
+    """How a number of the optics is asked for; as for `number`, all as it is shown."""
 
     label: str
     unit: str
     tooltip: str
     shown: float = 1.0
+    """What it is multiplied by to be shown."""
     minimum: float = 0.0
     maximum: float = 1e6
     step: float = 1.0

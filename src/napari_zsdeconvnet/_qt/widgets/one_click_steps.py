@@ -36,9 +36,6 @@ class OneClickSteps(TrainingView):
     _begins_again: bool
     _counted = Counted(1)
 
-    def _update_buttons(self) -> None:
-        raise NotImplementedError
-
     @property
     def _training(self) -> bool:
         """Whether a training is under way that has done a step."""

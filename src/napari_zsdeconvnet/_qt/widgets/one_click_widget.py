@@ -104,10 +104,7 @@ class OneClickWidget(OneClickSteps):
         """Whether the form is open, and waits to be accepted."""
         return self._asking
 
-    @property
-    def asks(self) -> bool:
-        """Whether the form is open, and waits to be accepted."""
-        return self._asking
+    asks = asking
 
     @property
     def at_work(self) -> bool:

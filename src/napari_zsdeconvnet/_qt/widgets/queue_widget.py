@@ -130,10 +130,7 @@ class QueueWidget(ActionPanel):
         """Whether the form is open, and waits to be accepted."""
         return bool(self._asked)
 
-    @property
-    def asks(self) -> bool:
-        """Whether the form is open, and waits to be accepted."""
-        return self.asking
+    asks = asking
 
     def doing(self) -> tuple[float, str]:
         """Return how much of the queue is done, from 0 to 1, and what is under way."""
@@ -318,15 +315,12 @@ class QueueWidget(ActionPanel):
                 if self._cancelled:
                     event.stop()
             elif isinstance(event, batch.Began):
-                self._on_began(self._running[event.index])
+                self._show_part(self._running[event.index], 0, 1, "looking")
             elif isinstance(event, batch.Stepped):
                 yield from self._on_step(self._running[event.index], event.step)
             else:
                 self._on_ended(self._running[event.index], event)
         self._show_states()
-
-    def _on_began(self, waiting: Waiting) -> None:
-        self._show_part(waiting, 0, 1, "looking")
 
     def _on_step(self, waiting: Waiting, step: Any) -> Turns[None]:
         from ...training.trainer import Progress

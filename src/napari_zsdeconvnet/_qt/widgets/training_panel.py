@@ -16,7 +16,7 @@ from ..forms.broken_training import BrokenTraining
 from ..forms.choosers import MODEL_FILES, LayerChooser, image_layers
 from ..forms.device_chooser import DeviceChooser
 from ..forms.forms import Form, button, collapsible, fill, note, offer, open_file, save_file
-from ..forms.training_boxes import interval_box, preset_box, seed_box, steps_box
+from ..forms.training_boxes import training_boxes
 from ..plots.curves import TERMS
 from ..workers.checkpoints import is_checkpoint, new_checkpoint
 from ..workers.connections import alive
@@ -74,8 +74,7 @@ class TrainingPanel(TrainingView):
     # ------------------------------------------------------------------ construction
 
     def _build_training_settings(self) -> None:
-        self.preset_box, self.steps_box = preset_box(), steps_box()
-        self.seed_box, self.interval_box = seed_box(), interval_box()
+        self.preset_box, self.steps_box, self.seed_box, self.interval_box = training_boxes()
         self.device = DeviceChooser(self)
         self.form = Form()
         self.settings = Form(self.steps_box, self.device.box, self.interval_box, self.seed_box)

@@ -22,18 +22,9 @@ _NANOMETRES = 1000.0
 
 @dataclass(frozen=True)
 class MicroscopePreset:
-    """One microscope of the preferences; None where a number was left at 0.
+    """One microscope of the preferences, its camera as in `NoiseModel`.
 
-    Attributes
-    ----------
-    name
-        As the user calls it.
-    na, refractive_index
-        Of the objective and its immersion medium.
-    pixel_size
-        Micrometres in the sample.
-    offset, gain, read_variance
-        Of the camera, as in `NoiseModel`.
+    None stands where a number was left at 0; the pixel is given in micrometres.
     """
 
     name: str
