@@ -1,4 +1,4 @@
-"""A dock widget that has something done: buttons, progress, what is said of it, and a way out."""
+"""A dock widget with work under way: buttons that start and cancel it, progress and status."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class MapsForm(QWidget):
     """Maps, each of which may be missing, bad pixels, and where the region read out begins.
 
     A file prevails over what a dark stack has told. The map of bad pixels goes to the layers of
-    the viewer that it fits, as part of what is said of their pixels (`PixelRule`).
+    the viewer that it fits, as part of their `PixelRule`.
     """
 
     changed = Signal()
@@ -117,7 +117,7 @@ class MapsForm(QWidget):
         return parts if parts.names else None
 
     def measured(self, offset: NDArray[np.float32], read_variance: NDArray[np.float32]) -> None:
-        """Take what a dark stack tells of each pixel, (Y, X) each."""
+        """Take offset and read variance of each pixel from a dark stack, (Y, X) each."""
         self._measured = {"offset": offset, "read_variance": read_variance}
         self.dark_box.visible = True
         self.dark_box.value = True

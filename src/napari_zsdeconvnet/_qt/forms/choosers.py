@@ -88,7 +88,7 @@ class LayerChooser:
         self.note = note()
 
     def _watch(self, *boxes: Any) -> None:
-        """Follow the choice and these boxes, and what is said of the chosen layer."""
+        """Refresh when the choice, one of these boxes or the metadata of the layer change."""
         active = self._viewer.layers.selection.active
         if active in self.layer_box.choices:
             self.layer_box.value = active
@@ -220,7 +220,7 @@ class ImageChooser(LayerChooser):
 
     @property
     def missing(self) -> str:
-        """What is to be said of the chosen layer before it can be used; empty if nothing."""
+        """What the user must type before the chosen layer can be used; empty if nothing."""
         if self._reading is not None and self._reading.lacks_step:
             return "the step between planes is not known; type it in nanometres (Plane step)."
         return ""

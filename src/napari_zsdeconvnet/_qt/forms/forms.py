@@ -255,7 +255,7 @@ class Form(QWidget):
         self._rows.addRow(label)
 
     def add_image(self, chooser: ImageChooser) -> None:
-        """Append the choice of an image, how it is read, and what is said of it."""
+        """Append the choice of an image, how it is read, and its note."""
         for box in chooser.boxes:
             self.add(box)
             # Qt hides what moves into another window.

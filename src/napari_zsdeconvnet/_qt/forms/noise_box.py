@@ -123,7 +123,7 @@ class BackgroundBox:
     def _signals(self, layer: Shapes) -> list[tuple[Any, Callable[..., Any]]]:
         return [
             (layer.events.data, self._on_drawn),
-            # While a shape is dragged the layer tells of nothing but its repainting.
+            # While a shape is dragged the layer only emits the event of its repainting.
             (layer.events.set_data, self._on_moved),
             (layer.selected_data.events.items_changed, self._on_moved),
         ]

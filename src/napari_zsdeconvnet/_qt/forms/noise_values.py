@@ -172,7 +172,7 @@ class NoiseValues(QWidget):
             self.excess_box.value = self._excess_noise
         for name, box in self.boxes.items():
             known = self._values[name]
-            # What the user is typing just now must not be replaced under his hands.
+            # What the user is typing must not be replaced.
             if not self._edited[name]:
                 with box.changed.blocked():
                     shown = box.min if known.value is None else known.value

@@ -1,4 +1,4 @@
-"""What the SIM window is told of the camera: measured, calibrated, typed, or map by map."""
+"""The camera of the SIM window: measured, calibrated, typed, or from maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of the fringes beforehand, and how those that were found are shown."""
+"""Boxes for the optics and for known patterns, and the display of the patterns found."""
 
 from __future__ import annotations
 

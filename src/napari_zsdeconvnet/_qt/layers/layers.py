@@ -29,7 +29,7 @@ CHANNEL_KEY = "channel"
 """Where the metadata of a result hold the name of the channel that it was made of."""
 
 RULE_KEY = "napari-zsdeconvnet pixel rule"
-"""Where a layer's metadata hold what is said of its bad and saturated pixels, a `PixelRule`."""
+"""Key of a layer's metadata: its `PixelRule` on bad and saturated pixels."""
 
 
 def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
@@ -53,7 +53,7 @@ def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
 
 
 def rule_of(layer: layers.Image) -> PixelRule:
-    """Return what is said of the bad and saturated pixels of a layer."""
+    """Return the rule on the bad and saturated pixels of a layer."""
     rule = layer.metadata.get(RULE_KEY)
     return rule if isinstance(rule, PixelRule) else PixelRule()
 

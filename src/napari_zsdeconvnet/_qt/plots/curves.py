@@ -27,7 +27,7 @@ TERMS = tuple(COLOURS)
 
 MEMORY = 0.93
 """What part of the running mean is kept at each step: it looks back some 15 steps, fewer at
-the beginning, where the loss falls fast."""
+the start, where the loss falls fast."""
 
 
 class LossCurves(QWidget):
@@ -65,7 +65,7 @@ class LossCurves(QWidget):
     def append(self, step: int, losses: Mapping[str, float]) -> None:
         """Add the terms of one step; `redraw` shows them."""
         for name in losses:
-            # A term that was not there from the beginning starts with a gap.
+            # A term that is missing at the first steps starts with a gap.
             self._losses.setdefault(name, [nan] * len(self._steps))
             self._means.setdefault(name, [nan] * len(self._steps))
         self._steps.append(step)

@@ -1,8 +1,8 @@
-"""Judging a result in a worker, for whichever widget has one: verdict, z-map and spread.
+"""Judging a result in a worker: verdict, z-map and spread.
 
 `start_judging` needs a raw layer and a model. The result is taken from the layers that were made
 of the two, or predicted where there are none. What was found is in `ViewerState.judged(layer)`,
-which `ViewerState.verdict_changed` tells of.
+and `ViewerState.verdict_changed` is emitted.
 """
 
 from __future__ import annotations

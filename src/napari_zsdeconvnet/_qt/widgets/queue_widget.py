@@ -59,7 +59,7 @@ class QueueWidget(ActionPanel):
         self._asked: list[Waiting] = []
         self._cancelled = False
         self._files = LayerFiles(viewer, owner=self)
-        self._training = False  # whether the last that was heard is a step of a training
+        self._training = False  # whether the last event is a step of a training
         self._build()
         self.reset_choices()
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 MODEL_AT_HAND = "model"
-BEGINNINGS = {
+INITIAL_WEIGHTS = {
     "what the preset brings along": None,
     "random weights": "scratch",
     "the model at hand": MODEL_AT_HAND,
 }
-"""What a training may begin with, in words and in those of `train`."""
+"""Initial weights, as they are shown and as `train` takes them."""
 
 
 class TrainWidget(TrainingPanel):
@@ -91,7 +91,7 @@ class TrainWidget(TrainingPanel):
             tooltip="What the network knows before the first step: what simulated images have "
             "taught it (of images with the preset fast), nothing, or what the model at hand has "
             "learned. That of the channel, frame or sample before is done soonest.",
-            choices=list(BEGINNINGS.items()),
+            choices=list(INITIAL_WEIGHTS.items()),
         )
 
         self.form.add_image(self.image)

@@ -1,4 +1,4 @@
-"""Work in a thread, heard in the window ten times a second at most.
+"""Work in a thread, which updates the window ten times a second at most.
 
 A `Job` runs a generator in a napari worker. Its values arrive on the main thread in batches,
 so that nothing is lost and the window is never flooded; a failure arrives as a value too. What
@@ -155,7 +155,7 @@ class Job(Generic[Value, Result]):
         return self._stop.is_set() or self._worker.abort_requested
 
     @property
-    def _heard(self) -> bool:
+    def _receives(self) -> bool:
         # napari asks its workers to quit when the viewer closes; what is still under way
         # must not reach widgets and layers that are being taken down.
         return not (self._owner_gone or self._worker.abort_requested)
@@ -172,7 +172,7 @@ class Job(Generic[Value, Result]):
         self._take(self._hand_on_values(values))
 
     def _receive_phase(self, words: str) -> None:
-        if self._heard and not self._stop.is_set() and self._on_phase is not None:
+        if self._receives and not self._stop.is_set() and self._on_phase is not None:
             self._on_phase(words)
 
     def _receive_outcome(self, outcome: Result | Failure | Stopped) -> None:
@@ -197,17 +197,17 @@ class Job(Generic[Value, Result]):
 
     def _hand_on_end(self) -> Turns[None]:
         _under_way.discard(self)
-        if self._heard and self._on_end is not None:
+        if self._receives and self._on_end is not None:
             self._on_end()
         yield from ()
 
     def _told(self, handler: Callable[..., Turns[None] | None] | None, what: Any) -> Turns[None]:
-        """Call a handler and go through its turns, as long as somebody hears."""
-        if not self._heard or handler is None:
+        """Call a handler and go through its turns, as long as its owner is there."""
+        if not self._receives or handler is None:
             return
         for _ in handler(what) or ():
             yield
-            if not self._heard:
+            if not self._receives:
                 return
 
     def _take(self, turns: Turns[None]) -> None:
