@@ -449,7 +449,7 @@ class TestTrain:
 
         def failing_at_first(self: trainer.TrainingRun, path: str | Path) -> None:
             if refuge not in Path(path).parents:
-                raise InputError("The disk is full.")
+                raise InputError("disk-full", "The disk is full.")
             save(self, path)
 
         monkeypatch.setattr(trainer.TrainingRun, "save", failing_at_first)

@@ -275,7 +275,7 @@ class TestReconstruct:
         ("arguments", "words"),
         [
             (["--patterns", "patterns.json", "--na", "1.4"], "--na does not go with --patterns"),
-            (["--patterns", "patterns.json", "--pixel-size", "0.1"], "pixels of 0.1 um"),
+            (["--patterns", "patterns.json", "--pixel-size", "0.1"], "pixels of 100 nm"),
             (["--patterns", "offset.tif"], "no JSON file"),
             ([], "--na is not given"),
         ],

@@ -41,7 +41,7 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def written(path):
             fits = checkpoints and Path(path).suffix == ".checkpoint"
             if Path(path).parent == place and not fits:
-                raise InputError(f"The disk is full while writing {path}.")
+                raise InputError("disk-full", f"The disk is full while writing {path}.")
             with usual(path) as temporary:
                 yield temporary
 

@@ -112,7 +112,7 @@ class TestSizes:
         assert image.voxel_size == (None if size is None else pytest.approx((size, size)))
         assert bool(image.notes) == (size is None)
 
-    @pytest.mark.parametrize(("per_cm", "words"), [(100, "100 um"), (1e8, "0.0001 um")])
+    @pytest.mark.parametrize(("per_cm", "words"), [(100, "100 µm"), (1e8, "0.0001 µm")])
     def test_sizes_of_no_microscope(self, tmp_path: Path, per_cm: float, words: str):
         tifffile.imwrite(
             tmp_path / "i.tif", STACK[0], resolution=(per_cm, per_cm), resolutionunit="CENTIMETER"
@@ -265,7 +265,7 @@ class TestPixels:
             assert image.axes == "CYX"
             np.testing.assert_array_equal(image.data, STACK[:2])
         tifffile.imwrite(tmp_path / "rgb.tif", STACK[:3], photometric="rgb", metadata=None)
-        with pytest.raises(InputError, match='from Python with photometric="minisblack"'):
+        with pytest.raises(InputError, match="photometric minisblack"):
             read_image(tmp_path / "rgb.tif")
 
     def test_values_that_may_not_rise_with_the_light(self, tmp_path: Path):

@@ -82,7 +82,7 @@ class TestAsVolumes:
         [
             (np.zeros((20, 30)), None, "2 axes.*a volume"),
             (np.zeros((2, 2, 3, 8, 8)), None, "5 axes"),
-            (np.zeros((5, 20, 30)), "TYX", 'no planes.*say axes "ZYX"'),
+            (np.zeros((5, 20, 30)), "TYX", 'no planes.*say axes="ZYX"'),
             (np.zeros((20, 30)), "YX", "no planes"),
             (np.zeros((3, 5, 20, 30)), "CZYX", "3 channels"),
         ],

@@ -44,7 +44,7 @@ class TestFramesTakenForPlanes:
     def test_repeated_exposures_are_noticed_and_a_stack_is_not(self, photons: float):
         words = frames_taken_for_planes(exposed(photons * repeated()), "ZYX")
         assert words is not None
-        assert 'say axes="TYX"' in words
+        assert "read them as a time series (axes TYX)" in words
         assert frames_taken_for_planes(exposed(photons * stack()), "ZYX") is None
 
     @pytest.mark.parametrize("photons", [0, 0.3, 1, 3])
@@ -81,7 +81,7 @@ class TestPlanesTakenForFrames:
     def test_a_stack_is_noticed_and_repeated_exposures_are_not(self, photons: float):
         words = planes_taken_for_frames(exposed(photons * stack()))
         assert words is not None
-        assert 'say axes="ZYX"' in words
+        assert "read them as a volume (axes ZYX)" in words
         for seed in range(10):
             assert planes_taken_for_frames(exposed(photons * repeated(), seed)) is None
 

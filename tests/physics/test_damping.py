@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from napari_zsdeconvnet.physics.stripe_filter import Damping
 from napari_zsdeconvnet.utils.errors import InputError
@@ -129,5 +130,5 @@ class TestUse:
     def test_arrays_that_do_not_fit(self):
         with pytest.raises(InputError, match="1 axes"):
             Damping().apply(np.zeros(5))
-        with pytest.raises(InputError, match="into has shape"):
+        with refused("result-arrays-shape"):
             Damping().apply(np.zeros((5, 5)), into=np.zeros((5, 6), np.float32))

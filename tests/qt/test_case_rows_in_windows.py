@@ -66,7 +66,7 @@ def test_cameras(qtbot, viewer, cases, notifications):
         dropped(qtbot, viewer, widget, cases / name)
         before = measured(widget.sources.buttons["image"])
         assert re.search(words, notifications[-1][1])
-        assert "box of that name" in notifications[-1][1]
+        assert 'tick "allow saturated pixels"' in notifications[-1][1]
         widget.image.saturated_box.value = True
         noise = measured(widget.sources.buttons["image"])
         assert noise is not before

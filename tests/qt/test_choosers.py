@@ -117,7 +117,7 @@ def test_exposures_taken_for_planes_are_doubted(chooser, viewer, qtbot):
     one, other = chooser(), chooser()
     for each in (one, other):
         qtbot.waitUntil(lambda each=each: "repeated exposures" in each.note.text(), timeout=LONG)
-        assert "read the layer as a time series" in each.note.text()
+        assert "read them as a time series" in each.note.text()
     one.kind_box.value = "time series"
     assert "repeated exposures" not in other.note.text()
 
@@ -126,7 +126,7 @@ def test_planes_taken_for_frames_are_doubted(chooser, viewer, qtbot):
     sample = simulate_volume("cell", shape=(12, 96, 96), photons=400)
     viewer.add_image(sample.raw, name="planes")
     one = chooser()
-    qtbot.waitUntil(lambda: "read the layer as a volume" in one.note.text(), timeout=LONG)
+    qtbot.waitUntil(lambda: "read them as a volume" in one.note.text(), timeout=LONG)
 
 
 def test_channels_taken_for_planes_are_doubted(chooser, viewer, qtbot):

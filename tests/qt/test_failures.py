@@ -11,13 +11,13 @@ from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
 from napari_zsdeconvnet._qt.widgets.quality_widget import QualityWidget
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.quality.verdict import Verdict
-from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet.utils.errors import InputError, Remedy
 
 LONG = 300_000  # milliseconds
 
 
 def fail(*args, **kwargs):
-    raise InputError("voxel_size is wrong.")
+    raise InputError("voxel-size-wrong", "The size is wrong", Remedy("voxel-size"))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_psf_that_could_not_be_made_is_said_beside_the_one_of_before(
     widget.make_button.click()
     qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
     first, second, *_ = widget.description.text().splitlines()
-    assert first == "⚠ the voxel size is wrong."
+    assert first == "⚠ The size is wrong: type the voxel size."
     assert second == "The PSF below is the one of before:"
     monkeypatch.setattr(widget.page, "maker", lambda grid: lambda: model.psf)
     widget.make_button.click()
@@ -56,7 +56,7 @@ def test_calibration_that_failed_is_said_beside_the_numbers_of_before(
     widget.sources.buttons["image"].click()
     qtbot.waitUntil(lambda: not widget.busy, timeout=LONG)
     first = widget.summary.text().splitlines()[0]
-    assert first == "⚠ the voxel size is wrong. The numbers are those of before."
+    assert first == "⚠ The size is wrong: type the voxel size. The numbers are those of before."
     found = NoiseModel(offset=100, gain=1.2, read_variance=4.0)
     monkeypatch.setattr(NoiseModel, "from_image", lambda *_, **__: found)
     widget.sources.buttons["image"].click()
@@ -84,4 +84,4 @@ def test_verdict_of_before_is_not_shown_for_one_that_failed(
     assert not widget.report.isVisible()
     qtbot.waitUntil(lambda: not widget.running, timeout=LONG)
     assert not widget.report.isVisible()
-    assert widget.status_label.text() == "⚠ the voxel size is wrong."
+    assert widget.status_label.text() == "⚠ The size is wrong: type the voxel size."

@@ -115,12 +115,12 @@ def test_a_scale_in_nanometres_is_recognised(qtbot, viewer):
     widget = DeconvolveWidget(viewer)
     viewer.window.add_dock_widget(widget)
     widget.image.layer = layer
-    assert "did you mean 300 nm?" in widget.image.note.text()
+    assert "did you mean 0.3 µm (300 nm)?" in widget.image.note.text()
     assert widget.image.reading is None
     layer.scale = (0.3, 0.065, 0.065)
     assert widget.image.reading.voxel_size == pytest.approx((0.3, 0.065, 0.065))
     widget.image.step_box.value = 250_000
-    assert "did you mean 250 nm?" in widget.image.note.text()
+    assert "did you mean 0.25 µm (250 nm)?" in widget.image.note.text()
     np.testing.assert_allclose(layer.scale, (0.3, 0.065, 0.065))
     widget.image.step_box.value = 250
     assert widget.image.reading.voxel_size[0] == 0.25
@@ -135,7 +135,7 @@ def test_micrometres_typed_for_nanometres_are_recognised_by_the_form(qtbot, view
     widget.form.boxes["na"].value = 1.2
     widget.form.boxes["wavelength"].value = 525
     widget.form.boxes["pixel_size"].value = 0.07
-    assert "did you mean 70 nm?" in widget.form.missing
+    assert "did you mean 0.07 µm (70 nm)?" in widget.form.missing
     assert not widget.start_button.isEnabled()
     widget.form.boxes["pixel_size"].value = 70
     assert widget.form.missing == ""

@@ -311,7 +311,7 @@ def test_what_a_crash_left_of_a_training_is_gone_on_with(
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "trainings")
 
     def fails(*_):
-        raise InputError("no result today.")
+        raise InputError("no-result", "no result today.")
 
     raw = add(viewer, pixels, metadata=METADATA)
     with monkeypatch.context() as patched:

@@ -150,7 +150,7 @@ def test_what_is_lacking_is_asked_once_for_all_that_lack_the_same(qtbot, viewer,
     wait_for_end(qtbot, queue)
     assert queue.status_label.text() == "3 of 3 layers done."
     record = RunRecord.from_dict(viewer.layers["red deconvolved"].metadata["zsdeconvnet"])
-    assert "0.68 um emission" in record.psf.source
+    assert "680 nm emission" in record.psf.source
 
 
 def test_a_form_that_is_cancelled_begins_nothing(qtbot, viewer, pixels, queue):

@@ -14,7 +14,6 @@ from napari_zsdeconvnet._qt.layers.layer_axes import (
     what_is_there,
 )
 from napari_zsdeconvnet._qt.layers.layers import layer_image
-from napari_zsdeconvnet._qt.workers.window_text import in_window_words
 from napari_zsdeconvnet.utils.errors import InputError
 
 
@@ -155,11 +154,6 @@ def test_it_is_said_in_words():
         "2 time points of 3 planes of 8 x 9 pixels of 100 nm, 300 nm from plane to plane."
     )
     assert what_is_there(layer, read_as(layer, "volume")).startswith("3 planes of 8 x 9")
-
-
-def test_remedies_are_put_in_terms_of_the_window():
-    sentence = 'The planes change little: if they are frames in time, say axes="TYX".'
-    assert in_window_words(sentence).endswith("read the layer as a time series.")
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -103,7 +103,7 @@ def test_layers_of_a_run_that_fails_at_once_are_hidden_and_serve_the_next(
     qtbot, viewer, train, monkeypatch, notifications
 ):
     def refuse(*_, **__):
-        raise InputError("The images are not to be trained on.")
+        raise InputError("images-unfit", "The images are not to be trained on.")
 
     monkeypatch.setattr(trainer, "train", refuse)
     train.start()

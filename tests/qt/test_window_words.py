@@ -12,10 +12,9 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 import napari_zsdeconvnet
-from napari_zsdeconvnet._qt.forms.forms import note
 from napari_zsdeconvnet._qt.workers.notifications import show_error, show_info, show_warning
-from napari_zsdeconvnet._qt.workers.window_text import in_window_words
-from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet._qt.workers.window_text import REMEDIES
+from napari_zsdeconvnet.utils.errors import InputError, Remedy
 
 SOURCE = Path(napari_zsdeconvnet.__file__).parent
 
@@ -28,7 +27,7 @@ TERMS = re.compile(
     | \bzs\. | \w\(\)               # calls
     | (?<=\S[ ])None\b(?!\ of) | \(None\b | \bTrue\b | \bFalse\b
     | ` | \bndarray\b | \barray_like\b | \bdtype\b
-    | (?<=\d)\ um\b                 # of which the window makes nanometres
+    | (?<=\d)\ um\b                 # nm and µm in their place
     """,
     re.VERBOSE,
 )
@@ -47,7 +46,7 @@ def messages():
     """Give every sentence in the source that a window may show, its fields filled in."""
     for path in sorted(SOURCE.rglob("*.py")):
         where = path.relative_to(SOURCE)
-        if where.parts[0] in ELSEWHERE or where.name == "window_text.py":
+        if where.parts[0] in ELSEWHERE or where.name == "errors.py":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         left_out = set(_no_messages(tree))
@@ -86,69 +85,24 @@ def _filled(node):
     return "".join(parts)
 
 
-def test_no_message_has_terms_of_python_once_it_is_shown():
+def test_no_message_has_terms_of_python():
     all_of_them = list(messages())
     assert len(all_of_them) > 400
     found = [
-        f"{where}: {shown}"
+        f"{where}: {sentence}"
         for where, sentence in all_of_them
-        if TYPED_IN_A_SHELL not in sentence
-        for shown in [in_window_words(sentence)]
-        if TERMS.search(shown)
+        if TYPED_IN_A_SHELL not in sentence and TERMS.search(sentence)
     ]
     assert found == []
+    assert [words for words in REMEDIES.values() if TERMS.search(words)] == []
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        (
-            "cell has 44 planes (Z) where single images are wanted; process it as a volume, with "
-            'axes "ZYX", choose one plane, or say axes "TYX" if they are frames in time.',
-            "cell has 44 planes where single images are wanted; read it as a volume, choose one "
-            "plane, or read the layer as a time series if they are frames in time.",
-        ),
-        (
-            "axial_step is not given; a light sheet shapes the PSF only along z, so give the "
-            'distance between planes in micrometres, or take modality="widefield" for a 2D PSF.',
-            "the plane step is not given; a light sheet shapes the PSF only along z, so give the "
-            "distance between planes in micrometres, or choose widefield (Microscope) for a 2D "
-            "PSF.",
-        ),
-        (
-            "a pixel of 0.0626 um and 0.3 x 0.1 x 0.1 um",
-            "a pixel of 62.6 nm and 300 x 100 x 100 nm",
-        ),
-        (
-            "simulated light-sheet, NA 1, 0.525 um emission, sheet of 3 um (FWHM)",
-            "simulated light-sheet, NA 1, 525 nm emission, sheet of 3 µm (FWHM)",
-        ),
-        (
-            "The plane step is 250, in micrometres; did you mean 0.25 (250 nm)?",
-            "The plane step is 250000 nm; did you mean 250 nm?",
-        ),
-        (
-            "The raw pixel is 0.0002, in micrometres; it lies between 0.005 and 20.",
-            "The raw pixel is 0.2 nm; it lies between 5 and 20000 nm.",
-        ),
-        ("Layer 'my voxel_size.tif' is good.", "Layer 'my voxel_size.tif' is good."),
-    ],
-)
-def test_sentences_in_terms_of_the_window(said, shown):
-    assert in_window_words(said) == shown
-    assert in_window_words(shown) == shown
-
-
-def test_whatever_is_said_is_said_in_these_terms(notifications, qtbot):
-    label = note('Give axes="TYX".')
-    qtbot.addWidget(label)
-    assert not TERMS.search(label.text())
-    label.setText("voxel_size is wrong")
-    assert label.text() == "the voxel size is wrong"
+def test_errors_are_shown_with_the_remedies_of_the_window(notifications):
+    show_error(InputError("axial-step-unknown", "It is not known", Remedy("axial-step")))
     for show in (show_error, show_warning, show_info):
-        show("voxel_size is wrong")
-    show_error(InputError("voxel_size is wrong"))
-    assert [words for _, words in notifications] == ["the voxel size is wrong"] * 4
+        show("It is so.")
+    shown = [words for _, words in notifications]
+    assert shown == ["It is not known: type the plane step.", *["It is so."] * 3]
 
 
 def texts(widget):

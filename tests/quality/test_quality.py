@@ -156,7 +156,7 @@ def test_truth_at_resolution_has_a_width_for_each_axis():
     assert blurred.sum() == pytest.approx(1)
     for index in ((19, 30, 30), (15, 35, 30), (15, 30, 25)):
         assert blurred[index] / blurred.max() == pytest.approx(0.5, rel=0.01)
-    with pytest.raises(InputError, match="voxel_size holds 2 numbers for 3 axes"):
+    with pytest.raises(InputError, match="The voxel size holds 2 numbers for 3 axes"):
         truth_at_resolution(point, 0.3, (0.1, 0.1))
 
 

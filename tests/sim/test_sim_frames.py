@@ -23,8 +23,8 @@ def stack(count=9, size=48, seed=0):
     [
         ((64, 64), "one image of shape"),
         ((8, 64, 64), "8 frames, which do not divide into 3 orientations x 3 phases"),
-        ((15, 64, 64), "usual for 3D-SIM of 3 orientations and 5 phases, so give phases=5"),
-        ((18, 64, 64), r"2 times 3 orientations x 3 phases; give the axes \(time, 9, Y, X\)"),
+        ((15, 64, 64), "usual for 3D-SIM of 3 orientations and 5 phases"),
+        ((18, 64, 64), r"2 times 3 orientations x 3 phases; give it the axes \(time, 9, Y, X\)"),
         ((9, 16, 64), "16x64 pixels; give 32x32 or more"),
     ],
 )

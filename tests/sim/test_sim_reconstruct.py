@@ -285,7 +285,7 @@ def test_orientations_that_were_not_found_are_left_out():
     [
         ({"wiener": 0}, "wiener is 0"),
         ({"notch": 2}, "notch is 2"),
-        ({"notch_width": float("nan")}, "notch_width is nan"),
+        ({"notch_width": float("nan")}, "notch width is nan"),
         ({"apodisation": -1}, "apodisation is -1"),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_seed_gives_the_same_sample_and_light_leaves_the_structure_alone():
         ({"period": -0.2}, "period is -0.2"),
         ({"depth": 1.2}, "depth is 1.2"),
         ({"bleaching": 1.0}, "bleaching is 1"),
-        ({"out_of_focus": -0.1}, "out_of_focus is -0.1"),
+        ({"out_of_focus": -0.1}, "out of focus is -0.1"),
         ({"order": "z"}, "order is 'z'"),
         ({"noise": NoiseModel(100, None, 4.0)}, "no gain"),
     ],

@@ -132,7 +132,7 @@ def test_more_light_makes_less_noise_for_the_same_structure():
         ({"shape": (64, 64)}, "planes, rows and columns"),
         ({"voxel_size": (0.1, 0.04, 0.05)}, "equal y and x"),
         ({"photons": -1}, "photons is -1"),
-        ({"period": 0.1}, "period is 0.1 um, finer than light of 0.488 um"),
+        ({"period": 0.1}, "period is 100 nm, finer than light of 488 nm"),
         ({"depth": 2}, "depth is 2"),
         ({"noise": NoiseModel(100, None, 4.0)}, "no gain"),
     ],
@@ -143,5 +143,5 @@ def test_wrong_numbers_are_refused_by_name(wrong, words):
 
 
 def test_a_sim_psf_asks_for_the_numbers_of_a_microscope():
-    with pytest.raises(InputError, match="na is 3"):
+    with pytest.raises(InputError, match="The NA is 3"):
         sim_psf(na=3, wavelength=0.525, voxel_size=VOXEL)

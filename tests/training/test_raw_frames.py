@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.inference.raw_frames import reconstruct
@@ -229,7 +230,7 @@ class TestRefusals:
 
     def test_maps_of_another_part_of_the_camera(self, sample, reconstruction):
         flat = np.ones((50, 60), np.float32)
-        with pytest.raises(InputError, match="crop the maps"):
+        with refused("camera-maps-size"):
             zs.train(
                 sample.raw, reconstruction=reconstruction, noise=zs.CameraMaps(flat, flat, flat)
             )

@@ -34,7 +34,7 @@ def entry(name: str, *, wavelength: float = 0.525, seed: int = 0) -> Entry:
 
 def broken(name: str) -> Entry:
     def mode() -> Image2D:
-        raise InputError(f"{name} cannot be read.")
+        raise InputError("file-unreadable", f"{name} cannot be read.")
 
     return Entry(name, mode)
 

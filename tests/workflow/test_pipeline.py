@@ -108,7 +108,7 @@ def test_pixels_that_are_not_finite_give_no_advice(image):
 def test_each_step_says_what_it_assumed(trained):
     (psf,) = of(PSFMade, trained)
     assert "NA 1.3" in psf.said
-    assert "0.525 um" in psf.said
+    assert "525 nm emission" in psf.said
     (noise,) = of(Calibrated, trained)
     assert noise.said.startswith("Offset 9") or noise.said.startswith("Offset 10")
     assert "darkest part" in noise.said
@@ -327,7 +327,7 @@ class TestTrainingsThatBrokeOff:
         path = tmp_path / "one.checkpoint.safetensors"
 
         def failing(*_):
-            raise InputError("the disk is gone")
+            raise InputError("file-not-written", "the disk is gone")
             yield
 
         with monkeypatch.context() as patched:

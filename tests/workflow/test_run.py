@@ -57,8 +57,8 @@ class TestOpening:
         ("recording", "size", "words"),
         [
             (np.ones(5), None, "has 1 axes"),
-            (np.ones((64, 64)), (0.1, 0.1, 0.1, 0.1), "voxel_size is"),
-            (np.ones((64, 64)), -0.1, "voxel_size is"),
+            (np.ones((64, 64)), (0.1, 0.1, 0.1, 0.1), "voxel size is"),
+            (np.ones((64, 64)), -0.1, "voxel size is"),
         ],
     )
     def test_what_is_no_recording_is_refused(self, recording, size, words):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 import unicodedata
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..utils.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,26 +21,35 @@ if TYPE_CHECKING:
 
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: controls, directions, broken halves, breaks
-_SAYING = re.compile(r'\b(say|with) axes[ =]"([TCZYX]+)"')
-_NAMES = re.compile(
-    r"\b(axial_step|excitation_na|excitation_wavelength|pixel_size|refractive_index"
-    r"|sheet_thickness|voxel_size)\b(=\(z, y, x\))?"
-)
+
+REMEDIES = {
+    "allow-saturated": "allow saturation with --allow-saturated",
+    "axial-step": "give --axial-step in micrometres",
+    "camera-part": "give the maps (--offset-map and its like) with the first row and column that "
+    "were read out (--map-start)",
+    "excitation-wavelength": "give --excitation-wavelength in micrometres, such as 0.488",
+    "finish-psf": "read it with zsdeconvnet psf read",
+    "frame-counts": "say how many orientations and phases there are (--orientations, --phases)",
+    "frame-order": "give --order {}",
+    "frame-sets": "say --sets consecutive where the frames of a plane stand together, or "
+    "--sets interleaved where all planes of a frame do",
+    "measure-gain": "measure it with zsdeconvnet calibrate",
+    "modality": "choose --modality {}",
+    "pixel-size": "give --pixel-size in micrometres",
+    "psf-plane": "take one plane with --psf-focus or --psf-plane N",
+    "psf-voxel-size": "give it when the PSF is read (--psf-voxel-size, in micrometres)",
+    "result-arrays": "write to another file",
+    "series": "say --axes TYX",
+    "sheet-thickness": "give --sheet-thickness in micrometres, such as 1.5",
+    "volume": "say --axes ZYX",
+    "voxel-size": "give --voxel-size in micrometres ({})",
+}
+"""What to do about an error, as the shell words it."""
 
 
-def as_options(text: str) -> str:
-    """Rewrite a sentence of the package, which names arguments in Python, for the shell.
-
-    ``say axes="ZYX"`` becomes ``say --axes ZYX``, and ``voxel_size`` becomes ``--voxel-size``.
-    """
-    from ..sim.recording import SAY_COUNTS, SAY_SETS
-
-    text = _SAYING.sub(r"\1 --axes \2", text)
-    text = text.replace(SAY_SETS, f"{SAY_SETS[:-1]} (--sets).")
-    text = text.replace(SAY_COUNTS, f"{SAY_COUNTS} (--orientations, --phases)")
-    return _NAMES.sub(
-        lambda name: f"--{name[1].replace('_', '-')}" + (" Z,Y,X" if name[2] else ""), text
-    )
+def worded(error: InputError) -> str:
+    """Say what went wrong with the remedies of the shell, and what was noted on the way up."""
+    return " ".join([error.worded(REMEDIES), *getattr(error, "__notes__", ())])
 
 
 def printable(text: str) -> str:
@@ -83,7 +93,6 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning, each only once."""
-        text = as_options(text)
         if text not in self.warnings:
             self.warnings.append(text)
             print(f"Warning: {printable(text)}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from importlib import import_module
 from ..utils.errors import InputError
 from .arguments import parser
 from .commands.interruption import came, ending_signals_interrupt
-from .console import Console, Interrupted, as_options, printable
+from .console import Console, Interrupted, printable, worded
 from .streams import lasting_streams
 
 _OK, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
@@ -66,7 +66,11 @@ def _run(arguments: argparse.Namespace) -> int:
         command = getattr(import_module(f".{module}", __package__), function)
         command(arguments, Console(json=arguments.json))
     except InputError as error:
-        return _end(_BAD_INPUT, as_options(str(error)), arguments.debug)
+        return _end(
+            _BAD_INPUT,
+            worded(error),
+            arguments.debug,
+        )
     except KeyboardInterrupt as interruption:
         kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
         return _end(_INTERRUPTED, f"Stopped by {came[0] if came else 'Ctrl-C'}; {kept}", False)

@@ -101,8 +101,9 @@ def _paste(
         light = float(inner.sum(dtype=np.float64))
     if not math.isfinite(light):
         raise InputError(
+            "result-not-finite",
             "The model gives NaN or infinity for this image: its weights are damaged, or the image "
-            "has counts far beyond those it was trained on; train a model on this image."
+            "has counts far beyond those it was trained on; train a model on this image.",
         )
     target[tuple(there)] = inner
     return light

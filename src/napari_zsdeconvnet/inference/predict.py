@@ -155,8 +155,9 @@ def infer(
             smaller = smaller_tile(size, overlap, multiples)
             if smaller is None:
                 raise InputError(
+                    "memory-exhausted",
                     f"Memory ran out with the smallest tiles ({_in_words(size)}): close other "
-                    "programs or choose another device."
+                    "programs or choose another device.",
                 ) from error
         size = smaller
         message = f"Memory ran out: trying again with tiles of {_in_words(size)}."
@@ -264,7 +265,8 @@ def _tile_size(tile: int | tuple[int, ...] | None, dimensions: int) -> tuple[int
         given = (*((10**6,) if dimensions == 3 else ()), *given, *given)
     if len(given) != dimensions:
         raise InputError(
-            f"tile is {tile}: give one number, or one for each of the {dimensions} axes."
+            "tile-wrong",
+            f"The tile is {tile}: give one number, or one for each of the {dimensions} axes.",
         )
     return given
 

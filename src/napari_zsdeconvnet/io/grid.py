@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .units import PIXEL_SIZE_TOLERANCE, checked_length
 
 
@@ -30,19 +30,20 @@ def voxel_of(
         given = [float(size) for size in np.atleast_1d(np.asarray(voxel_size, dtype=float))]
     except (TypeError, ValueError):
         given = []
-    wanted = f"{len(spatial)} positive lengths ({', '.join(spatial)})"
+    wrong = InputError(
+        "voxel-size-wrong",
+        f"The voxel size is {voxel_size}",
+        Remedy("voxel-size", ", ".join(spatial.lower())),
+        voxel_size=voxel_size,
+    )
     if not given or not all(math.isfinite(size) and size > 0 for size in given):
-        raise InputError(f"voxel_size is {voxel_size}: give {wanted} in micrometres.")
+        raise wrong
     for size in given:
-        checked_length(size, "voxel_size")
+        checked_length(size, "The voxel size")
     if spatial == "YX":
-        given = (given * 2 if len(given) == 1 else given)[-2:]
-    elif len(given) < 3:
-        raise InputError(
-            f"voxel_size is {voxel_size}, without the axial step: give {wanted} in micrometres."
-        )
+        return tuple(given * 2 if len(given) == 1 else given[-2:])
     if len(given) != len(spatial):
-        raise InputError(f"voxel_size is {voxel_size}: give {wanted} in micrometres.")
+        raise wrong
     return tuple(given)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .acquisition import Optics
 from .lazy import LazyArray, Sliced, is_lazy, volumes_in_slabs
 
@@ -67,7 +67,9 @@ class PixelRule:
 
     def __post_init__(self) -> None:
         if self.saturation not in ("refuse", "mask"):
-            raise InputError(f'saturation is {self.saturation!r}: give "refuse" or "mask".')
+            raise InputError(
+                "pixel-rule-wrong", f'saturation is {self.saturation!r}: give "refuse" or "mask".'
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what differs from the default, ready for JSON; of a map the runs of bad pixels."""
@@ -162,8 +164,9 @@ class Image:
         spatial = sum(letter in "ZYX" for letter in self.axes)
         if self.voxel_size is not None and len(self.voxel_size) != spatial:
             raise InputError(
+                "voxel-size-wrong",
                 f"{self.name or 'image'} has {spatial} spatial axes and "
-                f"{len(self.voxel_size)} voxel sizes; give one for each, in micrometres."
+                f"{len(self.voxel_size)} voxel sizes; give one for each, in micrometres.",
             )
 
 
@@ -248,19 +251,26 @@ def as_frames(
     lengths = dict(zip(axes, pixels.shape, strict=True))
     if lengths.get("C", 1) > 1:
         raise InputError(
+            "channels-several",
             f"{name} has {lengths['C']} channels, and one at a time can be processed; choose one "
-            "channel."
+            "channel.",
         )
     if spatial == "YX" and lengths.get("Z", 1) > 1:
         raise InputError(
-            f"{name} has {lengths['Z']} planes (Z) where single images are wanted; process it as "
-            'a volume, with axes "ZYX", choose one plane, or say axes "TYX" if they are frames in '
-            "time."
+            "planes-unwanted",
+            f"{name} has {lengths['Z']} planes where single images are wanted",
+            Remedy("volume", when="to process it as a volume"),
+            "choose one plane",
+            Remedy("series", when="if they are frames in time"),
+            planes=lengths["Z"],
         )
     if spatial == "ZYX" and "Z" not in axes:
         raise InputError(
-            f'{name} has axes "{axes}", hence no planes (Z), where a volume is wanted; say axes '
-            '"ZYX" if its frames are planes, or process it as images, with axes "YX" or "TYX".'
+            "planes-missing",
+            f"{name} has the axes {', '.join(axes)}, hence no planes, where a volume is wanted",
+            Remedy("volume", when="if its frames are planes"),
+            "process it as images",
+            axes=axes,
         )
     order = f"T{spatial}"
     if isinstance(pixels, Sliced) and axes == order and pixels.dtype.isnative:
@@ -308,8 +318,9 @@ def check_pixels(
     low, high = read.lows.min(), read.highs.max()
     if low == high:
         raise InputError(
+            "image-constant",
             f"{name} is constant, every pixel being {low:g}; check that the right file or "
-            "channel was chosen."
+            "channel was chosen.",
         )
     warnings = []
     empty = np.flatnonzero(read.lows == read.highs)
@@ -376,8 +387,9 @@ def _refuse_non_finite(read: _Read, name: str) -> None:
     if read.first_non_finite is not None:
         where = ", ".join(str(position) for position in read.first_non_finite)
         raise InputError(
+            "image-not-finite",
             f"{name} has {read.non_finite} NaN or infinite pixel(s), the first at ({where}); "
-            "replace them or crop them away."
+            "replace them or crop them away.",
         )
 
 
@@ -385,28 +397,39 @@ def check_kind(pixels: Any, name: str) -> None:
     """Refuse what cannot be an image by its type and shape alone."""
     if pixels.dtype.kind == "c":
         raise InputError(
-            f"{name} is complex ({pixels.dtype}); give camera counts, not a Fourier transform."
+            "image-kind",
+            f"{name} is complex ({pixels.dtype}); give camera counts, not a Fourier transform.",
         )
     if pixels.dtype.kind not in "uif":
         raise InputError(
-            f"{name} holds {pixels.dtype} values; give camera counts, whole numbers or floats."
+            "image-kind",
+            f"{name} holds {pixels.dtype} values; give camera counts, whole numbers or floats.",
         )
     if math.prod(pixels.shape) == 0:
-        raise InputError(f"{name} has no pixels (shape {pixels.shape}); choose another image.")
+        raise InputError(
+            "image-empty", f"{name} has no pixels (shape {pixels.shape}); choose another image."
+        )
     if pixels.ndim < 2:
-        raise InputError(f"{name} has {pixels.ndim} axes; an image has at least two, Y and X.")
+        raise InputError(
+            "image-axes-count",
+            f"{name} has {pixels.ndim} axes; an image has at least two, Y and X.",
+        )
 
 
 def _check_axes(axes: str, ndim: int, name: str) -> None:
     unknown = sorted(set(axes) - set(ORDER))
     if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
         raise InputError(
-            f'{name} has axes "{axes}"; use each of the letters T, C, Z, Y, X at most once, '
-            'with Y and X present, as in "TYX".'
+            "axes-wrong",
+            f"{name} has the axes {axes}; use each of the letters T, C, Z, Y, X at most once, "
+            "with Y and X present, as in TYX.",
+            axes=axes,
         )
     if len(axes) != ndim:
         raise InputError(
-            f'{name} has {ndim} axes, but "{axes}" names {len(axes)}; name one letter for each.'
+            "axes-wrong",
+            f"{name} has {ndim} axes, but {axes} names {len(axes)}; name one letter for each.",
+            axes=axes,
         )
 
 
@@ -421,8 +444,9 @@ def assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
             "ZYX": "a volume (Z, Y, X) or (T, Z, Y, X)",
         }
         raise InputError(
+            "image-axes-count",
             f"{name} has {pixels.ndim} axes of shape {tuple(pixels.shape)}; give {kinds[spatial]}, "
-            "or name the axes."
+            "or name the axes.",
         )
     return axes[-pixels.ndim :]
 
@@ -430,9 +454,10 @@ def assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
 def rgb_error(name: str) -> InputError:
     """Return the refusal of a colour picture."""
     return InputError(
+        "rgb-picture",
         f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
         "Image > Color > Split Channels. Planes or frames that a program has saved as colours "
-        'are to be saved again as grey ones, from Python with photometric="minisblack".'
+        "are to be saved again as grey ones (photometric minisblack in TIFF).",
     )
 
 

@@ -80,23 +80,25 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder; name a TIFF file in it.")
+        raise InputError("file-is-folder", f"{path} is a folder; name a TIFF file in it.")
     if not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder.")
+        raise InputError("file-missing", f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
     if suffix not in (*_TIFF_SUFFIXES, *MRC_SUFFIXES, ".npy"):
         raise InputError(
+            "file-kind",
             f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
-            "save it as TIFF, for instance from Fiji."
+            "save it as TIFF, for instance from Fiji.",
         )
     try:
         if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
+            raise InputError("file-empty", f"{path} is empty (0 bytes); copy or export it again.")
         read = _read_npy if suffix == ".npy" else _read_tiff
         image = (_read_mrc if suffix in MRC_SUFFIXES else read)(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror or error}); check its permissions."
+            "file-unreadable",
+            f"{path} cannot be read ({error.strerror or error}); check its permissions.",
         ) from error
     return replace(image, origin=Origin(str(path.resolve())))
 
@@ -257,7 +259,9 @@ def written_image(
     import tifffile
 
     if axes not in ("YX", "TYX", "ZYX", "TZYX"):
-        raise InputError(f'The axes to be filled are "{axes}"; give "YX", "TYX", "ZYX" or "TZYX".')
+        raise InputError(
+            "axes-wrong", f"The axes to be filled are {axes}; give YX, TYX, ZYX or TZYX."
+        )
     single = np.broadcast_to(np.float32(0), tuple(shape))
     path, image = _to_be_written(path, single, axes, voxel_size, channel_names, frame_interval)
     with written_whole(path) as temporary:
@@ -330,12 +334,14 @@ def _to_be_written(
 ) -> tuple[Path, Image]:
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{path} does not end in .tif or .tiff; only TIFF files are written.")
+        raise InputError(
+            "output-not-tiff", f"{path} does not end in .tif or .tiff; only TIFF files are written."
+        )
     # Results may be on a grid half as fine as that of a camera.
     size: tuple[float, ...] | None = None
     if voxel_size is not None:
         smallest = SMALLEST_PIXEL / 2
-        size = tuple(checked_length(float(step), "voxel_size", smallest) for step in voxel_size)
+        size = tuple(checked_length(float(step), "The voxel size", smallest) for step in voxel_size)
     return path, Image(pixels, axes.upper(), size, path.name, tuple(channel_names), frame_interval)
 
 
@@ -365,8 +371,8 @@ def _read_npy(path: Path) -> Image:
         raise
     except Exception as error:  # its header is a Python expression, which fails in every way
         raise InputError(
-            f"{path} is not a complete .npy array ({_first_line(error)}); save it again with "
-            "numpy.save."
+            "npy-damaged",
+            f"{path} is not a complete .npy array ({_first_line(error)}); save it again.",
         ) from error
     check_kind(pixels, path.name)
     axes = assumed_axes(pixels, path.name, "ZYX" if pixels.ndim > 3 else "YX")
@@ -411,7 +417,9 @@ def _read_tiff(path: Path) -> Image:
         try:
             with _opened(path) as (tiff, lost):
                 if not tiff.series:
-                    raise InputError(f"{path} holds no image; export it again.")
+                    raise InputError(
+                        "tiff-without-image", f"{path} holds no image; export it again."
+                    )
                 series, others = first_series(tiff)
                 notes = [*lost, *check_whole(tiff, series, path)]
                 if series.dtype.kind == "c":
@@ -437,15 +445,16 @@ def _read_tiff(path: Path) -> Image:
                     notes.append(f"{path.name} holds {others + 1} images; the first is read.")
         except tifffile.TiffFileError as error:
             raise InputError(
+                "tiff-damaged",
                 f"{path} is not a TIFF file that can be read ({_first_line(error)}); export it "
-                "again as TIFF."
+                "again as TIFF.",
             ) from error
         except (InputError, OSError):
             raise
         except Exception as error:  # a damaged file has its parser fail in every way
-            raise InputError(_broken(path, error)) from error
+            raise _broken(path, error) from error
     if complaints:
-        raise InputError(_broken(path, complaints[0]))
+        raise _broken(path, complaints[0])
     data = _in_order(pixels, axes, order)
     return Image(
         data,
@@ -505,7 +514,7 @@ def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
             kind = tiff.byteorder + series.dtype.char
             return np.memmap(path, kind, "r", series.dataoffset, series.shape)
         if TiffPages.fits(series):
-            pages = TiffPages(series, path.name, lambda error: InputError(_broken(path, error)))
+            pages = TiffPages(series, path.name, lambda error: _broken(path, error))
             pages[(0,) * (len(pages.shape) - 2)]  # says now if it cannot be decoded at all
             return pages
     check_room(series.nbytes, path.name)
@@ -515,14 +524,20 @@ def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
     return series.asarray()
 
 
-def _broken(path: Path, error: object) -> str:
+def _broken(path: Path, error: object) -> InputError:
     reason = _first_line(error) or type(error).__name__
-    if "imagecodecs" in reason:
-        return (
+    if "imagecodecs" in reason:  # tifffile raises a ValueError as for all else
+        return InputError(
+            "tiff-compression",
             f"{path} is compressed in a way that needs one more package; save it uncompressed "
-            "or run: pip install imagecodecs."
+            "or run: pip install imagecodecs.",
+            path=path,
         )
-    return f"{path} is truncated or damaged ({reason}); copy or export it again."
+    return InputError(
+        "tiff-damaged",
+        f"{path} is truncated or damaged ({reason}); copy or export it again.",
+        path=path,
+    )
 
 
 def _first_line(error: object) -> str:

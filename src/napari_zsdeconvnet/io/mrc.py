@@ -75,7 +75,7 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
             warnings.simplefilter("ignore")  # files of other programs lack a few marks
             with mrcfile.mmap(path, permissive=True) as mrc:
                 if mrc.data is None:
-                    raise InputError(f"{damaged}.")
+                    raise InputError("mrc-damaged", f"{damaged}.")
                 data = _pixels(mrc, path, mapped_from)
                 cell = mrc.header.cella
                 spacing = (float(cell.z), float(cell.y), float(cell.x))
@@ -85,7 +85,7 @@ def read_mrc(path: Path, *, mapped_from: int | None = None) -> MRCFile:
         raise
     except Exception as error:  # a damaged file has its parser fail in every way
         words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise InputError(f"{damaged} ({words}).") from error
+        raise InputError("mrc-damaged", f"{damaged} ({words}).") from error
     with path.open("rb") as file:
         header = file.read(1024)
     byte_order = _deltavision_byte_order(header)

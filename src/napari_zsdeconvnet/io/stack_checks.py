@@ -61,7 +61,7 @@ def frames_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None) 
     return (
         f"The planes of {_name(volume, 'the volume')} change no more from one to the next than "
         f"repeated exposures do ({max(change.ratio, 0):.1%} of the change from pixel to pixel): if "
-        'they are frames in time, say axes="TYX".'
+        "they are frames in time, read them as a time series (axes TYX)."
     )
 
 
@@ -78,7 +78,7 @@ def planes_taken_for_frames(frames: ArrayLike | Image, axes: str | None = None) 
     return (
         f"The frames of {_name(frames, 'the series')} change from one to the next as the planes of "
         f"a stack do ({change.ratio:.0%} of the change from pixel to pixel): if they are planes, "
-        'say axes="ZYX".'
+        "read them as a volume (axes ZYX)."
     )
 
 

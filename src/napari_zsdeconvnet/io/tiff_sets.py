@@ -41,16 +41,18 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
         where = f"; they are in {', '.join(files)}, not to be found beside it" if files else ""
         remedy = "put the files side by side" if files else "copy or export it again"
         raise InputError(
+            "tiff-incomplete",
             f"{path} is incomplete: {len(missing)} of the {len(series.pages)} planes that it says "
             f"are missing, the first is number {missing[0]} from 0{where}; {remedy}, or save the "
-            "planes that are there as a new stack, for instance from Fiji."
+            "planes that are there as a new stack, for instance from Fiji.",
         )
     said = int((tiff.imagej_metadata or {}).get("images", 0) or 0) if tiff.is_imagej else 0
     if series.kind != "imagej" and said > len(tiff.pages):
         raise InputError(
+            "tiff-incomplete",
             f"{path} is truncated or incomplete: {said - len(tiff.pages)} of its {said} planes, as "
             "it says them, are missing; copy or export it again, or save those there are as a "
-            "new stack, for instance from Fiji."
+            "new stack, for instance from Fiji.",
         )
     if tiff.is_ome:
         return _ome_notes(tiff, series, path)

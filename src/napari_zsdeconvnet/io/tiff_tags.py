@@ -10,6 +10,7 @@ import numpy as np
 
 from ..utils.errors import InputError
 from .acquisition import Recorded, recorded
+from .grid import nanometres
 from .image import ORDER, Image, rgb_error
 from .ome_xml import first_pixels, interval_of_planes
 from .tiff_vendors import said_by_vendor
@@ -138,8 +139,10 @@ def read_letters(
             notes.append(f"{name}: its {length} phases are taken as channels.")
         elif guessed or unnamed in axes:
             raise InputError(
-                f'{name} has axes "{axes}" of shape {shape}, of which "{letter}" is not known; '
-                "save it as an ImageJ hyperstack or OME-TIFF with T, C, Z, Y, X."
+                "axes-unknown",
+                f"{name} has the axes {axes} of shape {shape}, of which {letter} is not known; "
+                "save it as an ImageJ hyperstack or OME-TIFF with T, C, Z, Y, X.",
+                axes=axes,
             )
         else:
             letters.append(unnamed)
@@ -191,7 +194,7 @@ def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
         sizes = {**own, **{letter: size for letter, size in sizes.items() if size}}
     if (sizes.get("Y"), sizes.get("X")) == (1.0, 1.0):
         notes.append(
-            "the pixel size in the file, 1 um, is what is written when none is known; it is not "
+            "the pixel size in the file, 1 µm, is what is written when none is known; it is not "
             "used."
         )
         sizes = {"Z": sizes["Z"]} if sizes.get("Z") not in (None, 1.0) else {}
@@ -200,13 +203,13 @@ def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
         if size is not None and not SMALLEST_PIXEL <= size <= largest:
             what = "step between planes" if letter == "Z" else f"pixel size along {letter}"
             notes.append(
-                f"the {what} in the file, {size:g} um, cannot be that of a microscope; it is not "
-                "used."
+                f"the {what} in the file, {size:g} µm, cannot be that of a microscope; "
+                "it is not used."
             )
             sizes[letter] = None
     y, x = sizes.get("Y"), sizes.get("X")
     if y and x and not math.isclose(y, x, rel_tol=1e-3):
-        notes.append(f"pixels are not square, {y:g} x {x:g} um (Y, X).")
+        notes.append(f"pixels are not square, {nanometres((y, x))} (Y, X).")
     return (sizes.get("Z"), y, x), notes
 
 
@@ -220,12 +223,16 @@ def voxel_size_of(steps: Steps, axes: str) -> tuple[tuple[float, ...] | None, li
     pixel = y or x
     if y and x:
         return None, [
-            f"it says a pixel size of {x:g} um and not the step between planes; give that step."
+            f"it says a pixel size of {nanometres((x,))} and not the step between planes; give "
+            "that step."
         ]
     if pixel:
-        return None, [f"it says {pixel:g} um along {'Y' if y else 'X'} alone; give the pixel size."]
+        along = f"{nanometres((pixel,))} along {'Y' if y else 'X'}"
+        return None, [f"it says {along} alone; give the pixel size."]
     if z and "Z" in axes:
-        return None, [f"it says a step of {z:g} um between planes and no pixel size; give that."]
+        return None, [
+            f"it says a step of {nanometres((z,))} between planes and no pixel size; give that."
+        ]
     return None, []
 
 

@@ -52,7 +52,7 @@ def checked_length(
     length
         Micrometres, as typed.
     name
-        What messages call it.
+        What messages call it, with a capital letter.
     smallest, largest
         Between which it lies.
 
@@ -69,11 +69,22 @@ def checked_length(
         None,
     )
     remedy = (
-        f"it lies between {smallest:g} and {largest:g}."
+        f"it lies between {in_both_units(smallest)} and {in_both_units(largest)}."
         if meant is None
-        else f"did you mean {meant:.6g} ({1000 * meant:.6g} nm)?"
+        else f"did you mean {in_both_units(meant)}?"
     )
-    raise InputError(f"{name} is {length:g}, in micrometres; {remedy}")
+    raise InputError(
+        "length-out-of-range",
+        f"{name} is {in_both_units(length)}; {remedy}",
+        length=length,
+        meant=meant,
+        limits=(smallest, largest),
+    )
+
+
+def in_both_units(length: float) -> str:
+    """Say a length in micrometres, which Python and the shell take, and in nanometres."""
+    return f"{length:.6g} µm ({1000 * length:.6g} nm)"
 
 
 def number_in(value: Any) -> float | None:

@@ -24,7 +24,7 @@ from ..noise.pixel_mask import PixelMask
 from ..noise.usable_pixels import usable_pixels
 from ..physics.stripe_filter import Damping
 from ..psf.psf import PSF
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from ..utils.json_values import parse_json
 from .best_weights import Choice
 from .model_file import TRAINING, below, read_file, understood, write_file
@@ -145,10 +145,10 @@ class Model:
             return None
         if camera is None and tuple(shape[-2:]) != maps.shape:
             raise InputError(
+                "camera-maps-size",
                 f"The model was trained with maps of {maps.shape[0]} x {maps.shape[1]} camera "
-                f"pixels and {name} has {shape[-2]} x {shape[-1]}: give the maps of the part of "
-                "the camera that recorded it (camera=maps.part(start, shape), or --offset-map and "
-                "its like)."
+                f"pixels and {name} has {shape[-2]} x {shape[-1]}",
+                Remedy("camera-part"),
             )
         check_fits(maps, shape, name)
         return replace(maps, typical=replace(maps.typical, offset=self.noise.offset))
@@ -353,8 +353,9 @@ class Model:
         if not same_pixel_size(voxel, self.voxel_size):
             elements = self._elements()
             raise InputError(
+                "model-other-pixel-size",
                 f"{name} has {elements} of {nanometres(voxel)} and the model was trained on "
-                f"{nanometres(self.voxel_size)}: train a model for this {elements[:-1]} size."
+                f"{nanometres(self.voxel_size)}: train a model for this {elements[:-1]} size.",
             )
 
     # ------------------------------------------------------------------ the file

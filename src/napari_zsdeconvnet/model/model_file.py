@@ -50,7 +50,7 @@ def read_file(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str,
     """Read what a model's file says of itself, and the tensors of these names, or all of them."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist: check the name and the folder.")
+        raise InputError("file-missing", f"{path} does not exist: check the name and the folder.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -59,17 +59,20 @@ def read_file(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str,
             tensors = {name: file.get_tensor(name) for name in wanted}
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{path} is not a model file or is truncated ({error}): copy it again or train anew."
+            "model-damaged",
+            f"{path} is not a model file or is truncated ({error}): copy it again or train anew.",
         ) from error
     if described is None:
         raise InputError(
-            f"{path} holds weights of another program: choose a model saved by zsdeconvnet."
+            "model-of-other-program",
+            f"{path} holds weights of another program: choose a model saved by zsdeconvnet.",
         )
     # Files of before it was kept have no checksum.
     if not names and metadata.get(_CHECKSUM) not in (None, _checksum(described, tensors)):
         raise InputError(
+            "model-damaged",
             f"{path} is damaged (it has another checksum than it was written with): copy it again "
-            "or train anew."
+            "or train anew.",
         )
     return described, tensors
 
@@ -88,7 +91,8 @@ def understood(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except _NewerFormat as error:
         raise InputError(
-            f"{path} has format {error}, newer than this version reads: update napari-zsdeconvnet."
+            "format-too-new",
+            f"{path} has format {error}, newer than this version reads: update napari-zsdeconvnet.",
         ) from error
     except (
         LookupError,
@@ -99,7 +103,8 @@ def understood(path: str | os.PathLike[str]) -> Iterator[None]:
         RuntimeError,
     ) as error:
         raise InputError(
-            f"{path} does not fit together ({_in_one_line(error)}): copy it again or train anew."
+            "model-damaged",
+            f"{path} does not fit together ({_in_one_line(error)}): copy it again or train anew.",
         ) from error
 
 

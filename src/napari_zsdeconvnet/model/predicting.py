@@ -22,7 +22,7 @@ from ..noise.usable_pixels import with_mask
 from ..physics.stripe_filter import Damping
 from ..sim.reconstruction import Reconstruction
 from ..utils.devices import resolve_device
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 
 if TYPE_CHECKING:
     from .model import Model
@@ -115,11 +115,12 @@ def _iter_raw(
     made_with = reconstruction or model.reconstruction
     if model.reconstruction is None or made_with is None:
         raise InputError(
-            "The model was not trained on raw SIM: reconstruct the frames, or train with them."
+            "model-not-sim",
+            "The model was not trained on raw SIM: reconstruct the frames, or train with them.",
         )
     known = camera or model.camera
     if known is None:
-        raise InputError("The model keeps no camera: give that of the frames.")
+        raise InputError("camera-unknown", "The model keeps no camera: give that of the frames.")
 
     def predict(image: NDArray[np.float32], axes: str) -> Generator[TileProgress, None, Result]:
         return iter_predict(model, image, axes=axes, device=device, tile=tile)
@@ -138,8 +139,9 @@ def _room(model: Model, into: Result, shape: tuple[int, ...], alone: bool) -> Re
         have = tuple(getattr(into, name).shape)
         if have != wanted:
             raise InputError(
-                f"into.{name} has the shape {have} and the result is {wanted}: make room with "
-                "model.output_shapes(image.shape)."
+                "result-arrays-shape",
+                f"The array for the {name} result has the shape {have} and the result {wanted}",
+                Remedy("result-arrays"),
             )
     if not alone:
         return into

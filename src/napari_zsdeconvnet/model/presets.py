@@ -338,5 +338,7 @@ def find_preset(name: str, kind: str = "YX") -> Preset:
     """
     presets = presets_for(kind)
     if name not in presets:
-        raise InputError(f"Preset {name!r} does not exist: choose one of {', '.join(presets)}.")
+        raise InputError(
+            "preset-unknown", f"Preset {name!r} does not exist: choose one of {', '.join(presets)}."
+        )
     return presets[name]

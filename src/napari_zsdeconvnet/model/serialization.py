@@ -65,25 +65,34 @@ def read_model(
     check_format(header)
     if header["axes"] not in ("YX", "ZYX"):
         raise InputError(
-            f"it is a model for axes {header['axes']} and this version knows YX and ZYX"
+            "model-inconsistent",
+            f"it is a model for axes {header['axes']} and this version knows YX and ZYX",
         )
     if not (math.isfinite(header["scale"]) and header["scale"] > 0):
-        raise InputError(f"its intensity scale is {header['scale']}")
+        raise InputError("model-inconsistent", f"its intensity scale is {header['scale']}")
     psf = PSF.from_metadata(tensors[PSF_TENSOR].numpy(), header["psf"])
     if psf.array.ndim != len(header["axes"]):
-        raise InputError(f"its PSF has {psf.array.ndim} axes and its images {header['axes']}")
+        raise InputError(
+            "model-inconsistent",
+            f"its PSF has {psf.array.ndim} axes and its images {header['axes']}",
+        )
     if header["upsampling"] not in (1, 2):
-        raise InputError(f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known")
+        raise InputError(
+            "model-inconsistent",
+            f"it asks for {header['upsampling']}x up-sampling, and 1 and 2 are known",
+        )
     if header.get("reconstruction") is not None:
         check_reconstruction(header["reconstruction"])
     network = build_network(header["settings"]["network"], psf, header["upsampling"])
     if header.get("out_of_focus") and not network.takes_background:
-        raise InputError("its network cannot take the background that it asks for")
+        raise InputError(
+            "model-inconsistent", "its network cannot take the background that it asks for"
+        )
     noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
     network.expect_noise(noise, scale)
     network.load_state_dict(below(NETWORK, tensors), strict=True)
     if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
-        raise InputError("its weights are not finite")
+        raise InputError("model-inconsistent", "its weights are not finite")
     voxel_size = fitting(header["voxel_size"], tuple[float, ...] | None, "voxel_size")
     if voxel_size is not None:
         voxel_size = voxel_of(voxel_size, header["axes"])

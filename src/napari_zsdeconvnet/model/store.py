@@ -137,17 +137,24 @@ def rename(path: str | os.PathLike[str], name: str) -> Path:
     """
     path, wanted = Path(path), name.strip().removesuffix(SUFFIX).strip()
     if not wanted or wanted.startswith(".") or re.search(r'[/\\:*?"<>|\x00-\x1f]', wanted):
-        raise InputError(f"{name!r} is no name for a file; use letters, digits, spaces, - and _.")
+        raise InputError(
+            "model-name-wrong",
+            f"{name!r} is no name for a file; use letters, digits, spaces, - and _.",
+        )
     target = path.with_name(f"{wanted}{SUFFIX}")
     if target == path:
         return path
     # On some systems names that differ in capitals alone are the same file.
     if target.exists() and not target.samefile(path):
-        raise InputError(f"There is a model named {wanted} already; choose another name.")
+        raise InputError(
+            "model-name-taken", f"There is a model named {wanted} already; choose another name."
+        )
     try:
         return path.rename(target)
     except OSError as error:
-        raise InputError(f"{path.name} cannot be renamed ({error.strerror}).") from error
+        raise InputError(
+            "model-not-movable", f"{path.name} cannot be renamed ({error.strerror})."
+        ) from error
 
 
 def delete(path: str | os.PathLike[str]) -> None:
@@ -160,8 +167,10 @@ def delete(path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
-        raise InputError(f"{path.name} is no model file; it was left where it is.")
+        raise InputError("no-model-file", f"{path.name} is no model file; it was left where it is.")
     try:
         path.unlink()
     except OSError as error:
-        raise InputError(f"{path.name} cannot be deleted ({error.strerror}).") from error
+        raise InputError(
+            "model-not-movable", f"{path.name} cannot be deleted ({error.strerror})."
+        ) from error

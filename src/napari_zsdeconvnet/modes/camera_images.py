@@ -84,13 +84,15 @@ class CameraImages(Mode):
         size, microscope = self.image.voxel_size, self.known.microscope
         if microscope is None:
             raise InputError(
+                "psf-unknown",
                 "Neither a PSF nor the microscope is known: give the numerical aperture and "
-                "the wavelength of the emission."
+                "the wavelength of the emission.",
             )
         if size is None:
             raise InputError(
+                "pixel-size-unknown",
                 f"{self.image.name or 'The image'} has no pixel size, on half of which the PSF "
-                "is computed: give it in micrometres."
+                "is computed: give it in micrometres.",
             )
         return microscope, (*size[:-2], *(step / self.upsampling for step in size[-2:]))
 

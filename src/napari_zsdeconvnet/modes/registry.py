@@ -80,7 +80,7 @@ def preview_interval(kind: str) -> int:
 
 def _unknown(name: str) -> InputError:
     names = ", ".join(sorted({mode.name for mode in modes()}))
-    return InputError(f"There is no mode {name!r}: choose one of {names}.")
+    return InputError("mode-unknown", f"There is no mode {name!r}: choose one of {names}.")
 
 
 def find_mode(
@@ -117,7 +117,9 @@ def find_mode(
             why = mode.recognised(recording, known)
             if why:
                 return mode, why
-        raise InputError(f"No mode is for {recording.name or 'this recording'}: name one.")
+        raise InputError(
+            "mode-not-found", f"No mode is for {recording.name or 'this recording'}: name one."
+        )
     named = [mode for mode in modes() if name in (mode.name, mode.family)]
     if not named:
         raise _unknown(name)

@@ -107,8 +107,9 @@ class RawSIM2D(Mode):
     def _microscope(self) -> Microscope:
         if self.known.microscope is None:
             raise InputError(
+                "microscope-unknown",
                 "The microscope is not known, without which no pattern can be found: give the "
-                "numerical aperture and the wavelength of the emission."
+                "numerical aperture and the wavelength of the emission.",
             )
         return self.known.microscope
 

@@ -39,7 +39,10 @@ def build_network(name: str, psf: PSF, upsampling: int | None = None) -> TwoStag
         If there is none of that name.
     """
     if name not in NETWORKS:
-        raise InputError(f"Network {name!r} is unknown: a newer version of zsdeconvnet has it.")
+        raise InputError(
+            "network-unknown",
+            f"Network {name!r} is unknown: a newer version of zsdeconvnet has it.",
+        )
     if upsampling is None:
         upsampling = usual_upsampling(psf.array.ndim)
     return NETWORKS[name](psf, upsampling)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..io.image import Image
 from ..io.image_files import read_image
 from ..io.lazy import Sliced, is_lazy, whole_index
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .dark_frames import dark_pixels
 from .fixed_lines import fixed_lines
 from .noise_model import NoiseModel
@@ -70,26 +70,42 @@ class CameraMaps:
     def __post_init__(self) -> None:
         for name in NAMES:
             values = np.asarray(getattr(self, name), np.float32)
+            called = f"The map of the {name.replace('_', ' ')}"
             if values.ndim != 2:
-                raise InputError(f"The map {name} has the shape {values.shape}: give (Y, X).")
+                raise InputError(
+                    "camera-maps-shape",
+                    f"{called} has the shape {values.shape}: give (Y, X).",
+                )
             if not np.isfinite(values).all():
-                raise InputError(f"The map {name} holds NaN or infinity: calibrate those pixels.")
+                raise InputError(
+                    "camera-maps-values",
+                    f"{called} holds NaN or infinity: calibrate those pixels.",
+                )
             object.__setattr__(self, name, values)
         shapes = {self.offset.shape, self.gain.shape, self.read_variance.shape}
         if len(shapes) > 1:
-            raise InputError(f"The maps have the shapes {sorted(shapes)}: give maps of one camera.")
+            raise InputError(
+                "camera-maps-size",
+                f"The maps have the shapes {sorted(shapes)}: give maps of one camera.",
+            )
         if float(self.gain.min()) <= 0:
-            raise InputError(f"The map gain has {self.gain.min():g} in it: gains are positive.")
+            raise InputError(
+                "camera-maps-values",
+                f"The map of the gain has {self.gain.min():g} in it: gains are positive.",
+            )
         if float(self.read_variance.min()) < 0:
             raise InputError(
-                f"The map read_variance has {self.read_variance.min():g} in it: give variances, "
-                "which are never negative."
+                "camera-maps-values",
+                f"The map of the read variance has {self.read_variance.min():g} in it: give "
+                "variances, which are never negative.",
             )
         if self.typical is None:
             medians = {name: float(np.median(getattr(self, name))) for name in NAMES}
             object.__setattr__(self, "typical", NoiseModel(**medians, source="the medians of maps"))
         elif self.typical.gain is None:
-            raise InputError("The camera has no typical gain: measure it or type it.")
+            raise InputError(
+                "gain-unknown", "The camera has no typical gain: measure it or type it."
+            )
 
     # Where they come from ------------------------------------------------------------------
 
@@ -125,7 +141,9 @@ class CameraMaps:
         }
         shapes = [values.shape for values in maps.values() if values.ndim]
         if not shapes and shape is None:
-            raise InputError("Three numbers are no maps: give the shape, or a noise model.")
+            raise InputError(
+                "camera-maps-shape", "Three numbers are no maps: give the shape, or a noise model."
+            )
         full = {
             name: np.broadcast_to(values, tuple(shape or shapes[0])) if values.ndim == 0 else values
             for name, values in maps.items()
@@ -224,9 +242,10 @@ class CameraMaps:
             for first, length, full in zip(start, size, self.shape, strict=True)
         ):
             raise InputError(
+                "camera-maps-part",
                 f"A part of {size} pixels from row and column {tuple(start)} on does not lie in "
                 f"maps of {self.shape}: give the first row and column of the region that was read "
-                "out, as the camera's software names them."
+                "out, as the camera's software names them.",
             )
         place = tuple(slice(first, first + n) for first, n in zip(start, size, strict=True))
         return self.cut(place)
@@ -355,14 +374,17 @@ def _pixels(value: MapLike, name: str) -> NDArray[np.float32]:
         pixels = np.asarray(read_image(value).data, np.float32).squeeze()
         if pixels.ndim != 2:
             raise InputError(
+                "camera-maps-shape",
                 f"{value} has the shape {pixels.shape}: give a map of the {name} of each pixel, "
-                "(Y, X)."
+                "(Y, X).",
             )
         return pixels
     try:
         return np.asarray(value, np.float32)
     except (TypeError, ValueError):
-        raise InputError(f"The {name} is {value!r}: give a number, a map or a file.") from None
+        raise InputError(
+            "camera-value-wrong", f"The {name} is {value!r}: give a number, a map or a file."
+        ) from None
 
 
 def typical_of(camera: Camera) -> NoiseModel:
@@ -410,7 +432,7 @@ def check_fits(
     """Refuse maps of another size than the frames."""
     if isinstance(camera, CameraMaps) and tuple(shape[-2:]) != camera.shape:
         raise InputError(
-            f"The camera's maps are {camera.shape} and {name} {tuple(shape[-2:])} pixels: crop the "
-            "maps to the part of the camera that was read out, by its first row and column "
-            "(maps.part, --map-start, or the boxes below the maps)."
+            "camera-maps-size",
+            f"The camera's maps are {camera.shape} and {name} {tuple(shape[-2:])} pixels",
+            Remedy("camera-part"),
         )

@@ -219,19 +219,22 @@ def _check_values(values: FloatArray, name: str) -> None:
     if not np.isfinite(values).all():
         wrong = int(np.sum(~np.isfinite(values)))
         raise InputError(
+            "background-region-not-finite",
             f"The background region holds {wrong} pixel(s) that are NaN or infinite; draw it "
-            "where the image has values."
+            "where the image has values.",
         )
     if values.min() == values.max():
         raise InputError(
+            "background-region-constant",
             f"The background region is constant, every pixel being {values[0]:g}; draw it inside "
-            "the part of the image that the camera recorded."
+            "the part of the image that the camera recorded.",
         )
     full = values.max()
     if np.mean(values == full) > _HOT_SHARE and piled_up(values):
         raise InputError(
+            "background-region-saturated",
             f"{name} is saturated in the background region, whose highest value, {full:g}, is the "
-            "end of the camera's range; draw it where the image is dark."
+            "end of the camera's range; draw it where the image is dark.",
         )
 
 

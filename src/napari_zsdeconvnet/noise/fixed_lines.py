@@ -54,7 +54,7 @@ class FixedLines:
         return (
             f"The {' and '.join(found)} of the camera keep an offset of their own, which was "
             "measured in the image and taken out as far as it is finer than structure; maps of a "
-            "dark stack (CameraMaps.from_dark) know all of it."
+            "dark stack know all of it."
         )
 
 

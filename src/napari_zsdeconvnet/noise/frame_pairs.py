@@ -136,9 +136,10 @@ def pair_frames(
     said = _in_words(left_out, count, name)
     if not pairs:
         raise InputError(
+            "exposures-missing",
             f"{' '.join(said)} No two frames are left that differ by noise alone; photon transfer "
             "needs two exposures of the same field (for one image use the single-image "
-            "calibration)."
+            "calibration).",
         )
     if lag > 1:
         said.append(

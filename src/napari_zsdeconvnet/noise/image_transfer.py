@@ -96,9 +96,10 @@ def transfer_of_images(
     cutoff = NYQUIST_CUTOFF if cutoff is None else float(cutoff)
     if not 0 < cutoff < 0.65:
         raise InputError(
+            "cutoff-out-of-range",
             f"The cutoff is {cutoff:g} cycles per pixel; give 2 NA / wavelength times the pixel "
             "size, which must lie between 0 and 0.65 for noise to be left beyond it (finer pixels "
-            "or a series of frames are the other ways)."
+            "or a series of frames are the other ways).",
         )
     check_size(frames, name)
     warnings: list[str] = []

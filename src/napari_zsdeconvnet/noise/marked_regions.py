@@ -21,23 +21,27 @@ def checked_mask(pixels: Any, mask: NDArray[Any], name: str) -> NDArray[np.bool_
     """Return the mask as True and False, for each of the image's frames or for all alike."""
     if pixels.ndim not in (2, 3, 4):
         raise InputError(
+            "image-axes-count",
             f"{name} has {pixels.ndim} axes {tuple(pixels.shape)}; a background region is measured "
-            "in one image (Y, X), a time series (T, Y, X) or volumes (Z, Y, X), (T, Z, Y, X)."
+            "in one image (Y, X), a time series (T, Y, X) or volumes (Z, Y, X), (T, Z, Y, X).",
         )
     if mask.dtype.kind not in "bui":
         raise InputError(
-            f"The mask holds {mask.dtype} values; give True and False, or whole-number labels."
+            "mask-kind",
+            f"The mask holds {mask.dtype} values; give true and false, or whole-number labels.",
         )
     if mask.ndim < 2 or mask.shape != tuple(pixels.shape)[-mask.ndim :]:
         raise InputError(
+            "mask-shape",
             f"The mask has shape {mask.shape} and {name} {tuple(pixels.shape)}; draw the "
-            "background region on the image it is meant for."
+            "background region on the image it is meant for.",
         )
     inside: NDArray[np.bool_] = np.asarray(mask > 0, dtype=bool)
     if not inside.any():
         raise InputError(
+            "mask-empty",
             f"The background region holds no pixel of {name}; draw it inside the image, on an "
-            "area without signal."
+            "area without signal.",
         )
     return inside
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..io.image import Image, PixelRule, as_frames, check_pixels, spatial_axes
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .dark_frames import frame_means, sound_pixels, variance_over_time
 from .dark_region import BackgroundFit, fit_background
 from .image_transfer import chosen_planes, transfer_of_images
@@ -104,20 +104,23 @@ class NoiseModel:
             object.__setattr__(self, "gain", _number(self.gain, "gain", "counts per electron"))
             if self.gain <= 0:
                 raise InputError(
-                    f"The gain is {self.gain:g} counts per electron; it must be above zero (None "
-                    "where it is not known)."
+                    "gain-wrong",
+                    f"The gain is {self.gain:g} counts per electron; it must be above zero, or "
+                    "left out where it is not known.",
                 )
         if self.read_variance < 0:
             raise InputError(
+                "camera-value-wrong",
                 f"The read variance is {self.read_variance:g} counts squared; it cannot be "
-                "negative (it is the square of the read noise in counts)."
+                "negative (it is the square of the read noise in counts).",
             )
         excess = _number(self.excess_noise, "excess noise", "the range from 1 on")
         object.__setattr__(self, "excess_noise", excess)
         if excess < 1:
             raise InputError(
+                "camera-value-wrong",
                 f"The excess noise is {excess:g}; give the square of the excess noise factor, 1 of "
-                "a camera that does not multiply electrons and 2 of an EMCCD that does."
+                "a camera that does not multiply electrons and 2 of an EMCCD that does.",
             )
         for field in ("offset_error", "gain_error", "read_variance_error"):
             error = getattr(self, field)
@@ -126,15 +129,19 @@ class NoiseModel:
             words = field.replace("_", " ")
             object.__setattr__(self, field, _number(error, words, "the units of its value"))
             if error < 0:
-                raise InputError(f"The {words} is {error:g}; a standard error is zero or more.")
+                raise InputError(
+                    "camera-value-wrong",
+                    f"The {words} is {error:g}; a standard error is zero or more.",
+                )
         if self.correlation is not None:
             shared = tuple(
                 _number(v, "correlation", "the range -0.5 to 0.5") for v in self.correlation
             )
             if len(shared) not in (2, 3) or any(abs(value) > 0.5 for value in shared):
                 raise InputError(
+                    "correlation-wrong",
                     f"The correlation is {shared}; give one number from -0.5 to 0.5 for each of "
-                    "([z,] y, x), or None."
+                    "([z,] y, x), or leave it out.",
                 )
             object.__setattr__(self, "correlation", shared)
         object.__setattr__(self, "source", str(self.source))
@@ -206,7 +213,7 @@ class NoiseModel:
         try:
             return region.with_gain_from(image, cutoff=cutoff, axes=axes)
         except InputError as error:
-            return replace(region, warnings=(*fit.warnings, f"{_NO_GAIN}: {error}"))
+            return replace(region, warnings=(*fit.warnings, f"{_NO_GAIN}: {error.fact}"))
 
     @classmethod
     def from_image(
@@ -323,8 +330,9 @@ class NoiseModel:
         count = math.prod(frames.shape[:-2])
         if count < 2:
             raise InputError(
+                "dark-frames-too-few",
                 "A dark calibration was given 1 frame; it needs at least 2, or mark all of the one "
-                "frame as a background region."
+                "frame as a background region.",
             )
         warnings = list(check_pixels(frames, name="dark frames"))
         means, levels = frame_means(frames)
@@ -443,8 +451,10 @@ class NoiseModel:
         """
         if self.slope is None:
             raise InputError(
-                "The gain is not known (None), so neither is the noise of bright pixels; measure "
-                "it with with_gain_from(image) or type it in."
+                "gain-unknown",
+                "The gain is not known, so neither is the noise of bright pixels",
+                Remedy("measure-gain"),
+                "type it in",
             )
         signal = np.maximum(np.asarray(mean, dtype=np.float64) - self.offset, 0.0)
         read = self.read_variance if read_variance is None else np.asarray(read_variance)
@@ -486,20 +496,23 @@ class NoiseModel:
         """
         if not isinstance(values, Mapping):
             raise InputError(
+                "noise-model-damaged",
                 f"A noise model was read from a {type(values).__name__}; give a JSON object with "
-                "offset, gain and read_variance."
+                "offset, gain and read variance.",
             )
         known = {field.name for field in fields(cls)}
         missing = sorted({"offset", "gain", "read_variance"} - set(values))
         if missing:
             raise InputError(
-                f"The noise model lacks {', '.join(missing)}; calibrate and save it again."
+                "noise-model-damaged",
+                f"The noise model lacks {', '.join(missing)}; calibrate and save it again.",
             )
         unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(
+                "noise-model-damaged",
                 f"The noise model has the unknown entries {', '.join(map(str, unknown))}; it may "
-                "come from a newer version, so update the package or remove them."
+                "come from a newer version, so update the package or remove them.",
             )
         return cls(**values)
 
@@ -508,9 +521,13 @@ def _number(value: Any, what: str, unit: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"The {what} is {value!r:.60}; give a number in {unit}.") from None
+        raise InputError(
+            "camera-value-wrong", f"The {what} is {value!r:.60}; give a number in {unit}."
+        ) from None
     if not math.isfinite(number):
-        raise InputError(f"The {what} is {number}; give a finite number in {unit}.")
+        raise InputError(
+            "camera-value-wrong", f"The {what} is {number}; give a finite number in {unit}."
+        )
     return number
 
 

@@ -74,7 +74,9 @@ class MapParts:
         source = self.describe() if len(maps) == 3 else f"{noise.source}; {self.describe()}"
         noise = replace(noise, **medians, source=source)
         if noise.gain is None:
-            raise InputError("The camera has maps and no gain: measure the gain or type it.")
+            raise InputError(
+                "gain-unknown", "The camera has maps and no gain: measure the gain or type it."
+            )
         made = CameraMaps.of(
             **{what: maps.get(what, getattr(noise, what)) for what in NAMES}, shape=shape[-2:]
         )

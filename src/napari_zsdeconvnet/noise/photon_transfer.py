@@ -189,9 +189,10 @@ def fitted_transfer(
     line = fit_line(blocks)
     if not (line.contrast > 1.5 and line.slope > 3 * line.slope_error):
         raise InputError(
+            "signal-too-weak",
             f"{name} shows too little signal above its background to measure a gain (slope "
             f"{line.slope:.3g} ± {line.slope_error:.2g} counts per electron); use an image with "
-            "bright structures, or type in the gain from the camera's data sheet."
+            "bright structures, or type in the gain from the camera's data sheet.",
         )
     if line.intercept < -2 * line.intercept_error:
         warnings.append(
@@ -216,8 +217,9 @@ def check_size(frames: NDArray[Any], name: str) -> None:
     height, width = frames.shape[-2:]
     if min(height, width) < SMALLEST:
         raise InputError(
+            "image-too-small",
             f"{name} is {height} x {width} pixels; a gain needs at least {SMALLEST} x "
-            f"{SMALLEST}, so use a larger image or type the gain in."
+            f"{SMALLEST}, so use a larger image or type the gain in.",
         )
 
 
@@ -225,8 +227,9 @@ def check_blocks(blocks: int, name: str) -> None:
     """Refuse too few blocks for a line."""
     if blocks < 10:
         raise InputError(
+            "blocks-too-few",
             f"{name} has only {blocks} blocks of {BLOCK} x {BLOCK} pixels that were recorded, "
-            "not filled in, and stand still; use another image or type the gain in."
+            "not filled in, and stand still; use another image or type the gain in.",
         )
 
 

@@ -53,16 +53,18 @@ def processed_words(data: ArrayLike, *, name: str = "image") -> list[str]:
     real = seen.dtype.kind == "f"
     if real and high <= 1:
         raise InputError(
+            "image-processed",
             f"{name} has values from {low:.3g} to {high:.3g}, so that it was normalised elsewhere "
             "and is in no camera counts; give the recording as the camera wrote it, or multiply "
-            "by what it was divided by (65535 for 16 bit)."
+            "by what it was divided by (65535 for 16 bit).",
         )
     fine = real and bool((seen != np.rint(seen)).any())
     if fine and _normalised_by_percentiles(seen):
         raise InputError(
+            "image-processed",
             f"{name} has values of about 0 to 1, from {low:.3g} to {high:.3g}, and less noise than "
             "rounding makes in a camera, so that it was normalised elsewhere, as by percentiles; "
-            "give the recording as the camera wrote it, or undo what was done to it."
+            "give the recording as the camera wrote it, or undo what was done to it.",
         )
     if low == 0 and high in _FULL_RANGES and (fine or _is_stretched(seen)):
         return [
@@ -75,15 +77,17 @@ def processed_words(data: ArrayLike, *, name: str = "image") -> list[str]:
     mean, spread = float(seen.mean(dtype=float)), float(seen.std(dtype=float))
     if real and abs(mean) < _STANDARD and abs(spread - 1) < _STANDARD:
         raise InputError(
+            "image-processed",
             f"{name} has the mean {mean:.2g} and the standard deviation {spread:.3g}, so that it "
             "was standardised elsewhere and is in no camera counts; give the recording as the "
-            "camera wrote it."
+            "camera wrote it.",
         )
     if -low > _FILTERED * high:
         raise InputError(
+            "image-processed",
             f"{name} has values from {low:.4g} to {high:.4g}, far below zero, so that it was "
             "filtered or shifted elsewhere; give the recording as the camera wrote it, or add "
-            "what was subtracted."
+            "what was subtracted.",
         )
     return [
         f"{name} has values down to {low:.4g}: something was subtracted from it, such as the "
@@ -118,10 +122,11 @@ def refuse_below_offset(
     typical = float(np.median(_some_of(data)))
     if typical < offset - max(8 * read_variance**0.5, _BELOW * abs(offset)):
         raise InputError(
+            "image-processed",
             f"{name} has a median of {typical:.4g} counts and the model's camera gives "
             f"{offset:.4g} without light, so that the offset was subtracted from the image, or it "
             "was normalised, or another camera recorded it; give it as the camera wrote it, or "
-            "train on it."
+            "train on it.",
         )
 
 

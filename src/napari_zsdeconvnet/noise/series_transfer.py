@@ -106,8 +106,9 @@ def transfer_of_series(
     """
     if len(frames) < 2:
         raise InputError(
+            "exposures-missing",
             f"{name} has {len(frames)} frame; photon transfer from differences needs at least two "
-            "exposures of the same field (for one image use the single-image calibration)."
+            "exposures of the same field (for one image use the single-image calibration).",
         )
     check_size(frames, name)
     fields: list[Any] = [frames]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..io.image import PixelRule, check_pixels
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from ..utils.memory import check_room
 from ..utils.phases import go_on, rounds
 from .fill_regions import never_recorded, touching_border
@@ -229,8 +229,9 @@ class _Search:
         plane, _ = self._read(self.looked_at[0])
         if not np.isfinite(plane).all() or self.given is not None:
             raise InputError(
+                "no-usable-pixel",
                 f"{self.name} has no pixel that can be used: all are NaN or infinite, filled with "
-                "one value, or bad by the map given; check that the right file was chosen."
+                "one value, or bad by the map given; check that the right file was chosen.",
             )
 
     def _plane(self, place: Place) -> NDArray[Any]:
@@ -251,9 +252,10 @@ class _Search:
             inside = int(np.count_nonzero(missing & ~border))
             if inside > MOST_MISSING * plane.size:
                 raise InputError(
+                    "image-not-finite",
                     f"{self.name} has {inside} NaN or infinite pixels in the midst of a plane, the "
                     f"first at {_tuple(np.argwhere(missing & ~border)[0])}: single ones and "
-                    "borders are left out, but these are too many; replace them or crop them away."
+                    "borders are left out, but these are too many; replace them or crop them away.",
                 )
         if self.given is not None:
             kinds[self.given[place[-(self.given.ndim - 2) :] if self.given.ndim > 2 else ()]] = (
@@ -325,11 +327,13 @@ class _Search:
         share = total / max(self._lit(lit_from(pixels)), total)
         if share > MOST_SATURATED and self.rule.saturation == "refuse":
             raise InputError(
-                f"{self.name} is saturated: {total} pixels, {100 * share:.2g} % of its lit area, "
-                f"are at {top:g}, where the camera's range ends; record it again with less light. "
-                "To go on all the same, with these pixels left out, allow saturation (in Python "
-                'PixelRule(saturation="mask"), in the shell --allow-saturated, in the window the '
-                "box of that name)."
+                "image-saturated",
+                f"{self.name} is saturated, {total} pixels, {100 * share:.2g} % of its lit area, "
+                f"being at {top:g}, where the camera's range ends",
+                "record it again with less light",
+                Remedy("allow-saturated", when="to go on with these pixels left out"),
+                pixels=total,
+                share=share,
             )
         first = brightest[0]
         for place in counts:
@@ -376,11 +380,15 @@ def _given_map(
     if marked.dtype.kind == "f":
         marked = np.nan_to_num(marked)
     if marked.dtype.kind not in "buif":
-        raise InputError(f"The map of bad pixels holds {marked.dtype} values; give True and False.")
+        raise InputError(
+            "bad-pixels-kind",
+            f"The map of bad pixels holds {marked.dtype} values; give true and false.",
+        )
     if marked.ndim < 2 or marked.shape != shape[-marked.ndim :]:
         raise InputError(
+            "bad-pixels-shape",
             f"The map of bad pixels has the shape {marked.shape} and {name} {shape}: give one for "
-            "each pixel (Y, X) of the camera as this recording uses it, or one for every plane."
+            "each pixel (Y, X) of the camera as this recording uses it, or one for every plane.",
         )
     return np.asarray(marked != 0)
 

@@ -156,7 +156,7 @@ def richardson_lucy(
     the gain must be known for that.
     """
     if iterations is not None and iterations < 1:
-        raise InputError(f"iterations is {iterations}; ask for at least 1.")
+        raise InputError("iterations-wrong", f"iterations is {iterations}; ask for at least 1.")
     if iterations is None:
         _known_slope(noise)
     steps = iterate_richardson_lucy(image, psf, noise, upsampling=upsampling)
@@ -184,7 +184,9 @@ def wiener(
     then as large as the noise; the gain must be known for that.
     """
     if regularisation is not None and not regularisation > 0:
-        raise InputError(f"regularisation is {regularisation}; it must be above 0.")
+        raise InputError(
+            "regularisation-wrong", f"regularisation is {regularisation}; it must be above 0."
+        )
     signal, projector = _prepare(image, psf, noise, upsampling)
     mean = signal.mean()
     padded = projector.pad(signal - mean)
@@ -274,26 +276,32 @@ def _prepare(
     counts = np.asarray(image)
     if counts.ndim not in (2, 3):
         raise InputError(
-            f"The image has {counts.ndim} axes; give one frame (YX) or one stack (ZYX)."
+            "image-axes-count",
+            f"The image has {counts.ndim} axes; give one frame (YX) or one stack (ZYX).",
         )
     if psf.array.ndim != counts.ndim:
         raise InputError(
+            "psf-other-axes",
             f"The image has {counts.ndim} axes and the PSF {psf.array.ndim}; a frame needs one "
-            "plane of the PSF, and a stack the whole of it."
+            "plane of the PSF, and a stack the whole of it.",
         )
     if not np.all(np.isfinite(counts)):
-        raise InputError("The image has values that are not finite; replace them first.")
+        raise InputError(
+            "image-not-finite", "The image has values that are not finite; replace them first."
+        )
     if upsampling is None:
         upsampling = 2 if counts.ndim == 2 else 1
     if upsampling < 1:
-        raise InputError(f"upsampling is {upsampling}; use 1 or 2.")
+        raise InputError("upsampling-wrong", f"upsampling is {upsampling}; use 1 or 2.")
     signal = counts.astype(np.float32) - np.float32(noise.offset)
     return signal, _Projector(psf.array, counts.shape, upsampling)
 
 
 def _known_slope(noise: NoiseModel) -> float:
     if noise.slope is None:
-        raise InputError("The noise model has no gain; give one in counts per electron.")
+        raise InputError(
+            "gain-unknown", "The noise model has no gain; give one in counts per electron."
+        )
     return noise.slope
 
 

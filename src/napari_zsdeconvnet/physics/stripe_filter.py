@@ -64,15 +64,17 @@ class Damping:
     def __post_init__(self) -> None:
         if self.axis not in ("Y", "X"):
             raise InputError(
+                "damping-wrong",
                 f'The axis of the damping is {self.axis!r}; give "Y" for stripes that alternate '
-                'from row to row, or "X" from column to column.'
+                'from row to row, or "X" from column to column.',
             )
         for name in ("half_width", "keep"):
             value = getattr(self, name)
             if not 0 < value <= _LARGEST:
                 raise InputError(
+                    "damping-wrong",
                     f"The {name} of the damping is {value!r} cycles per pixel; give a number above "
-                    f"0 and up to {_LARGEST}."
+                    f"0 and up to {_LARGEST}.",
                 )
 
     def mask(self, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -121,12 +123,16 @@ class Damping:
         planes: Any = volume if hasattr(volume, "shape") else np.asarray(volume)
         shape = tuple(planes.shape)
         if len(shape) < 2:
-            raise InputError(f"volume has {len(shape)} axes; damping needs planes, Y and X.")
+            raise InputError(
+                "image-axes-count",
+                f"The volume has {len(shape)} axes; damping needs planes, Y and X.",
+            )
         damped = np.empty(shape, np.float32) if into is None else into
         if damped.shape != shape:
             raise InputError(
-                f"into has shape {damped.shape} and the volume {shape}; give an array of the same "
-                "shape."
+                "result-arrays-shape",
+                f"The array for the result has the shape {damped.shape} and the volume {shape}; "
+                "give an array of the same shape.",
             )
         rows, columns = (np.arange(length) / (2 * length) for length in shape[-2:])
         weights = self._weights(rows, columns)

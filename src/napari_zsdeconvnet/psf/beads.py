@@ -80,9 +80,10 @@ def average_beads(
     peaks, heights = _candidates(counts)
     if not len(peaks):
         raise InputError(
+            "beads-not-found",
             f"No bead was found in the image of shape {counts.shape}: nothing rises "
             f"{_DETECTION:g} standard deviations above the noise; record brighter beads or "
-            "average several exposures."
+            "average several exposures.",
         )
     width = _typical_width(counts, peaks, heights)
     if width > _DETECTED_WIDTH:  # a wide bead has several maxima at the finest scale
@@ -147,9 +148,10 @@ def _together(
         lateral -= max(lateral // 8, 1)
     if fitted is None:
         raise InputError(
+            "beads-unusable",
             f"None of the {len(peaks)} beads found can be used ({in_words(rejected)}), and "
             "together they do not show the whole of a PSF; record fewer beads to the field, well "
-            "apart and not saturated, or give a smaller size of the crops."
+            "apart and not saturated, or give a smaller size of the crops.",
         )
     shape, places = fitted
     left_out = len(peaks) - len(places)
@@ -230,8 +232,9 @@ def _half_sizes(
     half = size // 2
     if 2 * half + 1 > min(shape[-2:]):
         raise InputError(
+            "bead-crop-too-large",
             f"A crop of {size} pixels about a bead does not fit into the image of shape "
-            f"{shape}; give a smaller odd size or a larger image."
+            f"{shape}; give a smaller odd size or a larger image.",
         )
     return (half, half) if len(shape) == 2 else (_half_depth(counts, peaks, heights), half, half)
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..io.units import checked_length
-from ..utils.errors import InputError
+from ..io.grid import nanometres
+from ..io.units import checked_length, in_both_units
+from ..utils.errors import InputError, Remedy
 from . import diffraction, grid
 
 VoxelSize = float | Sequence[float]
@@ -40,33 +41,38 @@ def checked_pixels(array: ArrayLike) -> NDArray[np.float64]:
     given = np.asarray(array)
     if given.dtype.kind == "c":
         raise InputError(
+            "psf-kind",
             f"The PSF is complex ({given.dtype}); give the intensity, or a radial OTF as an MRC "
-            "file."
+            "file.",
         )
     if given.dtype.kind not in "uifb":
-        raise InputError(f"The PSF holds {given.dtype} values; give numbers.")
+        raise InputError("psf-kind", f"The PSF holds {given.dtype} values; give numbers.")
     shape = given.shape
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
     if len(shape) not in (2, 3) or min(shape, default=0) < 1:
         raise InputError(
+            "psf-axes-count",
             f"The PSF has {given.ndim} axes of shape {given.shape}; give one image (Y, X) or one "
-            "stack (Z, Y, X)."
+            "stack (Z, Y, X).",
         )
     if min(shape[-2:]) < 3:
         raise InputError(
-            f"The PSF has the shape {given.shape}; it needs three pixels or more along Y and X."
+            "psf-too-small",
+            f"The PSF has the shape {given.shape}; it needs three pixels or more along Y and X.",
         )
     pixels = given.reshape(shape).astype(float)
     bad = int(np.count_nonzero(~np.isfinite(pixels)))
     if bad:
         raise InputError(
-            f"The PSF has {bad} NaN or infinite pixel(s); replace them or crop them away."
+            "psf-not-finite",
+            f"The PSF has {bad} NaN or infinite pixel(s); replace them or crop them away.",
         )
     if pixels.min() == pixels.max():
         raise InputError(
+            "psf-constant",
             f"The PSF is constant, every pixel being {pixels.min():g}; check that the right file "
-            "was chosen."
+            "was chosen.",
         )
     return pixels
 
@@ -80,8 +86,10 @@ def in_order(array: ArrayLike, axes: str | None) -> ArrayLike:
     letters = axes.upper()
     if sorted(letters) not in (["X", "Y"], ["X", "Y", "Z"]) or len(letters) != pixels.ndim:
         raise InputError(
-            f'axes is "{axes}" for a PSF of shape {pixels.shape}; give each of its axes one of the '
-            'letters Z, Y, X, as in "YXZ".'
+            "psf-axes-wrong",
+            f"The axes are {axes} for a PSF of shape {pixels.shape}; give each of its axes one of "
+            "the letters Z, Y, X, as in YXZ.",
+            axes=axes,
         )
     wanted = [letter for letter in "ZYX" if letter in letters]
     return pixels.transpose([letters.index(letter) for letter in wanted])
@@ -94,102 +102,130 @@ def check_light(cleaned: grid.Cleaned) -> None:
     after = f" after subtracting {cleaned.level:.4g} counts" if cleaned.level else ""
     if cleaned.noise and (high < 6 * cleaned.noise or total <= 0):
         raise InputError(
+            "psf-too-noisy",
             f"The PSF's brightest pixel, {high:.4g} counts above the background, does not "
-            f"stand out from noise of {cleaned.noise:.4g}; average several beads."
+            f"stand out from noise of {cleaned.noise:.4g}; average several beads.",
         )
     if high <= 0 or total <= 0:
         raise InputError(
+            "psf-without-light",
             f"The PSF has the sum {total:.4g}{after}; it must be positive, so check the background "
-            "and that the values are intensities."
+            "and that the values are intensities.",
         )
     allowed = NEGATIVE_SHARE * high
     if cleaned.noise:
         allowed = _NEGATIVE_SHARE_RECORDED * high + 6 * cleaned.noise
     if low < -allowed:
         raise InputError(
+            "psf-negative",
             f"The PSF has negative values down to {low:.4g}, {-100 * low / high:.2g} % of its "
             f"peak{after}; an intensity is not negative, so give the PSF before filtering or check "
-            "its background."
+            "its background.",
         )
 
 
-def voxel_sizes(value: VoxelSize, ndim: int, name: str = "voxel_size") -> tuple[float, ...]:
+def voxel_sizes(value: VoxelSize, ndim: int, name: str = "The voxel size") -> tuple[float, ...]:
     """Give one positive length for each axis, in micrometres."""
     try:
         given = np.atleast_1d(np.asarray(value, dtype=float))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is {value!r}; give numbers in micrometres.") from error
+        raise InputError(
+            "psf-voxel-size-wrong", f"{name} is {value!r}; give numbers in micrometres."
+        ) from error
     if given.ndim != 1 or len(given) not in (1, ndim):
-        hint = (
-            "give three, (z, y, x) in micrometres, or choose a plane of it with .plane()"
-            if (len(given), ndim) == (2, 3)
-            else f"give one for all axes or {ndim}, {', '.join('zyx'[-ndim:])}"
+        lengths = ", ".join("zyx"[-ndim:])
+        raise InputError(
+            "psf-voxel-size-wrong",
+            f"{name} has {given.size} values for a {ndim}D PSF",
+            f"give one for all axes or {ndim}, {lengths}, in micrometres",
+            *([Remedy("psf-plane")] if (len(given), ndim) == (2, 3) else []),
         )
-        raise InputError(f"{name} has {given.size} values for a {ndim}D PSF; {hint}.")
     for step in given:
         if not (np.isfinite(step) and step > 0):
-            raise InputError(f"{name} is {step:g}; it must be positive, in micrometres.")
+            raise InputError("psf-voxel-size-wrong", f"{name} is {step:g} µm; it must be positive.")
         checked_length(float(step), name, _FINEST_VOXEL)
     return tuple(float(step) for step in (np.repeat(given, ndim) if len(given) == 1 else given))
 
 
-def checked_na(value: float, name: str = "na") -> float:
+def checked_na(value: float, name: str = "The NA") -> float:
     """Give the numerical aperture."""
     na = finite(value, name)
     if not 0 < na < 1.8:
-        raise InputError(f"{name} is {na:g}; a numerical aperture lies between 0 and 1.7.")
+        raise InputError(
+            "na-out-of-range",
+            f"{name} is {na:g}; a numerical aperture lies between 0 and 1.7.",
+            na=na,
+        )
     return na
 
 
-def checked_wavelength(value: float, name: str = "wavelength") -> float:
+def checked_wavelength(value: float, name: str = "The wavelength") -> float:
     """Give the wavelength, unless it looks like nanometres or is none of light."""
     wavelength = finite(value, name)
     low, high = _WAVELENGTHS
     if low <= wavelength <= high:
         return wavelength
-    nanometres = low <= wavelength / 1000 <= high
     remedy = (
-        f"did you mean {wavelength / 1000:g}?"
-        if nanometres
-        else f"light seen by a camera has {low:g} to {high:g}."
+        f"did you mean {in_both_units(wavelength / 1000)}?"
+        if low <= wavelength / 1000 <= high
+        else f"light seen by a camera has {in_both_units(low)} to {in_both_units(high)}."
     )
-    raise InputError(f"{name} is {wavelength:g}, and is given in micrometres; {remedy}")
+    raise InputError(
+        "wavelength-out-of-range",
+        f"{name} is {in_both_units(wavelength)}; {remedy}",
+        wavelength=wavelength,
+        limits=(low, high),
+    )
 
 
 def checked_pinhole(value: float | None) -> float:
     """Give the diameter in Airy units, 0 for an ideal point."""
-    pinhole = 0.0 if value is None else finite(value, "pinhole")
+    pinhole = 0.0 if value is None else finite(value, "The pinhole")
     if not 0 <= pinhole <= _WIDEST_PINHOLE:
         raise InputError(
-            f"pinhole is {pinhole:g}, its diameter in Airy units; give 0 to {_WIDEST_PINHOLE:g}, "
-            "usually 1."
+            "pinhole-out-of-range",
+            f"The pinhole is {pinhole:g}, its diameter in Airy units; give 0 to "
+            f"{_WIDEST_PINHOLE:g}, usually 1.",
+            pinhole=pinhole,
         )
     return pinhole
 
 
 def checked_sheet(value: float) -> float:
     """Give the sheet's thickness, unless it looks like nanometres."""
-    thickness = finite(value, "sheet_thickness")
+    thickness = finite(value, "The sheet thickness")
     if thickness <= 0:
         raise InputError(
-            f"sheet_thickness is {thickness:g}, the sheet's full width at half maximum in "
-            f"micrometres; give a value between 0 and {_THICKEST_SHEET:g}."
+            "length-out-of-range",
+            f"The sheet thickness is {thickness:g} µm, the sheet's full width at half maximum; "
+            f"give a value between 0 and {_THICKEST_SHEET:g} µm.",
+            length=thickness,
+            limits=(0.0, _THICKEST_SHEET),
         )
-    return checked_length(thickness, "sheet_thickness", _FINEST_VOXEL, _THICKEST_SHEET)
+    return checked_length(thickness, "The sheet thickness", _FINEST_VOXEL, _THICKEST_SHEET)
 
 
-def checked_refractive_index(na: float, value: float | None, name: str = "na") -> float:
+def checked_refractive_index(na: float, value: float | None, name: str = "The NA") -> float:
     """Give the index stated or usual for this NA, which must exceed it."""
-    index = diffraction.usual_refractive_index(na) if value is None else finite(value, "index")
+    index = (
+        diffraction.usual_refractive_index(na)
+        if value is None
+        else finite(value, "The refractive index")
+    )
     if not 1.0 <= index <= 2.5:
         raise InputError(
-            f"refractive_index is {index:g}; it lies between 1.0 (air) and about 1.6, oil having "
-            "1.515."
+            "refractive-index-out-of-range",
+            f"The refractive index is {index:g}; it lies between 1.0 (air) and about 1.6, oil "
+            "having 1.515.",
+            refractive_index=index,
         )
     if na >= index:
         raise InputError(
+            "na-above-index",
             f"{name} is {na:g}, which must be below the refractive index {index:g} of the medium; "
-            "check both (water 1.33, glycerol 1.47, oil 1.515)."
+            "check both (water 1.33, glycerol 1.47, oil 1.515).",
+            na=na,
+            refractive_index=index,
         )
     return index
 
@@ -201,7 +237,7 @@ def finite(value: Any, name: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{name} is {value!r}; it must be a number.")
+        raise InputError("no-number", f"{name} is {value!r}; it must be a number.", value=value)
     return number
 
 
@@ -210,8 +246,10 @@ def odd(value: int, name: str) -> int:
     number = finite(value, name)
     if number != int(number) or number < 3 or number % 2 == 0:
         raise InputError(
+            "no-odd-number",
             f"{name} is {value}; it must be an odd number from 3, such as "
-            f"{max(int(number), 2) | 1}, so that there is a middle pixel."
+            f"{max(int(number), 2) | 1}, so that there is a middle pixel.",
+            value=value,
         )
     return int(number)
 
@@ -274,8 +312,9 @@ def width_words(array: NDArray[np.float64], steps: Sequence[float] | None) -> li
     y, x = width[-2:]
     if not (y > _UNEQUAL * x or x > _UNEQUAL * y):
         return []
-    unit = "pixels" if steps is None else "um"
-    words = f"The PSF is {y:.3g} {unit} wide along Y and {x:.3g} along X (FWHM), which differ"
+    lengths = f"{y:.3g} pixels" if steps is None else f"{1000 * y:.0f} nm"
+    others = f"{x:.3g}" if steps is None else f"{1000 * x:.0f}"
+    words = f"The PSF is {lengths} wide along Y and {others} along X (FWHM), which differ"
     if array.ndim == 2:
         return [f"{words}; look at it, as that of a microscope is about as wide along both."]
     z = width[0]
@@ -336,13 +375,14 @@ def unlikely_words(array: NDArray[np.float64], steps: Sequence[float] | None) ->
     narrow, wide = min(y, x), max(y, x)
     if narrow < _LIGHT_WIDTHS[0] or wide > _LIGHT_WIDTHS[1]:
         words.append(
-            f"The PSF is {1000 * narrow:.3g} nm wide (FWHM), unlike that of a light microscope "
+            f"The PSF is {1000 * narrow:.0f} nm wide (FWHM), unlike that of a light microscope "
             "without super-resolution; check its voxel size."
         )
     if deep and deep[0] < 0.7 * narrow:
         words.append(
-            f"The PSF is {deep[0]:.3g} um deep along Z and {narrow:.3g} um wide across it (FWHM), "
-            "so that it is deeper sideways; check the order of its axes and its voxel size."
+            f"The PSF is {1000 * deep[0]:.0f} nm deep along Z and {1000 * narrow:.0f} nm wide "
+            "across it (FWHM), so that it is deeper sideways; check the order of its axes and its "
+            "voxel size."
         )
     return words
 
@@ -367,8 +407,9 @@ def plane_words(array: NDArray[Any], step: float) -> tuple[str, ...]:
     if not width < _FEWEST_PLANES_ACROSS * step:
         return ()
     return (
-        f"The step of {step:g} um between planes is too coarse for this PSF, {width:.3g} um deep "
-        f"(FWHM): detail along z needs {width / _FEWEST_PLANES_ACROSS:.2g} um or less.",
+        f"The step of {nanometres((step,))} between planes is too coarse for this PSF, "
+        f"{1000 * width:.0f} nm deep (FWHM): detail along z needs "
+        f"{1000 * width / _FEWEST_PLANES_ACROSS:.0f} nm or less.",
     )
 
 
@@ -378,8 +419,8 @@ def sampling_words(na: float, wavelength: float, pixel: float) -> tuple[str, ...
     if pixel <= nyquist:
         return ()
     return (
-        f"The pixel of {pixel:g} um is coarser than {nyquist:.3g} um, a quarter of wavelength / "
-        "NA, so that this grid cannot hold the objective's finest detail.",
+        f"The pixel of {nanometres((pixel,))} is coarser than {1000 * nyquist:.3g} nm, a quarter "
+        "of wavelength / NA, so that this grid cannot hold the objective's finest detail.",
     )
 
 

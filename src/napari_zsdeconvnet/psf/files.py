@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io import mrc
+from ..io.grid import nanometres
 from ..io.image_files import read_image
 from ..io.mrc import read_mrc
 from ..utils.errors import InputError
@@ -54,8 +55,9 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
     suffix = path.suffix.lower()
     if path.exists() and suffix not in (*IMAGE_SUFFIXES, *MRC_SUFFIXES):
         raise InputError(
+            "file-kind",
             f"{path} is of a kind that holds no PSF here ({suffix or 'no suffix'}); "
-            "give a TIFF, MRC or .npy file."
+            "give a TIFF, MRC or .npy file.",
         )
     if suffix in MRC_SUFFIXES and path.is_file():
         return _read_mrc(path)
@@ -64,8 +66,10 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
     array = np.asarray(image.data).squeeze()
     if array.ndim not in (2, 3) or ("C" in image.axes and array.ndim == 3):
         raise InputError(
-            f'{path} has axes "{image.axes}" of shape {image.data.shape}; a PSF is one image '
-            "(Y, X) or one stack (Z, Y, X), so save a single channel and time point."
+            "psf-file-axes",
+            f"{path} has the axes {image.axes} of shape {image.data.shape}; a PSF is one image "
+            "(Y, X) or one stack (Z, Y, X), so save a single channel and time point.",
+            axes=image.axes,
         )
     notes = [note for note in image.notes if "taken as time" not in note]
     voxel_size = image.voxel_size and image.voxel_size[-array.ndim :]
@@ -92,8 +96,9 @@ def psf_of_otf(
         voxel_size = (pixel, pixel) if axial == 1 else (1 / (axial * axial_step), pixel, pixel)
     if len(voxel_size) == 3 and axial == 1:
         raise InputError(
+            "otf-without-axial-part",
             "The OTF is that of a plane and has no axial part; give a voxel size of two "
-            "values, (y, x)."
+            "values, (y, x).",
         )
     # A sampled spectrum repeats its PSF: beyond half of the period stands the next one.
     lateral = 1 / (2 * radial_step)
@@ -112,13 +117,14 @@ def _read_mrc(path: Path) -> PSFFile:
     data = data[0] if data.ndim == 3 and len(data) == 1 else data
     if data.ndim not in (2, 3):
         raise InputError(
+            "psf-axes-count",
             f"{path} has {data.ndim} axes of shape {data.shape}; a PSF is one image (Y, X) or "
-            "one stack (Z, Y, X)."
+            "one stack (Z, Y, X).",
         )
     voxel_size = voxel_size and voxel_size[-data.ndim :]
     if voxel_size and not (np.isfinite(voxel_size[0]) and voxel_size[0] > 0):
         notes += (
-            f"{path.name} gives a pixel of {voxel_size[-1]:g} um without the step between "
+            f"{path.name} gives a pixel of {nanometres(voxel_size[-1:])} without the step between "
             "planes; it is not used.",
         )
         voxel_size = None
@@ -134,8 +140,9 @@ def _radial_otf(data: NDArray[np.generic], spacing: tuple[float, ...], path: Pat
     sections = data[None] if data.ndim == 2 else data
     if sections.ndim != 3 or len(sections) > _MOST_ORDERS:
         raise InputError(
+            "otf-damaged",
             f"{path} holds complex values of shape {data.shape}, which is no radially averaged "
-            "OTF (kr, kz); average it over the angles or give the PSF itself."
+            "OTF (kr, kz); average it over the angles or give the PSF itself.",
         )
     notes = []
     if len(sections) > 1:
@@ -150,13 +157,15 @@ def _radial_otf(data: NDArray[np.generic], spacing: tuple[float, ...], path: Pat
         steps = (spacing[1], spacing[2])
     if otf.shape[0] < _FEWEST_SAMPLES or not np.isfinite(otf).all() or otf[0, 0] == 0:
         raise InputError(
+            "otf-damaged",
             f"{path} holds {otf.shape[0]} radial samples that make no OTF (too few, not finite, "
-            "or zero at the origin); export it again."
+            "or zero at the origin); export it again.",
         )
     if not all(np.isfinite(step) and step > 0 for step in steps):
         raise InputError(
+            "otf-damaged",
             f"{path} does not say the distance between its samples (dkr {steps[0]:g}, dkz "
-            f"{steps[1]:g} in the header); write them there in cycles per micrometre."
+            f"{steps[1]:g} in the header); write them there in cycles per micrometre.",
         )
     return PSFFile(None, None, otf / otf[0, 0], steps, tuple(notes))
 

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..utils.errors import InputError
+from ..io.grid import nanometres
+from ..utils.errors import InputError, Remedy
 from ..utils.phases import go_on
 from . import diffraction
 from .checks import (
@@ -154,12 +155,14 @@ class CheckedMicroscope(Microscope):
 
     def describe(self) -> str:
         """Say what was simulated."""
-        words = f"simulated {self.modality}, NA {self.na:g}, {self.wavelength:g} um emission"
+        words = (
+            f"simulated {self.modality}, NA {self.na:g}, {nanometres((self.wavelength,))} emission"
+        )
         if self.modality == "light-sheet":
-            words += f", sheet of {self.sheet_thickness:g} um (FWHM)"
+            words += f", sheet of {self.sheet_thickness:g} µm (FWHM)"
         if self.modality == "confocal":
             aperture = "" if self.excitation_na == self.na else f" at NA {self.excitation_na:g}"
-            words += f", {self.excitation_wavelength:g} um excitation{aperture}"
+            words += f", {nanometres((self.excitation_wavelength,))} excitation{aperture}"
             words += f", pinhole of {self.pinhole:g} AU" if self.pinhole else ", point pinhole"
         return words
 
@@ -209,23 +212,23 @@ def simulated(
     InputError
         If a number is out of its range, or the step is missing where planes are asked for.
     """
-    y, x = voxel_sizes(pixel_size, 2, "pixel_size")
+    y, x = voxel_sizes(pixel_size, 2, "The pixel size")
     warnings = sampling_words(*microscope.finest, max(y, x))
     if axial_step is None:
         _refuse_without_step(microscope, planes)
-        across = microscope.size(0.0, min(y, x)) if size is None else odd(size, "size")
+        across = microscope.size(0.0, min(y, x)) if size is None else odd(size, "The size")
         plane = microscope.plane((y, x), (across, across))
         return Simulated(plane, (y, x), microscope.describe(), warnings)
 
-    (step,) = voxel_sizes([axial_step], 1, "axial_step")
+    (step,) = voxel_sizes([axial_step], 1, "The axial step")
     if stack is not None and planes is None and size is None:
         return _for_stack(microscope, (step, y, x), stack, warnings)
     if planes is None:
         count = diffraction.planes_within(microscope.reach, step)
     else:
-        count = odd(planes, "planes")
+        count = odd(planes, "The number of planes")
     depth = step * (count // 2)
-    across = microscope.size(depth, min(y, x)) if size is None else odd(size, "size")
+    across = microscope.size(depth, min(y, x)) if size is None else odd(size, "The size")
     volume = microscope.volume((step, y, x), (count, across, across))
     source = f"{microscope.describe()}, refractive index {microscope.refractive_index:g}"
     return Simulated(volume, (step, y, x), source, warnings + plane_words(volume, step))
@@ -337,46 +340,66 @@ def checked_microscope(microscope: Microscope) -> CheckedMicroscope:
         value = getattr(microscope, name)
         if value is not None and modality != owner:
             raise InputError(
-                f'{name} is {value} but modality is "{modality}"; it belongs to '
-                f'modality="{owner}", so choose that or leave {name} out.'
+                "other-modality",
+                f"The {name.replace('_', ' ')} is {value} but the microscope is {modality}",
+                Remedy("modality", owner, "to which it belongs"),
+                f"leave the {name.replace('_', ' ')} out",
+                quantity=name,
+                modality=modality,
             )
     if modality == "widefield":
         return CheckedMicroscope(na, wavelength, "widefield", index)
     if modality == "light-sheet":
         if microscope.sheet_thickness is None:
             raise InputError(
-                "sheet_thickness is not given; a light-sheet PSF needs the full width at half "
-                "maximum of the sheet along z, in micrometres, such as 1.5."
+                "sheet-thickness-unknown",
+                "The sheet thickness is not known, the full width at half maximum along z that a "
+                "light-sheet PSF needs",
+                Remedy("sheet-thickness"),
             )
         thickness = checked_sheet(microscope.sheet_thickness)
         return CheckedMicroscope(na, wavelength, "light-sheet", index, sheet_thickness=thickness)
     if modality == "confocal":
         if excitation_wavelength is None:
             raise InputError(
-                "excitation_wavelength is not given; a confocal PSF needs that of the laser, in "
-                "micrometres, such as 0.488."
+                "excitation-wavelength-unknown",
+                "The excitation wavelength, that of the laser, is not known, which a confocal PSF "
+                "needs",
+                Remedy("excitation-wavelength"),
             )
-        laser = checked_wavelength(excitation_wavelength, "excitation_wavelength")
+        laser = checked_wavelength(excitation_wavelength, "The excitation wavelength")
         if laser > wavelength:
             raise InputError(
-                f"excitation_wavelength is {laser:g}, longer than the {wavelength:g} um of the "
-                "emission; check that they are not swapped."
+                "wavelengths-swapped",
+                f"The excitation wavelength is {nanometres((laser,))}, longer than the "
+                f"{nanometres((wavelength,))} of the emission; check that they are not swapped.",
+                excitation=laser,
+                emission=wavelength,
             )
-        aperture = na if excitation_na is None else checked_na(excitation_na, "excitation_na")
-        checked_refractive_index(aperture, index, "excitation_na")
+        aperture = (
+            na if excitation_na is None else checked_na(excitation_na, "The NA of the excitation")
+        )
+        checked_refractive_index(aperture, index, "The NA of the excitation")
         pinhole = checked_pinhole(microscope.pinhole)
         return CheckedMicroscope(na, wavelength, "confocal", index, laser, aperture, pinhole)
-    raise InputError(f'modality is "{modality}"; it is "widefield", "confocal" or "light-sheet".')
+    raise InputError(
+        "modality-unknown",
+        f"The modality is {modality!r}; it is widefield, confocal or light-sheet.",
+        modality=modality,
+    )
 
 
 def _refuse_without_step(microscope: CheckedMicroscope, planes: int | None) -> None:
     if planes is not None:
         raise InputError(
-            f"planes is {planes} but axial_step is not given; a 3D PSF needs the distance "
-            "between its planes in micrometres."
+            "axial-step-unknown",
+            f"A PSF of {planes} planes is asked for and the distance between them is not known",
+            Remedy("axial-step"),
         )
     if microscope.modality == "light-sheet":
         raise InputError(
-            "axial_step is not given; a light sheet shapes the PSF only along z, so give the "
-            'distance between planes in micrometres, or take modality="widefield" for a 2D PSF.'
+            "axial-step-unknown",
+            "The axial step is not known, and a light sheet shapes the PSF only along z",
+            Remedy("axial-step"),
+            Remedy("modality", "widefield", "for a 2D PSF"),
         )

@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.grid import nanometres
 from ..io.image import Image
 from ..io.image_files import write_image
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from ..utils.files import written_whole
 from . import beads, files
 from . import grid as psf_grid
@@ -92,8 +93,10 @@ class PSF:
         )
         if not sound:
             raise InputError(
+                "psf-unfinished",
                 f"The array of shape {array.shape} is no finished PSF (2D or 3D, odd, not "
-                "negative, sum 1); use PSF.from_array, which makes it one."
+                "negative, sum 1)",
+                Remedy("finish-psf"),
             )
         array.setflags(write=False)
         object.__setattr__(self, "array", array)
@@ -141,7 +144,7 @@ class PSF:
         """
         pixels = checked_pixels(in_order(array, axes))
         steps = None if voxel_size is None else voxel_sizes(voxel_size, pixels.ndim)
-        level = None if background == "auto" else finite(background, "background")
+        level = None if background == "auto" else finite(background, "The background")
         if level == 0.0:
             cleaned = psf_grid.Cleaned(pixels, 0.0, 0.0)
         else:
@@ -234,7 +237,7 @@ class PSF:
                     pixels, given, background=background, source=path.name, axes=axes
                 )
             except InputError as error:
-                raise InputError(f"{path}: {error}") from error
+                raise error.within(path) from error
             if lateral is not None:
                 psf = replace(psf.plane(_index(plane)), voxel_size=lateral)
         if plane is not None and psf.array.ndim == 3:
@@ -245,8 +248,8 @@ class PSF:
                 "grid, half of the raw pixel, unless you give its pixel size."
                 if psf.array.ndim == 2
                 else f"{path.name} does not say its voxel size; it is taken to lie on the "
-                "output grid, at the stack's own axial step, unless you give "
-                "voxel_size=(z, y, x) in micrometres.",
+                "output grid, at the stack's own axial step, unless you give its "
+                "voxel size.",
             )
         return replace(psf, warnings=(*notes, *psf.warnings))
 
@@ -397,8 +400,9 @@ class PSF:
         if isinstance(image, Image):
             if "T" in image.axes or "C" in image.axes:
                 raise InputError(
-                    f'{image.name or "The image"} has axes "{image.axes}"; give the beads of a '
-                    "single channel and time point."
+                    "beads-axes",
+                    f"{image.name or 'The image'} has the axes {', '.join(image.axes)}; give the "
+                    "beads of a single channel and time point.",
                 )
             voxel_size = image.voxel_size if voxel_size is None else voxel_size
             image = image.data
@@ -406,12 +410,13 @@ class PSF:
         values = checked_pixels(pixels)
         if voxel_size is None:
             raise InputError(
-                "The bead image has no pixel size; give voxel_size in micrometres, for instance "
-                f"{'0.065' if values.ndim == 2 else '(0.2, 0.065, 0.065)'}."
+                "voxel-size-unknown",
+                "The voxel size of the bead image is not known",
+                Remedy("voxel-size", ", ".join("zyx"[-values.ndim :])),
             )
         steps = voxel_sizes(voxel_size, values.ndim)
         average = beads.average_beads(
-            pixels.reshape(values.shape), size=None if size is None else odd(size, "size")
+            pixels.reshape(values.shape), size=None if size is None else odd(size, "The size")
         )
         count = len(average.used)
         how = "fit to" if average.fitted else "mean of"
@@ -432,18 +437,18 @@ class PSF:
         if diameter is None:
             return replace(psf, warnings=tuple(warnings))
 
-        (diameter,) = voxel_sizes([diameter], 1, "diameter")
+        (diameter,) = voxel_sizes([diameter], 1, "The diameter")
         width = min(step for step in psf.fwhm if not math.isnan(step))
         if diameter > width:
             warnings.append(
-                f"The beads of {diameter:g} um are wider than their image of {width:.3g} um; check "
-                "the diameter, which is in micrometres."
+                f"The beads of {1000 * diameter:g} nm are wider than their image of "
+                f"{1000 * width:.0f} nm; check the diameter."
             )
         sharp = psf_grid.without_ball(psf.array.astype(float), steps, diameter)
         return replace(
             psf,
             array=_normalised(sharp),
-            source=f"{source}, corrected for a diameter of {diameter:g} um",
+            source=f"{source}, corrected for a diameter of {1000 * diameter:g} nm",
             warnings=tuple(warnings),
         )
 
@@ -470,8 +475,9 @@ class PSF:
         """
         if self.voxel_size is None:
             raise InputError(
-                "The PSF has no voxel size, so it cannot be put on another grid; give "
-                f"voxel_size=({', '.join(self.axes.lower())}) in micrometres on reading."
+                "psf-voxel-size-unknown",
+                "The PSF has no voxel size, so it cannot be put on another grid",
+                Remedy("psf-voxel-size", ", ".join(self.axes.lower())),
             )
         steps = voxel_sizes(voxel_size, self.array.ndim)
         if np.allclose(steps, self.voxel_size, rtol=1e-4):
@@ -479,19 +485,21 @@ class PSF:
         array = psf_grid.resampled(self.array.astype(float), self.voxel_size, steps)
         if min(array.shape) < 3:
             extent = " x ".join(
-                f"{n * s:.3g}" for n, s in zip(self.array.shape, self.voxel_size, strict=True)
+                f"{1000 * n * s:.0f}"
+                for n, s in zip(self.array.shape, self.voxel_size, strict=True)
             )
             raise InputError(
-                f"The PSF covers {extent} um, less than three voxels of {times(steps)} um; check "
-                "the voxel size or give a larger PSF."
+                "psf-too-small",
+                f"The PSF covers {extent} nm, less than three voxels of {nanometres(steps)}; check "
+                "the voxel size or give a larger PSF.",
             )
         warnings = list(self.warnings)
         nyquist = 0.5 / max(self.voxel_size[-2:])
         finer = min(steps[-2:]) < 0.99 * min(self.voxel_size[-2:])
         if finer and self.otf_cutoff > 0.98 * nyquist:
             warnings.append(
-                f"The PSF was recorded on pixels of {self.voxel_size[-1]:g} um, too coarse for its "
-                "detail, which a finer grid cannot bring back; record or simulate it finer."
+                f"The PSF was recorded on pixels of {nanometres(self.voxel_size[-1:])}, too coarse "
+                "for its detail, which a finer grid cannot bring back; record or simulate it finer."
             )
         if self.array.ndim == 3 and steps[0] > self.voxel_size[0]:
             warnings += plane_words(array, steps[0])
@@ -521,9 +529,12 @@ class PSF:
         InputError
             If `planes` is no whole number from 1.
         """
-        count = finite(planes, "planes")
+        count = finite(planes, "The number of planes")
         if count != int(count) or count < 1:
-            raise InputError(f"planes is {planes}; give the number of planes of the stack.")
+            raise InputError(
+                "no-whole-number",
+                f"The number of planes is {planes}; give that of the stack, from 1.",
+            )
         if self.array.ndim == 2:
             return self
         seen = 2 * int(count) - 1
@@ -593,14 +604,19 @@ class PSF:
         chosen = planes // 2 if index is None else index
         if not 0 <= chosen < planes:
             raise InputError(
-                f"plane {chosen} does not exist in a PSF of {planes} planes; give an index from 0 "
-                f"to {planes - 1}, or nothing for the one in focus."
+                "psf-plane-missing",
+                f"Plane {chosen} does not exist in a PSF of {planes} planes; give an index from 0 "
+                f"to {planes - 1}, or nothing for the one in focus.",
+                plane=chosen,
+                planes=planes,
             )
         plane = self.array[chosen].astype(float)
         if plane.sum() <= 0:
             raise InputError(
-                f"plane {chosen} of the PSF holds no light; take one nearer to the focus, "
-                f"{planes // 2}."
+                "psf-plane-dark",
+                f"Plane {chosen} of the PSF holds no light; take one nearer to the focus, "
+                f"{planes // 2}.",
+                plane=chosen,
             )
         return replace(
             self,
@@ -618,7 +634,7 @@ class PSF:
         size
             Odd; what is narrower already stays as it is.
         """
-        half = odd(size, "size") // 2
+        half = odd(size, "The size") // 2
         window = tuple(
             slice(max(n // 2 - half, 0), n // 2 + half + 1) for n in self.array.shape[-2:]
         )
@@ -696,11 +712,17 @@ class PSF:
     def describe(self) -> str:
         """Say grid, width, finest detail and origin in words."""
         grid = "x".join(str(n) for n in self.array.shape)
-        step = f" of {times(self.voxel_size)} um" if self.voxel_size else " (voxel size not known)"
-        width = " x ".join("cut off" if math.isnan(w) else f"{w:.3g}" for w in self.fwhm)
+        step = " (voxel size not known)"
+        if self.voxel_size:
+            step = f" of {nanometres(self.voxel_size)}"
+        unit, form = ("pixels", "{:.3g}") if self.voxel_size is None else ("nm", "{:.0f}")
+        scale = 1 if self.voxel_size is None else 1000
+        width = " x ".join(
+            "cut off" if math.isnan(w) else form.format(scale * w) for w in self.fwhm
+        )
         letters = ", ".join(self.axes.lower())
         return (
-            f"{self.array.ndim}D PSF, {grid} pixels{step}; FWHM {width} {self.unit} ({letters}); "
+            f"{self.array.ndim}D PSF, {grid} pixels{step}; FWHM {width} {unit} ({letters}); "
             f"passes up to {self.otf_cutoff:.3g} cycles per {self.unit.rstrip('s')}; {self.source}."
         )
 
@@ -769,11 +791,12 @@ class PSF:
 
 
 def _checked_stack(stack: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(int(finite(length, "stack")) for length in stack)
+    shape = tuple(int(finite(length, "The stack")) for length in stack)
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(
-            f"stack is {tuple(stack)}; give the numbers of planes, rows and columns, two or more "
-            "each."
+            "stack-shape-wrong",
+            f"The stack is {tuple(stack)}; give the numbers of planes, rows and columns, two or "
+            "more each.",
         )
     return shape[0], shape[1], shape[2]
 
@@ -791,7 +814,9 @@ def _index(plane: int | Literal["focus"] | None) -> int | None:
         return None
     if isinstance(plane, int):
         return plane
-    raise InputError(f'plane is {plane!r}; give "focus" or the index of a plane.')
+    raise InputError(
+        "psf-plane-missing", f"The plane is {plane!r}; give focus or the index of a plane."
+    )
 
 
 def _normalised(array: NDArray[Any]) -> NDArray[np.float32]:

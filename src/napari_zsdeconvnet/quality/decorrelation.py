@@ -31,7 +31,10 @@ def decorrelation_resolution(image: ArrayLike, pixel_size: float) -> float:
     """
     values = np.asarray(image, dtype=float)
     if values.ndim != 2:
-        raise InputError(f"The image has {values.ndim} axes; give a single frame with axes YX.")
+        raise InputError(
+            "image-axes-count",
+            f"The image has {values.ndim} axes; give a single frame with axes YX.",
+        )
     window = faded(values.shape, 0.1)
     spectrum = np.abs(fft.fft2((values - values.mean()) * window))
     radius = np.hypot(fft.fftfreq(values.shape[0])[:, None], fft.fftfreq(values.shape[1])) / 0.5

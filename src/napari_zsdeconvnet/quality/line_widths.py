@@ -62,9 +62,11 @@ def profiles_across(
     """
     picture = np.asarray(image, dtype=float)
     if axial and picture.ndim != 3:
-        raise InputError(f"The image has {picture.ndim} axes; an axial profile needs ZYX.")
+        raise InputError(
+            "image-axes-count", f"The image has {picture.ndim} axes; an axial profile needs ZYX."
+        )
     points = np.asarray(path, dtype=float)
-    sizes = np.asarray(per_axis(voxel_size, picture.ndim, "voxel_size"), dtype=float)
+    sizes = np.asarray(per_axis(voxel_size, picture.ndim, "The voxel size"), dtype=float)
     pixel = float(sizes[0] if axial else sizes[-1])
     samples = round(reach / pixel / step)
     offsets = np.arange(-samples, samples + 1, dtype=float) * step

@@ -58,11 +58,14 @@ def iter_judge_by(
         model = replace(model, camera=None)
     if other is not None and other[0].shape != raw.shape:
         raise InputError(
+            "second-exposure-shape",
             f"The second exposure has the shape {other[0].shape} and the image {raw.shape}: give "
-            "two exposures of one scene."
+            "two exposures of one scene.",
         )
     if repeats < 0 or repeats % 2:
-        raise InputError(f"repeats is {repeats}: give an even number, or 0 for none.")
+        raise InputError(
+            "repeats-wrong", f"repeats is {repeats}: give an even number, or 0 for none."
+        )
     if result is None:
         exposure = raw, evidence.kinds
         sharp, fine = yield from _predicted(model, exposure, device, "the result", pixels)
@@ -151,8 +154,9 @@ def _given(
         picture = given if given.ndim == len(shape) else given[frame]
         if picture.shape != wanted:
             raise InputError(
+                "result-shape",
                 f"The result has the shape {given.shape} where {wanted} is wanted: give the "
-                "result of this model on this image, with the same axes."
+                "result of this model on this image, with the same axes.",
             )
         pictures.append(np.asarray(picture, dtype=np.float32))
     return pictures[0], pictures[1]

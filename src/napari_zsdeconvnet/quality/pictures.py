@@ -116,12 +116,15 @@ def orthogonal_cuts(
     steps = np.atleast_2d(np.asarray(voxel_sizes, dtype=np.float64))
     if steps.shape not in ((1, 3), (len(stacks), 3)):
         raise InputError(
+            "panels-wrong",
             f"{len(stacks)} volumes come with voxel sizes of shape {steps.shape}; give (z, y, x) "
-            "for each, or once for all."
+            "for each, or once for all.",
         )
     sizes = np.broadcast_to(steps, (len(stacks), 3))
     if not all(0 <= place < 1 for place in at):
-        raise InputError(f"The cuts at {at} do not lie within 0 to 1; give fractions.")
+        raise InputError(
+            "panels-wrong", f"The cuts at {at} do not lie within 0 to 1; give fractions."
+        )
     depth, height, width = np.array(stacks[0].shape) * sizes[0]
     heights = [max(1, round(panel_width * length / width)) for length in (height, depth)]
     canvas = _Canvas(labels, panel_width, heights)
@@ -150,11 +153,16 @@ def _checked(
     """Return what is to be drawn, if it can be and each part has its label."""
     images = [np.asarray(panel, dtype=np.float64) for panel in panels]
     if not images or len(labels) != len(images):
-        raise InputError(f"{len(images)} panels come with {len(labels)} labels; give one for each.")
+        raise InputError(
+            "panels-wrong",
+            f"{len(images)} panels come with {len(labels)} labels; give one for each.",
+        )
     for image, label in zip(images, labels, strict=True):
         if image.ndim != axes or image.size == 0:
             wanted = "an image (Y, X)" if axes == 2 else "a volume (Z, Y, X)"
-            raise InputError(f"The panel {label!r} has shape {image.shape}; give {wanted}.")
+            raise InputError(
+                "panels-wrong", f"The panel {label!r} has shape {image.shape}; give {wanted}."
+            )
     return images
 
 
@@ -162,7 +170,10 @@ def _one_each(values: Sequence[float] | float | None, count: int) -> list[float 
     if values is None or isinstance(values, int | float):
         return [values] * count
     if len(values) != count:
-        raise InputError(f"{count} panels come with {len(values)} pixel sizes; give one for each.")
+        raise InputError(
+            "panels-wrong",
+            f"{count} panels come with {len(values)} pixel sizes; give one for each.",
+        )
     return list(values)
 
 
@@ -177,7 +188,9 @@ def _region(shape: tuple[int, ...], zoom: tuple[float, float, float]) -> tuple[s
     """Pixels of a square region given as fractions of the image's height and width."""
     top, left, side = zoom
     if not (0 <= top < 1 and 0 <= left < 1 and 0 < side <= 1):
-        raise InputError(f"The zoom region {zoom} does not lie within 0 to 1; give fractions.")
+        raise InputError(
+            "panels-wrong", f"The zoom region {zoom} does not lie within 0 to 1; give fractions."
+        )
     length = max(1, min(round(side * shape[0]), *shape))
     y = min(round(top * shape[0]), shape[0] - length)
     x = min(round(left * shape[1]), shape[1] - length)

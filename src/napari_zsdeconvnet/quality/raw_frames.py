@@ -39,7 +39,10 @@ def iter_judge_frames(
     """Judge by raw frames step by step; the parameters are those of `verdict.judge`."""
     made_with = reconstruction or model.reconstruction
     if made_with is None or model.reconstruction is None:
-        raise InputError("The model was not trained on raw SIM: judge its results as an image's.")
+        raise InputError(
+            "model-not-sim",
+            "The model was not trained on raw SIM: judge its results as an image's.",
+        )
     operator = Reconstruction.from_dict(made_with)
     known = _complete(camera, model.camera)
     frames = _one_image(raw, operator, known, frame)
@@ -63,8 +66,9 @@ def check_trained_on(model: Model, raw: Image) -> None:
     own = Source.of(Image(frames, "TCYX")).sha256
     if model.sources and own not in {source.sha256 for source in model.sources}:
         raise InputError(
+            "model-of-other-frames",
             f"The model was trained on other frames than {raw.name or 'these'}, and fringes lie "
-            "elsewhere in each recording: deconvolve this one first, and judge its result."
+            "elsewhere in each recording: deconvolve this one first, and judge its result.",
         )
 
 
@@ -77,8 +81,9 @@ def _one_image(
     sets = frames.reshape(-1, *frames.shape[-3:])
     if not 0 <= frame < len(sets):
         raise InputError(
+            "index-out-of-range",
             f"frame is {frame} and the recording has {len(sets)} images: give an index from 0 to "
-            f"{len(sets) - 1}."
+            f"{len(sets) - 1}.",
         )
     one: Any = sets[frame]
     if isinstance(raw, Image):
@@ -93,7 +98,7 @@ def _complete(camera: Camera | None, trained: Camera | None) -> Camera:
     """Complete a camera of which no more than the offset is known by that of the training."""
     known = camera or trained
     if known is None:
-        raise InputError("The model keeps no camera: give that of the frames.")
+        raise InputError("camera-unknown", "The model keeps no camera: give that of the frames.")
     if trained is None:
         return known
     typical = typical_of(trained)

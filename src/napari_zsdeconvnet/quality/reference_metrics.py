@@ -62,13 +62,15 @@ def score(image: ArrayLike, reference: ArrayLike, *, border: int | Sequence[int]
     values, target = same_shape(image, reference)
     if values.ndim not in (2, 3):
         raise InputError(
-            f"The image has {values.ndim} axes; score one frame (YX) or one stack (ZYX)."
+            "image-axes-count",
+            f"The image has {values.ndim} axes; score one frame (YX) or one stack (ZYX).",
         )
-    widths = per_axis(border, values.ndim, "border")
+    widths = per_axis(border, values.ndim, "The border")
     if min(n - 2 * width for n, width in zip(values.shape, widths, strict=True)) < 11:
         raise InputError(
+            "border-too-wide",
             f"Of shape {values.shape} the border of {border} leaves less than 11 pixels along "
-            "an axis; use a smaller border."
+            "an axis; use a smaller border.",
         )
     inside = tuple(
         slice(int(width), n - int(width)) for n, width in zip(values.shape, widths, strict=True)
@@ -77,7 +79,9 @@ def score(image: ArrayLike, reference: ArrayLike, *, border: int | Sequence[int]
     fitted = fit_intensity(values[inside], target)
     data_range = float(np.ptp(target))
     if data_range == 0:
-        raise InputError("The reference is flat; nothing can be scored against it.")
+        raise InputError(
+            "reference-flat", "The reference is flat; nothing can be scored against it."
+        )
     return Scores(psnr(fitted, target, data_range), ssim(fitted, target, data_range))
 
 
@@ -118,8 +122,8 @@ def truth_at_resolution(truth: ArrayLike, fwhm: Lengths, voxel_size: Lengths) ->
     sigma = [
         width / FWHM_PER_SIGMA / step
         for width, step in zip(
-            per_axis(fwhm, values.ndim, "fwhm"),
-            per_axis(voxel_size, values.ndim, "voxel_size"),
+            per_axis(fwhm, values.ndim, "The width"),
+            per_axis(voxel_size, values.ndim, "The voxel size"),
             strict=True,
         )
     ]
@@ -185,7 +189,9 @@ def same_shape(image: ArrayLike, reference: ArrayLike) -> tuple[FloatArray, Floa
     target = np.asarray(reference, dtype=float)
     if values.shape != target.shape:
         raise InputError(
-            f"The image is {values.shape} and the reference {target.shape}; bring both to one grid."
+            "reference-shape",
+            f"The image is {values.shape} and the reference {target.shape}; bring both to one "
+            "grid.",
         )
     return values, target
 
@@ -197,6 +203,7 @@ def per_axis(value: Lengths, axes: int, name: str) -> tuple[float, ...]:
         return numbers * axes
     if len(numbers) != axes:
         raise InputError(
-            f"{name} holds {len(numbers)} numbers for {axes} axes; give one, or one for each axis."
+            "values-count",
+            f"{name} holds {len(numbers)} numbers for {axes} axes; give one, or one for each axis.",
         )
     return numbers

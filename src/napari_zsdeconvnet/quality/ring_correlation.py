@@ -68,7 +68,8 @@ def fourier_ring_correlation(
     a, b = same_shape(first, second)
     if a.ndim not in (2, 3):
         raise InputError(
-            f"The images have {a.ndim} axes; compare single frames (YX) or stacks (ZYX)."
+            "image-axes-count",
+            f"The images have {a.ndim} axes; compare single frames (YX) or stacks (ZYX).",
         )
     window = faded(a.shape[-2:], FADE)
     spectrum_a = fft.fft2((a - a.mean(axis=(-2, -1), keepdims=True)) * window)

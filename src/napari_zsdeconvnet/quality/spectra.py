@@ -235,7 +235,10 @@ def _fading(length: int, share: float) -> FloatArray:
 def _planes(image: ArrayLike) -> FloatArray:
     values = np.asarray(image, dtype=float)
     if values.ndim not in (2, 3):
-        raise InputError(f"The image has {values.ndim} axes; give one frame (YX) or stack (ZYX).")
+        raise InputError(
+            "image-axes-count",
+            f"The image has {values.ndim} axes; give one frame (YX) or stack (ZYX).",
+        )
     return values.reshape(-1, *values.shape[-2:])
 
 

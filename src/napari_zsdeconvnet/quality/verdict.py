@@ -173,8 +173,9 @@ def _one_frame(
     frames = as_frames(image, axes, spatial=model.axes)
     if not 0 <= frame < len(frames):
         raise InputError(
+            "index-out-of-range",
             f"frame is {frame} and the image has {len(frames)}: give an index from 0 to "
-            f"{len(frames) - 1}."
+            f"{len(frames) - 1}.",
         )
     if maps is not None:
         frames = maps.evened(frames, name)

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .patterns import SHALLOW, Order, Pattern
 
 _COINCIDE = 0.25  # of the angle between orientations that are evenly spread
@@ -68,17 +68,14 @@ def refuse_coinciding(
         return
     angles = ", ".join(f"{angle:.1f}" for angle in found)
     other = "phase" if chosen == "orientation" else "orientation"
-    remedy = (
-        "both orders of the frames were tried, so check which axis of the file holds the frames, "
-        "and the numbers of orientations and phases"
-        if asked is None
-        else f'give order="{other}", or check which axis of the file holds the frames, and the '
-        "numbers of orientations and phases"
-    )
+    tried = " in either order of the frames" if asked is None else ""
     raise InputError(
+        "sim-angles-coincide",
         f"Orientations of {name} have the same angle ({angles} degrees, taken {chosen} by "
         f"{chosen}), so that these frames cannot be {len(patterns)} orientations of "
-        f"{len(patterns[0].phases)} phases: {remedy}."
+        f"{len(patterns[0].phases)} phases{tried}",
+        *([] if asked is None else [Remedy("frame-order", other)]),
+        "check which axis of the file holds the frames, and the numbers of orientations and phases",
     )
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.grid import nanometres
 from ..io.image import Image
+from ..io.units import in_both_units
 from ..noise.noise_model import NoiseModel
 from ..noise.outliers import width_from_cutoff
 from ..psf.checks import checked_na, checked_wavelength, finite, sampling_words, voxel_sizes
 from ..psf.psf import PSF
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from ..utils.phases import go_on
 from . import frames as layouts
 from .agreement import coinciding, in_agreement, refuse_coinciding, without_false_ones
@@ -107,12 +109,18 @@ def estimate(
         If frames or numbers cannot be what they are said to be, no pattern is found in any
         orientation, or orientations have the same angle.
     """
-    pixel_size = voxel_sizes(pixel_size, 1, "pixel_size")[0]
+    pixel_size = voxel_sizes(pixel_size, 1, "The pixel size")[0]
     na, wavelength = checked_na(na), checked_wavelength(wavelength)
     if steps not in ("even", "measured", "auto"):
-        raise InputError(f'steps is {steps!r}; give "even", "measured" or "auto".')
+        raise InputError(
+            "sim-steps-unknown", f"The phase steps are {steps!r}; give even, measured or auto."
+        )
     if order not in (None, "orientation", "phase"):
-        raise InputError(f'order is {order!r}; give "orientation", "phase", or None to try both.')
+        raise InputError(
+            "frame-order-unknown",
+            f"The order of frames is {order!r}; give orientation or phase, or leave it out to try "
+            "both.",
+        )
     pixels = layouts.as_raw(raw, orientations, phases)
     name = (raw.name if isinstance(raw, Image) else "") or "raw"
     rule = raw.pixel_rule if isinstance(raw, Image) else None
@@ -150,7 +158,7 @@ def estimate(
         _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
     )
     if not any(pattern.found for pattern in patterns):
-        raise InputError(_nothing_found(patterns, name, chosen, order))
+        raise _nothing_found(patterns, name, chosen, order)
     warnings += [
         f"Orientation {number}: {pattern.reason}"
         for number, pattern in enumerate(patterns, 1)
@@ -178,14 +186,20 @@ def _bounds(
     excitation_na: float | None,
     excitation_wavelength: float | None,
 ) -> tuple[float, float]:
-    aperture = na if excitation_na is None else checked_na(excitation_na, "excitation_na")
+    aperture = (
+        na if excitation_na is None else checked_na(excitation_na, "The NA of the excitation")
+    )
     light = _STOKES * wavelength
     if excitation_wavelength is not None:
-        light = checked_wavelength(excitation_wavelength, "excitation_wavelength")
+        light = checked_wavelength(excitation_wavelength, "The excitation wavelength")
         if light >= wavelength:
             raise InputError(
-                f"excitation_wavelength is {light:g} um and that of emission {wavelength:g}; "
-                "excitation has the shorter one, so check which is which."
+                "wavelengths-swapped",
+                f"The excitation wavelength is {nanometres((light,))} and that of emission "
+                f"{nanometres((wavelength,))}; excitation has the shorter one, so check which is "
+                "which.",
+                excitation=light,
+                emission=wavelength,
             )
     return _COARSEST * 2 * na / wavelength, 2 * aperture / light
 
@@ -197,8 +211,10 @@ def _searches(
     bounds: tuple[float, float],
 ) -> list[Search]:
     least, most = bounds
-    periods = [None] * orientations if period is None else _each(period, orientations, "period")
-    directions = [None] * orientations if angles is None else _each(angles, orientations, "angles")
+    periods = [None] * orientations if period is None else _each(period, orientations, "The period")
+    directions = (
+        [None] * orientations if angles is None else _each(angles, orientations, "The angle")
+    )
     searches = []
     for length, angle in zip(periods, directions, strict=True):
         if length is None:
@@ -206,14 +222,18 @@ def _searches(
             continue
         if length <= 0 or 1 / length > _BEYOND * most:
             raise InputError(
+                "sim-period-impossible",
                 f"A period of {1000 * length:g} nm is impossible for this objective, whose light "
-                f"interferes at {1000 / most:.0f} nm or more; check the period, in micrometres, "
-                "and the apertures and wavelengths."
+                f"interferes at {1000 / most:.0f} nm or more; check the period, and the apertures "
+                "and wavelengths.",
+                period=length,
             )
         if 1 / length < 0.25 * least:
             raise InputError(
-                f"A period of {length:g} um is far beyond the {1 / least:.2g} um up to which SIM "
-                "gains resolution; check that it is in micrometres."
+                "sim-period-impossible",
+                f"A period of {in_both_units(length)} is far beyond the {1000 / least:.0f} nm up "
+                "to which SIM gains resolution; check its unit.",
+                period=length,
             )
         near = (1 / length * (1 - _NEAR), 1 / length * (1 + _NEAR))
         searches.append(Search(*near, angle, period=length))
@@ -222,11 +242,12 @@ def _searches(
 
 def _each(value: float | Sequence[float], count: int, name: str) -> list[float]:
     values = [finite(entry, name) for entry in np.atleast_1d(np.asarray(value)).tolist()]
-    if len(values) == 1 and name == "period":
+    if len(values) == 1 and name == "The period":
         values *= count
     if len(values) != count:
         raise InputError(
-            f"{name} has {len(values)} values for {count} orientations; give one for each."
+            "sim-values-count",
+            f"{name} has {len(values)} values for {count} orientations; give one for each.",
         )
     return values
 
@@ -299,8 +320,10 @@ def _in_order(
         return best, found[best]
     if order != best and height[best] > _OTHER_ORDER * height.get(order, 0.0):
         raise InputError(
-            f'No clear pattern is found in {name} with order="{order}", but with order="{best}" '
-            f"the peaks are {height[best] / height[order]:.1f} times as high; give that."
+            "frame-order-wrong",
+            f"No clear pattern is found in {name} taken {order} by {order}, but {best} by {best} "
+            f"the peaks are {height[best] / height[order]:.1f} times as high",
+            Remedy("frame-order", best),
         )
     return order, found[order]
 
@@ -393,11 +416,12 @@ def _with_hint(pattern: Pattern, number: int, patterns: tuple[Pattern, ...]) -> 
 
 def _nothing_found(
     patterns: tuple[Pattern, ...], name: str, chosen: Order, asked: Order | None
-) -> str:
+) -> InputError:
     heights = ", ".join(f"{pattern.peak_snr:.1f}" for pattern in patterns)
-    tried = "in both orders of frames" if asked is None else f'with order="{chosen}"'
-    return (
+    tried = "in both orders of frames" if asked is None else f"{chosen} by {chosen}"
+    return InputError(
+        "sim-pattern-not-found",
         f"No pattern is found in any orientation of {name} {tried} (highest peaks {heights} times "
         "the noise): check that these are raw frames in focus, the pixel size, wavelength and NA, "
-        "or give period and angles."
+        "or give period and angles.",
     )

@@ -84,9 +84,10 @@ def frame_axes(
         told = [fit for fit in fits if any(letters[axis] == "C" for axis in fit)]
         if len(told) != 1:
             raise InputError(
+                "frame-axes-ambiguous",
                 f"{name} has axes {letters} of {' x '.join(map(str, lengths))} before Y and X, of "
                 f"which several may be the {orientations} x {phases} raw frames; save the frames "
-                "of an image as its channels, and time or planes as what they are."
+                "of an image as its channels, and time or planes as what they are.",
             )
         fits = told
     frames = fits[-1]  # without names the frames stand next to Y and X

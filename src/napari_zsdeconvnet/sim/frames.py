@@ -13,7 +13,7 @@ from ..io.image import Image, PixelRule
 from ..noise.noise_model import NoiseModel
 from ..noise.processed_images import processed_words
 from ..noise.usable_pixels import checked
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .frame_axes import frame_axes
 from .patterns import Order
 
@@ -72,48 +72,56 @@ def as_raw(
     wanted = orientations * phases
     if orientations < 1 or phases < 3:
         raise InputError(
+            "frame-counts-impossible",
             f"{orientations} orientations of {phases} phases cannot be taken apart; give one "
-            "orientation or more and three phases or more."
+            "orientation or more and three phases or more.",
         )
     if pixels.dtype.kind not in "uif":
-        raise InputError(f"{name} holds {pixels.dtype} values; give camera counts.")
+        raise InputError("image-kind", f"{name} holds {pixels.dtype} values; give camera counts.")
     if pixels.ndim == 2:
         raise InputError(
+            "frames-missing",
             f"{name} is one image of shape {pixels.shape} where {wanted} raw frames are wanted; if "
             "it is a reconstruction already, deconvolve it as an image, otherwise give the raw "
-            "recording."
+            "recording.",
         )
     found = frame_axes(pixels.shape[:-2], orientations, phases, letters=letters, name=name)
     pixels = pixels if found is None else found.sets(pixels)
     if pixels.ndim < 3 or pixels.shape[-3] != wanted:
-        raise InputError(_miscounted(name, pixels.shape, orientations, phases))
+        raise _miscounted(name, pixels.shape, orientations, phases)
     if min(pixels.shape[-2:]) < SMALLEST:
         raise InputError(
+            "image-too-small",
             f"{name} has frames of {pixels.shape[-2]}x{pixels.shape[-1]} pixels; give "
-            f"{SMALLEST}x{SMALLEST} or more."
+            f"{SMALLEST}x{SMALLEST} or more.",
         )
     return pixels
 
 
-def _miscounted(name: str, shape: tuple[int, ...], orientations: int, phases: int) -> str:
+def _miscounted(name: str, shape: tuple[int, ...], orientations: int, phases: int) -> InputError:
     have = shape[-3] if len(shape) > 2 else 0
     wanted = orientations * phases
     told = f"{orientations} orientations x {phases} phases"
     if have in RAW_COUNTS and len(shape) > 2:
         o, p = RAW_COUNTS[have]
         kind = "2D-SIM" if p == 3 else "3D-SIM"
-        return (
+        return InputError(
+            "frame-counts-wrong",
             f"{name} has {have} frames where {told} are wanted; {have} is usual for {kind} of {o} "
-            f"orientations and {p} phases, so give phases={p} if that is what it is."
+            f"orientations and {p} phases",
+            Remedy("frame-counts", when="if that is what it is"),
         )
     if have and have % wanted == 0:
-        return (
-            f"{name} has {have} frames, {have // wanted} times {told}; give the axes (time, "
-            f"{wanted}, Y, X), as raw.reshape({have // wanted}, {wanted}, *raw.shape[-2:]) does."
+        return InputError(
+            "frame-counts-wrong",
+            f"{name} has {have} frames, {have // wanted} times {told}; give it the axes (time, "
+            f"{wanted}, Y, X) of the shape ({have // wanted}, {wanted}, ...).",
         )
-    return (
-        f"{name} of shape {shape} has {have} frames, which do not divide into {told}; give "
-        f"{wanted} frames before Y and X, or say how many orientations and phases there are."
+    return InputError(
+        "frame-counts-wrong",
+        f"{name} of shape {shape} has {have} frames, which do not divide into {told}",
+        f"give {wanted} frames before Y and X",
+        Remedy("frame-counts"),
     )
 
 
@@ -144,13 +152,14 @@ def offset_counts(
         return offset.offset
     values = np.asarray(getattr(offset, "offset", offset), dtype=float)
     if not np.isfinite(values).all():
-        raise InputError("The offset holds NaN or infinite values; give counts.")
+        raise InputError("offset-wrong", "The offset holds NaN or infinite values; give counts.")
     if values.ndim == 0:
         return float(values)
     if values.shape != shape:
         raise InputError(
+            "offset-wrong",
             f"The offset map has the shape {values.shape} and the frames {shape}; crop the map to "
-            "the same region of the camera."
+            "the same region of the camera.",
         )
     return cast("FloatArray", values)
 
@@ -193,15 +202,17 @@ def equalising(
     typical = float(np.median(means))
     if typical <= 0:
         raise InputError(
+            "offset-wrong",
             f"{name} has a mean of {typical:.4g} counts after subtracting the offset; give the "
-            "offset of this camera."
+            "offset of this camera.",
         )
     worst = np.unravel_index(means.argmin(), means.shape)
     if means[worst] < _DARK * typical:
         raise InputError(
+            "frame-dark",
             f"Frame {index[worst]} of {name} has a mean of {means[worst]:.4g} counts above the "
             f"offset and the others {typical:.4g}; a frame is missing or was not exposed, so "
-            "record it again."
+            "record it again.",
         )
     logs = np.log(means)
     # The pixels scatter by noise and by the structure, so that noise alone has no larger error.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..psf.files import MRC_SUFFIXES, read_psf_file
 from ..psf.psf import PSF
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 
 FloatArray = NDArray[np.float64]
 
@@ -161,8 +161,9 @@ def checked_step(psf: PSF, pixel_size: float) -> float:
     """Give the pixel of a PSF in micrometres, which must be the raw one or half of it."""
     if psf.array.ndim != 2:
         raise InputError(
-            f"The PSF is a volume of shape {psf.array.shape}; choose its plane in focus with "
-            ".plane()."
+            "psf-not-2d",
+            f"The PSF is a volume of shape {psf.array.shape}",
+            Remedy("psf-plane"),
         )
     if psf.voxel_size is None:
         return pixel_size / 2
@@ -173,8 +174,9 @@ def checked_step(psf: PSF, pixel_size: float) -> float:
             return step
     have = " x ".join(f"{1000 * size:.4g}" for size in psf.voxel_size)
     raise InputError(
+        "psf-pixel-size",
         f"The PSF has pixels of {have} nm and the raw frames of {1000 * pixel_size:.4g} nm; "
-        f"resample it to half of them, with psf.resampled({pixel_size / 2:g})."
+        f"resample it to half of them, {500 * pixel_size:.4g} nm.",
     )
 
 

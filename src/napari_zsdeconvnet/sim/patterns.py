@@ -131,18 +131,22 @@ class Patterns(Sequence[Pattern]):
         counts = {len(pattern.phases) for pattern in self.orientations}
         if len(counts) != 1 or min(counts) < 3:
             raise InputError(
+                "patterns-inconsistent",
                 f"The orientations have {sorted(counts)} phases; give each of them the same "
-                "number, three or more."
+                "number, three or more.",
             )
         if self.order not in ("orientation", "phase"):
-            raise InputError(f'order is {self.order!r}; give "orientation" or "phase".')
+            raise InputError(
+                "frame-order-unknown", f'order is {self.order!r}; give "orientation" or "phase".'
+            )
         if not self.brightness:
             even = tuple((1.0,) * self.phases for _ in self.orientations)
             object.__setattr__(self, "brightness", even)
         if [len(row) for row in self.brightness] != [self.phases] * len(self.orientations):
             raise InputError(
+                "patterns-inconsistent",
                 f"brightness has {[len(row) for row in self.brightness]} factors; give one for "
-                f"each of {self.phases} phases of {len(self.orientations)} orientations."
+                f"each of {self.phases} phases of {len(self.orientations)} orientations.",
             )
 
     def __len__(self) -> int:
@@ -262,13 +266,14 @@ class Patterns(Sequence[Pattern]):
         """
         if not isinstance(values, Mapping) or values.get("format") != _FORMAT:
             raise InputError(
-                "This holds no SIM patterns; give what Patterns.save or to_dict has written."
+                "no-sim-patterns", "This holds no SIM patterns; give those that were saved as such."
             )
         version = values.get("version", 0)
         if not isinstance(version, int) or version > _VERSION:
             raise InputError(
+                "format-too-new",
                 f"The patterns are of version {version!r:.60} and this package reads up to "
-                f"{_VERSION}; update the package."
+                f"{_VERSION}; update the package.",
             )
         try:
             orientations = tuple(_pattern(entry) for entry in values["orientations"])
@@ -288,7 +293,8 @@ class Patterns(Sequence[Pattern]):
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"The patterns are incomplete or damaged ({error}); estimate and save them again."
+                "patterns-damaged",
+                f"The patterns are incomplete or damaged ({error}); estimate and save them again.",
             ) from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -315,17 +321,19 @@ class Patterns(Sequence[Pattern]):
             values = read_json(Path(path))
         except OSError as error:
             raise InputError(
-                f"{path} cannot be read ({error.strerror or error}); check its name and folder."
+                "file-unreadable",
+                f"{path} cannot be read ({error.strerror or error}); check its name and folder.",
             ) from error
         except ValueError as error:
             raise InputError(
-                f"{path} is no JSON file, so it holds no SIM patterns; give one that Patterns.save "
-                "has written."
+                "no-sim-patterns",
+                f"{path} is no JSON file, so it holds no SIM patterns; give a file of saved "
+                "patterns.",
             ) from error
         try:
             return cls.from_dict(values)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise error.within(path) from error
 
 
 def check_reconstruction(values: Mapping[str, Any]) -> None:
@@ -342,7 +350,8 @@ def check_reconstruction(values: Mapping[str, Any]) -> None:
             fitting(values[name], float, name)
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"The reconstruction is incomplete ({error}); estimate it again."
+            "reconstruction-damaged",
+            f"The reconstruction is incomplete ({error}); estimate it again.",
         ) from None
 
 

@@ -15,7 +15,6 @@ from .otf import OTF
 from .patterns import Order
 from .peaks import Peak, Search, correlation_map, highest, relative_to_noise
 
-SIM_REMEDY = 'process it with mode="sim", or with --mode sim in the shell'
 _CUTOFFS = (0.3, 0.45)  # cycles per pixel, of optics that the pixels sample as they usually do
 _LEAST, _MOST = 0.08, 0.47  # cycles per pixel between which fringes lie
 _CHANCE = 1e-4  # that noise has such a peak, of which there must be two
@@ -32,7 +31,11 @@ def raw_sim_taken_for_frames(stack: ArrayLike | Image, axes: str | None = None) 
     if found is None:
         return None
     words, phases = found
-    remedy = SIM_REMEDY if phases == 3 else "reconstruct the stack that they belong to first"
+    remedy = (
+        "process it as raw SIM (mode sim; in napari, One click or the SIM window)"
+        if phases == 3
+        else "reconstruct the stack that they belong to first"
+    )
     return f"{words}: {remedy}."
 
 

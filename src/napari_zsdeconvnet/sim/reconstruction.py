@@ -79,15 +79,20 @@ class Reconstruction(nn.Module):
         super().__init__()
         if not patterns.found:
             raise InputError(
+                "sim-pattern-not-found",
                 "No orientation of the patterns was found: give their period and angles to "
-                "estimate, or other frames."
+                "estimate, or other frames.",
             )
         limits = {"wiener": (1e-4, 10.0), "notch": (0.0, 1.0), "notch_width": (0.01, 1.0)}
         given = {"wiener": wiener, "notch": notch, "notch_width": notch_width}
         for name, (least, most) in (limits | {"apodisation": (0.0, 4.0)}).items():
             value = (given | {"apodisation": apodisation})[name]
             if not (math.isfinite(value) and least <= value <= most):
-                raise InputError(f"{name} is {value}: give {least:g} to {most:g}.")
+                raise InputError(
+                    "reconstruction-setting-wrong",
+                    f"The value of {name.replace('_', ' ')} is {value}: give {least:g} to "
+                    f"{most:g}.",
+                )
         self.patterns = patterns
         self.wiener, self.notch, self.notch_width = wiener, notch, notch_width
         self.apodisation = apodisation
@@ -189,7 +194,8 @@ class Reconstruction(nn.Module):
             made.otf = OTF.from_dict(values["otf"])
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"The reconstruction is incomplete or damaged ({error}): estimate it again."
+                "reconstruction-damaged",
+                f"The reconstruction is incomplete or damaged ({error}): estimate it again.",
             ) from error
         return made
 
@@ -204,8 +210,9 @@ class Reconstruction(nn.Module):
         count = len(patterns) * patterns.phases
         if raw.ndim < 3 or raw.shape[-3] != count:
             raise InputError(
+                "patterns-other-frames",
                 f"The frames have the shape {tuple(raw.shape)} and the patterns are of {count} "
-                "frames: give (..., frames, Y, X)."
+                "frames: give (..., frames, Y, X).",
             )
         order = layout(len(patterns), patterns.phases, patterns.order)
         found = [index for index, pattern in enumerate(patterns) if pattern.found]

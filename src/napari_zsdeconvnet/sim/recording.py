@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 
 from ..io.image import Image, Origin, PixelRule, check_kind
 from ..io.lazy import LazyArray, Sliced, whole_index
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .frame_axes import frame_axes
-
-SAY_SETS = (
-    "say how they follow each other: consecutive where the frames of a plane stand together, "
-    "interleaved where all planes of a frame do."
-)
-SAY_COUNTS = "say how many orientations and phases there are"
-"""Remedies, for which each front end has words of its own."""
 
 
 class Frames(Sliced):
@@ -232,8 +225,9 @@ def lay_out_frames(
     size = image.voxel_size[-1] if image.voxel_size else image.steps[-1] or pixel_size
     if size is None:
         raise InputError(
-            f"{image.name} has no pixel size, without which no pattern can be found: give "
-            "pixel_size, in micrometres."
+            "pixel-size-unknown",
+            f"{image.name} has no pixel size, without which no pattern can be found",
+            Remedy("pixel-size"),
         )
     interval = image.frame_interval
     if interval is not None and found is None and axes == "T":
@@ -269,13 +263,18 @@ def _in_a_row(
     _check_number(len(frames), per_image, image.name)
     if several == ["Z"] and sets is None:
         raise InputError(
+            "frame-sets-unknown",
             f"{image.name} has {len(frames)} planes, {len(frames) // per_image} times the "
-            f"{per_image} frames of an image; {SAY_SETS}"
+            f"{per_image} frames of an image",
+            Remedy("frame-sets"),
         )
     if len(several) > 1:
         raise InputError(
+            "frame-counts-wrong",
             f"{image.name} has axes {image.axes} of shape {image.data.shape}, none of which has "
-            f"the {per_image} frames of an image; {SAY_COUNTS}, or save the frames as channels."
+            f"the {per_image} frames of an image",
+            Remedy("frame-counts"),
+            "save the frames as channels",
         )
     return "Z" if several == ["Z"] else "T", (len(frames) // per_image,), frames
 
@@ -285,8 +284,10 @@ def _refuse_channels(image: Image, axes: str, per_image: int) -> None:
     count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
     if "C" in axes and count > 1 and (len(axes) > 1 or count % per_image):
         raise InputError(
-            f"{image.name} has {count} channels, which are not the {per_image} frames of an image; "
-            f"choose one of them, or {SAY_COUNTS}."
+            "frame-counts-wrong",
+            f"{image.name} has {count} channels, which are not the {per_image} frames of an image",
+            "choose one of them",
+            Remedy("frame-counts"),
         )
 
 
@@ -295,15 +296,20 @@ def _check_number(frames: int, per_image: int, name: str) -> None:
         return
     if frames == 1:
         raise InputError(
+            "frames-missing",
             f"{name} has one frame and raw SIM has {per_image} for each image; if it is "
-            "reconstructed already, deconvolve it as an image."
+            "reconstructed already, deconvolve it as an image.",
         )
     if frames % 15 == 0 and per_image == 9:
         raise InputError(
-            f"{name} has {frames} frames, which are 3 orientations x 5 phases if it is raw 3D-SIM; "
-            f"reconstruct that elsewhere and train on the stack, or {SAY_COUNTS}."
+            "frame-counts-wrong",
+            f"{name} has {frames} frames, which are 3 orientations x 5 phases if it is raw 3D-SIM",
+            "reconstruct that elsewhere and train on the stack",
+            Remedy("frame-counts"),
         )
     raise InputError(
-        f"{name} has {frames} frames, which make no whole number of images of {per_image}; "
-        f"{SAY_COUNTS}, or give a complete recording."
+        "frame-counts-wrong",
+        f"{name} has {frames} frames, which make no whole number of images of {per_image}",
+        Remedy("frame-counts"),
+        "give a complete recording",
     )

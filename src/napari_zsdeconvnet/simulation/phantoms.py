@@ -154,7 +154,9 @@ def two_lines(
         separation = (0.0, *np.arange(0.08, 0.33, 0.03).round(3).tolist())
     distances = np.atleast_1d(np.asarray(separation, dtype=float))
     if np.any(distances < 0) or not np.all(np.isfinite(distances)):
-        raise InputError(f"separation is {separation}; it must be 0 or more micrometres.")
+        raise InputError(
+            "phantom-wrong", f"separation is {separation}; it must be 0 or more micrometres."
+        )
 
     length, spacing = 2.0 / pixel_size, 3.2 / pixel_size
     middles = np.stack(

@@ -147,7 +147,9 @@ def simulate_sim(
     """
     check_kind(kind, PHANTOMS)
     if len(shape) != 2 or min(shape) < 1:
-        raise InputError(f"The shape {shape} is not a number of rows and columns; try (256, 256).")
+        raise InputError(
+            "shape-wrong", f"The shape {shape} is not a number of rows and columns; try (256, 256)."
+        )
     check_positive(photons=photons, pixel_size=pixel_size, period=period)
     check_shares(depth=depth, bleaching=bleaching, out_of_focus=out_of_focus)
     noise = noise or NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)
@@ -226,7 +228,11 @@ def check_shares(**values: float) -> None:
     for name, value in values.items():
         most = 1.0 if name == "depth" else 0.99
         if not 0 <= value <= most:
-            raise InputError(f"{name} is {value}; it must lie between 0 and {most:g}.")
+            raise InputError(
+                "share-out-of-range",
+                f"The value of {name.replace('_', ' ')} is {value}; it must lie between 0 and "
+                f"{most:g}.",
+            )
 
 
 def _spread(density: FloatImage, fine_pixel: float, margin: int) -> FloatImage:

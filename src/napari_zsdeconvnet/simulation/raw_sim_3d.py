@@ -89,9 +89,11 @@ class ThreeBeams:
         sine = excitation_wavelength / (2 * period * refractive_index)
         if sine >= 1:
             raise InputError(
-                f"period is {period:g} um, finer than light of {excitation_wavelength:g} um makes "
-                f"it in a medium of index {refractive_index:g}; give at least "
-                f"{excitation_wavelength / (2 * refractive_index):.3f}."
+                "sim-period-impossible",
+                f"The period is {1000 * period:g} nm, finer than light of "
+                f"{1000 * excitation_wavelength:g} nm makes it in a medium of index "
+                f"{refractive_index:g}; give at least "
+                f"{excitation_wavelength / (2 * refractive_index):.3f} µm.",
             )
         axial = refractive_index / excitation_wavelength * (1 - math.sqrt(1 - sine**2))
         return cls(period, tuple(angles), depth, axial)
@@ -251,11 +253,13 @@ def _check_volume(
     check_kind(kind, PHANTOMS_3D)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
-            f"The shape {shape} is not a number of planes, rows and columns; try (16, 96, 96)."
+            "shape-wrong",
+            f"The shape {shape} is not a number of planes, rows and columns; try (16, 96, 96).",
         )
     if len(voxel_size) != 3 or voxel_size[1] != voxel_size[2]:
         raise InputError(
-            f"voxel_size is {voxel_size}; give (z, y, x) in micrometres with equal y and x."
+            "voxel-size-wrong",
+            f"The voxel size is {voxel_size}; give (z, y, x) in micrometres with equal y and x.",
         )
     check_positive(photons=photons, voxel_size=min(voxel_size))
 

@@ -150,10 +150,13 @@ def simulate(
     check_kind(kind, PHANTOMS)
     if separation is not None and kind != "two_lines":
         raise InputError(
-            f"The phantom {kind!r} has no separation; leave it out or choose 'two_lines'."
+            "phantom-wrong",
+            f"The phantom {kind!r} has no separation; leave it out or choose 'two_lines'.",
         )
     if len(shape) != 2 or min(shape) < 1:
-        raise InputError(f"The shape {shape} is not a number of rows and columns; try (512, 512).")
+        raise InputError(
+            "shape-wrong", f"The shape {shape} is not a number of rows and columns; try (512, 512)."
+        )
     check_positive(photons=photons, pixel_size=pixel_size)
     fine_pixel = pixel_size / UPSAMPLING
     phantom: Callable[..., Structure] = PHANTOMS[kind]
@@ -217,11 +220,13 @@ def simulate_volume(
     check_kind(kind, PHANTOMS_3D)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
-            f"The shape {shape} is not a number of planes, rows and columns; try (32, 192, 192)."
+            "shape-wrong",
+            f"The shape {shape} is not a number of planes, rows and columns; try (32, 192, 192).",
         )
     if len(voxel_size) != 3 or voxel_size[1] != voxel_size[2]:
         raise InputError(
-            f"voxel_size is {voxel_size}; give (z, y, x) in micrometres with equal y and x."
+            "voxel-size-wrong",
+            f"The voxel size is {voxel_size}; give (z, y, x) in micrometres with equal y and x.",
         )
     check_positive(photons=photons, voxel_size=min(voxel_size))
     upsampling = UPSAMPLING if upsample else 1
@@ -238,8 +243,9 @@ def simulate_volume(
         )
     if psf.array.ndim != 3 or not (psf.voxel_size is None or np.allclose(psf.voxel_size, fine)):
         raise InputError(
+            "psf-other-grid",
             f"The PSF has the axes {psf.axes} and the steps {psf.voxel_size}; bring it to the "
-            f"grid of the truth with psf.resampled({fine})."
+            f"grid of the truth with psf.resampled({fine}).",
         )
     phantom: Callable[..., Structure] = PHANTOMS_3D[kind]
     return _record(
@@ -309,14 +315,19 @@ def _output_voxel(voxel_size: tuple[float, ...], upsampling: int) -> tuple[float
 def check_kind(kind: str, phantoms: dict[str, Any]) -> None:
     """Refuse a kind that there is no phantom of."""
     if kind not in phantoms:
-        raise InputError(f"There is no phantom {kind!r}; choose one of {', '.join(phantoms)}.")
+        raise InputError(
+            "phantom-wrong", f"There is no phantom {kind!r}; choose one of {', '.join(phantoms)}."
+        )
 
 
 def check_positive(**values: float) -> None:
     """Refuse numbers that are not above 0."""
     for name, value in values.items():
         if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value}; it must be a positive number.")
+            raise InputError(
+                "not-positive",
+                f"The value of {name.replace('_', ' ')} is {value}; it must be positive.",
+            )
 
 
 # The microscope and the camera
@@ -352,9 +363,11 @@ def camera(
         The gain is not known, or an expectation is negative or not finite.
     """
     if noise.gain is None:
-        raise InputError("The noise model has no gain; give one in counts per electron.")
+        raise InputError(
+            "gain-unknown", "The noise model has no gain; give one in counts per electron."
+        )
     if not np.all(np.isfinite(electrons)) or np.any(electrons < 0):
-        raise InputError("Expected electrons must be finite and not negative.")
+        raise InputError("electrons-wrong", "Expected electrons must be finite and not negative.")
     counts = noise.offset + noise.gain * _multiplied(rng.poisson(electrons), noise, rng)
     before_rounding = max(noise.read_variance - ROUNDING_VARIANCE, 0.0)
     counts += rng.normal(scale=np.sqrt(before_rounding), size=counts.shape)

@@ -131,11 +131,13 @@ def _check_out_of_focus(network: TwoStageNetwork, preset: Preset) -> None:
         return
     if network.axial_field is not None:
         raise InputError(
+            "background-unsupported",
             "An out-of-focus background is for images of one plane; in a volume the PSF itself "
-            "brings such light back to where it came from: leave it out."
+            "brings such light back to where it came from: leave it out.",
         )
     raise InputError(
-        f"The preset {preset.name!r} cannot take an out-of-focus background: choose 'fast'."
+        "background-unsupported",
+        f"The preset {preset.name!r} cannot take an out-of-focus background: choose 'fast'.",
     )
 
 
@@ -150,17 +152,22 @@ def resumed(
     """Make the run that `TrainingRun.save` wrote to a file; parameters as for `begin`."""
     model, tensors, state = load_with_training(path)
     if not tensors:
-        raise InputError(f"{path} holds a finished model without its training: train a new one.")
+        raise InputError(
+            "training-finished",
+            f"{path} holds a finished model without its training: train a new one.",
+        )
     if model.maps is not None:
         recordings = evened(recordings, model.maps)
     if fingerprint(recordings) != model.data_hash:
         raise InputError(
-            f"{path} was trained on other images: resume with the same images, in the same order."
+            "training-of-other-images",
+            f"{path} was trained on other images: resume with the same images, in the same order.",
         )
     total = steps or int(state["steps"])
     if total <= state["step"]:
         raise InputError(
-            f"{path} has done {state['step']} of {total} steps already: give more steps to go on."
+            "training-complete",
+            f"{path} has done {state['step']} of {total} steps already: give more steps to go on.",
         )
     if raw is None:
         recordings, _ = usable_recordings(recordings, model.psf, model.upsampling)
@@ -187,7 +194,9 @@ def whole(number: int, name: str, least: int = 0) -> int:
     try:
         whole = operator.index(number)
     except TypeError:
-        raise InputError(f"{name} is {number!r}: give a whole number.") from None
+        raise InputError("no-whole-number", f"{name} is {number!r}: give a whole number.") from None
     if not least <= whole < 2**63:
-        raise InputError(f"{name} is {number}: give a whole number of at least {least}.")
+        raise InputError(
+            "no-whole-number", f"{name} is {number}: give a whole number of at least {least}."
+        )
     return whole

@@ -29,7 +29,7 @@ from ..noise.recorruption import local_mean
 from ..noise.usable_pixels import checked
 from ..psf.psf import PSF
 from ..sim.recognition import raw_sim_taken_for_frames
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .patches import CELL
 
 SMALLEST_PATCH = 48
@@ -63,13 +63,14 @@ def lay_out(
     )
     entries: list[Any] = list(images) if listed else [images]  # type: ignore[arg-type]
     if not entries:
-        raise InputError("images is empty: give at least one image.")
+        raise InputError("image-missing", "images is empty: give at least one image.")
     letters = [axes or planes_by_step(entry, voxel_size) for entry in entries]
     kinds = {spatial_axes(entry, own) for entry, own in zip(entries, letters, strict=True)}
     if len(kinds) > 1:
         raise InputError(
+            "volumes-and-images",
             "Some of the images are volumes and some are not: train one model for each kind, or "
-            "name the axes."
+            "name the axes.",
         )
     spatial = kinds.pop()
     recordings = []
@@ -89,8 +90,10 @@ def lay_out(
     for recording in recordings[1:]:
         if not same_pixel_size(recording.voxel_size, first.voxel_size):
             raise InputError(
-                f"{recording.name} has {_pixels(recording)} and {first.name} {_pixels(first)}: "
-                "train one model for each pixel size, or give voxel_size if the files are wrong."
+                "pixel-sizes-differ",
+                f"{recording.name} has {_pixels(recording)} and {first.name} {_pixels(first)}",
+                "train one model for each pixel size",
+                Remedy("voxel-size", ", ".join(spatial.lower()), "if the files are wrong"),
             )
     return recordings
 
@@ -98,13 +101,17 @@ def lay_out(
 def _check_size(shape: Sequence[int], name: str) -> None:
     if min(shape[-2:]) < SMALLEST_PATCH:
         raise InputError(
+            "image-too-small",
             f"{name} is {shape[-2]} x {shape[-1]} pixels, fewer than the smallest patch of "
-            f"{SMALLEST_PATCH}: train on a larger image of the same kind."
+            f"{SMALLEST_PATCH}: train on a larger image of the same kind.",
         )
     if len(shape) == 4 and shape[1] < FEWEST_PLANES:
         raise InputError(
-            f"{name} has {shape[1]} planes, and a volume needs at least {FEWEST_PLANES}: process "
-            'its planes as single images, with axes "TYX" and a 2D PSF, or record more planes.'
+            "planes-too-few",
+            f"{name} has {shape[1]} planes, and a volume needs at least {FEWEST_PLANES}",
+            Remedy("series", when="to process its planes as single images with a 2D PSF"),
+            "record more planes",
+            planes=shape[1],
         )
 
 
@@ -157,7 +164,7 @@ def on_output_grid(
     """
     psf = psf if isinstance(psf, PSF) else PSF.from_array(np.asarray(psf))
     shapes = [recording.data.shape[1:] for recording in recordings]
-    _check_dimensions(psf, len(shapes[0]))
+    check_dimensions(psf, len(shapes[0]))
     notes = list(psf.warnings)
     voxel = recordings[0].voxel_size
     if voxel is not None and psf.voxel_size is not None:
@@ -199,17 +206,23 @@ def _missing_haze(psf: PSF, planes: int) -> list[str]:
     ]
 
 
-def _check_dimensions(psf: PSF, dimensions: int) -> None:
+def check_dimensions(psf: PSF, dimensions: int) -> None:
+    """Refuse a PSF of a plane for volumes, and one through focus for images."""
     if psf.array.ndim == dimensions:
         return
     if dimensions == 2:
         raise InputError(
-            f"psf has {psf.array.ndim} axes and the images are 2D: choose a plane of it with "
-            'psf.plane(), or name the axes of a volume, such as "ZYX".'
+            "psf-not-2d",
+            f"The PSF has {psf.array.ndim} axes and the images are 2D",
+            Remedy("psf-plane"),
+            Remedy("volume", when="if they are volumes"),
         )
     raise InputError(
-        "psf is 2D and the image is a volume: simulate it with an axial step, or measure a stack "
-        'of beads; say axes "TYX" to process each plane as a single image.'
+        "psf-not-3d",
+        "The PSF is 2D and the image is a volume",
+        "simulate it with an axial step",
+        "measure a stack of beads",
+        Remedy("series", when="to process each plane as a single image"),
     )
 
 

@@ -61,17 +61,19 @@ def beginning(
         path = Path(start)
         if not path.is_file():
             raise InputError(
+                "start-unknown",
                 f"start is {str(start)!r}: choose 'prior' or 'scratch', or name the file of a "
-                "model; there is none of that name."
+                "model; there is none of that name.",
             )
         return _from_model(preset, Model.load(path), path, upsampling, axes)
     if start == "prior" and (preset.start != "prior" or upsampling != PRIOR_UPSAMPLING):
         raise InputError(
+            "start-without-prior",
             f"There is no prior for the preset {preset.name!r} on this grid: it is made for images "
-            "and the preset 'fast', with twice the pixels. Choose start='scratch'."
+            "and the preset 'fast', with twice the pixels. Choose start='scratch'.",
         )
     if start is None and preset.start == "model":
-        raise InputError("The run began with a model: give that model as start.")
+        raise InputError("start-missing", "The run began with a model: give that model as start.")
     if start == "scratch" or upsampling != PRIOR_UPSAMPLING:
         return from_scratch(preset), None
     return preset, None
@@ -91,20 +93,25 @@ def _from_model(
     )
     if model.axes != axes:
         have, want = ("images", "volumes") if model.axes == "YX" else ("volumes", "images")
-        raise InputError(f"{name} is for {have} and these are {want}: begin with another model.")
+        raise InputError(
+            "start-other-images",
+            f"{name} is for {have} and these are {want}: begin with another model.",
+        )
     if model.upsampling != upsampling:
         raise InputError(
+            "start-other-grid",
             f"The output grid of {name} is {model.upsampling} times as fine as the image and "
             f"{upsampling} is wanted: set upsample to {model.upsampling == 2}, or begin with "
-            "another model."
+            "another model.",
         )
     network = model.settings["network"]
     for candidate in (preset, from_scratch(preset)):
         if candidate.network == network:
             return replace(candidate, start="model"), First(model, described)
     raise InputError(
+        "start-other-network",
         f"{name} holds a network {network!r} and the preset {preset.name!r} trains "
-        f"{preset.network!r}: choose the preset {model.preset!r}, or begin with another model."
+        f"{preset.network!r}: choose the preset {model.preset!r}, or begin with another model.",
     )
 
 

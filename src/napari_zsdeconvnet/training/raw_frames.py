@@ -50,7 +50,9 @@ def lay_out_raw(
         If there is no camera, or the frames do not fit the patterns or the camera.
     """
     if noise is None:
-        raise InputError("noise is missing: give that of the camera, which raw frames need.")
+        raise InputError(
+            "camera-unknown", "noise is missing: give that of the camera, which raw frames need."
+        )
     patterns = reconstruction.patterns
     listed = isinstance(raw, list | tuple) and (isinstance(raw[0], Image) or np.ndim(raw[0]) >= 3)
     entries: Sequence[Any] = raw if listed else [raw]  # type: ignore[assignment]

@@ -239,8 +239,9 @@ class TrainingRun(Iterator[Progress]):
                 taken = self._take_less()
                 if not taken:
                     raise InputError(
+                        "memory-exhausted",
                         f"Memory ran out on {describe_device(self.device)} with a batch of 1: "
-                        "close other programs or choose another device."
+                        "close other programs or choose another device.",
                     ) from error
             self._optimiser.zero_grad(set_to_none=True)
             message = f"Memory ran out: going on with {taken}."

@@ -102,7 +102,7 @@ def recorrupted_reconstructions(
     """
     signal = signal_of(raw.recordings[index][frame], raw.camera)
     if signal.slope is None:
-        raise InputError("The noise model has no gain: measure it or type it.")
+        raise InputError("gain-unknown", "The noise model has no gain: measure it or type it.")
     frames = torch.from_numpy(signal.values).to(device)
     read_variance = torch.as_tensor(signal.read_variance, device=device)
     around = F.pad(frames[:, None], (MEAN_RADIUS,) * 4, mode="reflect")

@@ -123,7 +123,7 @@ def train(
     processor = resolve_device(device)
     steps = None if steps is None else whole(steps, "steps", least=1)
     if steps is not None and steps > MOST_STEPS:
-        raise InputError(f"steps is {steps}: give {MOST_STEPS} at most.")
+        raise InputError("steps-too-many", f"steps is {steps}: give {MOST_STEPS} at most.")
     if reconstruction is not None:
         raw = lay_out_raw(images, reconstruction, noise, processor)
         if resume is not None:
@@ -149,7 +149,10 @@ def train(
         noise = NoiseModel(0.0, None, 0.0, source="not needed: pairs are of planes")
     if psf is None or noise is None:
         missing = "psf" if psf is None else "noise"
-        raise InputError(f"{missing} is missing: give it, or resume from a file that has it.")
+        raise InputError(
+            "training-argument-missing",
+            f"{missing} is missing: give it, or resume from a file that has it.",
+        )
     _check_preset(chosen, spatial)
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
     chosen, first = beginning(chosen, start, upsampling, spatial)
@@ -186,7 +189,9 @@ def _begin_on_frames(raw: LaidOut, psf: PSF, preset: str | Preset, **settings: A
     """Begin to train on what raw SIM frames were reconstructed to."""
     chosen = preset if isinstance(preset, Preset) else find_preset(preset, "SIM")
     if chosen.objective != "reconstructed":
-        raise InputError('preset is not made for raw SIM: choose "fast" or "paper".')
+        raise InputError(
+            "preset-not-for-sim", 'preset is not made for raw SIM: choose "fast" or "paper".'
+        )
     return begin(
         raw.images,
         psf,
@@ -205,5 +210,6 @@ def _check_preset(preset: Preset, spatial: str) -> None:
     if (preset.planes is not None) != (spatial == "ZYX"):
         fits, given = ("images", "volumes") if preset.planes is None else ("volumes", "images")
         raise InputError(
-            f"preset is made for {fits} and these are {given}: choose another, or set its planes."
+            "preset-other-images",
+            f"preset is made for {fits} and these are {given}: choose another, or set its planes.",
         )

@@ -55,8 +55,9 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         wanted = "cuda:0"
     if wanted not in choices or not re.fullmatch(r"cpu|mps|cuda:\d+", wanted):
         raise InputError(
+            "device-unknown",
             f"Device {str(name)!r} does not exist on this machine, which offers "
-            f"{', '.join(choices)}: choose one of these."
+            f"{', '.join(choices)}: choose one of these.",
         )
     return torch.device(wanted)
 
@@ -169,8 +170,9 @@ def _wanted_threads() -> int | None:
         return None
     if not wanted.isdecimal() or int(wanted) < 1:
         raise InputError(
+            "threads-wrong",
             f"{THREADS_VARIABLE} is {wanted!r}: set it to a whole number of at least 1, or not "
-            "at all."
+            "at all.",
         )
     return int(wanted)
 

@@ -45,7 +45,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"The folder {folder} cannot be made ({error.strerror}); choose another one."
+            "folder-not-made",
+            f"The folder {folder} cannot be made ({error.strerror}); choose another one.",
         ) from error
     return folder
 
@@ -77,7 +78,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             together.append(part)
     except OSError as error:
-        raise InputError(_reason(error, target)) from error
+        raise _refusal(error, target) from error
     finally:
         if part is not None and (together is None or part not in together):
             part.discard()
@@ -110,7 +111,7 @@ def replaced_together() -> Iterator[None]:
                 for part in parts:
                     part.replace()
         except OSError as error:
-            raise InputError(_reason(error, part.target)) from error
+            raise _refusal(error, part.target) from error
     finally:
         _set.reset(outer)
         for part in parts:
@@ -234,7 +235,9 @@ def _check_kind(target: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise InputError(f"{target} is {what}; name an ordinary file to write.")
+        raise InputError(
+            "not-an-ordinary-file", f"{target} is {what}; name an ordinary file to write."
+        )
 
 
 def reserve(path: Path) -> None:
@@ -295,21 +298,26 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     target = Path(path).resolve()
     try:
         if target.is_dir():
-            raise InputError(f"{path} is a folder; name the file to write in it.")
+            raise InputError("file-is-folder", f"{path} is a folder; name the file to write in it.")
         _check_kind(target)
         _Part(target).discard()
     except OSError as error:
-        raise InputError(_reason(error, target)) from error
+        raise _refusal(error, target) from error
 
 
-def _reason(error: OSError, target: Path) -> str:
-    """Turn a failure of the file system into one sentence with a remedy."""
+def _refusal(error: OSError, target: Path) -> InputError:
+    """Turn a failure of the file system into bad input."""
     if error.errno in _FULL:
-        return f"The disk is full while writing {target}; free some space or choose another folder."
-    if error.errno == errno.ENAMETOOLONG:
-        return f"The name {target.name:.40}… is too long for this system; choose a shorter one."
-    if not target.parent.is_dir():
-        return f"The folder {target.parent} does not exist; create it or choose another one."
-    if error.errno in _FORBIDDEN:
-        return f"{target} cannot be written (no permission); choose another folder."
-    return f"{target} cannot be written ({error.strerror or error}); choose another folder."
+        code = "disk-full"
+        fact = f"The disk is full while writing {target}; free some space or choose another folder."
+    elif error.errno == errno.ENAMETOOLONG:
+        code = "name-too-long"
+        fact = f"The name {target.name:.40}… is too long for this system; choose a shorter one."
+    elif not target.parent.is_dir():
+        code = "folder-missing"
+        fact = f"The folder {target.parent} does not exist; create it or choose another one."
+    else:
+        code = "file-not-written"
+        why = "no permission" if error.errno in _FORBIDDEN else error.strerror or error
+        fact = f"{target} cannot be written ({why}); choose another folder."
+    return InputError(code, fact, path=target)

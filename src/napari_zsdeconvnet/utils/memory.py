@@ -103,7 +103,8 @@ def check_room(
     free = available_memory()
     if needed > free:
         raise InputError(
-            f"{what} needs {in_bytes(needed)} of memory and {in_bytes(free)} are free; {remedy}"
+            "memory-too-small",
+            f"{what} needs {in_bytes(needed)} of memory and {in_bytes(free)} are free; {remedy}",
         )
 
 

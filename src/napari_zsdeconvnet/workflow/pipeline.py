@@ -230,7 +230,9 @@ class Pipeline(Iterator[Step]):
         for _ in self:
             pass
         if self.result is None:
-            raise InputError("The run was stopped before there was a result: start it again.")
+            raise InputError(
+                "run-stopped", "The run was stopped before there was a result: start it again."
+            )
         return self.result
 
     def close(self) -> None:

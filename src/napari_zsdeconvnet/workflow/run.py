@@ -20,7 +20,7 @@ from ..modes.registry import find_mode
 from ..noise.camera_maps import Camera
 from ..psf.microscope import Microscope
 from ..psf.psf import PSF
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from .pipeline import Pipeline
 
 _USUAL = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TCZYX"}
@@ -115,7 +115,10 @@ def opened(
     if not isinstance(recording, Image):
         data: Any = recording if is_lazy(recording) else np.asarray(recording)
         if data.ndim not in _USUAL:
-            raise InputError(f"The recording has {data.ndim} axes: give an image, or several.")
+            raise InputError(
+                "image-axes-count",
+                f"The recording has {data.ndim} axes: give an image, or several.",
+            )
         letters = axes or planes_by_step(data, voxel_size) or _USUAL[data.ndim]
         recording = Image(data, letters.upper(), name="image")
     else:
@@ -129,7 +132,11 @@ def _sized(image: Image, voxel_size: Any) -> Image:
     """Give an image a voxel size; of planes whose step is not given no more than the pixel."""
     sizes = [float(size) for size in np.ravel(np.asarray(voxel_size, dtype=float))]
     if len(sizes) not in (1, 2, 3) or not all(np.isfinite(sizes)) or min(sizes) <= 0:
-        raise InputError(f"voxel_size is {voxel_size}: give ([Z,] Y, X) in micrometres.")
+        raise InputError(
+            "voxel-size-wrong",
+            f"The voxel size is {voxel_size}",
+            Remedy("voxel-size", ", ".join(image.axes.lower().lstrip("tc"))),
+        )
     sizes = sizes * 2 if len(sizes) == 1 else sizes
     step = sizes[0] if len(sizes) == 3 else None
     steps = (step, sizes[-2], sizes[-1])

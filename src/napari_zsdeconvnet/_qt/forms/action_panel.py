@@ -9,6 +9,7 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from ..workers.notifications import show_error, show_warning
+from ..workers.window_text import worded
 from ..workers.workers import Job
 from .forms import advance, button, fill, in_row, note
 from .panel import Panel
@@ -105,4 +106,4 @@ class ActionPanel(Panel):
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
-        self._say(f"⚠ {error}")
+        self._say(f"⚠ {worded(error)}")

@@ -23,6 +23,7 @@ from ..layers.layer_axes import pixels_of
 from ..layers.layers import METADATA_KEY, RULE_KEY, rule_of
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
+from ..workers.window_text import worded
 from .forms import Form, note, say, stack
 
 _FILES = (
@@ -145,7 +146,7 @@ class MapsForm(QWidget):
         try:
             bad = None if path is None else read_bad_pixels(path)
         except InputError as error:
-            said = f"⚠ {error}"
+            said = f"⚠ {worded(error)}"
         taken = 0
         for layer in self._viewer.layers:
             if not isinstance(layer, layers.Image) or METADATA_KEY in layer.metadata or layer.rgb:
@@ -182,6 +183,7 @@ def read_bad_pixels(path: Path) -> NDArray[np.bool_]:
     pixels = np.squeeze(np.asarray(read_image(path).data))
     if pixels.ndim != 2:
         raise InputError(
-            f"{path.name} has the shape {pixels.shape}: give a map of the camera's pixels, (Y, X)."
+            "camera-maps-shape",
+            f"{path.name} has the shape {pixels.shape}: give a map of the camera's pixels, (Y, X).",
         )
     return np.asarray(np.nan_to_num(pixels) != 0)

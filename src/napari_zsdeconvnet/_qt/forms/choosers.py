@@ -34,7 +34,7 @@ from ..layers.layer_files import LayerFiles
 from ..layers.layers import METADATA_KEY, RULE_KEY, layer_image, rule_of, same_plane
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
-from ..workers.window_text import NANOMETRES, in_window_words
+from ..workers.window_text import NANOMETRES, worded
 from ..workers.workers import Job, in_background
 from .forms import note, number, say
 
@@ -270,7 +270,7 @@ class ImageChooser(LayerChooser):
             try:
                 checked_length(step, "The plane step", largest=LARGEST_STEP)
             except InputError as error:
-                say(self.note, f"⚠ {error}")
+                say(self.note, f"⚠ {worded(error)}")
                 return
         if step is not None and layer_voxel_size(layer, reading.axes, axial_step=step) is not None:
             with same_plane(self._viewer, layer):
@@ -297,7 +297,7 @@ class ImageChooser(LayerChooser):
                 self._kinds = possible_readings(layer)
                 self._reading = self._read(layer)
             except InputError as error:
-                self.problem = in_window_words(str(error))
+                self.problem = worded(error)
             if layer in self._state.unfit:
                 self._reading, self.problem = None, self._state.unfit[layer]
         self._show(layer)

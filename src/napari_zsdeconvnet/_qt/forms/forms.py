@@ -24,8 +24,6 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from ..workers.window_text import in_window_words
-
 if TYPE_CHECKING:
     from .choosers import ImageChooser
 
@@ -116,7 +114,7 @@ def note(text: str = "", *, rich: bool = False) -> QLabel:
 
     What a rich one shows of files must be escaped.
     """
-    label = _Note(in_window_words(text))
+    label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     if rich:
         label.setTextFormat(Qt.TextFormat.RichText)
@@ -124,14 +122,6 @@ def note(text: str = "", *, rich: bool = False) -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
     return label
-
-
-class _Note(QLabel):
-    """Says sentences, whoever they are from, in terms of the window."""
-
-    def setText(self, text: str | None) -> None:
-        """Show a sentence."""
-        super().setText(in_window_words(text or ""))
 
 
 def button(text: str, clicked: Callable[[], Any], tooltip: str = "") -> QPushButton:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ...io.units import checked_length
 from ...utils.errors import InputError
-from ..workers.window_text import in_window_words
+from ..workers.window_text import worded
 from .forms import heading, note, plain, stack
 from .optics_boxes import QUANTITIES, modality_box, optics_box
 from .optics_metadata import TYPED, Facts, needed, preset_values
@@ -168,7 +168,7 @@ class AskForm(QWidget):
                 try:
                     checked_length(values[name], QUANTITIES[name].label)
                 except InputError as error:
-                    return in_window_words(str(error))
+                    return worded(error)
         return ""
 
     def values(self) -> dict[str, Any]:

@@ -105,11 +105,12 @@ class SimulatePage(Page):
         """Return what computes the PSF on the output grid."""
         if grid is None:
             raise InputError(
+                "pixel-size-unknown",
                 "The raw pixel size or the step between planes is not known, and the PSF is "
                 "computed on their grid; type them in."
                 if self._deep
                 else "The raw pixel size is not known, and the PSF is computed on half of it; "
-                "type it in nanometres."
+                "type it in nanometres.",
             )
         settings: dict[str, Any] = {"pixel_size": grid[-2:], "modality": self.modality.value}
         for name, box in self.boxes.items():
@@ -151,13 +152,17 @@ class FilePage(Page):
         """Return what reads the file."""
         path = self.path.value
         if not isinstance(path, Path) or str(path) in ("", "."):
-            raise InputError("No file is chosen; choose a TIFF, MRC or .npy file with a PSF.")
+            raise InputError(
+                "psf-file-not-chosen",
+                "No file is chosen; choose a TIFF, MRC or .npy file with a PSF.",
+            )
         pixel, step = _micrometres(self.voxel_size), _micrometres(self.step)
         in_focus, axes = bool(self.in_focus.value), self.axes.value
         if step is not None and pixel is None:
             raise InputError(
+                "psf-pixel-size-untyped",
                 "The PSF's plane step is typed and its pixel is not; type both, or neither where "
-                "the file says them."
+                "the file says them.",
             )
 
         def read() -> PSF:
@@ -195,7 +200,9 @@ class LayerPage(Page):
         layer, in_focus = self.layer.value, bool(self.in_focus.value)
         axes = self.axes.value
         if layer is None:
-            raise InputError("There is no layer to take; open an image of a single point.")
+            raise InputError(
+                "layer-missing", "There is no layer to take; open an image of a single point."
+            )
 
         def take() -> PSF:
             image = layer_image(layer, _deep_reading(layer))
@@ -260,7 +267,7 @@ class BeadsPage(Page):
         """Return what averages the beads."""
         layer = self.layer.value
         if layer is None:
-            raise InputError("There is no bead image; open one.")
+            raise InputError("layer-missing", "There is no bead image; open one.")
         diameter, pixel = _micrometres(self.diameter), _micrometres(self.voxel_size)
         step, size = _micrometres(self.step), int(self.size.value) or None
         reading = _deep_reading(layer)
@@ -273,8 +280,9 @@ class BeadsPage(Page):
                 if reading.spatial == "ZYX":
                     if step is None:
                         raise InputError(
+                            "axial-step-untyped",
                             "The beads are a volume and its plane step is not typed; type it in "
-                            "nanometres, too."
+                            "nanometres, too.",
                         )
                     voxel_size = (step, *voxel_size)
             return PSF.from_beads(image, voxel_size, diameter=diameter, size=size)

@@ -82,7 +82,7 @@ class CameraForm(QWidget):
         Raises InputError if something is still to be given.
         """
         if self.missing:
-            raise InputError(self.missing)
+            raise InputError("optics-incomplete", self.missing)
         if self.source.value == MEASURED:
             return lambda frames, cutoff: NoiseModel.from_image(
                 Image(frames, "TYX"), cutoff=min(cutoff, 0.5)

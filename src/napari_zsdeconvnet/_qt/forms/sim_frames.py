@@ -15,7 +15,7 @@ from ...utils.errors import InputError
 from ..layers.layer_axes import layer_voxel_size, pixels_of
 from ..layers.raw_frames import RawFrames, raw_frames
 from ..workers.connections import alive
-from ..workers.window_text import NANOMETRES, in_window_words
+from ..workers.window_text import NANOMETRES, worded
 from .choosers import LayerChooser
 from .forms import say
 from .optics_boxes import optics_box
@@ -98,9 +98,9 @@ class SIMChooser(LayerChooser):
         if self.pixel_size is None:
             return "the pixel size is not known; type it (Raw pixel)."
         try:
-            checked_length(self.pixel_size, "the raw pixel")
+            checked_length(self.pixel_size, "The raw pixel")
         except InputError as error:
-            return in_window_words(str(error))
+            return worded(error)
         return ""
 
     def _on_said(self, layer: ImageLayer) -> None:
@@ -120,7 +120,7 @@ class SIMChooser(LayerChooser):
                 )
                 size = layer_voxel_size(layer, self.frames.axes)
             except InputError as error:
-                size, self.problem = None, in_window_words(str(error))
+                size, self.problem = None, worded(error)
             if layer in self._state.unfit:
                 self.frames, self.problem = None, self._state.unfit[layer]
             if layer is not self._shown:

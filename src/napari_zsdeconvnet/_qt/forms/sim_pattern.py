@@ -103,7 +103,8 @@ def _numbers(box: LineEdit) -> list[float] | None:
         return [float(word) for word in text.split()] or None
     except ValueError:
         raise InputError(
-            f"{box.label} reads {box.value!r}; type numbers with commas between them, or nothing."
+            "no-number",
+            f"{box.label} reads {box.value!r}; type numbers with commas between them, or nothing.",
         ) from None
 
 

@@ -9,7 +9,6 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from ..workers.window_text import in_window_words
 from .forms import note
 
 WAITING, ACTIVE, DONE, DOUBTFUL = "waiting", "active", "done", "doubtful"
@@ -96,7 +95,7 @@ class StepList(QWidget):
 
     def _show(self, key: str) -> None:
         sign, colour = _SIGNS[self.states[key]]
-        first, *cautions = html.escape(in_window_words(self.said[key])).split("\n")
+        first, *cautions = html.escape(self.said[key]).split("\n")
         lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
         lines += [f"<small style='color:{_CAUTION}'>{words}</small>" for words in cautions]
         links = () if self.states[key] == WAITING else self._links[key]

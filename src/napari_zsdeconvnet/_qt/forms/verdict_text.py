@@ -5,8 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..workers.window_text import in_window_words
-
 if TYPE_CHECKING:
     from ...quality.checks import Measure
     from ...quality.verdict import Verdict
@@ -33,7 +31,7 @@ def others_html(verdict: Verdict) -> str:
     """Give what passed in the same way, then what was not judged, then the notes."""
     judged = [measure for measure in verdict.measures if measure.passed]
     unjudged = [measure for measure in verdict.measures if measure.passed is None]
-    notes = [f"<p><b>Note:</b> {escape(in_window_words(note))}</p>" for note in verdict.notes]
+    notes = [f"<p><b>Note:</b> {escape(note)}</p>" for note in verdict.notes]
     return "".join([*map(_measure_html, [*judged, *unjudged]), *notes])
 
 
@@ -42,7 +40,7 @@ def _measure_html(measure: Measure) -> str:
         f"{_SYMBOLS[measure.passed]} {measure.name}: {_OUTCOMES[measure.passed]}", measure.passed
     )
     number = "" if measure.value is None else escape(f", {_number(measure.value, measure)}")
-    return f"<p><b>{outcome}</b>{number}<br>{escape(in_window_words(measure.sentence))}</p>"
+    return f"<p><b>{outcome}</b>{number}<br>{escape(measure.sentence)}</p>"
 
 
 def _number(value: float, measure: Measure) -> str:

@@ -92,8 +92,9 @@ def read_as(
     axes = layer_axes(layer, kind)
     if "T" in axes and "Z" in axes and axes.index("Z") < axes.index("T"):
         raise InputError(
+            "layer-axes-order",
             f"Layer {layer.name!r} has its planes before its time points; open it with time first "
-            "(axes T, Z, Y, X)."
+            "(axes T, Z, Y, X).",
         )
     count = channels(layer, axes)
     voxel_size = layer_voxel_size(layer, axes, axial_step=axial_step)
@@ -141,8 +142,9 @@ def layer_axes(layer: layers.Image, kind: str | None = None) -> str:
     wanted = READINGS[kind][:-2]
     if leading - len(wanted) not in (0, 1):
         raise InputError(
+            "layer-axes-wrong",
             f"Layer {layer.name!r} has {layer.ndim} axes and cannot be read as "
-            f"{_article(kind)}; read it as {_either(possible_readings(layer))}."
+            f"{_article(kind)}; read it as {_either(possible_readings(layer))}.",
         )
     free = [*wanted, *("C" * (leading - len(wanted)))]
     letters = [""] * leading
@@ -238,13 +240,15 @@ def _leading(layer: layers.Image) -> int:
     """Return how many axes come before Y and X."""
     if layer.rgb:
         raise InputError(
+            "layer-rgb",
             f"Layer {layer.name!r} is an RGB picture; split it into channels first "
-            "(right-click the layer, Split RGB) and choose one of them."
+            "(right-click the layer, Split RGB) and choose one of them.",
         )
     if not 2 <= layer.ndim <= len(ORDER):
         raise InputError(
+            "layer-axes-wrong",
             f"Layer {layer.name!r} has {layer.ndim} axes, which cannot be told apart; choose a "
-            "layer with Y and X, and before them planes, time and channels at most."
+            "layer with Y and X, and before them planes, time and channels at most.",
         )
     return int(layer.ndim) - 2
 
@@ -274,8 +278,9 @@ def _micrometres(unit: Any, name: str) -> float:
         return float((1 * unit).to("micrometer").magnitude)
     except Exception as error:  # pint raises a family of its own for what is not a length
         raise InputError(
+            "layer-units-wrong",
             f"Layer {name!r} is measured in {unit} along Z, Y or X, which is not a length; "
-            "set its units to micrometre."
+            "set its units to micrometre.",
         ) from error
 
 

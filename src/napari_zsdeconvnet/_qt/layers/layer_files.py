@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...io.acquisition import Recorded
 from ...utils.errors import InputError
+from ..workers.window_text import worded
 from ..workers.workers import Job, in_background
 from .layer_metadata import recorded_of
 from .layers import METADATA_KEY, same_plane
@@ -73,7 +74,7 @@ class LayerFiles:
 
     def _on_failure(self, layer: ImageLayer, error: Exception) -> None:
         if isinstance(error, InputError):  # anything else is said when the pixels are used
-            self._state.unfit[layer] = str(error)
+            self._state.unfit[layer] = worded(error)
             self._state.said_changed.emit(layer)
 
 

@@ -82,14 +82,17 @@ def raw_frames(
     """
     wanted, size = orientations * phases, None if pixel_size is None else (pixel_size, pixel_size)
     if layer.rgb:
-        raise InputError(f"Layer {layer.name!r} is an RGB picture; open the raw frames.")
+        raise InputError(
+            "layer-rgb", f"Layer {layer.name!r} is an RGB picture; open the raw frames."
+        )
     *leading, _, _ = pixels_of(layer).shape
     total = math.prod(leading)
     if total == 1:
         raise InputError(
+            "layer-one-image",
             f"Layer {layer.name!r} is one image, and raw SIM has {wanted} frames for each; if it "
             "was reconstructed already, work on it with Train and Deconvolve, else open the raw "
-            "recording."
+            "recording.",
         )
     labels = [str(label).upper() for label in layer.axis_labels[:-2]]
     letters = "".join(labels) if all(label in ("T", "C", "Z") for label in labels) else ""
@@ -107,10 +110,10 @@ def raw_frames(
         )
     if len(leading) == 1 and total % wanted == 0:
         return RawFrames("TYX", size, every=wanted, images=total // wanted, per_image=wanted)
-    raise InputError(_no_whole_number(layer.name, leading, orientations, phases))
+    raise _no_whole_number(layer.name, leading, orientations, phases)
 
 
-def _no_whole_number(name: str, leading: list[int], orientations: int, phases: int) -> str:
+def _no_whole_number(name: str, leading: list[int], orientations: int, phases: int) -> InputError:
     """Say why frames make no images."""
     usual, as_usual = RAW_COUNTS.get(leading[-1]), ""
     if usual is not None:
@@ -122,8 +125,9 @@ def _no_whole_number(name: str, leading: list[int], orientations: int, phases: i
     elsewhere = ""
     if math.prod(leading) % 15 == 0:
         elsewhere = " (raw 3D-SIM is to be reconstructed elsewhere)"
-    return (
+    return InputError(
+        "layer-frame-counts",
         f"Layer {name!r} has {' x '.join(map(str, leading))} frames, which make no whole "
         f"number of images of {orientations} orientations and {phases} phases{as_usual}: correct "
-        f"the two under 'What is known'{elsewhere}, or open a complete recording."
+        f"the two under 'What is known'{elsewhere}, or open a complete recording.",
     )

@@ -49,7 +49,9 @@ def record_of(layer: ImageLayer) -> RunRecord:
     from ...workflow.record import RunRecord
 
     if RECORD_KEY not in layer.metadata:
-        raise InputError(f"Layer {layer.name!r} has no run record; deconvolve it anew.")
+        raise InputError(
+            "layer-without-record", f"Layer {layer.name!r} has no run record; deconvolve it anew."
+        )
     return RunRecord.from_dict(layer.metadata[RECORD_KEY])
 
 

@@ -34,8 +34,9 @@ def shapes_mask(
     ]
     if not outlines:
         raise InputError(
+            "shapes-empty",
             f"Layer {shapes.name!r} holds no rectangle, ellipse or polygon; "
-            "draw one over empty background."
+            "draw one over empty background.",
         )
     corners = np.concatenate(outlines)
     shape = pixels_of(layer).shape[-2:]
@@ -47,8 +48,9 @@ def shapes_mask(
         mask |= _filled(outline - first, mask.shape)
     if not mask.any():
         raise InputError(
+            "shapes-outside",
             f"The shapes in {shapes.name!r} cover no pixel of {layer.name!r}; "
-            "draw one over empty background inside the image."
+            "draw one over empty background inside the image.",
         )
     return mask, part
 

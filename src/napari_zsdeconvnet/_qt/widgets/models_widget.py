@@ -148,7 +148,7 @@ class ModelsWidget(Panel):
     def _change(self, change: Callable[[Path], Path | None]) -> None:
         """Change the selected model's file; what is returned is selected then."""
         if self.selected is None:
-            raise InputError("select a model first.")
+            raise InputError("model-not-selected", "select a model first.")
         try:
             self._wanted = change(self.selected.path)
         finally:

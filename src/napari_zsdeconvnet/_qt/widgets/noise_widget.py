@@ -37,6 +37,7 @@ from ..layers.layers import layer_image, shown_place
 from ..plots.plots import BackgroundHistogram
 from ..workers.connections import alive, follow
 from ..workers.notifications import errors_shown, show_error
+from ..workers.window_text import worded
 from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class NoiseWidget(Panel):
 
     def _on_unfit(self, error: Exception, *, announce: bool) -> None:
         self.histogram.clear_fit()
-        self.verdict.setText(str(error))
+        self.verdict.setText(worded(error))
         self._take_back("the box cannot be measured")
         if announce or not isinstance(error, InputError):
             show_error(error)
@@ -292,7 +293,8 @@ class NoiseWidget(Panel):
         layer = self.image.layer
         if layer is None:
             raise InputError(
-                "there is no image to measure; open one or a sample (File > Open Sample)."
+                "layer-missing",
+                "there is no image to measure; open one or a sample (File > Open Sample).",
             )
         return layer, self.image.reading or read_as(layer)
 
@@ -340,7 +342,7 @@ class NoiseWidget(Panel):
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
         before = " The numbers are those of before." if self.values.complete else ""
-        self._failure = f"⚠ {error}{before}"
+        self._failure = f"⚠ {worded(error)}{before}"
         self.sources.say("")
         self._summarise()
 

@@ -12,6 +12,7 @@ from ..layers.layers import METADATA_KEY
 from ..layers.previews import DECONVOLVED, DENOISED
 from ..workers.durations import in_words
 from ..workers.notifications import show_error, show_warning
+from ..workers.window_text import worded
 from ..workers.workers import Turns
 from .quality_worker import Counted
 from .training_view import TrainingView
@@ -216,7 +217,7 @@ class OneClickSteps(TrainingView):
 
     def _on_failure(self, error: Exception) -> None:
         show_error(error)
-        self.steps.end(FAILED, str(error))
+        self.steps.end(FAILED, worded(error))
         self.progress_bar.setRange(0, 1)
         self._say("That did not work; the step marked ✗ says why and where to mend it.")
 

@@ -22,7 +22,7 @@ from ..plots.plots import PSFProfile
 from ..plots.psf_picture import PSFPicture
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error, show_info
-from ..workers.window_text import NANOMETRES
+from ..workers.window_text import NANOMETRES, worded
 from ..workers.workers import Job, in_background
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class PSFWidget(Panel):
         """Say that what is shown is not what was asked for."""
         show_error(error)
         before = "" if self._state.psf is None else "\nThe PSF below is the one of before:"
-        self._failure = f"⚠ {error}{before}"
+        self._failure = f"⚠ {worded(error)}{before}"
         self._say_of(self._state.psf)
 
     def _on_made(self, psf: PSF) -> None:

@@ -28,7 +28,7 @@ from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive
 from ..workers.durations import time_left
 from ..workers.notifications import show_error
-from ..workers.window_text import in_window_words
+from ..workers.window_text import worded
 from ..workers.workers import Turns, driven
 from .layer_inspection import mode_maker, write_scale
 from .queue_worker import Found, Waiting, batch_of, looked_at
@@ -266,7 +266,7 @@ class QueueWidget(ActionPanel):
             try:
                 makers.append(self._maker(waiting))
             except InputError as error:
-                waiting.problem = in_window_words(str(error))
+                waiting.problem = worded(error)
             else:
                 self._running.append(waiting)
         if not makers:
@@ -359,8 +359,7 @@ class QueueWidget(ActionPanel):
     def _on_ended(self, waiting: Waiting, event: batch.Ended) -> None:
         waiting.done = event.done
         if event.error is not None:
-            words = str(event.error) or type(event.error).__name__
-            waiting.problem = in_window_words(words)
+            waiting.problem = worded(event.error)
         if waiting.said.endswith("%"):
             waiting.said = ""
         through = sum(one.done or bool(one.problem) for one in self._running)

@@ -10,7 +10,7 @@ from ...utils.errors import InputError
 from ..forms.choosers import doubt_about
 from ..forms.optics_metadata import needed
 from ..layers.layer_axes import channels, read_as
-from ..workers.window_text import in_window_words
+from ..workers.window_text import worded
 from .layer_inspection import Inspected, Look, look_at
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ class Waiting(Inspected):
             count = channels(self.layer, self.reading.axes)
             if count > 1:
                 raise InputError(
+                    "layer-channels",
                     f"Layer {self.layer.name!r} has {count} channels; split it into layers first "
-                    "(right-click the layer, Split Stack)."
+                    "(right-click the layer, Split Stack).",
                 )
         except InputError as error:
             self.reading = None
-            self.problem = self.problem or in_window_words(str(error))
+            self.problem = self.problem or worded(error)
         else:
             if before is not None and before.axes != self.reading.axes:
                 self.doubt = ""
@@ -102,7 +103,7 @@ def looked_at(queue: Sequence[Waiting]) -> Generator[Found, None, None]:
             if len(waiting.reading.axes) > 2:
                 doubt = doubt_about(waiting.layer, waiting.reading)
         except Exception as error:  # the others are not to suffer from it
-            yield Found(index, None, problem=str(error) or type(error).__name__)
+            yield Found(index, None, problem=worded(error))
         else:
             yield Found(index, look, doubt)
 

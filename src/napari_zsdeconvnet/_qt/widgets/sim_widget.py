@@ -154,7 +154,7 @@ class SIMWidget(TrainingPanel):
         why = why or (self._unfit(patterns) if patterns is not None else "")
         layer, frames = self.raw.layer, self.raw.reading
         if why or layer is None or frames is None:
-            raise InputError(why)
+            raise InputError("sim-not-ready", why)
         if patterns is None:  # what is estimated anew may fail
             self._take_patterns(None)
         told = {
@@ -198,7 +198,7 @@ class SIMWidget(TrainingPanel):
     def save_patterns(self, path: str | Path) -> None:
         """Write the patterns to a file."""
         if self.patterns is None:
-            raise InputError("there are no patterns; press Estimate first.")
+            raise InputError("patterns-missing", "there are no patterns; press Estimate first.")
         self.patterns.save(path)
         show_info(f"Patterns saved to {Path(path).name}.")
 
@@ -215,7 +215,7 @@ class SIMWidget(TrainingPanel):
         model, layer, frames = self._state.model, self.raw.layer, self.raw.reading
         why = (BUSY if self.busy else "") or self._missing_model()
         if why or model is None or layer is None or frames is None:
-            raise InputError(why)
+            raise InputError("sim-not-ready", why)
         work = predicted(
             model,
             self._operator() if self._fits_layer else None,
@@ -243,7 +243,7 @@ class SIMWidget(TrainingPanel):
     def _new_run(self, **settings: Any) -> Callable[[], TrainingRun]:
         layer, frames = self.raw.layer, self.raw.reading
         if layer is None or frames is None:
-            raise InputError(self.raw.missing)
+            raise InputError("raw-frames-missing", self.raw.missing)
         self._trained = [(layer, frames)]
         make_camera, cutoff, resumed = self.camera.maker(), self._cutoff, settings.get("resume")
         make_operator = partial(reconstruction_of, resumed) if resumed else self._operator()

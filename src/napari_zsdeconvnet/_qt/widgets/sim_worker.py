@@ -53,7 +53,9 @@ def reconstruction_of(path: str | Path) -> Reconstruction:
 
     made = Model.load(path).reconstruction
     if made is None:
-        raise InputError(f"{Path(path).name} was not trained on raw SIM; resume it in Train.")
+        raise InputError(
+            "model-not-sim", f"{Path(path).name} was not trained on raw SIM; resume it in Train."
+        )
     return Reconstruction.from_dict(made)
 
 

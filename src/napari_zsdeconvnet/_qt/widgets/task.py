@@ -140,5 +140,5 @@ def task_of(
     if sim and mode is None:
         return Task(viewer, layer, raw_frames(layer, 3, 3, pixel_size), "sim")
     if reading is None:
-        raise InputError(f"Layer {layer.name!r} cannot be read.")
+        raise InputError("layer-unreadable", f"Layer {layer.name!r} cannot be read.")
     return Task(viewer, layer, reading, mode or mode_of(reading.spatial, sim=False))

@@ -23,6 +23,7 @@ from ..workers.connections import alive
 from ..workers.durations import in_words
 from ..workers.notifications import errors_shown, show_error, show_info, show_warning
 from ..workers.preferences import suggested_path
+from ..workers.window_text import worded
 from ..workers.workers import Job, Turns, in_background
 from .training_view import TrainingView
 from .training_worker import Finished, Started, Training, TrainingValue, gone_on_with, trained
@@ -267,7 +268,7 @@ class TrainingPanel(TrainingView):
 
     def _on_failure(self, error: Exception) -> None:
         show_error(str(error) if self._is_about_the_loss(error) else error)
-        self._say(f"⚠ Stopped: {error}")
+        self._say(f"⚠ Stopped: {worded(error)}")
         if self._run is not None and self._last is not None:
             # What was learned up to the failure is worth keeping.
             self._state.model = self._run.model

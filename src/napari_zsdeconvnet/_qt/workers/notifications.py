@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from napari.utils import notifications
 
 from ...utils.errors import InputError
-from .window_text import in_window_words
+from .window_text import worded
 
 _log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
@@ -23,7 +23,7 @@ def show_error(problem: BaseException | str) -> None:
         _log.error("%s", problem, exc_info=problem)
         notifications.show_error(f"{type(problem).__name__}: {problem}")
     else:
-        notifications.show_error(in_window_words(str(problem)))
+        notifications.show_error(problem if isinstance(problem, str) else worded(problem))
 
 
 def errors_shown(function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned | None]:
@@ -42,9 +42,9 @@ def errors_shown(function: Callable[Arguments, Returned]) -> Callable[Arguments,
 
 def show_warning(message: str) -> None:
     """Show something the user should know before trusting the result."""
-    notifications.show_warning(in_window_words(message))
+    notifications.show_warning(message)
 
 
 def show_info(message: str) -> None:
     """Show that something was done."""
-    notifications.show_info(in_window_words(message))
+    notifications.show_info(message)

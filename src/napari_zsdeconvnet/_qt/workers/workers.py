@@ -351,8 +351,9 @@ def _compute_on(cores: int) -> None:
             raise
         # Known of torch 2.9 and later on Windows, where Qt has been loaded before it.
         raise InputError(
+            "torch-not-loadable",
             "torch cannot be loaded after Qt here (WinError 1114); start napari with: "
-            'python -c "import torch; from napari.__main__ import main; main()"'
+            'python -c "import torch; from napari.__main__ import main; main()"',
         ) from error
     # The setting belongs to the thread that makes it.
     torch.set_num_threads(cores)

@@ -25,7 +25,9 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
         check_writable(arguments.output)
     if arguments.write_maps:
         if not arguments.dark:
-            raise InputError("--write-maps needs a stack without light; add --dark.")
+            raise InputError(
+                "option-needs-another", "--write-maps needs a stack without light; add --dark."
+            )
         make_folder(arguments.write_maps)
     image = load(arguments.image, arguments, console)
     known = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")

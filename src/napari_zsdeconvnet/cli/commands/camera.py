@@ -44,7 +44,10 @@ def camera_for(arguments: argparse.Namespace, image: Image) -> Camera:
     maps = parts.arrays(image.data.shape, image.name)
     for name in typed.keys() & maps.keys():
         option = name.replace("_", "-")
-        raise InputError(f"--{option} and a map of it are given; give one of the two.")
+        raise InputError(
+            "options-exclude-each-other",
+            f"--{option} and a map of it are given; give one of the two.",
+        )
     medians = {name: float(np.median(pixels)) for name, pixels in maps.items()}
     offset = typed.get("offset")
     if maps and len(typed) + len(maps) < len(_NUMBERS):
@@ -115,5 +118,7 @@ def _parts(arguments: argparse.Namespace) -> MapParts:
     files = {name: map_of(arguments, option, name) for option, name in MAPS.items()}
     parts = MapParts(**files, start=arguments.map_start)
     if parts.start is not None and not parts.names:
-        raise InputError("--map-start does nothing without a map; add --offset-map FILE.")
+        raise InputError(
+            "option-needs-another", "--map-start does nothing without a map; add --offset-map FILE."
+        )
     return parts

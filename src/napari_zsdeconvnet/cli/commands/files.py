@@ -46,7 +46,9 @@ def expand(patterns: Sequence[str]) -> list[str]:
             continue
         matches = sorted(glob.glob(pattern, recursive=True))
         if not matches:
-            raise InputError(f"No file matches {pattern}; check the folder and the pattern.")
+            raise InputError(
+                "file-missing", f"No file matches {pattern}; check the folder and the pattern."
+            )
         files.extend(matches)
     return list(dict.fromkeys(files))
 
@@ -156,8 +158,9 @@ def _axes_by_step(image: Image, arguments: argparse.Namespace) -> str | None:
     times = image.data.shape[image.axes.index("T")] if "T" in image.axes else 1
     if times > 1 and "Z" not in image.axes and not image.guessed:
         raise InputError(
+            "option-needs-planes",
             f"{step} is given and {image.name} has {times} frames in time and no planes; leave "
-            "the step out, or say --axes ZYX if its frames are planes."
+            "the step out, or say --axes ZYX if its frames are planes.",
         )
     return planes_by_step(image, typed)
 
@@ -182,8 +185,9 @@ def _voxel_size(
     volume = spatial == "ZYX"
     if arguments.axial_step is not None and not volume:
         raise InputError(
+            "option-needs-planes",
             f"--axial-step is given and {name} has no planes; leave it out, or say --axes ZYX if "
-            "its frames are planes."
+            "its frames are planes.",
         )
     if arguments.voxel_size is not None:
         return _typed_voxel_size(arguments, volume)
@@ -194,13 +198,15 @@ def _voxel_size(
         step = arguments.axial_step
     if volume and step is None and None not in lateral:
         raise InputError(
+            "axial-step-unknown",
             f"{name} has no axial step, the distance between its planes; give it with "
-            "--axial-step, in micrometres."
+            "--axial-step, in micrometres.",
         )
     if volume and step is not None and None in lateral:
         raise InputError(
+            "pixel-size-unknown",
             f"{name} has no pixel size beside its axial step; give it with --pixel-size, in "
-            "micrometres."
+            "micrometres.",
         )
     if None in lateral:
         return None
@@ -213,7 +219,8 @@ def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[floa
     for name in ("pixel_size", "axial_step"):
         if getattr(arguments, name) is not None:
             raise InputError(
-                f"--voxel-size and --{name.replace('_', '-')} are both given; leave one out."
+                "options-exclude-each-other",
+                f"--voxel-size and --{name.replace('_', '-')} are both given; leave one out.",
             )
     typed = np.ravel(arguments.voxel_size).tolist()
     if not volume and len(typed) == 1:
@@ -223,8 +230,9 @@ def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[floa
         return tuple(typed[-wanted:])
     form = "Z,Y,X, as in 0.3,0.1,0.1" if volume else "Y,X, as in 0.1,0.1"
     raise InputError(
+        "option-length-count",
         f"--voxel-size has {len(typed)} length{'s' if len(typed) > 1 else ''}; give {form}, in "
-        "micrometres."
+        "micrometres.",
     )
 
 
@@ -238,8 +246,9 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
     if index >= count:
         what = "channel" if letter == "C" else "plane"
         raise InputError(
+            "index-out-of-range",
             f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
-            f"is none of number {index}; choose another --{what}."
+            f"is none of number {index}; choose another --{what}.",
         )
     if letter not in image.axes:
         return image
@@ -282,7 +291,9 @@ def refuse_overwriting(output: str | Path, inputs: Sequence[str]) -> None:
     """Raise InputError if the file to be written is one of those to be read."""
     for path in inputs:
         if Path(output).resolve() == Path(path).resolve():
-            raise InputError(f"{output} is an input too; write to another name with -o.")
+            raise InputError(
+                "output-is-input", f"{output} is an input too; write to another name with -o."
+            )
 
 
 def output_names(
@@ -315,7 +326,8 @@ def output_names(
     if target.suffix.lower() in ((suffix,) if suffix else (".tif", ".tiff")):
         if len(paths) > 1:
             raise InputError(
-                f"{output} is one file and there are {len(paths)} images; name a folder instead."
+                "output-is-one-file",
+                f"{output} is one file and there are {len(paths)} images; name a folder instead.",
             )
         return [target]
     make_folder(output)
@@ -325,8 +337,9 @@ def output_names(
         name = target / f"{stem}_{ending}{suffix or own}"
         if name in names:
             raise InputError(
+                "output-written-twice",
                 f"{names[name]} and {path} would both be written to {name}; name different "
-                "folders for them."
+                "folders for them.",
             )
         names[name] = path
     return list(names)

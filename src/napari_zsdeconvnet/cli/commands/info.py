@@ -18,7 +18,7 @@ from ...psf.psf import PSF
 from ...sim.patterns import Patterns
 from ...utils.errors import InputError
 from ...workflow.record import RunRecord, methods_paragraph
-from ..console import Console
+from ..console import Console, worded
 from .files import one_of
 from .noise import read_noise
 from .records import is_record
@@ -34,7 +34,7 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
     """Say what is in a file."""
     path = Path(arguments.file)
     if not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder.")
+        raise InputError("file-missing", f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
     if arguments.methods:
         text = methods_paragraph(RunRecord.read(path))
@@ -110,7 +110,7 @@ def _show_image(image: Image, console: Console) -> None:
         for warning in processed_words(data, name=image.name):
             console.warn(warning)
     except InputError as error:
-        console.warn(str(error))
+        console.warn(worded(error))
     console.result(
         {
             "kind": "image",

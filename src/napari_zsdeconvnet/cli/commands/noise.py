@@ -63,8 +63,9 @@ def _mask(region: tuple[slice, slice], shape: tuple[int, ...], name: str) -> np.
         if not 0 <= bounds.start < bounds.stop <= length:
             words = ",".join(f"{axis.start}:{axis.stop}" for axis in region)
             raise InputError(
+                "background-region-wrong",
                 f"The background {words} is empty or not within {name}, which has {rows} rows "
-                f"and {columns} columns; give Y0:Y1,X0:X1 in pixels."
+                f"and {columns} columns; give Y0:Y1,X0:X1 in pixels.",
             )
     mask[region] = True
     return mask
@@ -99,10 +100,13 @@ def read_noise(path: str) -> NoiseModel:
     try:
         return NoiseModel.from_dict(read_json(Path(path)))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the name.") from error
+        raise InputError(
+            "file-unreadable", f"{path} cannot be read ({error.strerror}); check the name."
+        ) from error
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.within(path) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{path} is not a noise model; write one with: zsdeconvnet calibrate IMAGE -o {path}"
+            "no-noise-model",
+            f"{path} is not a noise model; write one with: zsdeconvnet calibrate IMAGE -o {path}",
         ) from error

@@ -44,9 +44,12 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
         predict_on_frames(arguments, console)
         return
     for name in given(arguments, "noise", "background", "sets"):
-        raise InputError(f"--{name} is for raw SIM frames; leave it out.")
+        raise InputError("option-only-for-sim", f"--{name} is for raw SIM frames; leave it out.")
     if isinstance(arguments.offset, float):
-        raise InputError("--offset is for raw SIM frames; the model has that of other images.")
+        raise InputError(
+            "option-only-for-sim",
+            "--offset is for raw SIM frames; the model has that of other images.",
+        )
     if model.out_of_focus:
         for names in files:
             names[BACKGROUND] = beside(names[DECONVOLVED], DECONVOLVED, BACKGROUND)
@@ -103,7 +106,10 @@ def _damping(arguments: argparse.Namespace) -> Damping | None:
     if arguments.damp is None:
         if values:
             option = next(iter(values)).replace("_", "-")
-            raise InputError(f"--{option} does nothing without --damp; add --damp Y or --damp X.")
+            raise InputError(
+                "option-needs-another",
+                f"--{option} does nothing without --damp; add --damp Y or --damp X.",
+            )
         return None
     names = {"damp_width": "half_width", "damp_keep": "keep"}
     numbers = {names[name]: value for name, value in values.items() if name in names}

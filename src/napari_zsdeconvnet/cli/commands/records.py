@@ -31,8 +31,9 @@ def check_record(path: Path) -> None:
     check_writable(path)
     if path.exists() and not is_record(path):
         raise InputError(
+            "output-exists",
             f"{path} exists and is no run record, which is what goes there; choose another name "
-            "with -o, or move that file."
+            "with -o, or move that file.",
         )
 
 

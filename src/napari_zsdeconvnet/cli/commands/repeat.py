@@ -104,8 +104,9 @@ def _first(record: RunRecord, arguments: argparse.Namespace) -> Model | None:
     if path is None and began is not None:
         if began.path is None or not Path(began.path).is_file():
             raise InputError(
+                "record-model-missing",
                 f"The run began with the weights of {began.name}, which is not where it was: "
-                "name its file by now with --start."
+                "name its file by now with --start.",
             )
         path = began.path
     model = None if path is None else Model.load(path)
@@ -153,7 +154,9 @@ def _train(
                 model: Model = end.value
                 return model
             except NonFiniteLossError as error:
-                raise InputError(f"The run of the record comes to no model. {error}") from error
+                raise InputError(
+                    "training-diverged", f"The run of the record comes to no model. {error}"
+                ) from error
         steps.close()
     raise Interrupted(
         f"the training so far is in {checkpoint}, and the same command goes on from there."
@@ -196,8 +199,9 @@ def _found(record: RunRecord, arguments: argparse.Namespace) -> list[tuple[str, 
     given = expand(arguments.images)
     if len(given) > len({source.sha256 for source in needed}):
         raise InputError(
+            "record-image-count",
             f"{len(given)} images are given and the record has "
-            f"{len({source.sha256 for source in needed})}; name each of them once."
+            f"{len({source.sha256 for source in needed})}; name each of them once.",
         )
     found: dict[str, tuple[str, Image | Recording]] = {}
     for source in needed:
@@ -221,7 +225,10 @@ def _file_of(source: Source, given: list[str], record: str) -> str:
         if place.is_file():
             return str(place)
     where = "was no file" if was is None else f"is not at {was} and not beside the record"
-    raise InputError(f"{source.name} {where}; name it, or its file by now, after the record.")
+    raise InputError(
+        "record-image-missing",
+        f"{source.name} {where}; name it, or its file by now, after the record.",
+    )
 
 
 def _opened(path: str, source: Source) -> Image | Recording:

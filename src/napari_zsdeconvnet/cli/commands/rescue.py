@@ -31,12 +31,13 @@ def rescued(
     Raises
     ------
     InputError
-        That of the block, with where the model is.
+        That of the block, with a note on where the model is.
     """
     try:
         yield
     except InputError as error:
-        raise InputError(f"{error} {_where(save, output, checkpoint, then)}") from error
+        error.add_note(_where(save, output, checkpoint, then))
+        raise
 
 
 def _where(save: Callable[[Path], Any], output: Path, checkpoint: Path | None, then: str) -> str:

@@ -175,7 +175,11 @@ def _followed(
         )
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(f"t{kept}") from None
-        raise InputError(f"{str(error) or 'Memory ran out.'} T{kept}") from error
+        if isinstance(error, MemoryError):
+            words = str(error) or "Memory ran out."
+            raise InputError("memory-exhausted", f"{words} T{kept}") from error
+        error.add_note(f"T{kept}")
+        raise
     finally:
         for autosave in saving:
             autosave.stop()

@@ -113,8 +113,9 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     paths = expand(arguments.images)
     if len(paths) > 1:
         raise InputError(
+            "sim-recordings-several",
             f"{arguments.images[0]} stands for {len(paths)} recordings; train one model for each, "
-            "or join them to one time series."
+            "or join them to one time series.",
         )
     _check_outputs([Path(arguments.output)], paths)
 
@@ -279,14 +280,16 @@ def _opened_for(patterns: Patterns, path: str, arguments: argparse.Namespace) ->
     recording = open_recording(path, arguments, frames, usual_pixel_size=patterns.pixel_size)
     if recording.frames.shape[1:] != patterns.shape:
         raise InputError(
+            "patterns-other-frames",
             f"{recording.name} has frames of {recording.frames.shape[1:]} pixels and the patterns "
-            f"are of {patterns.shape}; estimate them on this recording."
+            f"are of {patterns.shape}; estimate them on this recording.",
         )
     if not np.isclose(recording.pixel_size, patterns.pixel_size, rtol=0.02):
         raise InputError(
-            f"{recording.name} has pixels of {recording.pixel_size:.4g} um and the patterns are of "
-            f"{patterns.pixel_size:.4g} um; estimate them on this recording, or correct "
-            "--pixel-size."
+            "patterns-other-frames",
+            f"{recording.name} has pixels of {1000 * recording.pixel_size:.4g} nm and the patterns "
+            f"are of {1000 * patterns.pixel_size:.4g} nm; estimate them on this recording, or "
+            "correct --pixel-size.",
         )
     return recording
 
@@ -296,8 +299,9 @@ def _saved_patterns(arguments: argparse.Namespace) -> Patterns:
     for name in _MICROSCOPE:
         if getattr(arguments, name) is not None:
             raise InputError(
+                "options-exclude-each-other",
                 f"--{name.replace('_', '-')} does not go with --patterns, which takes it from "
-                f"{arguments.patterns}; leave one of them out."
+                f"{arguments.patterns}; leave one of them out.",
             )
     return Patterns.load(arguments.patterns)
 
@@ -318,8 +322,9 @@ def _operator_in(model: Model, path: str) -> Reconstruction:
 
     if model.reconstruction is None:
         raise InputError(
+            "model-not-sim",
             f"{path} was not trained on raw SIM; use it with zsdeconvnet predict, on images like "
-            "those it was trained on."
+            "those it was trained on.",
         )
     return Reconstruction.from_dict(model.reconstruction)
 

@@ -164,8 +164,9 @@ def _number_or_map(value: float | str, recording: Recording) -> float | NDArray[
     pixels = np.asarray(image.data, dtype=np.float32).squeeze()
     if pixels.shape != recording.frames.shape[1:]:
         raise InputError(
+            "camera-maps-shape",
             f"{value} has the shape {pixels.shape} and the frames of {recording.name} "
-            f"{recording.frames.shape[1:]}; give a map of the same pixels of the camera."
+            f"{recording.frames.shape[1:]}; give a map of the same pixels of the camera.",
         )
     return pixels
 
@@ -181,8 +182,9 @@ def typed_cutoff(arguments: argparse.Namespace) -> float:
     for name in ("na", "wavelength"):
         if getattr(arguments, name) is None:
             raise InputError(
+                "option-missing",
                 f"--{name} is not given, without which no pattern can be found; add it, or name "
-                "patterns that were saved with --patterns."
+                "patterns that were saved with --patterns.",
             )
     return float(2 * arguments.na / arguments.wavelength)
 

@@ -47,7 +47,8 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         return
     for name in given(arguments, *_OF_FRAMES):
         raise InputError(
-            f"--{name} is for raw SIM frames; leave it out, or add --mode sim if these are such."
+            "option-only-for-sim",
+            f"--{name} is for raw SIM frames; leave it out, or add --mode sim if these are such.",
         )
     images = [load(paths[0], arguments, console, first)]
     images += [load(path, arguments, console) for path in paths[1:]]
@@ -111,7 +112,8 @@ def _check_common_voxel_size(images: Sequence[Image]) -> None:
             if len(one) != len(other) or np.allclose(one, other, rtol=1e-3):
                 continue
         raise InputError(
+            "pixel-sizes-differ",
             f"{first.name} and {image.name} have different pixel sizes, "
             f"{stated_voxel_size(first)} and {stated_voxel_size(image)}; train one model for each, "
-            "or give --pixel-size or --voxel-size if a file has it wrong."
+            "or give --pixel-size or --voxel-size if a file has it wrong.",
         )

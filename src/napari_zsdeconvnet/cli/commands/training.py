@@ -134,8 +134,9 @@ def refuse_beside_resume(arguments: argparse.Namespace, fixed: Sequence[str]) ->
         if value is not None and (value is not False or name == "upsample"):
             option = f"--{name.replace('_', '-')}"
             raise InputError(
+                "options-exclude-each-other",
                 f"{option} does not go with --resume, which takes PSF, noise, seed and grid from "
-                f"{arguments.resume}; leave it out, or train anew."
+                f"{arguments.resume}; leave it out, or train anew.",
             )
 
 

@@ -38,17 +38,22 @@ def psf_for_training(arguments: argparse.Namespace, image: Image, console: Conso
         return _from_file(arguments, image, grid, console)
     if arguments.na is None and arguments.wavelength is None:
         raise InputError(
+            "psf-unknown",
             "No point spread function is given; name a file with --psf, or the objective with "
-            "--na and --wavelength."
+            "--na and --wavelength.",
         )
     if arguments.na is None or arguments.wavelength is None:
         missing = "--na" if arguments.na is None else "--wavelength"
-        raise InputError(f"The objective is given without {missing}; add it, or name a --psf file.")
+        raise InputError(
+            "option-missing",
+            f"The objective is given without {missing}; add it, or name a --psf file.",
+        )
     if grid is None:
         size, remedy = ("voxel size", "--voxel-size Z,Y,X") if volume else _PIXEL_SIZE
         raise InputError(
+            "voxel-size-unknown",
             f"The image has no {size}, without which the PSF cannot be computed; give it "
-            f"with {remedy}, in micrometres."
+            f"with {remedy}, in micrometres.",
         )
     return PSF.simulate(
         na=arguments.na,
@@ -134,23 +139,16 @@ def _from_file(
 ) -> PSF:
     if arguments.na is not None or arguments.wavelength is not None:
         raise InputError(
+            "options-exclude-each-other",
             "The PSF is given both as a file and by the objective; leave out --psf, or --na "
-            "and --wavelength."
+            "and --wavelength.",
         )
+    from ...training.data import check_dimensions
+
     plane = plane_of(arguments.psf_focus, arguments.psf_plane)
     psf = PSF.read(arguments.psf, arguments.psf_voxel_size, plane=plane, axes=arguments.psf_axes)
     volume = "Z" in image.axes
-    if psf.array.ndim == 3 and not volume:
-        raise InputError(
-            f"{arguments.psf} is a 3D PSF of {psf.array.shape[0]} planes and the images are 2D; "
-            "take one plane with --psf-focus or --psf-plane N, or say --axes ZYX if the images "
-            "are volumes."
-        )
-    if psf.array.ndim == 2 and volume:
-        raise InputError(
-            f"{arguments.psf} gives a 2D PSF and {image.name} is a volume; give a 3D PSF, or "
-            "process its planes as single images with --axes TYX."
-        )
+    check_dimensions(psf, 3 if volume else 2)
     if psf.voxel_size is None and grid is not None:
         console.warn(
             f"{arguments.psf} has no voxel size; it is taken to be on the output grid, "

@@ -116,7 +116,10 @@ def _record(path: str, model: Model, image: Image) -> RunRecord:
         return own
     record = RunRecord.read(path)
     if record.weights_sha256 != own.weights_sha256:
-        raise InputError(f"{path} is the record of another model; name that of this result.")
+        raise InputError(
+            "record-of-other-model",
+            f"{path} is the record of another model; name that of this result.",
+        )
     if record.prediction is not None:
         source = record.prediction.source
         if source.axes == "CYX" and image.axes == "TCYX":  # one image of raw frames

@@ -31,9 +31,10 @@ def check_same(source: Source, image: Image) -> None:
     have = Source.of(image)
     if have.sha256 != source.sha256:
         raise InputError(
+            "record-other-image",
             f"{image.name} is not the {source.name} of the record: its pixels, "
             f"{_shape(have)}, have the fingerprint {have.sha256[:12]} and those of the record, "
-            f"{_shape(source)}, {source.sha256[:12]}; name the file that the record was made from."
+            f"{_shape(source)}, {source.sha256[:12]}; name the file that the record was made from.",
         )
 
 
@@ -42,7 +43,9 @@ def as_ruled(source: Source, image: Image) -> Image:
     try:
         rule = PixelRule.from_dict(source.pixel_rule)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The record of {source.name} is damaged ({error}).") from error
+        raise InputError(
+            "record-damaged", f"The record of {source.name} is damaged ({error})."
+        ) from error
     return replace(image, pixel_rule=rule)
 
 
@@ -74,15 +77,21 @@ def check_first(record: RunRecord, model: Model | None) -> None:
     began = record.beginning
     if began is None:
         if model is not None:
-            raise InputError("The run of the record did not begin with a model: give none.")
+            raise InputError(
+                "record-other-start", "The run of the record did not begin with a model: give none."
+            )
         return
     if model is None:
-        raise InputError(f"The run began with the weights of {began.name}: give that model.")
+        raise InputError(
+            "record-other-start",
+            f"The run began with the weights of {began.name}: give that model.",
+        )
     have = weights_fingerprint(model.network.state_dict())
     if have != began.weights_sha256:
         raise InputError(
+            "record-other-start",
             f"The run began with the weights of {began.name}, whose fingerprint is "
-            f"{began.weights_sha256[:12]}, and those given have {have[:12]}: give that model."
+            f"{began.weights_sha256[:12]}, and those given have {have[:12]}: give that model.",
         )
 
 
@@ -131,11 +140,14 @@ def iter_training(
         needed.
     """
     if not record.sources or not record.stretches:
-        raise InputError(f"The run cannot be repeated. {record.obstacles[0]}")
+        raise InputError(
+            "record-not-repeatable", f"The run cannot be repeated. {record.obstacles[0]}"
+        )
     if len(images) != len(record.sources):
         raise InputError(
+            "record-image-count",
             f"The run was trained on {len(record.sources)} recordings and {len(images)} are given: "
-            "give all of them, in the order of the record."
+            "give all of them, in the order of the record.",
         )
     for source, image in zip(record.sources, images, strict=True):
         check_same(source, image)
@@ -185,8 +197,9 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
         preset = Preset(**record.settings)
     except TypeError as error:
         raise InputError(
+            "record-other-preset",
             f"The preset of the run has other settings than those of this version ({error}): "
-            f"install napari-zsdeconvnet {record.versions.get('napari-zsdeconvnet')}."
+            f"install napari-zsdeconvnet {record.versions.get('napari-zsdeconvnet')}.",
         ) from error
     # Only a CPU repeats itself to the bit; a run of another device goes to the best one here.
     device = "cpu" if record.stretches[0].device.startswith("CPU") else "auto"

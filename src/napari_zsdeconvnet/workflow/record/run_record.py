@@ -264,19 +264,24 @@ class RunRecord:
             If it is something else, from a newer version, or damaged.
         """
         if not isinstance(values, Mapping) or values.get("kind") != KIND:
-            raise InputError("This is no run record: give a JSON that was written beside a result.")
+            raise InputError(
+                "no-run-record",
+                "This is no run record: give a JSON that was written beside a result.",
+            )
         form = values.get("format", 0)
         if not isinstance(form, int) or form > FORMAT:
             raise InputError(
+                "format-too-new",
                 f"The run record has format {form!r:.60} and this version reads up to "
-                f"{FORMAT}: update napari-zsdeconvnet."
+                f"{FORMAT}: update napari-zsdeconvnet.",
             )
         try:
             return cls._assembled(_migrated(values))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(
-                f"The run record is incomplete or damaged ({words.rstrip('.')}): copy it again."
+                "record-damaged",
+                f"The run record is incomplete or damaged ({words.rstrip('.')}): copy it again.",
             ) from error
 
     @classmethod
@@ -332,12 +337,15 @@ class RunRecord:
             return cls.from_dict(read_json(path))
         except OSError as error:
             raise InputError(
-                f"{path} cannot be read ({error.strerror}): check the name and the folder."
+                "file-unreadable",
+                f"{path} cannot be read ({error.strerror}): check the name and the folder.",
             ) from error
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise error.within(path) from error
         except ValueError as error:
-            raise InputError(f"{path} is no JSON file: give a run record.") from error
+            raise InputError(
+                "no-run-record", f"{path} is no JSON file: give a run record."
+            ) from error
 
 
 def _richardson_lucy(network: TwoStageNetwork) -> int:
