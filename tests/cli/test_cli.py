@@ -212,7 +212,10 @@ class TestCalibrate:
         path = tmp_path / "noise.json"
         for content, words in (
             ('{"offset": 100, "gain": -1, "read_variance": 4}', f"{path}: The gain is -1"),
-            ('{"offset": 100}', f"{path}: The noise model lacks gain, read_variance"),
+            (
+                '{"offset": 100}',
+                f"{path}: The noise model cannot be read (gain, read_variance are missing)",
+            ),
             ("no JSON", f"{path} is not a noise model"),
         ):
             path.write_text(content)

@@ -189,7 +189,7 @@ class TestFile:
             ({"scale": 0.0}, "scale is 0.0"),
             ({"scale": float("nan")}, "scale is nan"),
             ({"scale": ...}, "'scale' is missing"),
-            ({"noise": {"offset": 1}}, "lacks gain, read_variance"),
+            ({"noise": {"offset": 1}}, "gain, read_variance are missing"),
             ({"noise": {"offset": 1, "gain": -1, "read_variance": 0}}, "gain is -1"),
             ({"format": "one"}, "does not fit together"),
             ({"psf": None}, "does not fit together"),

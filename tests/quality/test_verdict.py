@@ -34,6 +34,7 @@ from napari_zsdeconvnet.quality.stability import Blank, scaled, with_psf
 from napari_zsdeconvnet.quality.verdict import Verdict, iter_judge, judge
 from napari_zsdeconvnet.simulation.sample import Sample, simulate, simulate_volume
 from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet.utils.json_values import built, entries
 
 QUICK = replace(PRESETS["fast"], patch=64, batch=1)
 SCRATCH = {name: value for name, value in asdict(FROM_SCRATCH).items() if name != "steps"}
@@ -253,7 +254,7 @@ class TestMeasures:
 
     def test_a_measure_is_kept_as_json(self):
         measure = Measure("spread", 0.1, "", (None, 0.3), True, "Fine.")
-        assert Measure.from_dict(json.loads(json.dumps(measure.to_dict()))) == measure
+        assert built(Measure, json.loads(json.dumps(entries(measure)))) == measure
 
 
 class TestSpread:

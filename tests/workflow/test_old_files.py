@@ -115,3 +115,11 @@ def test_a_noise_model():
     noise = zs.NoiseModel.from_dict(json.loads((FOLDER / "noise_2026-11-29.json").read_text()))
     assert (noise.offset, noise.gain, noise.read_variance) == (100, 1.25, 4)
     assert (noise.correlation, noise.excess_noise) == ((0.1, 0.2), 1.41)
+
+
+def test_a_noise_model_of_a_newer_version_asks_for_an_update():
+    values = json.loads((FOLDER / "noise_2026-11-29.json").read_text())
+    assert zs.NoiseModel.from_dict({"format": 1, **values}).gain == 1.25
+    with pytest.raises(zs.InputError) as caught:
+        zs.NoiseModel.from_dict({"format": 2, **values, "new": 3})
+    assert caught.value.code == "format-too-new"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..io.image import Image, PixelRule, as_frames, check_pixels, spatial_axes
 from ..utils.errors import InputError, Remedy
+from ..utils.json_values import built, entries
 from .dark_frames import frame_means, sound_pixels, variance_over_time
 from .dark_region import BackgroundFit, fit_background
 from .image_transfer import chosen_planes, transfer_of_images
@@ -35,6 +36,9 @@ from .series_transfer import looked_at, transfer_of_series
 from .usable_pixels import checked, usable_pixels, with_mask
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
+
+FORMAT = 1
+"""Layout of a file; raised when a reader of today would misread a file of tomorrow."""
 
 SINGLE_IMAGE_ERROR = 0.25
 """Relative error of a gain from one image, as seen against cameras' own calibrations."""
@@ -482,39 +486,37 @@ class NoiseModel:
         return self.describe()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, strings and a list, ready for JSON."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        """Return plain numbers, strings and lists, ready for JSON."""
+        return entries(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild a noise model from what `to_dict` returned.
+    def from_dict(cls, values: Any) -> Self:
+        """Rebuild a noise model from what `to_dict` returned, or from a file of it.
 
         Raises
         ------
         InputError
-            If an entry is missing, unknown or not what it should be.
+            If an entry is missing, unknown or not what it should be, or it is of a newer version.
         """
-        if not isinstance(values, Mapping):
+        form = values.get("format", FORMAT) if isinstance(values, Mapping) else None
+        if isinstance(form, int) and form > FORMAT:
+            raise InputError(
+                "format-too-new",
+                f"The noise model has format {form!r:.60} and this version reads up to {FORMAT}: "
+                "update napari-zsdeconvnet.",
+            )
+        try:
+            if form is not None:
+                values = {name: value for name, value in values.items() if name != "format"}
+            return built(cls, values)
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(
                 "noise-model-damaged",
-                f"A noise model was read from a {type(values).__name__}; give a JSON object with "
-                "offset, gain and read variance.",
-            )
-        known = {field.name for field in fields(cls)}
-        missing = sorted({"offset", "gain", "read_variance"} - set(values))
-        if missing:
-            raise InputError(
-                "noise-model-damaged",
-                f"The noise model lacks {', '.join(missing)}; calibrate and save it again.",
-            )
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(
-                "noise-model-damaged",
-                f"The noise model has the unknown entries {', '.join(map(str, unknown))}; it may "
-                "come from a newer version, so update the package or remove them.",
-            )
-        return cls(**values)
+                f"The noise model cannot be read ({error}); calibrate and save it again, or update "
+                "the package.",
+            ) from error
 
 
 def _number(value: Any, what: str, unit: str) -> float:

@@ -8,12 +8,9 @@ so that small images raise no false alarms.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
 
 from ..noise.noise_model import NoiseModel
-from ..utils.json_values import built
 from .data_consistency import Residual
 from .reference_metrics import Flux
 from .spectra import Sharpening
@@ -102,15 +99,6 @@ class Measure:
     limit: tuple[float | None, float | None]
     passed: bool | None
     sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and strings, ready for JSON."""
-        return {**asdict(self), "limit": list(self.limit)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild what `to_dict` returned."""
-        return built(cls, values)
 
 
 def not_judged(name: str, why: str) -> Measure:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from ..utils.json_values import built, entries
 from .checks import Measure
 from .spectra import Sharpening
 
@@ -75,14 +76,11 @@ class Verdict:
         """Return everything but maps and spectrum, ready for JSON."""
         return {
             "passed": self.passed,
-            "measures": [measure.to_dict() for measure in self.measures],
-            "notes": list(self.notes),
+            **entries(self, "maps", "spectrum"),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` returned."""
-        return cls(
-            tuple(Measure.from_dict(entry) for entry in values["measures"]),
-            tuple(map(str, values.get("notes", ()))),
-        )
+        known = {name: values[name] for name in ("measures", "notes") if name in values}
+        return built(cls, known, maps={}, spectrum=None)

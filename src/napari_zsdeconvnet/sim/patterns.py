@@ -16,7 +16,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..utils.errors import InputError
 from ..utils.files import written_whole
-from ..utils.json_values import fitting, read_json
+from ..utils.json_values import built, entries, fitting, known_of, read_json, refuse_infinite
 
 Order = Literal["orientation", "phase"]
 
@@ -249,7 +249,7 @@ class Patterns(Sequence[Pattern]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, ready for JSON."""
-        values = asdict(self)
+        values = entries(self)
         for pattern in values["orientations"]:
             if math.isinf(pattern["peak_snr"]):
                 pattern["peak_snr"] = None  # JSON knows no infinity
@@ -276,19 +276,11 @@ class Patterns(Sequence[Pattern]):
                 f"{_VERSION}; update the package.",
             )
         try:
-            orientations = tuple(_pattern(entry) for entry in values["orientations"])
-            rows, columns = values["shape"]
-            return cls(
-                orientations=orientations,
-                pixel_size=_positive(values["pixel_size"]),
-                na=_positive(values["na"]),
-                wavelength=_positive(values["wavelength"]),
-                shape=(int(rows), int(columns)),
-                order=values["order"],
-                brightness=tuple(tuple(map(_finite, row)) for row in values["brightness"]),
-                warnings=tuple(map(str, values["warnings"])),
-                attenuation=_finite(values["attenuation"]),
-            )
+            made = built(cls, known_of(cls, values), orientations=_orientations(values))
+            refuse_infinite(entries(made, "orientations"))
+            if min(made.pixel_size, made.na, made.wavelength) <= 0:
+                raise ValueError("a length or the aperture is not above zero")
+            return made
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
@@ -355,29 +347,15 @@ def check_reconstruction(values: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"it has {number} where a number is wanted")
-    return number
-
-
-def _positive(value: Any) -> float:
-    number = _finite(value)
-    if number <= 0:
-        raise ValueError(f"it has {number:g} where a number above zero is wanted")
-    return number
-
-
-def _pattern(values: Mapping[str, Any]) -> Pattern:
-    snr = values["peak_snr"]
-    return Pattern(
-        period=_positive(values["period"]),
-        angle=_finite(values["angle"]),
-        phases=tuple(map(_finite, values["phases"])),
-        depth=_finite(values["depth"]),
-        confidence=_finite(values["confidence"]),
-        peak_snr=math.inf if snr is None else float(snr),
-        found=bool(values["found"]),
-        reason=str(values["reason"]),
-    )
+def _orientations(values: Mapping[str, Any]) -> tuple[Pattern, ...]:
+    """Read the patterns, of which a peak without noise has no height that JSON knows."""
+    made = []
+    for entry in values["orientations"]:
+        if entry["peak_snr"] is None:
+            entry = {**entry, "peak_snr": math.inf}
+        pattern = built(Pattern, entry)
+        refuse_infinite(entries(pattern, "peak_snr"))
+        if pattern.period <= 0:
+            raise ValueError(f"a period is {pattern.period:g}")
+        made.append(pattern)
+    return tuple(made)

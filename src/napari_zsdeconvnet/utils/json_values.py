@@ -101,6 +101,7 @@ def built(cls: Callable[..., T], values: Any, **made: Any) -> T:
     unknown = sorted(str(name) for name in set(values) - set(hints) - set(made))
     if unknown:
         raise ValueError(f"{cls.__name__} has the unknown entry {unknown[0]}")
+    missing = []
     for field in fields(cls):  # type: ignore[arg-type]
         name = field.name
         if name in made:
@@ -108,7 +109,9 @@ def built(cls: Callable[..., T], values: Any, **made: Any) -> T:
         if name in values:
             made[name] = fitting(values[name], hints[name], name)
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{name} is missing")
+            missing.append(name)
+    if missing:
+        raise ValueError(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     return cls(**made)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...io.image import Image
 from ...io.image_files import write_image
 from ...noise.dark_frames import dark_pixels
-from ...noise.noise_model import NoiseModel
+from ...noise.noise_model import FORMAT, NoiseModel
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder
 from ..console import Console
@@ -51,7 +51,7 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
     show_noise(noise, console)
     maps = _write_maps(image, arguments.write_maps, console) if arguments.write_maps else {}
     if arguments.output:
-        write_json(arguments.output, noise.to_dict())
+        write_json(arguments.output, {"format": FORMAT, **noise.to_dict()})
         console.say(f"Written to {arguments.output}.")
     console.result({"noise": noise.to_dict(), "file": arguments.output, "maps": maps})
 
