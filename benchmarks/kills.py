@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_zsdeconvnet.cli.main import main as main_of_package
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.facts import ModelFacts
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.provenance import Source, weights_fingerprint

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from . import sim
     from .inference.predict import Result
     from .io.image import Image
-    from .io.image_files import read_image, write_image, written_image
+    from .io.image_files import read_image
+    from .io.image_writing import write_image, written_image
     from .model.model import Model
     from .modes.base import Mode
     from .modes.registry import register
@@ -39,8 +40,8 @@ _MODULE_OF = {
     "InputError": "utils.errors",
     "Image": "io.image",
     "read_image": "io.image_files",
-    "write_image": "io.image_files",
-    "written_image": "io.image_files",
+    "write_image": "io.image_writing",
+    "written_image": "io.image_writing",
     "Microscope": "psf.microscope",
     "Mode": "modes.base",
     "Model": "model.model",

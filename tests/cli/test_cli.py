@@ -18,7 +18,8 @@ from napari_zsdeconvnet.cli.commands import files as command_files
 from napari_zsdeconvnet.cli.commands import info as command_info
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_zsdeconvnet.cli.main import main
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.workflow.record import RunRecord

@@ -11,7 +11,8 @@ from napari_zsdeconvnet.cli.argument_values import angles, number_or_file
 from napari_zsdeconvnet.cli.commands.repeat import _opened
 from napari_zsdeconvnet.cli.commands.sim_recordings import open_recording
 from napari_zsdeconvnet.cli.main import main
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.provenance import Source
 from napari_zsdeconvnet.sim.patterns import Patterns
 from napari_zsdeconvnet.sim.recording import Frames

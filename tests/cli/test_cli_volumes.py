@@ -16,7 +16,8 @@ from napari_zsdeconvnet.cli.console import Console
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io import image_files
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.io.lazy import Sliced
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.physics.stripe_filter import Damping

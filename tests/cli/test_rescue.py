@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model import model_file
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.simulation.sample import simulate

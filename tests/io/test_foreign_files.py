@@ -14,7 +14,8 @@ from napari_zsdeconvnet.cli.arguments import parser
 from napari_zsdeconvnet.cli.commands.files import load
 from napari_zsdeconvnet.cli.console import Console
 from napari_zsdeconvnet.io.image import Image, as_frames
-from napari_zsdeconvnet.io.image_files import read_image, read_recorded, write_image, written_image
+from napari_zsdeconvnet.io.image_files import read_image, read_recorded
+from napari_zsdeconvnet.io.image_writing import write_image, written_image
 from napari_zsdeconvnet.training.data import lay_out
 from napari_zsdeconvnet.utils.errors import InputError
 

@@ -11,9 +11,10 @@ import pytest
 import tifffile
 from refusals import refused
 
-from napari_zsdeconvnet.io import image_files, tiff_pages
+from napari_zsdeconvnet.io import image_files, image_writing, tiff_pages
 from napari_zsdeconvnet.io.image import as_frames, check_pixels
-from napari_zsdeconvnet.io.image_files import read_image, write_image, written_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image, written_image
 from napari_zsdeconvnet.io.lazy import is_lazy
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.utils.files import check_writable, written_whole
@@ -77,7 +78,7 @@ class TestRoundTrip:
             assert read_image(tmp_path / name).voxel_size is None
 
     def test_more_than_four_gibibytes_become_an_ome_bigtiff(self, tmp_path: Path, monkeypatch):
-        monkeypatch.setattr(image_files, "_BIGTIFF_FROM", 100)
+        monkeypatch.setattr(image_writing, "_BIGTIFF_FROM", 100)
         write_image(tmp_path / "big.tif", ramp("TYX"), axes="TYX", voxel_size=(0.1, 0.1))
         with tifffile.TiffFile(tmp_path / "big.tif") as tiff:
             assert tiff.is_bigtiff
@@ -219,7 +220,7 @@ class TestPixelsInFile:
             assert one.imagej_metadata == other.imagej_metadata
 
     def test_beyond_four_gibibytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(image_files, "_BIGTIFF_FROM", 100)
+        monkeypatch.setattr(image_writing, "_BIGTIFF_FROM", 100)
         with written_image(tmp_path / "i.tif", (5, 20, 30), axes="ZYX") as pixels:
             pixels[2] = 1
         with tifffile.TiffFile(tmp_path / "i.tif") as tiff:

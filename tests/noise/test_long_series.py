@@ -16,7 +16,8 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.inference.predict import Result
 from napari_zsdeconvnet.io import image_files
-from napari_zsdeconvnet.io.image_files import read_image, write_image, written_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image, written_image
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.networks import registry
 from napari_zsdeconvnet.networks.volume import SharpeningNetwork

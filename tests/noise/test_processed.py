@@ -10,7 +10,7 @@ import pytest
 from refusals import refused
 
 from napari_zsdeconvnet import Image
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.io.units import checked_length
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.noise.processed_images import processed_words, refuse_below_offset

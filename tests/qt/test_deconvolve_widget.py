@@ -12,7 +12,8 @@ from placed import borders
 from napari_zsdeconvnet._qt.layers.layers import layer_image
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.presets import PRESETS
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF

@@ -11,7 +11,7 @@ import tifffile
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.psf_widget import PSFWidget
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 
 LONG = 20_000  # milliseconds; shared machines can be slow
 STACK = np.arange(10 * 64 * 70, dtype=np.uint16).reshape(10, 64, 70)

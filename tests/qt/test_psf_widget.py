@@ -8,7 +8,7 @@ from qtpy.QtTest import QTest
 from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.psf_widget import LAYER_NAME, PSFWidget
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.psf.psf import PSF
 
 PIXEL = 0.065  # micrometres, of the raw image

@@ -11,7 +11,8 @@ from npe2 import PluginManager
 from napari_zsdeconvnet._qt.layers.writer import write_layer
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.widgets.queue_widget import QueueWidget
-from napari_zsdeconvnet.io.image_files import read_image, write_image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.simulation.sample import simulate
 

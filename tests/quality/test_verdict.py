@@ -20,7 +20,7 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.inference.predict import Result, TileProgress
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import FROM_SCRATCH, PRESETS, VOLUME_PRESETS
 from napari_zsdeconvnet.networks.base import TwoStageNetwork

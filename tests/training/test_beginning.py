@@ -13,7 +13,7 @@ import torch
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io.image import Image
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.presets import PRESETS
 from napari_zsdeconvnet.noise.noise_model import NoiseModel

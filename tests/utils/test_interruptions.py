@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_zsdeconvnet.io.image_files import write_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.model.model import Model
 from napari_zsdeconvnet.model.provenance import weights_fingerprint
 from napari_zsdeconvnet.simulation.sample import simulate

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..io.grid import nanometres
 from ..io.image import Image
-from ..io.image_files import write_image
+from ..io.image_writing import write_image
 from ..utils.errors import InputError, Remedy
 from ..utils.files import written_whole
 from . import beads, files

@@ -6,7 +6,7 @@ from typing import Any
 
 from napari.layers import Image as ImageLayer
 
-from ...io.image_files import write_image
+from ...io.image_writing import write_image
 from .layer_axes import layer_axes, layer_voxel_size, pixels_of
 from .layers import CHANNEL_KEY
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...io.image import Image
-from ...io.image_files import write_image
+from ...io.image_writing import write_image
 from ...noise.dark_frames import dark_pixels
 from ...noise.noise_model import FORMAT, NoiseModel
 from ...utils.errors import InputError

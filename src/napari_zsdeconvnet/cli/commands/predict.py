@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...io.image import Image
-from ...io.image_files import written_image
+from ...io.image_writing import written_image
 from ...physics.stripe_filter import Damping
 from ...quality.pictures import grey_picture
 from ...utils.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...io.image import Image
-from ...io.image_files import write_image
+from ...io.image_writing import write_image
 from ...utils.errors import InputError
 from ...utils.files import check_writable, replaced_together
 from ..console import Console, Interrupted, printable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...io.image_files import PixelsInFile, written_image
+from ...io.image_writing import PixelsInFile, written_image
 from ...model.provenance import now
 from ...noise.camera_maps import CameraMaps, signal_of
 from ...noise.noise_model import NoiseModel

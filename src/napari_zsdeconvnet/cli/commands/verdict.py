@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...io.image import Image
-from ...io.image_files import write_image
+from ...io.image_writing import write_image
 from ...noise.camera_maps import Camera, CameraMaps, typical_of
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder

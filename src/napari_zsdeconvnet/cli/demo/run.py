@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...io.image import Image
-from ...io.image_files import write_image
+from ...io.image_writing import write_image
 from ...noise.noise_model import NoiseModel
 from ...utils.files import make_folder
 from ..commands.files import write_json
