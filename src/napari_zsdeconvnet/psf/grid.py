@@ -277,6 +277,12 @@ def border_share(array: FloatArray) -> float:
     return float(max(edge.max() for edge in edges) / array.max())
 
 
+def normalised(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Bring the sum to 1, in float32."""
+    total = array.sum(dtype=float)
+    return np.asarray(array / total, dtype=np.float32)
+
+
 # Background
 
 

@@ -17,10 +17,9 @@ from ..io.image import Image
 from ..io.image_writing import write_image
 from ..utils.errors import InputError, Remedy
 from ..utils.files import written_whole
-from . import beads, files
 from . import grid as psf_grid
+from . import making
 from .checks import (
-    NEGATIVE_SHARE,
     VoxelSize,
     background_words,
     centre_words,
@@ -149,12 +148,13 @@ class PSF:
             cleaned = psf_grid.Cleaned(pixels, 0.0, 0.0)
         else:
             cleaned = psf_grid.without_background(pixels, level)
-        return cls._finished(cleaned, steps, source)
+        return cls.finished(cleaned, steps, source)
 
     @classmethod
-    def _finished(
+    def finished(
         cls, cleaned: psf_grid.Cleaned, steps: tuple[float, ...] | None, source: str
     ) -> PSF:
+        """Centre and normalise a PSF without background, and say what is odd about it."""
         check_light(cleaned)
         flat = top_words(cleaned.array)
         moved, shift = psf_grid.centred(cleaned.array)
@@ -170,7 +170,9 @@ class PSF:
         ]
         if moved.ndim == 3 and steps is not None:
             warnings += plane_words(moved, steps[0])
-        return cls(_normalised(moved), steps, source, shift, float(cleaned.level), tuple(warnings))
+        return cls(
+            psf_grid.normalised(moved), steps, source, shift, float(cleaned.level), tuple(warnings)
+        )
 
     @classmethod
     def read(
@@ -208,50 +210,7 @@ class PSF:
         InputError
             If the file cannot be read, or holds no PSF; see `from_array`.
         """
-        path = Path(path)
-        file = files.read_psf_file(path)
-        notes = file.notes
-        if file.otf is not None:
-            grid = None if voxel_size is None else _otf_grid(voxel_size, file.otf.shape[1])
-            pixels, steps = files.psf_of_otf(file, grid)
-            negative = -float(pixels.min()) / float(pixels.max())
-            if negative > NEGATIVE_SHARE:
-                notes += (
-                    f"The PSF of this OTF has values down to {-100 * negative:.2g} % of its peak, "
-                    "from noise in the OTF; they are set to zero.",
-                )
-            psf = cls.from_array(
-                np.maximum(pixels, 0), steps, background=0.0, source=f"OTF in {path.name}"
-            )
-        else:
-            pixels = np.asarray(file.array)
-            lateral = None
-            if voxel_size is None:
-                given = file.voxel_size
-            elif pixels.ndim == 3 and plane is not None and np.size(voxel_size) == 2:
-                given, lateral = None, voxel_sizes(voxel_size, 2)
-            else:
-                given = voxel_sizes(voxel_size, pixels.ndim)
-            try:
-                psf = cls.from_array(
-                    pixels, given, background=background, source=path.name, axes=axes
-                )
-            except InputError as error:
-                raise error.within(path) from error
-            if lateral is not None:
-                psf = replace(psf.plane(_index(plane)), voxel_size=lateral)
-        if plane is not None and psf.array.ndim == 3:
-            psf = psf.plane(_index(plane))
-        if psf.voxel_size is None:
-            notes += (
-                f"{path.name} does not say its pixel size; it is taken to lie on the output "
-                "grid, half of the raw pixel, unless you give its pixel size."
-                if psf.array.ndim == 2
-                else f"{path.name} does not say its voxel size; it is taken to lie on the "
-                "output grid, at the stack's own axial step, unless you give its "
-                "voxel size.",
-            )
-        return replace(psf, warnings=(*notes, *psf.warnings))
+        return making.read(cls, Path(path), voxel_size, plane, background, axes)
 
     @classmethod
     def simulate(
@@ -275,15 +234,13 @@ class PSF:
 
         Widefield: in 2D the Airy pattern, in 3D the Debye integral through focus. Confocal:
         the product of those of excitation and emission, the latter averaged over the pinhole.
-        Light-sheet: widefield times a Gaussian sheet along z. `optics` has the equations.
+        Light-sheet: widefield times a Gaussian sheet along z. `diffraction` has the equations.
         Pixels hold the light of their area, as a camera's do; planes are not integrated.
 
         Parameters
         ----------
-        na
-            Numerical aperture of the objective that collects the light.
-        wavelength
-            Of the emitted light in vacuum, micrometres.
+        na, wavelength
+            Numerical aperture that collects the light, and its wavelength in vacuum, micrometres.
         pixel_size
             Of the PSF's own grid in the sample, micrometres; (y, x) where they differ. For
             training with doubled resolution that is half of the raw pixel.
@@ -299,20 +256,16 @@ class PSF:
             widefield PSF to either side, or 1.2 thicknesses of the sheet, in 65 planes at most.
         size
             Odd number of pixels across. None, without `stack`, holds 98 % of the light of the
-            plane in focus and, but for a confocal, the cone of light of the planes with light,
-            in 129 pixels at most.
+            plane in focus and, but for a confocal, the cone of light, in 129 pixels at most.
         stack
             Shape (Z, Y, X) of the volume to be deconvolved, on the grid of the PSF. The PSF is
             then as deep as that volume can see, 2 Z - 1 planes, and as wide as its cone of light
             is there, 2 Y - 1 and 2 X - 1 pixels at most: light that goes farther never meets
-            the stack again. The PSF is cut to the smallest box that holds 99 % of its light, and
-            `source` says what share goes farther sideways and what is left out. Thick samples in
-            a widefield microscope need it: most of their light lies there. `planes` or `size`,
-            if given, go before.
-        excitation_wavelength
-            Of the laser of a confocal in vacuum, micrometres.
-        excitation_na
-            Numerical aperture that the laser fills; None means `na`.
+            the stack again. It is cut to the smallest box that holds 99 % of its light, and
+            `source` says what is left out. Thick samples in a widefield microscope need it: most of
+            their light lies there. `planes` or `size`, if given, go before.
+        excitation_wavelength, excitation_na
+            Of the laser of a confocal; an aperture of None means `na`.
         pinhole
             Its diameter in Airy units, of 1.22 wavelength / NA each. None means a point, which
             makes the PSF the plain product of excitation and emission; 1 is usual.
@@ -342,7 +295,10 @@ class PSF:
             microscope, pixel_size, axial_step=axial_step, planes=planes, size=size, stack=seen
         )
         return cls(
-            _normalised(result.array), result.voxel_size, result.source, warnings=result.warnings
+            psf_grid.normalised(result.array),
+            result.voxel_size,
+            result.source,
+            warnings=result.warnings,
         )
 
     @classmethod
@@ -397,60 +353,7 @@ class PSF:
         InputError
             If no usable bead is found; the message counts the reasons.
         """
-        if isinstance(image, Image):
-            if "T" in image.axes or "C" in image.axes:
-                raise InputError(
-                    "beads-axes",
-                    f"{image.name or 'The image'} has the axes {', '.join(image.axes)}; give the "
-                    "beads of a single channel and time point.",
-                )
-            voxel_size = image.voxel_size if voxel_size is None else voxel_size
-            image = image.data
-        pixels = np.asarray(image)
-        values = checked_pixels(pixels)
-        if voxel_size is None:
-            raise InputError(
-                "voxel-size-unknown",
-                "The voxel size of the bead image is not known",
-                Remedy("voxel-size", ", ".join("zyx"[-values.ndim :])),
-            )
-        steps = voxel_sizes(voxel_size, values.ndim)
-        average = beads.average_beads(
-            pixels.reshape(values.shape), size=None if size is None else odd(size, "The size")
-        )
-        count = len(average.used)
-        how = "fit to" if average.fitted else "mean of"
-        source = f"{how} {count} beads (left out: {beads.in_words(average.rejected)})"
-        cleaned = psf_grid.without_background(average.array, None, recorded=True)
-        psf = cls._finished(cleaned, steps, source)
-        warnings = list(psf.warnings)
-        if average.fitted:
-            warnings.append(
-                f"No bead stands alone: {count} near one another or the border were fitted "
-                "together, each where it is whole; look at the PSF before it is used."
-            )
-        if count < 5:
-            warnings.append(
-                f"The PSF is the {how} only {count} bead(s); ten or more average out their noise "
-                "and differences."
-            )
-        if diameter is None:
-            return replace(psf, warnings=tuple(warnings))
-
-        (diameter,) = voxel_sizes([diameter], 1, "The diameter")
-        width = min(step for step in psf.fwhm if not math.isnan(step))
-        if diameter > width:
-            warnings.append(
-                f"The beads of {1000 * diameter:g} nm are wider than their image of "
-                f"{1000 * width:.0f} nm; check the diameter."
-            )
-        sharp = psf_grid.without_ball(psf.array.astype(float), steps, diameter)
-        return replace(
-            psf,
-            array=_normalised(sharp),
-            source=f"{source}, corrected for a diameter of {1000 * diameter:g} nm",
-            warnings=tuple(warnings),
-        )
+        return making.average_of_beads(cls, image, voxel_size, diameter, size)
 
     # Changing the grid
 
@@ -503,31 +406,17 @@ class PSF:
             )
         if self.array.ndim == 3 and steps[0] > self.voxel_size[0]:
             warnings += plane_words(array, steps[0])
-        return replace(self, array=_normalised(array), voxel_size=steps, warnings=tuple(warnings))
+        return replace(
+            self, array=psf_grid.normalised(array), voxel_size=steps, warnings=tuple(warnings)
+        )
 
     def limited(self, planes: int, field: Sequence[int] | None = None) -> PSF:
-        """Keep of a 3D PSF what a stack can see of it.
+        """Keep of a 3D PSF what a stack of so many planes, and rows and columns, can see of it.
 
         Light of one voxel of `n` in a row reaches another over at most `n` - 1 steps, so that
         no more than 2 `n` - 1 are ever used. The rest keeps its shape and is brought to the sum
-        1 again; a warning says what was left out.
-
-        Parameters
-        ----------
-        planes
-            Of the stack, 1 or more, at the axial step of the PSF.
-        field
-            Rows and columns of the stack, on the grid of the PSF; None keeps all of the PSF.
-
-        Returns
-        -------
-        PSF
-            Itself where it is small enough, or 2D.
-
-        Raises
-        ------
-        InputError
-            If `planes` is no whole number from 1.
+        1 again; a warning says what was left out. Without a field it stays as wide as it is. Raises
+        InputError if the planes are no whole number from 1.
         """
         count = finite(planes, "The number of planes")
         if count != int(count) or count < 1:
@@ -547,12 +436,9 @@ class PSF:
         return psf if field is None else psf._cut_across([2 * length - 1 for length in field])
 
     def within_field(self, field: Sequence[int]) -> PSF:
-        """Keep of a 2D PSF what is no wider than an image; a warning says what was left out.
+        """Keep of a 2D PSF what is no wider than an image of so many rows and columns.
 
-        Parameters
-        ----------
-        field
-            Rows and columns of the image, on the grid of the PSF.
+        A warning says what was left out.
         """
         return self._cut_across([length - (length + 1) % 2 for length in field])
 
@@ -578,25 +464,12 @@ class PSF:
         lost = 1 - array.sum() / self.array.sum(dtype=float)
         verb = "was" if what.endswith("rest") else "were"
         words = f"{what}, with {100 * lost:.2g} % of its light, {verb} left out."
-        return replace(self, array=_normalised(array), warnings=(*self.warnings, words))
+        return replace(self, array=psf_grid.normalised(array), warnings=(*self.warnings, words))
 
     def plane(self, index: int | None = None) -> PSF:
-        """Take one plane of a 3D PSF as a 2D PSF; of a 2D PSF, itself.
+        """Take one plane of a 3D PSF as a 2D PSF, by default that in focus; of a 2D PSF, itself.
 
-        Parameters
-        ----------
-        index
-            Of the plane; None takes the middle one, in focus.
-
-        Returns
-        -------
-        PSF
-            Sum 1.
-
-        Raises
-        ------
-        InputError
-            If there is no such plane, or no light in it.
+        Raises InputError if there is no such plane, or no light in it.
         """
         if self.array.ndim == 2:
             return self
@@ -620,25 +493,21 @@ class PSF:
             )
         return replace(
             self,
-            array=_normalised(plane),
+            array=psf_grid.normalised(plane),
             voxel_size=None if self.voxel_size is None else self.voxel_size[1:],
             source=f"{self.source}, plane {chosen} of {planes}",
             shift=self.shift[1:],
         )
 
     def cropped(self, size: int) -> PSF:
-        """Keep the middle `size` pixels along Y and X, and make the sum 1 again.
-
-        Parameters
-        ----------
-        size
-            Odd; what is narrower already stays as it is.
-        """
+        """Keep the middle `size` pixels (odd) along Y and X at most, and make the sum 1 again."""
         half = odd(size, "The size") // 2
         window = tuple(
             slice(max(n // 2 - half, 0), n // 2 + half + 1) for n in self.array.shape[-2:]
         )
-        return replace(self, array=_normalised(self.array[..., window[0], window[1]].astype(float)))
+        return replace(
+            self, array=psf_grid.normalised(self.array[..., window[0], window[1]].astype(float))
+        )
 
     # What it is
 
@@ -673,35 +542,16 @@ class PSF:
         return psf_grid.cutoff(plane.array.astype(float), (plane.steps[0], plane.steps[1]))
 
     def energy_radius(self, fraction: float = 0.9) -> float:
-        """Radius of the circle that holds `fraction` of the light, all planes summed.
-
-        Parameters
-        ----------
-        fraction
-            Between 0 and 1.
-
-        Returns
-        -------
-        float
-            In `unit`.
-        """
+        """Radius, in `unit`, of the circle with a fraction of the light, all planes summed."""
         plane = self.array.sum(axis=0, dtype=float) if self.array.ndim == 3 else self.array
         return psf_grid.energy_radius(
             np.asarray(plane, dtype=float), (self.steps[-2], self.steps[-1]), fraction
         )
 
     def profile(self, axis: int = -1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Line through the centre, for a plot.
+        """Line along an axis through the centre, for a plot.
 
-        Parameters
-        ----------
-        axis
-            Of the array; -1 is X.
-
-        Returns
-        -------
-        positions, values
-            Distance from the centre in `unit`; and the intensity, 1 at the centre.
+        Distance from the centre in `unit`; and the intensity, 1 at the centre.
         """
         middle: list[Any] = [n // 2 for n in self.array.shape]
         middle[axis] = slice(None)
@@ -729,17 +579,9 @@ class PSF:
     # Keeping it
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a float32 TIFF with its voxel size, or .npy without one.
+        """Write a float32 TIFF (.tif or .tiff) with its voxel size, or .npy without one.
 
-        Parameters
-        ----------
-        path
-            File name that ends in .tif, .tiff or .npy.
-
-        Raises
-        ------
-        InputError
-            If the name ends in something else or the file cannot be written.
+        Raises InputError if the name ends in something else or the file cannot be written.
         """
         if Path(path).suffix.lower() != ".npy":
             write_image(path, self.array, axes=self.axes, voxel_size=self.voxel_size)
@@ -748,13 +590,7 @@ class PSF:
             np.save(file, self.array)
 
     def to_metadata(self) -> dict[str, Any]:
-        """Everything but the array, fit for JSON.
-
-        Returns
-        -------
-        dict
-            For `from_metadata`.
-        """
+        """Everything but the array, fit for JSON and `from_metadata`."""
         return {
             "voxel_size": None if self.voxel_size is None else list(self.voxel_size),
             "source": self.source,
@@ -765,19 +601,9 @@ class PSF:
 
     @classmethod
     def from_metadata(cls, array: ArrayLike, metadata: dict[str, Any]) -> PSF:
-        """Put together again what `array` and `to_metadata` hold, to the bit.
+        """Put together again, to the bit, what `array` and `to_metadata` hold.
 
-        Parameters
-        ----------
-        array
-            The array of that PSF.
-        metadata
-            From its `to_metadata`.
-
-        Raises
-        ------
-        InputError
-            If the array is no finished PSF.
+        Raises InputError if the array is no finished PSF.
         """
         voxel_size = metadata["voxel_size"]
         return cls(
@@ -799,26 +625,3 @@ def _checked_stack(stack: Sequence[int]) -> tuple[int, int, int]:
             "more each.",
         )
     return shape[0], shape[1], shape[2]
-
-
-def _otf_grid(voxel_size: VoxelSize, axial_samples: int) -> tuple[float, ...]:
-    """Two values ask for the plane in focus; one value for what the OTF has."""
-    count = np.size(voxel_size)
-    if count == 1:
-        count = 2 if axial_samples == 1 else 3
-    return voxel_sizes(voxel_size, min(max(count, 2), 3))
-
-
-def _index(plane: int | Literal["focus"] | None) -> int | None:
-    if plane is None or plane == "focus":
-        return None
-    if isinstance(plane, int):
-        return plane
-    raise InputError(
-        "psf-plane-missing", f"The plane is {plane!r}; give focus or the index of a plane."
-    )
-
-
-def _normalised(array: NDArray[Any]) -> NDArray[np.float32]:
-    total = array.sum(dtype=float)
-    return np.asarray(array / total, dtype=np.float32)
