@@ -151,7 +151,7 @@ def test_what_no_microscope_makes_is_said() -> None:
     for words in ("second peak", "unlike that of", "deeper sideways", "other half", "noise of"):
         assert words not in said(psf)
     assert "a second peak of 100 %" in said(psf + np.roll(psf, 9, 2))
-    assert "11.8 nm wide (FWHM), unlike" in said(psf, (0.02, 0.00333, 0.00333))
+    assert "12 nm wide (FWHM), unlike" in said(psf, (0.02, 0.00333, 0.00333))
     assert "deeper sideways" in said(psf, (0.03, 0.1, 0.1))
     assert "brightest plane of the PSF is its first" in said(psf[10:])
     noisy = np.random.default_rng(0).poisson(20 + 60 * psf / psf.max())
