@@ -143,22 +143,8 @@ def estimate(
     warnings += recording.warnings
     warnings.append(layouts.drift(recording.frames, pixel_size)[1])
 
-    fits = [fitted(group, several, seen) for group, several in zip(groups, peaks, strict=True)]
-    if not seen.otf.is_known:
-        seen = replace(seen, otf=attenuated(fits, seen))
-        fits = [fit.again(seen) for fit in fits]
-    fits = [
-        fit.again(seen, moved=fit.moved + off) if off.any() else fit
-        for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
-    ]
-    patterns = without_false_ones(tuple(map(_pattern, together(fits, seen))))
-    refuse_coinciding(patterns, name, chosen, order)
-    patterns = in_agreement(patterns)
-    patterns = tuple(
-        _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
-    )
-    if not any(pattern.found for pattern in patterns):
-        raise _nothing_found(patterns, name, chosen, order)
+    fits, seen = _fits(groups, peaks, seen, steps)
+    patterns = _sound_patterns(fits, seen, name, chosen, order)
     warnings += [
         f"Orientation {number}: {pattern.reason}"
         for number, pattern in enumerate(patterns, 1)
@@ -175,6 +161,36 @@ def estimate(
         warnings=tuple(warning for warning in warnings if warning),
         attenuation=seen.otf.attenuation,
     )
+
+
+def _fits(
+    groups: Sequence[Prepared], peaks: Sequence[list[Peak]], seen: Seen, steps: Steps
+) -> tuple[list[Fit], Seen]:
+    """Fit the fringes of each orientation, and find out how far the OTF falls short."""
+    fits = [fitted(group, several, seen) for group, several in zip(groups, peaks, strict=True)]
+    if not seen.otf.is_known:
+        seen = replace(seen, otf=attenuated(fits, seen))
+        fits = [fit.again(seen) for fit in fits]
+    fits = [
+        fit.again(seen, moved=fit.moved + off) if off.any() else fit
+        for fit, off in zip(fits, deviations(fits, seen, steps), strict=True)
+    ]
+    return fits, seen
+
+
+def _sound_patterns(
+    fits: Sequence[Fit], seen: Seen, name: str, chosen: Order, order: Order | None
+) -> tuple[Pattern, ...]:
+    """Judge the patterns that were fitted; InputError where there is none, or two are one."""
+    patterns = without_false_ones(tuple(map(_pattern, together(fits, seen))))
+    refuse_coinciding(patterns, name, chosen, order)
+    patterns = in_agreement(patterns)
+    patterns = tuple(
+        _with_hint(pattern, number, patterns) for number, pattern in enumerate(patterns)
+    )
+    if not any(pattern.found for pattern in patterns):
+        raise _nothing_found(patterns, name, chosen, order)
+    return patterns
 
 
 # What is searched

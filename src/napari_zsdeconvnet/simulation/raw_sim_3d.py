@@ -23,8 +23,8 @@ from .sample import (
     Sample,
     blur,
     camera,
-    check_kind,
     check_positive,
+    check_volume,
 )
 
 PHASES = 5
@@ -165,7 +165,7 @@ def simulate_sim_volume(
     InputError
         As for `simulate_volume`, and if the period is too fine for the wavelength.
     """
-    _check_volume(kind, shape, voxel_size, photons)
+    check_volume(kind, shape, voxel_size, photons)
     check_positive(period=period, excitation_wavelength=excitation_wavelength, wiener=wiener)
     check_shares(depth=depth)
     noise = noise or NoiseModel(offset=100.0, gain=1.0, read_variance=4.0)
@@ -245,23 +245,6 @@ def sim_psf(
         axial_step=2 * voxel_size[0],
     )
     return replace(wide, voxel_size=voxel_size, source=f"{wide.source}, narrowed by half")
-
-
-def _check_volume(
-    kind: str, shape: tuple[int, ...], voxel_size: tuple[float, ...], photons: float
-) -> None:
-    check_kind(kind, PHANTOMS_3D)
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(
-            "shape-wrong",
-            f"The shape {shape} is not a number of planes, rows and columns; try (16, 96, 96).",
-        )
-    if len(voxel_size) != 3 or voxel_size[1] != voxel_size[2]:
-        raise InputError(
-            "voxel-size-wrong",
-            f"The voxel size is {voxel_size}; give (z, y, x) in micrometres with equal y and x.",
-        )
-    check_positive(photons=photons, voxel_size=min(voxel_size))
 
 
 def _drawn(

@@ -217,18 +217,7 @@ def simulate_volume(
     InputError
         As for `simulate`, and if voxels are not square or the PSF is 2D or on another grid.
     """
-    check_kind(kind, PHANTOMS_3D)
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(
-            "shape-wrong",
-            f"The shape {shape} is not a number of planes, rows and columns; try (32, 192, 192).",
-        )
-    if len(voxel_size) != 3 or voxel_size[1] != voxel_size[2]:
-        raise InputError(
-            "voxel-size-wrong",
-            f"The voxel size is {voxel_size}; give (z, y, x) in micrometres with equal y and x.",
-        )
-    check_positive(photons=photons, voxel_size=min(voxel_size))
+    check_volume(kind, shape, voxel_size, photons)
     upsampling = UPSAMPLING if upsample else 1
     fine = _output_voxel(voxel_size, upsampling)
     if psf is None:
@@ -310,6 +299,24 @@ def _record(
 
 def _output_voxel(voxel_size: tuple[float, ...], upsampling: int) -> tuple[float, ...]:
     return (*voxel_size[:-2], *(size / upsampling for size in voxel_size[-2:]))
+
+
+def check_volume(
+    kind: str, shape: tuple[int, ...], voxel_size: tuple[float, ...], photons: float
+) -> None:
+    """Refuse what no volume can be simulated from."""
+    check_kind(kind, PHANTOMS_3D)
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(
+            "shape-wrong",
+            f"The shape {shape} is not a number of planes, rows and columns; try (32, 192, 192).",
+        )
+    if len(voxel_size) != 3 or voxel_size[1] != voxel_size[2]:
+        raise InputError(
+            "voxel-size-wrong",
+            f"The voxel size is {voxel_size}; give (z, y, x) in micrometres with equal y and x.",
+        )
+    check_positive(photons=photons, voxel_size=min(voxel_size))
 
 
 def check_kind(kind: str, phantoms: dict[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 A dataclass is the schema: `entries` gives its fields as plain values, `built` checks plain values
 against the types of its fields. A class with ``to_dict`` and ``from_dict`` writes itself.
+
+Not pydantic, which was tried on `provenance.Source`: importing it and building its schemas takes
+0.14 s, and without an annotation on each field it takes "1" and True for numbers, and numbers of
+any size.
 """
 
 from __future__ import annotations
