@@ -277,7 +277,7 @@ class TestReconstruct:
         [
             (["--patterns", "patterns.json", "--na", "1.4"], "--na does not go with --patterns"),
             (["--patterns", "patterns.json", "--pixel-size", "0.1"], "pixels of 100 nm"),
-            (["--patterns", "offset.tif"], "no JSON file"),
+            (["--patterns", "offset.tif"], "not a file of SIM patterns in JSON"),
             ([], "--na is not given"),
         ],
     )

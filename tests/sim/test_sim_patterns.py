@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from napari_zsdeconvnet import sim
 from napari_zsdeconvnet.sim.patterns import Pattern, Patterns
@@ -72,7 +73,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"patterns\.json cannot be read"):
         Patterns.load(path)
     path.write_text("no json")
-    with pytest.raises(InputError, match="no JSON"):
+    with refused("file-kind"):
         Patterns.load(path)
     path.write_text("{}")
     with pytest.raises(InputError, match="holds no SIM patterns"):

@@ -17,7 +17,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..utils.errors import InputError
 from ..utils.files import written_whole
-from ..utils.json_values import built, entries, fitting, known_of, read_json, refuse_infinite
+from ..utils.json_values import built, entries, fitting, known_of, read_from, refuse_infinite
 
 Order = Literal["orientation", "phase"]
 
@@ -309,23 +308,7 @@ class Patterns(Sequence[Pattern]):
         InputError
             If the file cannot be read or holds something else.
         """
-        try:
-            values = read_json(Path(path))
-        except OSError as error:
-            raise InputError(
-                "file-unreadable",
-                f"{path} cannot be read ({error.strerror or error}); check its name and folder.",
-            ) from error
-        except ValueError as error:
-            raise InputError(
-                "no-sim-patterns",
-                f"{path} is no JSON file, so it holds no SIM patterns; give a file of saved "
-                "patterns.",
-            ) from error
-        try:
-            return cls.from_dict(values)
-        except InputError as error:
-            raise error.within(path) from error
+        return read_from(path, cls.from_dict, "a file of SIM patterns")
 
 
 def check_reconstruction(values: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import InputError
 
 T = TypeVar("T")
 
@@ -39,6 +42,31 @@ def read_json(path: Path) -> Any:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError("it is too large for a file of this kind")
     return parse_json(path.read_text(encoding="utf-8"))
+
+
+def read_from(
+    path: str | os.PathLike[str], make: Callable[[Any], T], what: str, *remedies: str
+) -> T:
+    """Make what a JSON file describes.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no JSON, or describes something else.
+    """
+    try:
+        return make(read_json(Path(path)))
+    except OSError as error:
+        raise InputError(
+            "file-unreadable",
+            f"{path} cannot be read ({error.strerror or error}); check the name and the folder.",
+        ) from error
+    except InputError as error:
+        raise error.within(path) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            "file-kind", f"{path} is not {what} in JSON", *remedies or ("choose another file",)
+        ) from error
 
 
 def parse_json(text: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from ...io.image import Image
 from ...noise.noise_model import NoiseModel
 from ...utils.errors import InputError
-from ...utils.json_values import read_json
+from ...utils.json_values import read_from
 
 
 def measured_noise(
@@ -97,16 +96,5 @@ def with_typed(
 
 def read_noise(path: str) -> NoiseModel:
     """Read a noise model that `calibrate -o` has written."""
-    try:
-        return NoiseModel.from_dict(read_json(Path(path)))
-    except OSError as error:
-        raise InputError(
-            "file-unreadable", f"{path} cannot be read ({error.strerror}); check the name."
-        ) from error
-    except InputError as error:
-        raise error.within(path) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            "no-noise-model",
-            f"{path} is not a noise model; write one with: zsdeconvnet calibrate IMAGE -o {path}",
-        ) from error
+    remedy = f"write one with zsdeconvnet calibrate IMAGE -o {path}"
+    return read_from(path, NoiseModel.from_dict, "a noise model", remedy)

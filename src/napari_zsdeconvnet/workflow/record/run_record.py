@@ -18,7 +18,7 @@ from ...psf.psf import PSF
 from ...sim.patterns import check_reconstruction
 from ...utils.errors import InputError
 from ...utils.files import written_whole
-from ...utils.json_values import built, entries, known_of, read_json
+from ...utils.json_values import built, entries, known_of, read_from
 from .prediction import Prediction
 from .serialization import packed, packed_camera, packed_verdict, unpacked, unpacked_camera
 
@@ -333,19 +333,7 @@ class RunRecord:
             from ...model.model import Model
 
             return cls.of(Model.load(path))
-        try:
-            return cls.from_dict(read_json(path))
-        except OSError as error:
-            raise InputError(
-                "file-unreadable",
-                f"{path} cannot be read ({error.strerror}): check the name and the folder.",
-            ) from error
-        except InputError as error:
-            raise error.within(path) from error
-        except ValueError as error:
-            raise InputError(
-                "no-run-record", f"{path} is no JSON file: give a run record."
-            ) from error
+        return read_from(path, cls.from_dict, "a run record")
 
 
 def _richardson_lucy(network: TwoStageNetwork) -> int:
