@@ -14,13 +14,11 @@ import numpy as np
 
 from ..utils.errors import InputError, Remedy
 from .acquisition import Optics
+from .axes import assumed_axes, check_axes, check_kind, rgb_error
 from .lazy import LazyArray, Sliced, is_lazy, volumes_in_slabs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-ORDER = "TCZYX"
-"""The letters of all axes, in the order that images have them."""
 
 
 _LARGEST_MAP = 2**32  # pixels
@@ -160,7 +158,7 @@ class Image:
     pixel_rule: PixelRule = PixelRule()
 
     def __post_init__(self) -> None:
-        _check_axes(self.axes, self.data.ndim, self.name or "image")
+        check_axes(self.axes, self.data.ndim, self.name or "image")
         spatial = sum(letter in "ZYX" for letter in self.axes)
         if self.voxel_size is not None and len(self.voxel_size) != spatial:
             raise InputError(
@@ -247,7 +245,7 @@ def as_frames(
     axes = axes.upper()
     if "S" in axes:
         raise rgb_error(name)
-    _check_axes(axes, pixels.ndim, name)
+    check_axes(axes, pixels.ndim, name)
     lengths = dict(zip(axes, pixels.shape, strict=True))
     if lengths.get("C", 1) > 1:
         raise InputError(
@@ -391,74 +389,6 @@ def _refuse_non_finite(read: _Read, name: str) -> None:
             f"{name} has {read.non_finite} NaN or infinite pixel(s), the first at ({where}); "
             "replace them or crop them away.",
         )
-
-
-def check_kind(pixels: Any, name: str) -> None:
-    """Refuse what cannot be an image by its type and shape alone."""
-    if pixels.dtype.kind == "c":
-        raise InputError(
-            "image-kind",
-            f"{name} is complex ({pixels.dtype}); give camera counts, not a Fourier transform.",
-        )
-    if pixels.dtype.kind not in "uif":
-        raise InputError(
-            "image-kind",
-            f"{name} holds {pixels.dtype} values; give camera counts, whole numbers or floats.",
-        )
-    if math.prod(pixels.shape) == 0:
-        raise InputError(
-            "image-empty", f"{name} has no pixels (shape {pixels.shape}); choose another image."
-        )
-    if pixels.ndim < 2:
-        raise InputError(
-            "image-axes-count",
-            f"{name} has {pixels.ndim} axes; an image has at least two, Y and X.",
-        )
-
-
-def _check_axes(axes: str, ndim: int, name: str) -> None:
-    unknown = sorted(set(axes) - set(ORDER))
-    if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
-        raise InputError(
-            "axes-wrong",
-            f"{name} has the axes {axes}; use each of the letters T, C, Z, Y, X at most once, "
-            "with Y and X present, as in TYX.",
-            axes=axes,
-        )
-    if len(axes) != ndim:
-        raise InputError(
-            "axes-wrong",
-            f"{name} has {ndim} axes, but {axes} names {len(axes)}; name one letter for each.",
-            axes=axes,
-        )
-
-
-def assumed_axes(pixels: Any, name: str, spatial: str = "YX") -> str:
-    """Return the axes of an array that came without: those of `spatial`, time before them."""
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and min(pixels.shape[:2]) > 4:
-        raise rgb_error(name)
-    axes = f"T{spatial}"
-    if not len(spatial) <= pixels.ndim <= len(axes):
-        kinds = {
-            "YX": "an image (Y, X) or frames (T, Y, X)",
-            "ZYX": "a volume (Z, Y, X) or (T, Z, Y, X)",
-        }
-        raise InputError(
-            "image-axes-count",
-            f"{name} has {pixels.ndim} axes of shape {tuple(pixels.shape)}; give {kinds[spatial]}, "
-            "or name the axes.",
-        )
-    return axes[-pixels.ndim :]
-
-
-def rgb_error(name: str) -> InputError:
-    """Return the refusal of a colour picture."""
-    return InputError(
-        "rgb-picture",
-        f"{name} is an RGB picture, not camera counts; convert to one channel: in Fiji, "
-        "Image > Color > Split Channels. Planes or frames that a program has saved as colours "
-        "are to be saved again as grey ones (photometric minisblack in TIFF).",
-    )
 
 
 def _transposed(pixels: NDArray[Any], axes: str, order: str) -> NDArray[Any]:

@@ -16,7 +16,8 @@ import numpy as np
 from ..utils.errors import InputError
 from ..utils.memory import check_room, in_bytes
 from .acquisition import Recorded
-from .image import ORDER, Image, Origin, assumed_axes, check_kind
+from .axes import ORDER, assumed_axes, check_kind
+from .image import Image, Origin
 from .lazy import LazyArray
 from .mrc import MRC_SUFFIXES, read_mrc
 from .tiff_pages import TiffPages

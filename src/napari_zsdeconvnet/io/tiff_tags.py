@@ -10,8 +10,9 @@ import numpy as np
 
 from ..utils.errors import InputError
 from .acquisition import Recorded, recorded
+from .axes import ORDER, rgb_error
 from .grid import nanometres
-from .image import ORDER, Image, rgb_error
+from .image import Image
 from .ome_xml import first_pixels, interval_of_planes
 from .tiff_vendors import said_by_vendor
 from .units import (

@@ -8,7 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.image import Image, Origin, PixelRule, check_kind
+from ..io.axes import check_kind
+from ..io.image import Image, Origin, PixelRule
 from ..io.lazy import LazyArray, Sliced, whole_index
 from ..utils.errors import InputError, Remedy
 from .frame_axes import frame_axes

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from napari import layers
 from numpy.typing import NDArray
 
-from ...io.image import ORDER
+from ...io.axes import ORDER
 from ...io.units import checked_length
 from ...utils.errors import InputError
 
