@@ -12,7 +12,8 @@ import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.files import reserve, written_whole
-from .image import ORDER, Image, check_kind
+from .axes import ORDER, check_kind
+from .image import Image
 from .lazy import LazyArray, Sliced, is_lazy
 from .tiff_tags import (
     IMAGEJ_ORDER,
