@@ -223,11 +223,11 @@ class TestMeasures:
     """Limits of the measures that no broken run above reaches."""
 
     def test_results_that_agree_less_than_their_images(self):
-        assert measures.resolution(250, 400, 200, "nm", "two exposures").passed is False
-        assert measures.resolution(250, 210, 200, "nm", "two exposures").passed
+        assert measures.resolution(250, 400, 200, "nm", independent=True).passed is False
+        assert measures.resolution(250, 210, 200, "nm", independent=True).passed
 
     def test_no_period_finer_than_the_optics_is_claimed(self):
-        found = measures.resolution(250, 62, 200, "nm", "two re-corruptions")
+        found = measures.resolution(250, 62, 200, "nm", independent=False)
         assert found.value == 200
         assert "share its errors" in found.sentence
 

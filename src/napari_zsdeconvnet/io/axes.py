@@ -7,6 +7,28 @@ from typing import Any
 
 from ..utils.errors import InputError
 
+
+class Note(str):
+    """A sentence of a reader, with a code where other code has to know what it is about.
+
+    "pages-as-time" where pages that the file does not explain are taken as time, "step-missing"
+    where it lacks the step between its planes.
+    """
+
+    code: str
+
+    def __new__(cls, sentence: str, code: str = "") -> Note:
+        """Keep the code beside the sentence."""
+        note = super().__new__(cls, sentence)
+        note.code = code
+        return note
+
+
+def about(note: str) -> str:
+    """Return the code of a note, empty where it has none."""
+    return getattr(note, "code", "")
+
+
 ORDER = "TCZYX"
 """The letters of all axes, in the order that images have them."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..utils.errors import InputError
 from ..utils.memory import check_room, in_bytes
 from .acquisition import Recorded
-from .axes import ORDER, assumed_axes, check_kind
+from .axes import ORDER, Note, about, assumed_axes, check_kind
 from .image import Image, Origin
 from .lazy import LazyArray
 from .mrc import MRC_SUFFIXES, read_mrc
@@ -164,7 +164,10 @@ def _read_npy(path: Path) -> Image:
     check_kind(pixels, path.name)
     axes = assumed_axes(pixels, path.name, "ZYX" if pixels.ndim > 3 else "YX")
     guesses = {"TYX": "its first axis is taken as time", "TZYX": "they are taken as T, Z, Y, X"}
-    notes = (f"{path.name} names no axes; {guesses[axes]}.",) if axes in guesses else ()
+    notes: tuple[str, ...] = ()
+    if axes in guesses:
+        code = "pages-as-time" if axes == "TYX" else ""
+        notes = (Note(f"{path.name} names no axes; {guesses[axes]}.", code),)
     return Image(pixels, axes, None, path.name, notes=notes, guessed=axes[:-2])
 
 
@@ -193,7 +196,7 @@ def _read_mrc(path: Path) -> Image:
     steps = (step if step and step > 0 else None, y, x)
     axes = "".join(kept) + "YX"
     voxel_size, missing = voxel_size_of(steps, axes)
-    notes = (*file.notes, *(f"{path.name}: {note}" for note in missing))
+    notes = (*file.notes, *(Note(f"{path.name}: {note}", about(note)) for note in missing))
     return Image(pixels, axes, voxel_size, path.name, notes=notes, steps=steps)
 
 
@@ -227,7 +230,7 @@ def _read_tiff(path: Path) -> Image:
                 names = read_channel_names(tiff, order)
                 optics = recorded_in(tiff).channels
                 said = [*size_notes, *missing, *interval_notes, *read_meaning(series.keyframe)]
-                notes += [f"{path.name}: {note}" for note in said]
+                notes += [Note(f"{path.name}: {note}", about(note)) for note in said]
                 if others:
                     notes.append(f"{path.name} holds {others + 1} images; the first is read.")
         except tifffile.TiffFileError as error:

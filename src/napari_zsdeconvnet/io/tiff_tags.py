@@ -10,7 +10,7 @@ import numpy as np
 
 from ..utils.errors import InputError
 from .acquisition import Recorded, recorded
-from .axes import ORDER, rgb_error
+from .axes import ORDER, Note, rgb_error
 from .grid import nanometres
 from .image import Image
 from .ome_xml import first_pixels, interval_of_planes
@@ -148,7 +148,8 @@ def read_letters(
         else:
             letters.append(unnamed)
             guessed += unnamed
-            notes.append(_guess_words(name, letter, length, unnamed))
+            code = "pages-as-time" if unnamed == "T" else ""
+            notes.append(Note(_guess_words(name, letter, length, unnamed), code))
     return letters, guessed, notes
 
 
@@ -223,10 +224,8 @@ def voxel_size_of(steps: Steps, axes: str) -> tuple[tuple[float, ...] | None, li
     z, y, x = steps
     pixel = y or x
     if y and x:
-        return None, [
-            f"it says a pixel size of {nanometres((x,))} and not the step between planes; give "
-            "that step."
-        ]
+        fact = f"it says a pixel size of {nanometres((x,))} and not the step between planes"
+        return None, [Note(f"{fact}; give that step.", "step-missing")]
     if pixel:
         along = f"{nanometres((pixel,))} along {'Y' if y else 'X'}"
         return None, [f"it says {along} alone; give the pixel size."]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io import mrc
+from ..io.axes import about
 from ..io.grid import nanometres
 from ..io.image_files import read_image
 from ..io.mrc import read_mrc
@@ -71,7 +72,7 @@ def read_psf_file(path: str | os.PathLike[str]) -> PSFFile:
             "(Y, X) or one stack (Z, Y, X), so save a single channel and time point.",
             axes=image.axes,
         )
-    notes = [note for note in image.notes if "taken as time" not in note]
+    notes = [note for note in image.notes if about(note) != "pages-as-time"]
     voxel_size = image.voxel_size and image.voxel_size[-array.ndim :]
     if "T" in image.axes and array.ndim == 3:
         notes.append(f"The {len(array)} pages of {path.name} are taken as planes along z.")

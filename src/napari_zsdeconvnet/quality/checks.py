@@ -267,12 +267,15 @@ def extrapolation(spectrum: Sharpening) -> Measure:
     )
 
 
-def resolution(before: float, after: float, cutoff: float, unit: str, source: str) -> Measure:
+def resolution(
+    before: float, after: float, cutoff: float, unit: str, *, independent: bool
+) -> Measure:
     """Judge the resolution by Fourier ring correlation.
 
     The periods of image and result and the finest that the optics pass, `cutoff`, are in `unit`;
-    `source` says what was correlated.
+    `independent` tells two exposures from two re-corruptions of the one recording.
     """
+    source = "two exposures" if independent else "two re-corruptions of the one recording"
     shown = max(after, cutoff)
     bound = " (the finest the optics can support)" if after < cutoff else ""
     found = (
@@ -281,7 +284,7 @@ def resolution(before: float, after: float, cutoff: float, unit: str, source: st
     )
     caution = (
         ""
-        if "exposures" in source
+        if independent
         else "; one network made both results and they share its errors, so this is the best case"
     )
     return _judged(

@@ -205,19 +205,21 @@ def _stability(
         )
         before = fourier_ring_correlation(raw, other[0], model.upsampling * pixel)
         after = fourier_ring_correlation(sharp, sharp_other, pixel)
-        source = "two exposures"
     elif spread is not None:
         # Either half of a pair has twice the noise: a correlation c of the two stands for
         # 2 c / (1 + c) of two exposures, and 1/13 for 1/7. Results are compared as they are.
         (pair,) = evidence.pairs(place, 1)
         before = fourier_ring_correlation(*pair, model.upsampling * pixel, threshold=1 / 13)
         after = fourier_ring_correlation(spread.first, spread.second, pixel)
-        source = "two re-corruptions of the one recording"
     else:
         return [not_judged(name, why) for name in ("resolution", "spread", "noise followed")]
     found = [
         measures.resolution(
-            length * before.resolution, length * after.resolution, length * cutoff, unit, source
+            length * before.resolution,
+            length * after.resolution,
+            length * cutoff,
+            unit,
+            independent=other is not None,
         )
     ]
     if spread is None:

@@ -173,23 +173,32 @@ class Patterns(Sequence[Pattern]):
 
     def report(self) -> str:
         """Return what was found as plain text, a line for each orientation."""
+        lines = [f"{head}: {text}" if head else text for head, text in self.findings()]
+        return "\n".join([*lines, *(f"Note: {warning}" for warning in self.warnings)])
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return the lines of the report before its notes: what each is of, and what it says."""
         lines = [
-            f"{len(self.found)} of {len(self)} orientations found, {self.phases} phases each, "
-            f"{self.order} by {self.order} ({self.shape[0]} x {self.shape[1]} pixels of "
-            f"{1000 * self.pixel_size:.4g} nm, NA {self.na:g}, emission "
-            f"{1000 * self.wavelength:.4g} nm)"
+            (
+                "",
+                f"{len(self.found)} of {len(self)} orientations found, {self.phases} phases each, "
+                f"{self.order} by {self.order} ({self.shape[0]} x {self.shape[1]} pixels of "
+                f"{1000 * self.pixel_size:.4g} nm, NA {self.na:g}, emission "
+                f"{1000 * self.wavelength:.4g} nm)",
+            )
         ]
         for number, pattern in enumerate(self.orientations, 1):
             steps = ", ".join(f"{abs(step):.1f}" for step in pattern.steps)
-            lines.append(
-                f"Orientation {number}: period {1000 * pattern.period:.2f} nm, angle "
-                f"{pattern.angle:.2f} degrees, depth {pattern.depth:.2f}, phase steps {steps} "
-                f"degrees, peak {pattern.peak_snr:.3g} times the noise, confidence "
-                f"{pattern.confidence:.0%}" + ("" if pattern.found else "; NOT FOUND")
+            text = (
+                f"period {1000 * pattern.period:.2f} nm, angle {pattern.angle:.2f} degrees, depth "
+                f"{pattern.depth:.2f}, phase steps {steps} degrees, peak {pattern.peak_snr:.3g} "
+                f"times the noise, confidence {pattern.confidence:.0%}"
             )
+            found = "" if pattern.found else "; NOT FOUND"
+            lines.append((f"Orientation {number}", text + found))
             if pattern.reason:
-                lines.append(f"  {pattern.reason}")
-        return "\n".join([*lines, *(f"Note: {warning}" for warning in self.warnings)])
+                lines.append(("", f"  {pattern.reason}"))
+        return lines
 
     def __str__(self) -> str:
         return self.report()

@@ -110,14 +110,13 @@ def _numbers(box: LineEdit) -> list[float] | None:
 
 def report_words(patterns: Patterns) -> str:
     """Return the report as rich text for a narrow window, each orientation's name in bold."""
-    lines = []
-    for line in patterns.report().splitlines():
-        if line.startswith("Note: Orientation"):
-            continue  # stands below that orientation already
-        head, colon, rest = html.escape(line.strip()).partition(": ")
-        told = line.startswith(("Orientation", "Note"))
-        lines.append(f"<b>{head}:</b> {rest}" if told and colon else html.escape(line.strip()))
-    return "<br>".join(lines)
+    reasons = tuple(pattern.reason for pattern in patterns if pattern.reason)
+    notes = [note for note in patterns.warnings if not reasons or not note.endswith(reasons)]
+    lines = [*patterns.findings(), *(("Note", note) for note in notes)]
+    return "<br>".join(
+        f"<b>{head}:</b> {html.escape(text)}" if head else html.escape(text.strip())
+        for head, text in lines
+    )
 
 
 def show_spectrum(

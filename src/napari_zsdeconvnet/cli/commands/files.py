@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ...io.axes import about
 from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import LazyArray, Sliced, whole_index
@@ -169,10 +170,10 @@ def _still_of_use(image: Image, arguments: argparse.Namespace) -> list[str]:
     """List what the reader says and the command line does not answer, nor asks for itself."""
     if arguments.axes is not None:
         return []
-    answered = ["give that step"]
+    answered = ["step-missing"]
     if _axes_by_step(image, arguments) is not None:
-        answered.append("taken as time")
-    return [note for note in image.notes if not any(words in note for words in answered)]
+        answered.append("pages-as-time")
+    return [note for note in image.notes if about(note) not in answered]
 
 
 def _voxel_size(
