@@ -19,7 +19,7 @@ from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.sample import Sample, simulate
 from napari_zsdeconvnet.training import begin as begin_module
-from napari_zsdeconvnet.training import data
+from napari_zsdeconvnet.training import data, objectives
 from napari_zsdeconvnet.training import progress as progress_module
 from napari_zsdeconvnet.training import run as run_module
 from napari_zsdeconvnet.training.objectives import RecorruptedObjective
@@ -452,7 +452,7 @@ class TestFailures:
         assert torch.equal(weights(run.model), before)
 
     def test_where_half_width_arithmetic_fails_it_goes_on_in_full(self, start, monkeypatch):
-        monkeypatch.setattr(run_module, "reduced_precision", lambda device: torch.bfloat16)
+        monkeypatch.setattr(objectives, "reduced_precision", lambda device: torch.bfloat16)
         losses = RecorruptedObjective.losses
 
         def failing(objective: RecorruptedObjective, step: int) -> dict[str, torch.Tensor]:

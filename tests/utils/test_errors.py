@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import pickle
 import re
@@ -13,6 +14,7 @@ from string import Formatter
 import pytest
 
 import napari_zsdeconvnet
+from napari_zsdeconvnet.cli.arguments import parser
 from napari_zsdeconvnet.cli.console import REMEDIES as SHELL
 from napari_zsdeconvnet.cli.console import worded
 from napari_zsdeconvnet.utils.errors import PYTHON, InputError, Remedy
@@ -115,6 +117,21 @@ def test_every_remedy_has_words_in_every_front_end(table: dict[str, str]) -> Non
         fields = {field for _, field, _, _ in Formatter().parse(words) if field is not None}
         assert fields <= {"", "0"}, key
         assert not fields or used[key] == {True}, f"{key} is used without what fills its words"
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Give the options of a command and of those below it."""
+    found = {option for action in parser._actions for option in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*map(options, action.choices.values()))
+    return found
+
+
+def test_the_shell_names_options_that_it_has() -> None:
+    named = {option for words in SHELL.values() for option in re.findall(r"--[a-z-]+", words)}
+    assert len(named) > 10
+    assert named <= options(parser())
 
 
 def test_facts_are_followed_by_their_remedies() -> None:

@@ -36,7 +36,7 @@ REMEDIES = {
     "measure-gain": "measure it with zsdeconvnet calibrate",
     "modality": "choose --modality {}",
     "pixel-size": "give --pixel-size in micrometres",
-    "psf-plane": "take one plane with --psf-focus or --psf-plane N",
+    "psf-plane": "take one plane (--psf-focus, --psf-plane N, or zsdeconvnet psf read --focus)",
     "psf-voxel-size": "give it when the PSF is read (--psf-voxel-size, in micrometres)",
     "result-arrays": "write to another file",
     "series": "say --axes TYX",
