@@ -44,7 +44,7 @@ LEAST_GAIN, MOST_LOSS = 0.05, 0.1
 
 def apply(weights: Path, sample: Sample, noise: NoiseModel) -> Result:
     """Apply weights as they are."""
-    pretrained.FILES["informed"] = str(weights.resolve())
+    pretrained.PRETRAINED["informed"] = pretrained.Pretrained(str(weights.resolve()), 2)
     run = zs.train(
         sample.raw,
         sample.psf,
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--gains", nargs="+", choices=GAINS, default=list(GAINS))
     parser.add_argument("--take", type=Path)
     options = parser.parse_args()
-    package = Path(pretrained.__file__).parent / "weights" / pretrained.FILES["informed"]
+    package = Path(pretrained.__file__).parent / "weights" / pretrained.PRETRAINED["informed"].file
     against = options.against or package
     print(f"{'phantom':24}{'gain told':10}" + "".join(f"{name:>20}" for name in MEASURES))
     changes: dict[str, list[np.ndarray]] = {name: [] for name in options.gains}

@@ -147,7 +147,7 @@ def train(
     """
     options.state.mkdir(parents=True, exist_ok=True)
     if options.start:
-        network.load_state_dict(load_file(options.start))
+        network.load_state_dict({name: w.float() for name, w in load_file(options.start).items()})
     first = held_out(network)
     print("at first", {key: round(value, 2) for key, value in first.items()}, flush=True)
     training = LongTraining(

@@ -1,21 +1,20 @@
 """Measure what weights for volumes are worth, before and after so many steps of training.
 
-    python benchmarks/prior/measure_volumes.py WEIGHTS REFERENCE --steps 0 40 120
+    python benchmarks/prior/measure_volumes.py WEIGHTS --steps 0 40 120 --reference FOLDER
+    python benchmarks/prior/measure_volumes.py WEIGHTS --steps 0 --phantom filaments 10
 
-REFERENCE is a folder as for `run_3d.py --reference`. Decibels are those of the benchmarks. Without
-WEIGHTS (``-``) the package's own ``fast`` is measured.
+FOLDER is that of `run_3d.py --reference`. Decibels are those of the benchmarks. WEIGHTS is a file,
+``package`` for those that are brought along, or ``scratch``.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-
-from safetensors.torch import load_file
-from volume_denoiser import InformedVolumeNetwork
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -23,10 +22,10 @@ from cases import Case, load_sample
 from yardstick import Yardstick
 
 import napari_zsdeconvnet as zs
-from napari_zsdeconvnet.model.presets import VOLUME_PRESETS
-from napari_zsdeconvnet.networks.registry import NETWORKS
+from napari_zsdeconvnet.model.presets import VOLUME_PRESETS, from_scratch
+from napari_zsdeconvnet.networks import pretrained
 
-CAMERA = zs.NoiseModel(100.0, 1.0, 4.0)
+REFERENCE_CAMERA = zs.NoiseModel(100.0, 1.0, 4.0)
 
 
 def main() -> None:
@@ -35,33 +34,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("weights")
-    parser.add_argument("reference", type=Path)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--phantom", nargs=2, metavar=("NAME", "PHOTONS"))
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 40, 120])
-    parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the preset, name=value")
     options = parser.parse_args()
     case = Case("reference", 50, "", planes=40, size=256)
+    if options.phantom:
+        name, photons = options.phantom
+        case = replace(case, phantom=name, photons=float(photons), seed=3)
     sample = load_sample(case, options.reference)
+    camera = REFERENCE_CAMERA if options.reference else sample.noise
     yardstick = Yardstick(sample)
 
     preset = VOLUME_PRESETS["fast"]
-    if options.weights != "-":
-        weights = {
-            f"denoiser.{name}": weight.float()
-            for name, weight in load_file(options.weights).items()
-        }
-
-        def informed(psf: zs.PSF, upsampling: int) -> InformedVolumeNetwork:
-            network = InformedVolumeNetwork(psf, upsampling)
-            network.load_state_dict({**network.state_dict(), **weights})
-            return network
-
-        NETWORKS["informed-volume"] = informed
-        preset = replace(
-            preset, network="informed-volume", learning_rate=options.rate, schedule="steady"
-        )
+    if options.weights == "scratch":
+        preset = from_scratch(preset)
+    elif options.weights != "package":
+        weights = str(Path(options.weights).resolve())
+        pretrained.PRETRAINED["informed-volume"] = pretrained.Pretrained(weights, 1)
+    settings = dict(one.split("=", 1) for one in options.set)
+    preset = replace(preset, **{name: ast.literal_eval(text) for name, text in settings.items()})
     for steps in options.steps:
         run = zs.train(
-            *(sample.raw, sample.psf, CAMERA),
+            *(sample.raw, sample.psf, camera),
             axes="ZYX",
             voxel_size=sample.voxel_size,
             preset=preset,

@@ -1,9 +1,9 @@
-"""Train the denoiser of `volume_denoiser`, from which weights for volumes can be made.
+"""Train the first stage of the network for volumes, on simulation alone.
 
 python benchmarks/prior/train_prior_volumes.py SCENES STATE
 
-Folders, and going on after an end, as for `train_prior.py`. The corrector of ``fast`` begins at
-zero and is not trained here: it depends on the sharpening between them.
+Folders, and going on after an end, as for `train_prior.py`. The second stage, which sees what is
+sharpened between them, follows with `train_prior_corrector.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from cameras import record
 from long_training import options_of, train
 from pool import HELD_OUT
 from torch import Tensor
-from volume_denoiser import InformedVolumeDenoiser
-from volume_scenes import VolumePool, VolumeScene
+from volume_scenes import VolumePool, VolumeScene, some_network
+
+from napari_zsdeconvnet.networks.informed_volume import InformedVolumeNetwork
 
 NAME = "volumes_1"
 CROP = (16, 64, 64)
@@ -24,7 +25,7 @@ FIRST_SCENES, NEW_SCENE_EVERY, HELD_OUT_SCENES = 400, 3, 16
 
 
 def error(
-    network: InformedVolumeDenoiser, scene: VolumeScene, rng, *, perfect: bool = False
+    network: InformedVolumeNetwork, scene: VolumeScene, rng, *, perfect: bool = False
 ) -> Tensor:
     """Mean squared error of a crop under a light and by a camera of its own, over the noise."""
     corner = [rng.integers(0, n - c + 1) for n, c in zip(scene.clean.shape, CROP, strict=True)]
@@ -34,7 +35,7 @@ def error(
     clean = clean[:: -1 if turns[1] else 1, :: -1 if turns[2] else 1]
     seen = record(np.ascontiguousarray(clean), rng, perfect=perfect)
     network.widths, network.shot, network.read = scene.widths, seen.shot, seen.read
-    denoised = network(torch.from_numpy(seen.image).float()[None, None], seen.excess)[0, 0]
+    denoised = network.denoise(torch.from_numpy(seen.image).float()[None, None], seen.excess)[0, 0]
     wrong = (denoised - torch.from_numpy(seen.expected).float()).square() / seen.noise
     return wrong[tuple(slice(m, -m) for m in MARGIN)].mean()
 
@@ -45,7 +46,7 @@ def losses(pool: VolumePool, network, step: int, rng) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def held_out(network: InformedVolumeDenoiser, pool: VolumePool) -> dict[str, float]:
+def held_out(network: InformedVolumeNetwork, pool: VolumePool) -> dict[str, float]:
     """Decibels by which errors are below the noise."""
     scores = {}
     for camera in ("perfect", "any"):
@@ -68,7 +69,7 @@ def main() -> None:
     options = options_of(__doc__, rate=1.2e-3, draws=2, seed=6)
     pool, others = VolumePool(options.scenes), VolumePool(options.scenes, HELD_OUT)
     torch.manual_seed(options.seed)
-    network = InformedVolumeDenoiser().to(memory_format=torch.channels_last)
+    network = some_network()
     train(
         NAME,
         network,

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from cells import log_uniform
 from pool import TRAINED_ON, kept
 from scipy import special
 
+from napari_zsdeconvnet.networks.informed_volume import InformedVolumeNetwork
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.simulation.drawing import blob, draw_lines, smooth_curve
 
@@ -47,8 +49,26 @@ class VolumePool:
         return VolumeScene(file["clean"], (depth, height, width))
 
 
+def some_network() -> InformedVolumeNetwork:
+    """Build a network, which is told of another microscope for each volume."""
+    psf = PSF.simulate(na=1.2, wavelength=WAVELENGTH, pixel_size=0.1, axial_step=0.3, size=31)
+    return InformedVolumeNetwork(psf).to(memory_format=torch.channels_last)
+
+
 def make_volume(rng: np.random.Generator) -> VolumeScene:
     """Draw a volume and its microscope; the brightest of it is about 1 once blurred."""
+    _, clean, psf = draw_volume(rng)
+    widths = [min(w / s, 16.0) for w, s in zip(psf.fwhm, psf.steps, strict=True)]
+    return VolumeScene(clean, (widths[0], widths[1], widths[2]))
+
+
+def draw_volume(
+    rng: np.random.Generator, stated: float | None = None
+) -> tuple[np.ndarray, np.ndarray, PSF]:
+    """Draw a structure, what a camera would expect of it, both (Z, Y, X), and a microscope.
+
+    The structure is shown through a Gaussian of ``stated`` times the widths of the PSF.
+    """
     psf, voxel = draw_microscope(rng)
     shape = tuple(n + 2 * m for n, m in zip(SIZE, MARGIN, strict=True))
     light = np.zeros(shape)
@@ -62,10 +82,13 @@ def make_volume(rng: np.random.Generator) -> VolumeScene:
     if rng.random() < 0.5:
         light += 10 ** rng.uniform(-2.5, -0.5) * light.max() * 0.3
     clean = np.clip(convolved(light, psf.array), 0, None)
-    clean = clean[tuple(slice(m, m + n) for n, m in zip(SIZE, MARGIN, strict=True))]
-    clean = clean / max(np.percentile(clean, 99.9), 1e-9)
-    widths = [min(w / s, 16.0) for w, s in zip(psf.fwhm, psf.steps, strict=True)]
-    return VolumeScene(clean.astype(np.float32), (widths[0], widths[1], widths[2]))
+    if stated is not None:
+        widths = [stated * w / s for w, s in zip(psf.fwhm, psf.steps, strict=True)]
+        light = smooth(light, [w / np.sqrt(8 * np.log(2)) for w in np.nan_to_num(widths)])
+    inner = tuple(slice(m, m + n) for n, m in zip(SIZE, MARGIN, strict=True))
+    brightest = max(np.percentile(clean[inner], 99.9), 1e-9)
+    truth, clean = ((part[inner] / brightest).astype(np.float32) for part in (light, clean))
+    return truth, clean, psf
 
 
 def draw_microscope(rng: np.random.Generator) -> tuple[PSF, tuple[float, float, float]]:

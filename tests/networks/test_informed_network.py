@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_zsdeconvnet.networks.informed import STATED, InformedNetwork, binned
-from napari_zsdeconvnet.networks.pretrained import load_prior
+from napari_zsdeconvnet.networks.pretrained import load_pretrained
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.physics import row_blocks
 from napari_zsdeconvnet.psf.psf import PSF
@@ -20,7 +20,7 @@ def psf() -> PSF:
 @pytest.fixture(scope="module")
 def network(psf: PSF) -> InformedNetwork:
     network = InformedNetwork(psf)
-    load_prior(network, "informed")
+    load_pretrained(network, "informed")
     network.expect_noise(NOISE, 50.0)
     return network.eval()
 
@@ -49,7 +49,7 @@ def test_a_flat_image_without_noise_stays_flat(network: InformedNetwork):
 
 def test_every_weight_learns(psf: PSF):
     network = InformedNetwork(psf)
-    load_prior(network, "informed")
+    load_pretrained(network, "informed")
     image = torch.rand((1, 1, 32, 32), generator=torch.Generator().manual_seed(0))
     denoised, deconvolved = network(image, torch.tensor(2.0))
     (denoised.square().mean() + deconvolved.square().mean()).backward()

@@ -22,7 +22,7 @@ from napari_zsdeconvnet.quality.reference_metrics import score, truth_at_resolut
 from napari_zsdeconvnet.simulation.sample import Sample, simulate
 from napari_zsdeconvnet.utils.errors import InputError
 
-FILE = Path(pretrained.__file__).parent / "weights" / pretrained.FILES["informed"]
+FILE = Path(pretrained.__file__).parent / "weights" / pretrained.PRETRAINED["informed"].file
 PIXEL = 0.0626
 
 

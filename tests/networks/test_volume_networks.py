@@ -15,7 +15,7 @@ from napari_zsdeconvnet.psf.psf import PSF
 
 CPU = torch.device("cpu")
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
-NAMES = ["published-volume", "sharpening"]
+NAMES = ["published-volume", "sharpening", "informed-volume"]
 
 
 def spot(size: tuple[int, int, int] = (7, 9, 9), sigma: tuple[float, ...] = (1.2, 1.1, 1.3)) -> PSF:
@@ -47,24 +47,31 @@ def stirred(name: str, upsampling: int = 1, psf: PSF | None = None) -> TwoStageN
 
 class TestMemory:
     @pytest.mark.parametrize("upsampling", [1, 2])
-    def test_bands_of_rows_give_the_same(self, upsampling: int, monkeypatch):
-        image = torch.rand(1, 1, 9, 100, 40, generator=torch.Generator().manual_seed(0))
-        network = stirred("sharpening", upsampling)
+    @pytest.mark.parametrize(
+        ("name", "rows"),
+        [("sharpening", [136, 56, 84, 84, 80, 52]), ("informed-volume", [68, 40, 60, 48, 28])],
+    )
+    def test_bands_of_rows_give_the_same(
+        self, name: str, rows: list[int], upsampling: int, monkeypatch
+    ):
+        image = torch.rand(1, 1, 9, 104, 40, generator=torch.Generator().manual_seed(0))
+        network = stirred(name, upsampling)
         sizes = []
         network.denoiser.register_forward_hook(lambda _, given, __: sizes.append(given[0].shape))
         with torch.inference_mode():
             whole = network(image)
-            needed = network.memory_of((9, 100, 40), CPU)
+            needed = network.memory_of((9, 104, 40), CPU)
             for name in ("ROOM_BYTES", "U_NET_VOXELS"):
                 monkeypatch.setattr(volume, name, 1)
             banded = network(image)
-        assert [size[-2] for size in sizes] == [132, 56, 84, 84, 76, 48]
-        assert network.memory_of((9, 100, 40), CPU) < needed
+        assert [size[-2] for size in sizes] == rows
+        assert network.memory_of((9, 104, 40), CPU) < needed
         for one, other in zip(whole, banded, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=3e-6)
 
-    def test_transfer_functions_are_not_kept_while_a_u_net_needs_memory(self):
-        network = stirred("sharpening")
+    @pytest.mark.parametrize("name", ["sharpening", "informed-volume"])
+    def test_transfer_functions_are_not_kept_while_a_u_net_needs_memory(self, name: str):
+        network = stirred(name)
         kept = []
         for net in (network.denoiser, network.corrector):
             net.register_forward_hook(lambda *_: kept.append(len(network.sharpening._fields)))
@@ -93,7 +100,7 @@ class TestContract:
         for seed in range(3):
             torch.manual_seed(seed)
             network = build_network(name, spot())
-            ends = [part for part in network.modules() if isinstance(part, nn.Conv3d)]
+            ends = [part for part in network.modules() if isinstance(part, nn.Conv3d | nn.Conv2d)]
             with torch.no_grad():
                 for part in ends:
                     part.weight.add_(1e-3)
@@ -110,28 +117,32 @@ class TestContract:
 
 class TestLight:
     @pytest.mark.parametrize("upsampling", [1, 2])
-    def test_is_kept(self, upsampling: int):
-        blurred = convolve(beads((20, 40, 44)), spot().array, mode="mirror")
-        network = build_network("sharpening", spot(), upsampling)
+    @pytest.mark.parametrize("name", ["sharpening", "informed-volume"])
+    def test_is_kept(self, name: str, upsampling: int):
+        blurred = convolve(beads((20, 40, 48)), spot().array, mode="mirror")
+        network = build_network(name, spot(), upsampling)
         image = torch.from_numpy(blurred)[None, None]
         assert float(network(image)[1].detach().mean()) == pytest.approx(blurred.mean(), rel=0.02)
 
-    def test_a_flat_volume_stays_flat(self):
-        network = build_network("sharpening", spot())
-        image = torch.full((1, 1, 12, 20, 20), 0.7)
+    @pytest.mark.parametrize("name", ["sharpening", "informed-volume"])
+    def test_a_flat_volume_stays_flat(self, name: str):
+        network = build_network(name, spot())
+        image = torch.full((1, 1, 12, 24, 24), 0.7)
         for result in network(image):
             np.testing.assert_allclose(result.detach(), 0.7, rtol=2e-3)
 
-    def test_nothing_in_nothing_out(self):
-        network = build_network("sharpening", spot())
-        for result in network(torch.zeros(1, 1, 12, 20, 20)):
+    @pytest.mark.parametrize("name", ["sharpening", "informed-volume"])
+    def test_nothing_in_nothing_out(self, name: str):
+        network = build_network(name, spot())
+        for result in network(torch.zeros(1, 1, 12, 24, 24)):
             assert float(result.detach().abs().max()) < 1e-6
 
 
 class TestTiles:
     @pytest.mark.parametrize("upsampling", [1, 2])
-    def test_do_not_show_along_any_axis(self, upsampling: int):
-        network = stirred("sharpening", upsampling)
+    @pytest.mark.parametrize("name", ["sharpening", "informed-volume"])
+    def test_do_not_show_along_any_axis(self, name: str, upsampling: int):
+        network = stirred(name, upsampling)
         volume = beads((40, 132, 20), number=60)
         counts = np.random.default_rng(0).poisson(20 * volume) + 100
         frames = counts[None].astype(np.uint16)

@@ -118,3 +118,20 @@ def test_a_copy_makes_transfer_functions_of_its_own():
     second = copy.deepcopy(first)
     assert not second._fields
     torch.testing.assert_close(second(image, image, 1e-3, 1e-3).estimate, before)
+
+
+def test_planes_as_far_apart_as_the_psf_is_deep_do_not_make_the_steps_diverge():
+    point = np.zeros((9, 31, 31))
+    point[4, 15, 15] = 1
+    psf = PSF.from_array(gaussian_filter(point, (0.45, 2, 2)))
+    structure = np.zeros(tuple(n + 2 * m for n, m in zip(SHAPE, AROUND, strict=True)))
+    structure[14, 20:40, 20:40] = 1  # a bright sheet in one plane, and nothing around it
+    image = recorded(fftconvolve(structure, psf.array, mode="same")).clip(0)
+    sharpening = Sharpening(psf)
+    field = sharpening.field(SHAPE)
+    room = torch.zeros(1, 1, *field.shape)
+    room[:, :, 14, 20:40, 20:40] = 1
+    assert field.expected(room).min() > -1e-5
+    estimate, reblurred = sharpening(tensor(image), tensor(image), 3e-3, 3e-3)
+    assert estimate.max() < 3
+    assert float(reblurred.sum()) == pytest.approx(image.sum(), rel=0.02)

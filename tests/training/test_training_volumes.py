@@ -14,7 +14,7 @@ from watched import Watched
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.inference.predict import Result
 from napari_zsdeconvnet.model.presets import VOLUME_PRESETS
-from napari_zsdeconvnet.networks.volume import SharpeningNetwork as TrainedNetwork
+from napari_zsdeconvnet.networks.informed_volume import InformedVolumeNetwork as TrainedNetwork
 from napari_zsdeconvnet.physics.beyond_faces import volume_reblurred
 from napari_zsdeconvnet.physics.stripe_filter import Damping
 from napari_zsdeconvnet.training.trainer import TrainingRun

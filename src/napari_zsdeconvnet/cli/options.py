@@ -226,9 +226,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--steps",
-        type=values.whole,
+        type=values.count,
         metavar="N",
-        help="by default as many as are of use, and at most the preset's own",
+        help="by default as many as are of use, and at most the preset's own; 0 takes pretrained "
+        "weights as they are, within seconds",
     )
     group.add_argument(
         "--seed", type=values.count, metavar="N", help="the same seed, the same model"

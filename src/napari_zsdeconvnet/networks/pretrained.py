@@ -7,21 +7,35 @@ benchmark's phantoms is among them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 
 from .base import TwoStageNetwork
 
-FILES = {"informed": "prior_2d.safetensors"}
+
+class Pretrained(NamedTuple):
+    """Weights that the package brings along."""
+
+    file: str
+    upsampling: int
+    """The output grid that they are for, in pixels side by side in a raw one."""
+
+
+PRETRAINED = {
+    "informed": Pretrained("prior_2d.safetensors", 2),
+    "informed-volume": Pretrained("prior_3d.safetensors", 1),
+}
 """By the name of the network, see `registry.NETWORKS`."""
 
 
-PRIOR_UPSAMPLING = 2
-"""The output grid that it learned on, in pixels side by side in a raw one."""
+def has_pretrained(network: str, upsampling: int) -> bool:
+    """Tell whether there are weights for a network on this output grid."""
+    return network in PRETRAINED and PRETRAINED[network].upsampling == upsampling
 
 
-def load_prior(network: TwoStageNetwork, name: str) -> None:
-    """Give a fresh network the weights of its prior.
+def load_pretrained(network: TwoStageNetwork, name: str) -> None:
+    """Give a fresh network its pretrained weights, which are kept in half precision or single.
 
     Parameters
     ----------
@@ -30,5 +44,6 @@ def load_prior(network: TwoStageNetwork, name: str) -> None:
     name : str
         Its name there.
     """
-    file = Path(__file__).parent / "weights" / FILES[name]
-    network.load_state_dict(safetensors.torch.load_file(file))
+    file = Path(__file__).parent / "weights" / PRETRAINED[name].file
+    weights = safetensors.torch.load_file(file)
+    network.load_state_dict({name: weight.float() for name, weight in weights.items()})

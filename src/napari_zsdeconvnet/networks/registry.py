@@ -8,6 +8,7 @@ from ..psf.psf import PSF
 from ..utils.errors import InputError
 from .base import PublishedNetwork, TwoStageNetwork, UnrolledNetwork
 from .informed import InformedNetwork
+from .informed_volume import InformedVolumeNetwork
 from .published_volume import PublishedVolumeNetwork
 from .volume import SharpeningNetwork
 
@@ -17,6 +18,7 @@ NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
     "unrolled": UnrolledNetwork,
     "published-volume": lambda psf, upsampling: PublishedVolumeNetwork(upsampling),
     "sharpening": SharpeningNetwork,
+    "informed-volume": InformedVolumeNetwork,
 }
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..noise.noise_model import NoiseModel
 from ..noise.recorruption import local_mean, mean_reach
 from ..physics.accelerated_richardson_lucy import Sharpened, Sharpening
-from ..physics.forward import Blur, continued, enlarge
+from ..physics.forward import Blur, continued, enlarge, remaining_blur
 from ..physics.open_field import margins, room_of
 from ..physics.row_blocks import by_bands
 from ..psf.psf import PSF
@@ -86,9 +86,6 @@ ROOM_BYTES = 44
 U_NET_BYTES = 220
 """Working memory of a U-Net for a voxel, its rim included."""
 
-U_NET_REACH = 28
-"""Rows that a U-Net sees on either side of a voxel."""
-
 U_NET_VOXELS = 5_000_000
 """Voxels that a U-Net is applied to at once in any case. Larger volumes are computed in bands where
 it would take more memory than the steps of Richardson-Lucy do."""
@@ -124,6 +121,8 @@ class SharpeningNetwork(TwoStageNetwork):
     near = (9, 24, 24)
     """Planes, rows and columns over which corrections are blurred in training: they have no
     coarse structure, which alone is seen from farther away."""
+    u_net_reach = 28
+    """Rows that a U-Net sees on either side of a voxel."""
     seen = (24, 32)
     """Planes and raw pixels of a PSF's radius that tiles overlap for, at most."""
     balancing = 2
@@ -139,15 +138,11 @@ class SharpeningNetwork(TwoStageNetwork):
     ) -> None:
         super().__init__()
         self.upsampling = upsampling
-        width = channels[0]
-        self.build_denoiser(psf, channels)
-        self.corrector = _LateralUNet(2 + upsampling**2, channels)
-        self.expand = nn.Conv3d(width, upsampling**2 * width // 2, 1)
-        # A constant has no say: the coarsest structure is taken out of a correction.
-        self.correction = convolution(width // 2 + 1, 1, bias=False)
-        nn.init.zeros_(self.correction.weight)
-        self.sharpening = Sharpening(psf, upsampling)
-        self.blur = Blur(_core(psf.array, self._near(upsampling)), direct=False)
+        self.build_denoiser(channels)
+        self.build_corrector(channels)
+        self.sharpening = Sharpening(psf, upsampling, self.stated_width)
+        left_to_do = remaining_blur(psf.array, self.stated_width)
+        self.blur = Blur(_core(left_to_do, self._near(upsampling)), direct=False)
         self.damping, self.noisy_damping = self.least_damping, 0.1
         # A step reaches two radii of the PSF, but what comes from beyond the first two is less
         # than a ten-thousandth in all: measured, and tested. Haze goes farther; what a tile does
@@ -157,12 +152,21 @@ class SharpeningNetwork(TwoStageNetwork):
         self.receptive_field, self.axial_field = 48 + math.ceil(2 * across), 14 + 2 * axial
         self.bytes_per_pixel = max(self.bytes_per_pixel, self._bytes_of_field(psf, upsampling))
 
-    def build_denoiser(self, psf: PSF, channels: tuple[int, ...]) -> None:
+    def build_denoiser(self, channels: tuple[int, ...]) -> None:
         """Make the first stage, which begins as a local mean."""
         self.denoiser: nn.Module = _LateralUNet(1, channels)
         self.denoised = convolution(channels[0], 1)
         nn.init.zeros_(self.denoised.weight)
         nn.init.zeros_(cast(Tensor, self.denoised.bias))
+
+    def build_corrector(self, channels: tuple[int, ...]) -> None:
+        """Make the second stage, which begins at zero."""
+        width = channels[0]
+        self.corrector: nn.Module = _LateralUNet(2 + self.upsampling**2, channels)
+        self.expand = nn.Conv3d(width, self.upsampling**2 * width // 2, 1)
+        # A constant has no say: the coarsest structure is taken out of a correction.
+        self.correction = convolution(width // 2 + 1, 1, bias=False)
+        nn.init.zeros_(self.correction.weight)
 
     def memory_of(self, window: tuple[int, ...], device: torch.device) -> int:
         """Give the working memory for a window (Z, Y, X): of its room or of the U-Nets."""
@@ -184,7 +188,7 @@ class SharpeningNetwork(TwoStageNetwork):
         Not by the memory there is: bands may differ from the whole by rounding.
         """
         most = max(ROOM_BYTES * self._room(rimmed) // U_NET_BYTES, U_NET_VOXELS)
-        return max(most // (rimmed[0] * rimmed[2]), 3 * U_NET_REACH)
+        return max(most // (rimmed[0] * rimmed[2]), 3 * self.u_net_reach)
 
     def _near(self, upsampling: int) -> tuple[int, ...]:
         return (self.near[0], *(upsampling * length for length in self.near[1:]))
@@ -206,18 +210,26 @@ class SharpeningNetwork(TwoStageNetwork):
 
     def _stages(self, image: Tensor, excess: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Give both stages, and what is recorded of structure beyond the faces."""
+        own = tuple(each.expand_as(image) for each in of_each_pixel(excess, image))
+        denoised = self.denoise_whole(image, excess)
+        sharpened, reblurred = self.sharpen(image, denoised)
+        self._make_room(image)
+        corrected = self._with_rim(
+            lambda *parts: self.correct(*parts[:4], *(parts[4:] or (excess,))),
+            *(image, denoised, sharpened, reblurred, *own),
+        )
+        beyond = reblurred - self.reblur(self.shown(sharpened))
+        return denoised, self.give_back_light(corrected, denoised, beyond), beyond
+
+    def denoise_whole(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:
+        """Apply the first stage to a volume that ends at its faces, and keep its light."""
         self._make_room(image)
         own = tuple(each.expand_as(image) for each in of_each_pixel(excess, image))
         denoised = self._with_rim(
             lambda part, *each: self.denoise(part, *(each or (excess,))), image, *own
         )
         # Over long distances the image itself is free of noise: no network can know better.
-        denoised = denoised + _coarse(image - denoised)
-        sharpened, reblurred = self.sharpen(image, denoised)
-        self._make_room(image)
-        corrected = self._with_rim(self.correct, image, denoised, sharpened, reblurred)
-        beyond = reblurred - self.reblur(sharpened)
-        return denoised, self.give_back_light(corrected, denoised, beyond), beyond
+        return denoised + coarse(image - denoised)
 
     def _make_room(self, image: Tensor) -> None:
         """Let the U-Nets have the memory of the transfer functions, which are soon made again."""
@@ -270,10 +282,10 @@ class SharpeningNetwork(TwoStageNetwork):
         return sharpened
 
     def reblur(self, sharp: Tensor) -> Tensor:
-        """Give what would be recorded of a structure alone, with nothing beyond its faces."""
+        """Give what would be recorded of a result alone, with nothing beyond its faces."""
         *axial, rows, columns = sharp.shape[2:]
         size = (*axial, rows // self.upsampling, columns // self.upsampling)
-        return self.sharpening.field(size).blurred(sharp)
+        return self.sharpening.field(size).blurred_result(sharp)
 
     def give_back_light(self, sharp: Tensor, denoised: Tensor, beyond: Tensor) -> Tensor:
         r"""Let a result, blurred again, hold the light of the recording, coarsely everywhere.
@@ -292,15 +304,21 @@ class SharpeningNetwork(TwoStageNetwork):
         """
         sharp = sharp.clamp(min=0.0)
         field = self.sharpening.field(tuple(denoised.shape[2:]))
-        light = _coarse(denoised).clamp(min=0.0) + 1e-4
+        light = coarse(denoised).clamp(min=0.0) + 1e-4
         for _ in range(self.balancing):
             go_on()
-            ratio = light / (_coarse(self.reblur(sharp) + beyond).clamp(min=0.0) + 1e-4)
-            sharp = sharp * field.inside(field.factor(_coarse(ratio))).clamp(0.5, 2.0)
+            seen = self.reblur(sharp) + beyond
+            ratio = light / (coarse(seen).clamp(min=0.0) + 1e-4)
+            sharp = sharp * field.inside(field.factor(coarse(ratio))).clamp(0.5, 2.0)
         return sharp
 
     def correct(
-        self, image: Tensor, denoised: Tensor, sharpened: Tensor, reblurred: Tensor
+        self,
+        image: Tensor,
+        denoised: Tensor,
+        sharpened: Tensor,
+        reblurred: Tensor,
+        excess: Tensor | float = 1.0,
     ) -> Tensor:
         """Apply the second stage: the deconvolved volume on the output grid.
 
@@ -310,13 +328,19 @@ class SharpeningNetwork(TwoStageNetwork):
             The noisy volume and the output of the first stage, (N, 1, Z, Y, X).
         sharpened, reblurred : Tensor
             Output of `sharpen`.
+        excess : Tensor or float
+            As for `forward`; this corrector does not ask.
         """
         seen = torch.cat(
             [denoised.detach(), image - reblurred, _unshuffled(sharpened, self.upsampling)], dim=1
         )
         correction = self._in_bands(self._corrected, seen, sharpened).float()
         # Any end that is never negative would lift the background, and with it the light.
-        return F.leaky_relu(sharpened + correction - _coarse(correction), 0.01)
+        return F.leaky_relu(sharpened + correction - coarse(correction), 0.01)
+
+    def shown(self, sharpened: Tensor) -> Tensor:
+        """Give the deconvolved volume of no correction."""
+        return sharpened
 
     def _corrected(self, seen: Tensor, sharpened: Tensor) -> Tensor:
         features = _shuffled(self.expand(self.corrector(seen)), self.upsampling)
@@ -329,7 +353,7 @@ class SharpeningNetwork(TwoStageNetwork):
         rows = self._rows_at_once(tuple(volume.shape[-3:]))
         if rows >= volume.shape[-2]:
             return network(volume, *others)
-        reach = U_NET_REACH
+        reach = self.u_net_reach
         inner = rows - 2 * reach
         return by_bands(network, volume, *others, reach=reach, multiple=self.multiple, rows=inner)
 
@@ -346,7 +370,7 @@ _COARSE = (3, 8, 8)
 """Standard deviation, in voxels, of the coarsest structure, that corrections leave alone."""
 
 
-def _coarse(volume: Tensor) -> Tensor:
+def coarse(volume: Tensor) -> Tensor:
     """Blur with a Gaussian of `_COARSE`, one axis after the other; the light stays the same.
 
     A product with a matrix for each axis: many times faster than a convolution with one channel.

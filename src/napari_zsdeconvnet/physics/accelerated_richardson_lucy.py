@@ -61,6 +61,8 @@ class Sharpening(nn.Module):
         3D, lateral steps of the output grid, planes as far apart as those of the stack.
     upsampling : int
         Output pixels side by side in a raw pixel, 1 or 2.
+    stated_width : tuple of float, optional
+        Of results that are made of this one: see `OpenField`.
     """
 
     iterations, coarse_iterations = 36, 90
@@ -86,9 +88,12 @@ class Sharpening(nn.Module):
     near = 0.6
     """How far the structure goes on beyond a stack, in radii of a compact PSF."""
 
-    def __init__(self, psf: PSF, upsampling: int = 1) -> None:
+    def __init__(
+        self, psf: PSF, upsampling: int = 1, stated_width: tuple[float, ...] | None = None
+    ) -> None:
         super().__init__()
         self.upsampling = upsampling
+        self.stated_width = stated_width
         self.register_buffer("kernel", torch.tensor(psf.array.copy()), persistent=False)
         shares = (self.axial_sieve, self.lateral_sieve, self.lateral_sieve)
         widths = [
@@ -211,6 +216,7 @@ class Sharpening(nn.Module):
                 (self.sieve[0], *(width / factor for width in self.sieve[1:])),
                 (self.margin[0], *(-(-width // factor) for width in self.margin[1:])),
                 self.kernel.device,
+                self.stated_width if factor == 1 else None,
             )
         return fields[factor]
 
@@ -226,7 +232,8 @@ class Sharpening(nn.Module):
 
 
 def _ratio(image: Tensor, expected: Tensor, damping: float) -> Tensor:
-    return (image + damping).clamp_(min=0.0).div_(expected + damping)
+    # Rounding, and a PSF with negative pixels, could make what is expected darker than nothing.
+    return (image + damping).clamp_(min=0.0).div_(expected.clamp(min=0.0).add_(damping))
 
 
 def _relative(difference: Tensor, light: Tensor) -> float:

@@ -36,7 +36,11 @@ CHANCE = 4.0
 
 @torch.inference_mode()
 def volume_reblurred(
-    recorded: ArrayLike, deconvolved: ArrayLike, psf: PSF, upsampling: int
+    recorded: ArrayLike,
+    deconvolved: ArrayLike,
+    psf: PSF,
+    upsampling: int,
+    stated_width: tuple[float, ...] | None = None,
 ) -> NDArray[np.float32]:
     r"""Give what would be recorded of a result and of what lies beyond the faces of its stack.
 
@@ -54,6 +58,8 @@ def volume_reblurred(
         3D, on that grid.
     upsampling
         1 or 2.
+    stated_width
+        As for `data_consistency.residual`.
 
     Returns
     -------
@@ -64,7 +70,9 @@ def volume_reblurred(
         torch.from_numpy(np.array(values, dtype=np.float32))[None, None]
         for values in (deconvolved, recorded)
     )
-    seen = OpenField(psf.array, sharp.shape[2:], upsampling).blurred(sharp)
+    whole = OpenField(psf.array, sharp.shape[2:], upsampling, stated_width=stated_width)
+    seen = whole.blurred_result(sharp)
+    del whole  # transfer functions of a large volume are large
     raw_pixels = WIDER // upsampling
     coarse_image, coarse_seen, coarse_sharp = (
         _binned(values, factor)

@@ -254,6 +254,10 @@ def _cut(image: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
     return image
 
 
+REGULARISATION = 0.003
+"""epsilon of `remaining_blur`."""
+
+
 def remaining_blur(
     psf: NDArray[np.floating], width: tuple[float, ...] | None
 ) -> NDArray[np.float32]:
@@ -267,7 +271,7 @@ def remaining_blur(
     Parameters
     ----------
     psf : ndarray
-        (Y, X), odd, sum 1.
+        ([Z,] Y, X), odd, sum 1.
     width : tuple of float, or None
         FWHM of the Gaussian G along each axis, in pixels; None for a structure that is
         shown as it is.
@@ -283,7 +287,7 @@ def remaining_blur(
     for length, fwhm in zip(psf.shape, width, strict=True):
         sigma = fwhm / math.sqrt(8 * math.log(2))
         gauss = np.multiply.outer(gauss, np.exp(-2 * (np.pi * sigma * np.fft.fftfreq(length)) ** 2))
-    transfer = np.fft.fftn(np.fft.ifftshift(psf)) * gauss / (gauss**2 + 0.003)
+    transfer = np.fft.fftn(np.fft.ifftshift(psf)) * gauss / (gauss**2 + REGULARISATION)
     kernel = np.fft.fftshift(np.fft.ifftn(transfer).real)
     return np.asarray(kernel / kernel.sum(), np.float32)
 

@@ -13,7 +13,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 
 from ..utils.phases import go_on
-from .forward import bin_down, enlarge
+from .forward import REGULARISATION, bin_down, enlarge
 from .fourier import cut, from_spectrum, to_spectrum
 
 MARGIN = (8, 32, 32)
@@ -44,6 +44,8 @@ class OpenField:
         Voxels of the structure beyond each face.
     device : torch.device, optional
         Where it is computed.
+    stated_width : sequence of float, optional
+        FWHM in voxels of the Gaussian through which results show the structure.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class OpenField:
         sieve: Sequence[float] = (0.0, 0.0, 0.0),
         margin: Sequence[int] | None = None,
         device: torch.device | None = None,
+        stated_width: Sequence[float] | None = None,
     ) -> None:
         margin = margins(psf.shape) if margin is None else tuple(margin)
         self.shape = room_of(size, margin, psf.shape)
@@ -63,6 +66,7 @@ class OpenField:
         self.margin, self.size = margin, tuple(size)
         self.upsampling = upsampling
         self.sieve = _gaussians(self.shape, sieve, device)
+        self.stated = None if stated_width is None else _gaussians(self.shape, stated_width, device)
         self.optics = self._optics(psf, device)
         go_on()
         self.transfer = self._through_sieve(self.optics.clone())
@@ -102,6 +106,21 @@ class OpenField:
     def blurred(self, volume: Tensor) -> Tensor:
         """Give what is recorded of the volume itself, as `shown`, with nothing around it."""
         return bin_down(self._inside(self._spectrum(volume).mul_(self.optics)), self.upsampling)
+
+    def blurred_result(self, volume: Tensor) -> Tensor:
+        """Do the same with a result, of which the stated resolution has done part of the blur.
+
+        See `forward.remaining_blur` for the equation.
+        """
+        if self.stated is None:
+            return self.blurred(volume)
+        spectrum = self._spectrum(volume).mul_(self.optics)
+        depth, *across = self.stated
+        for gauss in self.stated:
+            spectrum *= gauss
+        squared = depth**2 * across[0] ** 2 * across[1] ** 2
+        spectrum /= squared.add_(REGULARISATION)
+        return bin_down(self._inside(spectrum.mul_(1 + REGULARISATION)), self.upsampling)
 
     def shown(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure, through the Gaussian."""
@@ -201,12 +220,19 @@ def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
 def _gaussians(
     shape: Sequence[int], widths: Sequence[float], device: torch.device | None
 ) -> list[Tensor]:
-    """Transfer function of a Gaussian along each axis, for a spectrum laid out as rfftn's."""
+    """Transfer function of a Gaussian along each axis, for a spectrum laid out as rfftn's.
+
+    Of its samples: cut off at the highest frequency, the transfer function of one narrower than
+    a voxel would be that of a kernel with negative lobes, and a structure seen through it could be
+    darker than nothing.
+    """
     factors = []
     for axis, (length, width) in enumerate(zip(shape, widths, strict=True)):
-        frequency = np.fft.rfftfreq(length) if axis == 2 else np.fft.fftfreq(length)
-        sigma = width / math.sqrt(8 * math.log(2))
-        along = np.exp(-2 * (math.pi * sigma * frequency) ** 2).astype(np.float32)
+        place = np.minimum(np.arange(length), length - np.arange(length))
+        sigma = max(width, 0.1) / math.sqrt(8 * math.log(2))
+        samples = np.exp(-0.5 * (place / sigma) ** 2)
+        transform = np.fft.rfft if axis == 2 else np.fft.fft
+        along = transform(samples / samples.sum()).real.astype(np.float32)
         factors.append(
             torch.from_numpy(along.reshape([-1 if n == axis else 1 for n in range(3)])).to(device)
         )

@@ -198,7 +198,7 @@ def explained(
     Of a volume light from beyond its faces is part of that: see `volume_reblurred`.
     """
     if psf.array.ndim == 3:
-        return volume_reblurred(recorded, deconvolved, psf, upsampling)
+        return volume_reblurred(recorded, deconvolved, psf, upsampling, stated_width)
     return reblurred(deconvolved, psf, upsampling, stated_width)
 
 

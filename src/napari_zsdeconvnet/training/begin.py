@@ -67,6 +67,12 @@ def begin(
     maps
         Of the camera.
     """
+    if steps == 0 and preset.start == "scratch":
+        raise InputError(
+            "steps-without-weights",
+            "steps is 0 and there are no pretrained weights for this preset, grid and kind of "
+            "recording: give at least 1.",
+        )
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else whole(seed, "seed")
     # The caller's own random numbers, on whichever device, are none of our business.
     doing("setting up the network")
@@ -97,7 +103,8 @@ def begin(
         beginning=None if first is None else first.described,
         out_of_focus=out_of_focus,
     )
-    run = TrainingRun(recordings, model, preset, steps or preset.steps, device, preview_every, raw)
+    total = preset.steps if steps is None else steps
+    run = TrainingRun(recordings, model, preset, total, device, preview_every, raw)
     if steps is not None:
         run.go_on()
     return run

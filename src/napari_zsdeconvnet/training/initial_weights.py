@@ -10,7 +10,7 @@ from ..model.model import Model
 from ..model.presets import Preset, from_scratch
 from ..model.provenance import Beginning, weights_fingerprint
 from ..networks.base import TwoStageNetwork
-from ..networks.pretrained import PRIOR_UPSAMPLING, load_prior
+from ..networks.pretrained import has_pretrained, load_pretrained
 from ..utils.errors import InputError
 
 Start = str | os.PathLike[str] | Model
@@ -66,17 +66,17 @@ def beginning(
                 "model; there is none of that name.",
             )
         return _from_model(preset, Model.load(path), path, upsampling, axes)
-    if start == "prior" and (preset.start != "prior" or upsampling != PRIOR_UPSAMPLING):
+    fits = preset.start == "prior" and has_pretrained(preset.network, upsampling)
+    if start == "prior" and not fits:
         raise InputError(
             "start-without-prior",
-            f"There is no prior for the preset {preset.name!r} on this grid: it is made for images "
-            "and the preset 'fast', with twice the pixels. Choose start='scratch'.",
+            f"There is no prior for the preset {preset.name!r} on this grid: it is made for the "
+            "preset 'fast', for images with twice the pixels and for volumes with as many. Choose "
+            "start='scratch'.",
         )
     if start is None and preset.start == "model":
         raise InputError("start-missing", "The run began with a model: give that model as start.")
-    if start == "scratch" or upsampling != PRIOR_UPSAMPLING:
-        return from_scratch(preset), None
-    return preset, None
+    return (preset if fits and start != "scratch" else from_scratch(preset)), None
 
 
 def _from_model(
@@ -126,4 +126,4 @@ def load_first(network: TwoStageNetwork, preset: Preset, first: First | None) ->
     if first is not None:
         network.load_state_dict(first.model.network.state_dict())
     elif preset.start == "prior":
-        load_prior(network, preset.network)
+        load_pretrained(network, preset.network)

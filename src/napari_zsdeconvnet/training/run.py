@@ -172,7 +172,9 @@ class TrainingRun(Iterator[Progress]):
 
     def _preview_due(self, last: bool) -> bool:
         """Tell whether a preview is due, and cheap enough."""
-        if not self._every or last:
+        # What pretrained weights give is worth a look before they are trained on.
+        at_once = self.step == 1 and self._preset.start != "scratch"
+        if not self._every or last or at_once:
             return bool(self._every)
         share = self._previews_may_take
         quick = share is None or self._previews.seconds <= share * self._elapsed

@@ -75,7 +75,8 @@ def train(
     preset : str or Preset
         ``"fast"`` or ``"paper"``.
     steps : int, optional
-        Optimiser steps; by default as many as are of use, at most the preset's own number.
+        Optimiser steps; by default as many as are of use, at most the preset's own number. 0 takes
+        pretrained weights, or those of another model, as they are.
     start : str, path or Model, optional
         The initial weights: ``"prior"``, those that the package brings along; ``"scratch"``, random
         ones; or those of another model or its file. By default the preset's choice.
@@ -121,7 +122,7 @@ def train(
     (128, 128)
     """
     processor = resolve_device(device)
-    steps = None if steps is None else whole(steps, "steps", least=1)
+    steps = None if steps is None else whole(steps, "steps")
     if steps is not None and steps > MOST_STEPS:
         raise InputError("steps-too-many", f"steps is {steps}: give {MOST_STEPS} at most.")
     if reconstruction is not None:

@@ -205,10 +205,10 @@ class SequentialObjective(Objective):
             self._block_state = self.blocks.random_state()
             self._block, self._drawn = self._sharpened_block(), 0
         self._drawn += 1
-        image, target, denoised, sharpened, reblurred, *marked = self._cut(self._block)
+        target, image, denoised, sharpened, reblurred, excess, *marked = self._cut(self._block)
         with self.setting.reduced():
-            deconvolved = self.network.correct(image, denoised, sharpened, reblurred)
-        correction = deconvolved - sharpened
+            deconvolved = self.network.correct(image, denoised, sharpened, reblurred, excess)
+        correction = deconvolved - self.network.shown(sharpened)
         # Beyond the patch the correction is not known; zero is its mean.
         radius = self.network.blur.radius
         around = F.pad(correction, [width for r in reversed(radius) for width in (r, r)])
@@ -238,11 +238,12 @@ class SequentialObjective(Objective):
     def _cut(self, block: _Block) -> list[Tensor]:
         """Cut a batch of patches at the same places out of everything that a block holds."""
         wholes = [
-            block.pair.input,
             block.pair.target,
+            block.pair.input,
             block.denoised,
             block.sharpened,
             block.reblurred,
+            torch.as_tensor(block.pair.excess).expand_as(block.denoised),
             *([] if block.pair.left_out is None else [block.pair.left_out]),
         ]
         sizes = [

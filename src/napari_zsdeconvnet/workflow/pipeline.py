@@ -352,13 +352,16 @@ class Pipeline(Iterator[Step]):
                 raise
             ended = str(error)
         self._run = None
-        if run.step == 0:
+        if run.step == 0 and run.steps:
             return None
         # From here on a second stop is one of the result.
         self._cut_short, self._stopped = self._stopped, False
         model = run.model
         how = "Stopped after" if self._cut_short else "Trained for"
-        words = (f"{how} {run.step} steps on this recording.", run.ending, model.kept, ended, why)
+        done = f"{how} {run.step} steps on this recording."
+        if run.steps == 0:
+            done = "The weights as they are, without training on this recording."
+        words = (done, run.ending, model.kept, ended, why)
         yield ModelReady(model, " ".join(filter(None, words)), True)
         return model
 

@@ -45,6 +45,11 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
     from ...training.autosave import Autosave, checkpoint_of
     from ...training.trainer import NonFiniteLossError
 
+    if run.steps == 0:
+        run.save(output)
+        console.say(f"The model of the weights as they are, without training, is in {output}.")
+        console.result({"model": output, "step": 0, "steps": 0, "stopped": False})
+        return
     with Autosave(run, checkpoint_of(output)) as autosave:
         try:
             last = follow(run, console, autosave)

@@ -231,8 +231,12 @@ def _network(record: RunRecord) -> str:
     if record.stretches:
         devices = list(dict.fromkeys(part.device for part in record.stretches))
         took = f", which took {_duration(record.seconds)} on {' and '.join(devices)}"
+    whole = f'The network (preset "{record.preset}", {record.parameters} parameters{inside})'
+    if record.planned == 0:
+        weights = start.removeprefix(", beginning ") or ", with random weights"
+        return f"{whole} was used {weights}, without training on these data."
     return (
-        f'The network (preset "{record.preset}", {record.parameters} parameters{inside}) was '
+        f"{whole} was "
         f"trained for {steps} of {settings['batch']} patches of {_times(patch)} "
         f"{'voxels' if settings['planes'] is not None else 'pixels'} by Adam at a learning rate of "
         f"at most {settings['learning_rate']:g}, with seed {record.seed}{start}{took}{ended}."

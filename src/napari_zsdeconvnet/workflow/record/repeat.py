@@ -139,7 +139,7 @@ def iter_training(
         If an image has other pixels, that model other weights, or the record lacks what is
         needed.
     """
-    if not record.sources or not record.stretches:
+    if not record.sources or not (record.stretches or record.planned == 0):
         raise InputError(
             "record-not-repeatable", f"The run cannot be repeated. {record.obstacles[0]}"
         )
@@ -164,7 +164,7 @@ def iter_training(
             done, resume = model.steps_trained, checkpoint
         if done == record.steps:
             return model
-    run: TrainingRun | None = None
+    run = _begin(record, images, steps=0, start=first) if record.planned == 0 else None
     with ExitStack() as saving:
         for part in record.stretches:
             if part.last <= done:
@@ -202,7 +202,8 @@ def _begin(record: RunRecord, images: Sequence[Image], **options: Any) -> Traini
             f"install napari-zsdeconvnet {record.versions.get('napari-zsdeconvnet')}.",
         ) from error
     # Only a CPU repeats itself to the bit; a run of another device goes to the best one here.
-    device = "cpu" if record.stretches[0].device.startswith("CPU") else "auto"
+    on_cpu = all(part.device.startswith("CPU") for part in record.stretches[:1])
+    device = "cpu" if on_cpu else "auto"
     options = {
         "preset": preset,
         "seed": record.seed,

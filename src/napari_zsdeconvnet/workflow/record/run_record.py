@@ -190,7 +190,7 @@ class RunRecord:
     def obstacles(self) -> tuple[str, ...]:
         """Why the run cannot be repeated to the bit, one sentence each; empty where it can be."""
         found = []
-        if not self.sources or not self.stretches:
+        if not self.sources or not (self.stretches or self.planned == 0):
             found.append(
                 "The model was saved by a version that did not keep what it was trained on."
             )
