@@ -153,6 +153,7 @@ def _classical(best: Iteration, again: Iteration, watch: Stopwatch) -> Output:
 def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
     def method(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
         import napari_zsdeconvnet as zs
+        from napari_zsdeconvnet.utils.devices import describe_device
 
         watch, predicting = Stopwatch(), Stopwatch()
         with watch:
@@ -168,9 +169,8 @@ def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
                 device=device,
                 preview_every=0,
             )
-            last = None
-            for progress in run:
-                last = progress
+            for _ in run:
+                pass
             model = run.model
             with predicting:
                 result = model.predict(sample.raw, axes=sample.axes, device=device)
@@ -182,7 +182,7 @@ def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
             watch.seconds,
             watch.cpu_seconds,
             predicting.seconds,
-            note=last.device if last else "",
+            note=describe_device(run.device),
         )
 
     method.__doc__ = f"Train the preset {preset} on the first exposure alone; predict both."

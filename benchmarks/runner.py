@@ -95,7 +95,7 @@ def _options(benchmark: Benchmark, description: str) -> argparse.Namespace:
     parser.add_argument("--phantom", nargs="+", choices=phantoms, default=phantoms)
     parser.add_argument("--photons", nargs="+", type=float, default=list(benchmark.photons))
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=methods)
-    parser.add_argument("--steps", type=int, help="steps of fast; by default the preset's own")
+    parser.add_argument("--steps", type=int, help="steps of fast; by default the preset's own, 0 for none")
     lengths = " ".join(str(steps) for steps in benchmark.paper_steps)
     parser.add_argument(
         "--paper-steps",
@@ -146,7 +146,7 @@ def _cases(benchmark: Benchmark, options: argparse.Namespace) -> list[Case]:
                 cases.append(Case(phantom, photons, method, **common))
                 continue
             settings = _settings(method, Case(phantom, photons, method, **common).axes)
-            own = options.steps or settings["steps"]
+            own = settings["steps"] if options.steps is None else options.steps
             lengths = options.paper_steps if method == "paper" else [own]
             common |= {"device": options.device, "preset": settings}
             cases += [Case(phantom, photons, method, steps, **common) for steps in lengths]

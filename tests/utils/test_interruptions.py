@@ -80,9 +80,9 @@ class TestSignals:
         monkeypatch.setattr(trainer.TrainingRun, "__next__", twice)
         save = trainer.TrainingRun.save
 
-        def saving(self: trainer.TrainingRun, path: str) -> None:
+        def saving(self: trainer.TrainingRun, path: str, *, judged: bool = True) -> None:
             signal.raise_signal(signal.SIGINT)  # a third, while the model is written
-            save(self, path)
+            save(self, path, judged=judged)
 
         monkeypatch.setattr(trainer.TrainingRun, "save", saving)
         model = tmp_path / "m.safetensors"
