@@ -125,9 +125,9 @@ class TestNoiseModel:
     @pytest.mark.parametrize(
         ("values", "words"),
         [
-            ({"offset": 1, "gain": 1}, "lacks read_variance"),
-            ({"offset": 1, "gain": 1, "read_variance": 1, "beta": 2}, "unknown entries beta"),
-            ([1, 2, 3], "read from a list"),
+            ({"offset": 1, "gain": 1}, "read_variance is missing"),
+            ({"offset": 1, "gain": 1, "read_variance": 1, "beta": 2}, "unknown entry beta"),
+            ([1, 2, 3], "no JSON object"),
         ],
     )
     def test_from_dict_says_what_is_wrong(self, values, words):

@@ -9,12 +9,54 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri, polygamma
 
-from ..io.image import Image, as_frames, spatial_axes
+from ..io.image import Image, as_frames, check_pixels, spatial_axes
 from ..io.lazy import volumes_in_slabs
+from ..utils.errors import InputError
 
 _BRIGHT_DARK_PIXEL = 5.0  # variance over the typical one from which a pixel counts as hot
 _HOT_OFFSET = 8.0  # standard errors of a mean over frames
 _CHANCE = 1e-6  # of a sound pixel to be taken for a hot one
+
+
+def dark_moments(frames: ArrayLike | Image, axes: str | None) -> dict[str, Any]:
+    """Measure by `NoiseModel.from_dark`."""
+    frames = as_frames(frames, axes, name="dark frames", spatial=spatial_axes(frames, axes))
+    count = math.prod(frames.shape[:-2])
+    if count < 2:
+        raise InputError(
+            "dark-frames-too-few",
+            "A dark calibration was given 1 frame; it needs at least 2, or mark all of the one "
+            "frame as a background region.",
+        )
+    warnings = list(check_pixels(frames, name="dark frames"))
+    means, levels = frame_means(frames)
+    variances = variance_over_time(frames, means, levels)
+    sound = sound_pixels(means, variances, count)
+    if not sound.all():
+        hot = 1 - sound.mean()
+        warnings.append(
+            f"{hot:.2%} of the pixels are hot or unusually noisy and were left out of the "
+            "averages; their noise in an image is underestimated."
+        )
+    pixels = int(sound.sum())
+    read_variance = float(variances[sound].mean())
+    drift = float(levels.std())
+    if drift > 5 * math.sqrt(read_variance / means.size) and drift > 0.1:
+        warnings.append(
+            f"The level of the dark frames drifts by {drift:.2g} counts (one standard "
+            "deviation); let the camera reach its temperature and keep light out."
+        )
+    return {
+        "offset": float(means[sound].mean()),
+        "gain": None,
+        "read_variance": read_variance,
+        "offset_error": float(
+            math.hypot(means[sound].std() / math.sqrt(pixels), drift / math.sqrt(count))
+        ),
+        "read_variance_error": float(variances[sound].std() / math.sqrt(pixels)),
+        "source": f"a dark stack of {count} frames",
+        "warnings": tuple(warnings),
+    }
 
 
 def dark_pixels(

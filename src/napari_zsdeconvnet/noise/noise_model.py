@@ -22,26 +22,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..io.image import Image, PixelRule, as_frames, check_pixels, spatial_axes
+from ..io.image import Image
 from ..utils.errors import InputError, Remedy
 from ..utils.json_values import built, entries
-from .dark_frames import frame_means, sound_pixels, variance_over_time
+from .calibrations import laid_out, measured_in_images, measured_in_series, number, rule_of
+from .dark_frames import dark_moments
 from .dark_region import BackgroundFit, fit_background
-from .image_transfer import chosen_planes, transfer_of_images
 from .measured_correlation import SERIES_FROM, shared_noise
-from .outliers import NYQUIST_WIDTH, width_from_cutoff
-from .photon_transfer import PhotonTransfer
-from .processed_images import processed_words
-from .series_transfer import looked_at, transfer_of_series
-from .usable_pixels import checked, usable_pixels, with_mask
+from .outliers import width_from_cutoff
+from .usable_pixels import usable_pixels, with_mask
 
 __all__ = ["BackgroundFit", "NoiseModel", "fit_background"]
 
 FORMAT = 1
 """Layout of a file; raised when a reader of today would misread a file of tomorrow."""
-
-SINGLE_IMAGE_ERROR = 0.25
-"""Relative error of a gain from one image, as seen against cameras' own calibrations."""
 
 _NO_GAIN = "The gain was not measured"
 _GAIN_FROM = ", the gain from "
@@ -100,12 +94,12 @@ class NoiseModel:
     excess_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "offset", _number(self.offset, "offset", "counts"))
+        object.__setattr__(self, "offset", number(self.offset, "offset", "counts"))
         object.__setattr__(
-            self, "read_variance", _number(self.read_variance, "read variance", "counts squared")
+            self, "read_variance", number(self.read_variance, "read variance", "counts squared")
         )
         if self.gain is not None:
-            object.__setattr__(self, "gain", _number(self.gain, "gain", "counts per electron"))
+            object.__setattr__(self, "gain", number(self.gain, "gain", "counts per electron"))
             if self.gain <= 0:
                 raise InputError(
                     "gain-wrong",
@@ -118,7 +112,7 @@ class NoiseModel:
                 f"The read variance is {self.read_variance:g} counts squared; it cannot be "
                 "negative (it is the square of the read noise in counts).",
             )
-        excess = _number(self.excess_noise, "excess noise", "the range from 1 on")
+        excess = number(self.excess_noise, "excess noise", "the range from 1 on")
         object.__setattr__(self, "excess_noise", excess)
         if excess < 1:
             raise InputError(
@@ -131,7 +125,7 @@ class NoiseModel:
             if error is None:
                 continue
             words = field.replace("_", " ")
-            object.__setattr__(self, field, _number(error, words, "the units of its value"))
+            object.__setattr__(self, field, number(error, words, "the units of its value"))
             if error < 0:
                 raise InputError(
                     "camera-value-wrong",
@@ -139,7 +133,7 @@ class NoiseModel:
                 )
         if self.correlation is not None:
             shared = tuple(
-                _number(v, "correlation", "the range -0.5 to 0.5") for v in self.correlation
+                number(v, "correlation", "the range -0.5 to 0.5") for v in self.correlation
             )
             if len(shared) not in (2, 3) or any(abs(value) > 0.5 for value in shared):
                 raise InputError(
@@ -201,7 +195,7 @@ class NoiseModel:
         InputError
             If the mask does not fit or is empty, or the pixels are of no use.
         """
-        frames = _laid_out(image, axes)
+        frames = laid_out(image, axes)
         fit = fit_background(frames, mask, gain=gain)
         region = cls(
             offset=fit.offset,
@@ -249,25 +243,7 @@ class NoiseModel:
         InputError
             If the image shows too little signal, is too small, or its pixels are of no use.
         """
-        width = NYQUIST_WIDTH if cutoff is None else width_from_cutoff(cutoff)
-        frames, warnings = checked(
-            _laid_out(image, axes), _rule(image), width=width, name=_name(image)
-        )
-        warnings += tuple(processed_words(frames, name=_name(image)))
-        if offset is not None:
-            offset = _number(offset, "offset", "counts")
-        transfer = transfer_of_images(frames, offset, cutoff)
-        seen = len(chosen_planes(frames.shape))
-        source = "one image" if seen == 1 else f"{seen} single images"
-        if frames.ndim == 4:
-            source = f"{seen} planes of {'one volume' if len(frames) == 1 else 'volumes'}"
-        darkest = ", the offset from its darkest part" if offset is None else ""
-        return cls._from_transfer(
-            transfer,
-            source=f"photon transfer in {source} (to about 25 %){darkest}",
-            warnings=warnings,
-            systematic=SINGLE_IMAGE_ERROR,
-        )
+        return cls(**measured_in_images(image, offset, cutoff, axes))
 
     @classmethod
     def from_series(
@@ -295,28 +271,7 @@ class NoiseModel:
         InputError
             If there are fewer than two frames or too little signal, or the pixels are of no use.
         """
-        laid_out, name = _laid_out(frames, axes, name="frames"), _name(frames, "frames")
-        among = looked_at(laid_out.shape)
-        series, warnings = checked(laid_out, _rule(frames), name=name, among=among)
-        if len(among) < len(series):
-            warnings += (
-                f"{len(among)} of the {len(series)} frames were looked at, in runs of neighbours "
-                "evenly spread; more would add no precision.",
-            )
-        warnings += tuple(processed_words(series, name=_name(frames, "frames")))
-        if offset is not None:
-            offset = _number(offset, "offset", "counts")
-        transfer = transfer_of_series(series, offset, among=among)
-        darkest = ", the offset from the darkest pixels" if offset is None else ""
-        kind = "volumes" if series.ndim == 4 else "frames"
-        left = transfer.frames < len(series)
-        count = f"{transfer.frames} of {len(series)}" if left else f"{len(series)}"
-        return cls._from_transfer(
-            transfer,
-            source=f"photon transfer in a series of {count} {kind}{darkest}",
-            warnings=warnings,
-            systematic=0.0,
-        )
+        return cls(**measured_in_series(frames, offset, axes))
 
     @classmethod
     def from_dark(cls, frames: ArrayLike | Image, *, axes: str | None = None) -> Self:
@@ -330,43 +285,7 @@ class NoiseModel:
         frames. They are read twice, one by one. Raises InputError if there is one frame, or pixels
         are NaN, infinite or all equal.
         """
-        frames = _laid_out(frames, axes, name="dark frames")
-        count = math.prod(frames.shape[:-2])
-        if count < 2:
-            raise InputError(
-                "dark-frames-too-few",
-                "A dark calibration was given 1 frame; it needs at least 2, or mark all of the one "
-                "frame as a background region.",
-            )
-        warnings = list(check_pixels(frames, name="dark frames"))
-        means, levels = frame_means(frames)
-        variances = variance_over_time(frames, means, levels)
-        sound = sound_pixels(means, variances, count)
-        if not sound.all():
-            hot = 1 - sound.mean()
-            warnings.append(
-                f"{hot:.2%} of the pixels are hot or unusually noisy and were left out of the "
-                "averages; their noise in an image is underestimated."
-            )
-        pixels = int(sound.sum())
-        read_variance = float(variances[sound].mean())
-        drift = float(levels.std())
-        if drift > 5 * math.sqrt(read_variance / means.size) and drift > 0.1:
-            warnings.append(
-                f"The level of the dark frames drifts by {drift:.2g} counts (one standard "
-                "deviation); let the camera reach its temperature and keep light out."
-            )
-        return cls(
-            offset=float(means[sound].mean()),
-            gain=None,
-            read_variance=read_variance,
-            offset_error=float(
-                math.hypot(means[sound].std() / math.sqrt(pixels), drift / math.sqrt(count))
-            ),
-            read_variance_error=float(variances[sound].std() / math.sqrt(pixels)),
-            source=f"a dark stack of {count} frames",
-            warnings=tuple(warnings),
-        )
+        return cls(**dark_moments(frames, axes))
 
     def with_gain_from(
         self, image: ArrayLike | Image, *, cutoff: float | None = None, axes: str | None = None
@@ -397,8 +316,8 @@ class NoiseModel:
         cutoff
             Cycles per pixel beyond which the optics pass nothing.
         """
-        frames = _laid_out(image, axes)
-        mask = usable_pixels(frames, _rule(image), width=width_from_cutoff(cutoff))
+        frames = laid_out(image, axes)
+        mask = usable_pixels(frames, rule_of(image), width=width_from_cutoff(cutoff))
         shared = shared_noise(with_mask(frames, mask), cutoff)
         return replace(self, correlation=shared) if shared else self
 
@@ -416,26 +335,6 @@ class NoiseModel:
             gain=None if self.gain is None else self.gain * share,
             gain_error=None if self.gain_error is None else self.gain_error * share,
             excess_noise=excess_noise,
-        )
-
-    @classmethod
-    def _from_transfer(
-        cls,
-        transfer: PhotonTransfer,
-        *,
-        source: str,
-        warnings: tuple[str, ...],
-        systematic: float,
-    ) -> Self:
-        return cls(
-            offset=transfer.offset,
-            gain=transfer.gain,
-            read_variance=transfer.read_variance,
-            offset_error=transfer.offset_error,
-            gain_error=math.hypot(transfer.gain_error, systematic * transfer.gain),
-            read_variance_error=transfer.read_variance_error,
-            source=source,
-            warnings=(*warnings, *transfer.warnings),
         )
 
     # Use -----------------------------------------------------------------------------------
@@ -519,35 +418,8 @@ class NoiseModel:
             ) from error
 
 
-def _number(value: Any, what: str, unit: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(
-            "camera-value-wrong", f"The {what} is {value!r:.60}; give a number in {unit}."
-        ) from None
-    if not math.isfinite(number):
-        raise InputError(
-            "camera-value-wrong", f"The {what} is {number}; give a finite number in {unit}."
-        )
-    return number
-
-
 def _with_error(value: float, error: float | None, unit: str) -> str:
     if error is None or error == 0:
         return f"{value:.4g} {unit}"
     digits = max(1 - math.floor(math.log10(error)), 0)
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}"
-
-
-def _laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:
-    """Return frames (T, Y, X), or volumes (T, Z, Y, X) where there are planes."""
-    return as_frames(image, axes, name=name, spatial=spatial_axes(image, axes))
-
-
-def _rule(image: ArrayLike | Image) -> PixelRule | None:
-    return image.pixel_rule if isinstance(image, Image) else None
-
-
-def _name(image: ArrayLike | Image, otherwise: str = "image") -> str:
-    return (image.name if isinstance(image, Image) else "") or otherwise
