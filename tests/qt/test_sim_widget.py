@@ -11,12 +11,14 @@ from napari.layers import Image
 from scipy.ndimage import gaussian_filter
 
 from napari_zsdeconvnet._qt.forms import sim_camera as cameras
+from napari_zsdeconvnet._qt.layers.layers import RULE_KEY, layer_image
 from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED, DENOISED
 from napari_zsdeconvnet._qt.layers.raw_frames import raw_frames
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.deconvolve_widget import DeconvolveWidget
 from napari_zsdeconvnet._qt.widgets.sim_widget import SIMWidget
 from napari_zsdeconvnet._qt.widgets.train_widget import TrainWidget
+from napari_zsdeconvnet.io.image import PixelRule
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.utils.errors import InputError
@@ -284,6 +286,15 @@ def test_how_frames_make_images(shape, images, axes, every):
     layer = Image(number * np.ones(shape[-2:]), rgb=False)
     if axes == "CTYX":
         np.testing.assert_array_equal(frames.of(layer)[1, :, 0, 0], np.arange(1, 36, 4))
+
+
+def test_what_is_known_of_bad_pixels_goes_with_the_frames():
+    layer = Image(np.zeros((9, 64, 64)), rgb=False)
+    rule = PixelRule(saturation="mask")
+    layer.metadata[RULE_KEY] = rule
+    image = layer_image(layer, raw_frames(layer, 3, 3, 0.06))
+    assert (image.pixel_rule, image.axes) == (rule, "CYX")
+    assert image.voxel_size == (0.06, 0.06)
 
 
 def test_time_points_of_planes_of_frames(qtbot, viewer, sample):
