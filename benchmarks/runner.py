@@ -95,7 +95,9 @@ def _options(benchmark: Benchmark, description: str) -> argparse.Namespace:
     parser.add_argument("--phantom", nargs="+", choices=phantoms, default=phantoms)
     parser.add_argument("--photons", nargs="+", type=float, default=list(benchmark.photons))
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=methods)
-    parser.add_argument("--steps", type=int, help="steps of fast; by default the preset's own, 0 for none")
+    parser.add_argument(
+        "--steps", type=int, help="steps of fast; by default the preset's own, 0 for none"
+    )
     lengths = " ".join(str(steps) for steps in benchmark.paper_steps)
     parser.add_argument(
         "--paper-steps",
