@@ -105,7 +105,7 @@ def test_one_click_says_where_the_sizes_come_from(qtbot, viewer, tmp_path):
     assert widget.form.values()["axial_step"] == pytest.approx(0.3)
     assert widget.form.values()["pixel_size"] == pytest.approx(0.1)
     assert "axial_step" in widget.form.asked
-    facts = widget.known.facts()
+    facts = widget.known.now.facts()
     assert facts["pixel_size"].origin == facts["axial_step"].origin == "from the file"
     widget.cancel()
 
