@@ -83,11 +83,21 @@ def _address_space() -> int | None:
     return int(limit) - int(psutil.Process().memory_info().vms)
 
 
+_MMAP_THRESHOLD = -3
+"""Of glibc's mallopt: bytes from which a block has pages of its own, which go when it is freed."""
+
+
 def give_back() -> None:
-    """Let the system have the memory that is free by now, where the C library keeps it (glibc)."""
+    """Let the system have the memory that is free by now, where the C library keeps it (glibc).
+
+    From now on large blocks are given back as soon as they are freed. Between small ones they leave
+    holes, which Linux fills again in the background where it makes large pages.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+            library = ctypes.CDLL(None)
+            library.mallopt(_MMAP_THRESHOLD, 2**20)
+            library.malloc_trim(0)
 
 
 def check_room(
