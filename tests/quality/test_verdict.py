@@ -178,7 +178,7 @@ class TestBrokenRuns:
     def test_an_over_fitted_network(self, trained: Callable[..., Model], sample: Sample):
         # Next to no noise between input and target: the network learns to give the noise back.
         over = trained(
-            100,
+            150,
             **SCRATCH
             | {"patch": 48, "learning_rate": 6e-3}
             | {"shot_noise": (0.0, 0.02), "read_noise": (0.0, 0.02)},
