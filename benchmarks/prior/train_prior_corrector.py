@@ -84,7 +84,7 @@ class Samples:
         network.expect_noise(NoiseModel(0.0, 1.0, seen.read / seen.shot**2), 1 / seen.shot)
         image = torch.from_numpy(seen.image).float()[None, None]
         denoised = network.denoise_whole(image, seen.excess)
-        sharpened, reblurred = network.sharpen(image, denoised)
+        sharpened, reblurred, _ = network.sharpen(image, denoised)
         volumes = {
             "image": seen.image,
             "expected": seen.expected,

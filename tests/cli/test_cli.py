@@ -91,7 +91,7 @@ class TestHelp:
             [],
             ["train"],
             ["predict", "model", "image"],
-            ["train", "a.tif", "--steps", "0"],
+            ["train", "a.tif", "--steps", "-1"],
             ["train", "a.tif", "--na", "wide"],
             ["train", "a.tif", "--wavelength", "-1"],
             ["train", "a.tif", "--offset", "nan"],

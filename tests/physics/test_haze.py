@@ -166,7 +166,7 @@ def test_haze_goes_back_into_the_planes_it_is_from():
     sharpening = Sharpening(psf)
     assert sharpening.grids  # begins on coarse grids
     noisy = image + 0.005 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
-    found, reblurred = sharpening(noisy, image, 0.003, 0.01)
+    found, reblurred, _ = sharpening(noisy, image, 0.003, 0.01)
     assert share(found[0, 0].numpy()) > 0.97
     assert float(found.sum()) == pytest.approx(truth.sum() / 1000, rel=0.03)
     assert float(reblurred.sum()) == pytest.approx(float(image.sum()), rel=0.01)
@@ -232,7 +232,7 @@ class TestLight:
         assert "in one region" in failed.sentence
         assert checks.flux(Flux(1.0, 1e-4, 0.019), 3).passed
         assert checks.flux(Flux(1.0, 1e-4, 0.021), 3).passed is False
-        assert not checks.flux(Flux(1.03, 1e-4), 3).passed
+        assert not checks.flux(Flux(1.05, 1e-4), 3).passed
 
 
 # The recording that stands for all thick samples

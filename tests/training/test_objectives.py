@@ -10,7 +10,7 @@ import torch
 from scipy.signal import fftconvolve
 from torch import nn
 
-from napari_zsdeconvnet.model.presets import PRESETS, VOLUME_PRESETS, Preset
+from napari_zsdeconvnet.model.presets import PRESETS, VOLUME_PRESETS, VOLUMES_FROM_SCRATCH, Preset
 from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.networks.registry import build_network
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
 FLAT = replace(PRESETS["fast"], patch=8, batch=2)
 PAPER = replace(VOLUME_PRESETS["paper"], patch=8, planes=8, batch=2, margin=0, axial_margin=0)
-FAST = replace(VOLUME_PRESETS["fast"], patch=16, planes=8, batch=2, margin=2, axial_margin=1)
+FAST = replace(VOLUMES_FROM_SCRATCH, patch=16, planes=8, batch=2, margin=2, axial_margin=1)
 
 
 class Simple(TwoStageNetwork):
@@ -306,13 +306,13 @@ class TestSequential:
         terms = objective.losses(8)
 
         with torch.no_grad():
-            deconvolved = network.correct(cut[0], *cut[2:]).double()
+            deconvolved = network.correct(*cut[1:5]).double()
         expected: dict[str, list[float]] = {"denoising": [], "deconvolution": [], "hessian": []}
         psf = objective.setting.psf
         lengths = tuple(step / psf.steps[-1] for step in psf.steps)
         corrections = []
-        for target, denoised, sharpened, reblurred, sharp in zip(
-            *(part[:, 0].numpy() for part in (*cut[1:], deconvolved)), strict=True
+        for target, _, denoised, sharpened, reblurred, _, sharp in zip(
+            *(part[:, 0].numpy() for part in (*cut, deconvolved)), strict=True
         ):
             # Where the PSF does not reach beyond the patch, H (s + d) = H s + H d.
             corrections.append(sharp - sharpened)

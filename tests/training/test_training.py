@@ -558,7 +558,12 @@ class TestBadInput:
             (IMAGE, {"psf": np.full((5, 5), np.nan)}, "NaN"),
             (IMAGE, {"preset": "slow"}, "Preset 'slow' does not exist: choose one of fast"),
             (IMAGE, {"device": "cuda:77"}, "'cuda:77' does not exist"),
-            (IMAGE, {"steps": 0}, "steps is 0: give a whole number of at least 1"),
+            (
+                IMAGE,
+                {"steps": 0, "start": "scratch"},
+                "steps is 0 and there are no pretrained weights",
+            ),
+            (IMAGE, {"steps": -1}, "steps is -1: give a whole number of at least 0"),
             (IMAGE, {"steps": -3}, "steps is -3"),
             (IMAGE, {"steps": 2.5}, "steps is 2.5: give a whole number"),
             (IMAGE, {"seed": -1}, "seed is -1"),

@@ -212,13 +212,12 @@ class SharpeningNetwork(TwoStageNetwork):
         """Give both stages, and what is recorded of structure beyond the faces."""
         own = tuple(each.expand_as(image) for each in of_each_pixel(excess, image))
         denoised = self.denoise_whole(image, excess)
-        sharpened, reblurred = self.sharpen(image, denoised)
+        sharpened, reblurred, beyond = self.sharpen(image, denoised)
         self._make_room(image)
         corrected = self._with_rim(
             lambda *parts: self.correct(*parts[:4], *(parts[4:] or (excess,))),
             *(image, denoised, sharpened, reblurred, *own),
         )
-        beyond = reblurred - self.reblur(self.shown(sharpened))
         return denoised, self.give_back_light(corrected, denoised, beyond), beyond
 
     def denoise_whole(self, image: Tensor, excess: Tensor | float = 1.0) -> Tensor:

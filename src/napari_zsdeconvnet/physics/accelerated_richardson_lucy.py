@@ -22,6 +22,8 @@ class Sharpened(NamedTuple):
     """On the output grid."""
     reblurred: Tensor
     """On the raw grid, light from beyond the faces included."""
+    beyond: Tensor
+    """The part of it that results, which end at the faces, do not explain."""
 
 
 class Sharpening(nn.Module):
@@ -144,7 +146,9 @@ class Sharpening(nn.Module):
             go_on()
             ratio = _ratio(image, field.expected(estimate), noisy_damping)
             estimate = field.factor(ratio).clamp_(0.01, 20.0).mul_(estimate)
-        return Sharpened(field.shown(estimate), field.expected(estimate))
+        reblurred = field.expected(estimate)
+        beyond = reblurred - field.blurred_result(field.stated_part(estimate))
+        return Sharpened(field.shown(estimate), reblurred, beyond)
 
     def _coarse_to_fine(self, denoised: Tensor, damping: float, noise: float) -> Tensor:
         """Explain a denoised volume on one grid after the other, from a flat start on."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..psf.psf import PSF
 from ..utils.phases import go_on
-from .forward import bin_down, continued, enlarge
+from .forward import bin_down, continued, enlarge, remaining_blur
 from .open_field import OpenField, binned, margins
 
 WIDER = 4
@@ -80,7 +80,7 @@ def volume_reblurred(
     )
     *axial, rows, columns = margins(psf.array.shape)
     field = OpenField(
-        binned(psf.array, WIDER),
+        binned(remaining_blur(psf.array, stated_width), WIDER),
         coarse_sharp.shape[2:],
         margin=(*axial, -(-rows // WIDER), -(-columns // WIDER)),
     )

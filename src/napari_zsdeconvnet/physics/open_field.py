@@ -127,6 +127,13 @@ class OpenField:
         spectrum = to_spectrum(structure, self.shape, (0, 0, 0))
         return self._inside(self._through_sieve(spectrum))
 
+    def stated_part(self, structure: Tensor) -> Tensor:
+        """Give the recorded part of a structure at the resolution that results state."""
+        spectrum = self._through_sieve(to_spectrum(structure, self.shape, (0, 0, 0)))
+        for gauss in self.stated or ():
+            spectrum *= gauss
+        return self._inside(spectrum)
+
     def factor(self, ratio: Tensor) -> Tensor:
         """Give what a step of Richardson-Lucy multiplies by: H^T of a ratio on the raw grid.
 

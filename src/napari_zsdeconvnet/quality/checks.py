@@ -69,6 +69,10 @@ recorded them, also where structure goes on beyond a face, and by 3 to 5 % with 
 nothing of spherical aberration of 0.04 wavelengths or of the apodisation of a bright recording:
 then the PSF does not quite fit, and no result can."""
 
+FLUX_OF_VOLUMES = 0.04
+"""The same of a volume as a whole: what comes from beyond its faces is estimated. Of a confocal
+stack of 16 planes, a quarter of whose light is from there, its own truth holds 97.9 %."""
+
 CLEAR = 10.0
 """Standard errors that the light of an image must exceed for its flux to be judged."""
 
@@ -390,7 +394,7 @@ def flux(found: Flux, dimensions: int) -> Measure:
     """Judge whether the light was kept, of an image or a volume."""
     if not 0 <= found.error * CLEAR < 1:
         return not_judged("flux", "the image holds too little light above its offset to compare.")
-    margin = FLUX + SIGMAS * found.error
+    margin = (FLUX if dimensions == 2 else FLUX_OF_VOLUMES) + SIGMAS * found.error
     what = "The result" if dimensions == 2 else "Blurred again, the result"
     words = f"{what} holds {100 * found.ratio:.1f} % of the image's light"
     wrong = (

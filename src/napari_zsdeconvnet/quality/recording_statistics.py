@@ -165,7 +165,8 @@ class RecordedImage:
                 sharp = sharp + self._haze.mean()
             return Flux(flux_ratio(sharp, image, self.camera.offset), error)
         model = self._model
-        found = explained(signal, sharp, model.psf, model.upsampling)
+        width = model.network.stated_width
+        found = explained(signal, sharp, model.psf, model.upsampling, width)
         part = inside(found.shape, model.psf, model.upsampling)
         uneven = uneven_light(signal[part], found[part], variance[part])
         ratio = float(found.mean(dtype=float)) / max(brightness, 1e-12)

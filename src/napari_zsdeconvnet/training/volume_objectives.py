@@ -233,7 +233,7 @@ class SequentialObjective(Objective):
         pair = self.blocks.draw()
         with self.setting.reduced():
             denoised = self.network.denoise(pair.input, pair.excess).float()
-        return _Block(pair, denoised, *self.network.sharpen(pair.input, denoised))
+        return _Block(pair, denoised, *self.network.sharpen(pair.input, denoised)[:2])
 
     def _cut(self, block: _Block) -> list[Tensor]:
         """Cut a batch of patches at the same places out of everything that a block holds."""

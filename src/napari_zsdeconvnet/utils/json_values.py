@@ -185,7 +185,7 @@ def fitting(value: Any, hint: Any, name: str) -> Any:
     elif is_dataclass(hint):
         return built(hint, value)  # type: ignore[arg-type]
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) < 1e300 or not math.isfinite(value):
+        if abs(value) < 1e300 or (isinstance(value, float) and not math.isfinite(value)):
             return value
     elif hint is int and isinstance(value, int) and not isinstance(value, bool):
         if abs(value) < _LARGEST_WHOLE:
