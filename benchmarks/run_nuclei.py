@@ -236,8 +236,8 @@ nucleus, two fifths of the stack; *axial* is the width along z of the Gaussian t
 most like the result, 150 at least; *PSNR* is against the truth at 150 nm and 350 nm along z. *RL*
 is accelerated Richardson-Lucy from a flat start in an open field, much as deconwolf does it; the
 row of deconwolf itself is there where its command `dw` is. Dim stacks would do better with fewer of
-its steps. *fast* is trained for {STEPS} steps here, and was when it began with random weights. Of {len(CASES)}
-cases those are shown that have been computed.
+its steps. *fast* is trained for {STEPS} steps here, and was when it began with random weights.
+Of {len(CASES)} cases those are shown that have been computed.
 
 """
 
