@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from cameras import CAMERAS, recorded
 from scipy import ndimage
 
 import napari_zsdeconvnet as zs
@@ -37,22 +38,6 @@ def untrained(image: np.ndarray, psf: PSF, noise: NoiseModel) -> Result:
         image, psf, noise, voxel_size=(PIXEL, PIXEL), seed=0, device="cpu", preview_every=0
     )
     return run.model.predict(image, device="cpu")
-
-
-def recorded(light: np.ndarray, noise: NoiseModel, seed: int = 0) -> np.ndarray:
-    """Record expected photons with a camera."""
-    rng = np.random.default_rng(seed)
-    electrons = rng.poisson(light) + rng.normal(
-        scale=noise.read_variance**0.5 / noise.gain, size=light.shape
-    )
-    return noise.offset + noise.gain * electrons
-
-
-CAMERAS = (
-    NoiseModel(100.0, 1.0, 4.0, source="test"),
-    NoiseModel(98.0, 2.3, 21.0, source="test"),
-    NoiseModel(400.0, 0.45, 0.6, source="test"),
-)
 
 
 class TestFile:

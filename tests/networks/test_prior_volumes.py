@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from cameras import CAMERAS, recorded
 from scipy import ndimage
 
 import napari_zsdeconvnet as zs
@@ -23,10 +24,6 @@ from napari_zsdeconvnet.utils.errors import InputError
 
 FILE = Path(pretrained.__file__).parent / "weights" / pretrained.PRETRAINED["informed-volume"].file
 VOXEL = (0.25, 0.1, 0.1)
-CAMERAS = (
-    NoiseModel(100.0, 1.0, 4.0, source="test"),
-    NoiseModel(98.0, 2.3, 21.0, source="test"),
-)
 SHAPE = (16, 48, 48)
 
 
@@ -54,13 +51,6 @@ def untrained(image: np.ndarray, psf: PSF, noise: NoiseModel) -> Result:
     return model.predict(image, axes="ZYX", device="cpu")
 
 
-def recorded(light: np.ndarray, noise: NoiseModel, seed: int = 0) -> np.ndarray:
-    """Record expected photons with a camera."""
-    rng = np.random.default_rng(seed)
-    read = noise.read_variance**0.5 / noise.gain
-    return noise.offset + noise.gain * (rng.poisson(light) + rng.normal(0, read, light.shape))
-
-
 class TestFile:
     def test_is_small_enough_to_bring_along(self):
         assert FILE.stat().st_size <= 2_000_000
@@ -73,7 +63,7 @@ class TestFile:
 
 
 class TestNothingIsInvented:
-    @pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: f"gain {camera.gain}")
+    @pytest.mark.parametrize("camera", CAMERAS[:2], ids=lambda camera: f"gain {camera.gain}")
     @pytest.mark.parametrize("level", [0.0, 2.0, 50.0, 1000.0])
     def test_a_blank_volume_stays_blank(self, camera: NoiseModel, level: float, psf: PSF):
         image = recorded(np.full(SHAPE, level), camera)

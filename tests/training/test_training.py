@@ -273,6 +273,13 @@ class TestResumingFromFiles:
             with pytest.raises(InputError, match=r"has done 2 of \d steps already: give more"):
                 zs.train(raw, resume=saved, steps=steps, device="cpu")
 
+    def test_an_unfinished_run_is_not_ended_by_no_steps(self, start, raw, tmp_path: Path):
+        run = start(steps=3)
+        next(run)
+        run.save(tmp_path / "m")
+        with pytest.raises(InputError, match="has done 1 of 0 steps already"):
+            zs.train(raw, resume=tmp_path / "m", steps=0, device="cpu")
+
     def test_a_model_without_its_training_is_refused(self, raw, saved: Path, tmp_path: Path):
         Model.load(saved).save(tmp_path / "plain")
         with pytest.raises(InputError, match="finished model without its training"):

@@ -211,8 +211,6 @@ VOLUME_PRESETS = {
             start="prior",
             steps=120,
             learning_rate=8e-4,
-            # At a rate that stays high, dim stacks end noisier than they began.
-            schedule="one-cycle",
             weight_average=0.9,
             # What re-blurring cannot see, the corrector has learned on simulation with the truth:
             # trained on a recording, it loses some of that.

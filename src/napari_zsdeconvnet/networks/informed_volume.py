@@ -19,7 +19,7 @@ from ..psf.psf import PSF
 from ..utils.phases import go_on
 from .base import of_each_pixel
 from .informed import STATED, WIDEST
-from .volume import SharpeningNetwork, coarse
+from .volume import SharpeningNetwork, along_axes, coarse
 
 
 class _Block(nn.Module):
@@ -83,7 +83,7 @@ class _PlanarUNet(nn.Module):
         nn.init.zeros_(cast(Tensor, self.last.bias))
 
     def forward(self, planes: Tensor, depth: int) -> Tensor:
-        """Give the output (N * Z, C, Y / 2, X / 2) of what `_half_grid` makes of volumes."""
+        """Give the output (N * Z, C, Y / 2, X / 2) of planes on that grid."""
         features = self.entry(planes)
         skips = []
         for block, down in zip(self.before, self.down, strict=True):
@@ -103,13 +103,13 @@ class InformedVolumeNetwork(SharpeningNetwork):
     r"""`SharpeningNetwork` with U-Nets that are given the physics, as those of `InformedNetwork`.
 
     The denoised volume is :math:`m + c_1` with m the volume averaged by the PSF and :math:`c_1`
-    learned; the deconvolved one is :math:`G s + a c_2` with s the sharpened volume, a the light
+    learned; the deconvolved one is :math:`s + a c_2` with s the sharpened volume, a the light
     nearby and :math:`c_2` learned, less its coarsest structure. Both U-Nets are told the noise
     of every voxel and the width of the PSF, so that weights learned under one microscope and
     camera serve under another.
 
-    Results state a resolution: they are the structure as seen by a microscope whose PSF, the
-    Gaussian G, is half as wide (`stated_width`).
+    Results state a resolution: they are the structure as seen by a microscope whose PSF, a
+    Gaussian, is half as wide (`stated_width`).
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class InformedVolumeNetwork(SharpeningNetwork):
         return F.leaky_relu(sharpened + found - coarse(found), 0.01)
 
     def shown(self, sharpened: Tensor) -> Tensor:
-        """Give the deconvolved volume of no correction: the structure through G."""
+        """Give the sharpened volume at the resolution that results state."""
         assert self.stated_width is not None
         return smoothed(sharpened, self.stated_width)
 
@@ -235,18 +235,13 @@ def _planes(volume: Tensor) -> Tensor:
 
 
 def smoothed(volume: Tensor, widths: Sequence[float]) -> Tensor:
-    """Average a volume (N, 1, Z, Y, X) by a Gaussian of these FWHM, at the faces by what there is.
-
-    A product with a matrix for each axis: many times faster than a convolution with one channel.
-    """
-    for axis, width in enumerate(widths, 2):
-        weights = _gaussian_matrix(volume.shape[axis], width).to(volume)
-        volume = torch.tensordot(volume, weights, dims=([axis], [1])).movedim(-1, axis)
-    return volume
+    """Average a volume by a Gaussian of these FWHM in voxels, at the faces by what there is."""
+    return along_axes(volume, _averaging_matrix, widths)
 
 
 @lru_cache(maxsize=32)
-def _gaussian_matrix(length: int, width: float) -> Tensor:
+def _averaging_matrix(length: int, width: float) -> Tensor:
+    """Weights with which each of so many voxels in a row enters each averaged one."""
     place = np.arange(length)
     sigma = max(width, 0.3) / math.sqrt(8 * math.log(2))
     weights = np.exp(-0.5 * ((place[:, None] - place) / sigma) ** 2)

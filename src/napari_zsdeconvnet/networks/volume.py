@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import cast
@@ -338,7 +338,7 @@ class SharpeningNetwork(TwoStageNetwork):
         return F.leaky_relu(sharpened + correction - coarse(correction), 0.01)
 
     def shown(self, sharpened: Tensor) -> Tensor:
-        """Give the deconvolved volume of no correction."""
+        """Give the sharpened volume at the resolution that results state: as it is."""
         return sharpened
 
     def _corrected(self, seen: Tensor, sharpened: Tensor) -> Tensor:
@@ -370,13 +370,20 @@ _COARSE = (3, 8, 8)
 
 
 def coarse(volume: Tensor) -> Tensor:
-    """Blur with a Gaussian of `_COARSE`, one axis after the other; the light stays the same.
+    """Blur with a Gaussian of `_COARSE`, one axis after the other; the light stays the same."""
+    return along_axes(volume, _gaussian_matrix, _COARSE)
 
-    A product with a matrix for each axis: many times faster than a convolution with one channel.
+
+def along_axes(
+    volume: Tensor, matrix: Callable[[int, float], Tensor], widths: Sequence[float]
+) -> Tensor:
+    """Multiply a volume (N, 1, Z, Y, X) along each axis by ``matrix(length, width)``.
+
+    Many times faster than a convolution with one channel.
     """
-    for axis, sigma in enumerate(_COARSE, 2):
-        matrix = _gaussian_matrix(volume.shape[axis], sigma).to(volume)
-        volume = torch.tensordot(volume, matrix, dims=([axis], [1])).movedim(-1, axis)
+    for axis, width in enumerate(widths, 2):
+        weights = matrix(volume.shape[axis], width).to(volume)
+        volume = torch.tensordot(volume, weights, dims=([axis], [1])).movedim(-1, axis)
     return volume
 
 

@@ -66,10 +66,10 @@ class OpenField:
         self.margin, self.size = margin, tuple(size)
         self.upsampling = upsampling
         self.sieve = _gaussians(self.shape, sieve, device)
-        self.stated = None if stated_width is None else _gaussians(self.shape, stated_width, device)
+        self.stated = _gaussians(self.shape, stated_width, device) if stated_width else []
         self.optics = self._optics(psf, device)
         go_on()
-        self.transfer = self._through_sieve(self.optics.clone())
+        self.transfer = _through(self.optics.clone(), self.sieve)
         seen = torch.ones((1, 1, *self.size), device=device)
         seen = self._spectrum(seen).mul_(self.transfer.conj())
         go_on()
@@ -92,12 +92,6 @@ class OpenField:
         spectrum: Tensor = torch.fft.rfftn(padded.roll([-r for r in reach], (0, 1, 2)))
         return spectrum
 
-    def _through_sieve(self, spectrum: Tensor) -> Tensor:
-        """Multiply a spectrum by that of the Gaussian, in place."""
-        for along in self.sieve:
-            spectrum *= along
-        return spectrum
-
     def expected(self, structure: Tensor) -> Tensor:
         """Give what is recorded of a structure (N, 1, Z, Y, X) that fills the room."""
         spectrum = to_spectrum(structure, self.shape, (0, 0, 0)).mul_(self.transfer)
@@ -112,27 +106,22 @@ class OpenField:
 
         See `forward.remaining_blur` for the equation.
         """
-        if self.stated is None:
+        if not self.stated:
             return self.blurred(volume)
-        spectrum = self._spectrum(volume).mul_(self.optics)
-        depth, *across = self.stated
-        for gauss in self.stated:
-            spectrum *= gauss
-        squared = depth**2 * across[0] ** 2 * across[1] ** 2
-        spectrum /= squared.add_(REGULARISATION)
+        spectrum = _through(self._spectrum(volume).mul_(self.optics), self.stated)
+        depth, rows, columns = (along.square() for along in self.stated)
+        spectrum /= (depth * rows * columns).add_(REGULARISATION)
         return bin_down(self._inside(spectrum.mul_(1 + REGULARISATION)), self.upsampling)
 
     def shown(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure, through the Gaussian."""
         spectrum = to_spectrum(structure, self.shape, (0, 0, 0))
-        return self._inside(self._through_sieve(spectrum))
+        return self._inside(_through(spectrum, self.sieve))
 
     def stated_part(self, structure: Tensor) -> Tensor:
         """Give the recorded part of a structure at the resolution that results state."""
-        spectrum = self._through_sieve(to_spectrum(structure, self.shape, (0, 0, 0)))
-        for gauss in self.stated or ():
-            spectrum *= gauss
-        return self._inside(spectrum)
+        spectrum = to_spectrum(structure, self.shape, (0, 0, 0))
+        return self._inside(_through(spectrum, (*self.sieve, *self.stated)))
 
     def factor(self, ratio: Tensor) -> Tensor:
         """Give what a step of Richardson-Lucy multiplies by: H^T of a ratio on the raw grid.
@@ -222,6 +211,13 @@ def binned(psf: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
         blurred = convolve1d(np.pad(psf, around), pixel, axis=axis, mode="constant")
         psf = blurred[(slice(None),) * axis + (slice(None, None, factor),)]
     return np.asarray(psf / psf.sum(), np.float32)
+
+
+def _through(spectrum: Tensor, gaussians: Sequence[Tensor]) -> Tensor:
+    """Multiply a spectrum by the transfer functions of `_gaussians`, in place."""
+    for along in gaussians:
+        spectrum *= along
+    return spectrum
 
 
 def _gaussians(

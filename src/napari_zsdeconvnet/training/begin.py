@@ -170,7 +170,7 @@ def resumed(
             "training-of-other-images",
             f"{path} was trained on other images: resume with the same images, in the same order.",
         )
-    total = steps or int(state["steps"])
+    total = int(state["steps"]) if steps is None else steps
     if total <= state["step"]:
         raise InputError(
             "training-complete",

@@ -90,8 +90,8 @@ _MMAP_THRESHOLD = -3
 def give_back() -> None:
     """Let the system have the memory that is free by now, where the C library keeps it (glibc).
 
-    From now on large blocks are given back as soon as they are freed. Between small ones they leave
-    holes, which Linux fills again in the background where it makes large pages.
+    From now on blocks of 1 MiB and more are given back as soon as they are freed, so that small
+    ones beside them hold none of that memory.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
