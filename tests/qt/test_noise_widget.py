@@ -116,8 +116,8 @@ def test_the_window_answers_while_a_large_box_is_measured(open_widget, viewer, q
         QApplication.processEvents()
         waits.append(own_time() - before)
     assert widget.values[OFFSET].value == pytest.approx(100, abs=0.05)
-    # One turn of the event loop; the measurement as a whole takes far longer.
-    assert sum(waits) > 0.2
+    # The measurement takes many turns of the event loop, however fast the machine is.
+    assert len(waits) > 5
     assert max(waits) < 0.4
 
 
