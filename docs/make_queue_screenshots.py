@@ -71,6 +71,7 @@ class QueueTutorial(Tutorial):
     def run(self) -> None:
         """From three layers to their results, and to the models."""
         queue: QueueWidget = self.open("Queue")
+        self.viewer.reset_view()  # into what the widget has left of the canvas
         queue.judge_box.value = False
         queue.start_button.click()
         last = self.viewer.layers[-1]
@@ -82,6 +83,7 @@ class QueueTutorial(Tutorial):
         self.wait(2)
         self.picture("1_running")
         self.wait_for(lambda: not queue.running, "the end of the queue")
+        self.window._activity_dialog.hide()
         models = self.open("Models")
         self.wait_for(lambda: models.list.topLevelItemCount() == 2, "the models")
         models.list.setCurrentItem(models.list.topLevelItem(0))
@@ -93,11 +95,11 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=IMAGES)
-    folder = parser.parse_args().folder
+    folder = parser.parse_args().folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     presets.PRESETS["fast"] = replace(presets.PRESETS["fast"], steps=STEPS)
-    models = Path(tempfile.mkdtemp()) / "models"
-    preferences.models_folder = lambda: models
+    os.chdir(tempfile.mkdtemp())
+    preferences.models_folder = lambda: Path("models")
     tutorial = QueueTutorial(folder)
     tutorial.open_layers()
     tutorial.run()

@@ -77,7 +77,9 @@ class Tutorial:
         path = self.folder / f"{self.prefix}{name}.png"
         self.window.grab().save(str(path))
         with PIL.Image.open(path) as image:
-            small = image.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+            # By coverage, as a green tick would be grey by the number of pixels.
+            cover = PIL.Image.Quantize.MAXCOVERAGE
+            small = image.convert("RGB").quantize(256, cover, 3, dither=PIL.Image.Dither.NONE)
         small.save(path, optimize=True)
 
     def open(self, name: str) -> QWidget:

@@ -51,7 +51,7 @@ class VolumeTutorial(Tutorial):
         """Say that it is a volume and how far its planes are apart; then draw a box."""
         noise = self.open("Noise calibration")
         noise.image.kind_box.value = "volume"
-        noise.image.step_box.value = STEP
+        noise.image.step_box.value = 1000 * STEP
         self.viewer.dims.set_current_step(0, self.raw.data.shape[0] // 2)
         noise.draw_button.click()
         # The cell is everywhere in some plane, so that no box is empty in all of them.

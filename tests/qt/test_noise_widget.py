@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cut_off import cut_off
 from own_time import own_time
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
@@ -357,6 +358,16 @@ def test_a_noise_model_from_elsewhere_is_shown(open_widget, viewer):
     ViewerState.of(viewer).noise = NoiseModel(offset=95, gain=0.4, read_variance=3, source="here")
     assert widget.values.boxes[GAIN].value == pytest.approx(0.4)
     assert widget.values[OFFSET].origin == "here"
+
+
+def test_where_the_numbers_come_from_is_read_in_full(open_widget, viewer, qtbot):
+    widget = open_widget(camera(scene()))
+    source = "photon transfer in 32 planes of one volume (to about 25 %), the offset elsewhere"
+    ViewerState.of(viewer).noise = NoiseModel(offset=95, gain=0.4, read_variance=3, source=source)
+    label = widget.values.origin_labels[GAIN]
+    assert label.text() == f"Origin: {source}"
+    qtbot.waitUntil(lambda: label.height() > 1.5 * widget.values.error_labels[GAIN].height())
+    assert cut_off(widget) == []
 
 
 def test_a_second_widget_takes_over_the_box_and_the_values(open_widget, viewer, qtbot):

@@ -58,6 +58,9 @@ def test_a_simulated_psf_lies_on_half_the_pixel_of_the_layer(open_widget, viewer
     assert "cycles per µm" in text
     assert state.optics.na == 1.3
     assert state.optics.wavelength == pytest.approx(0.6)
+    behind = widget.profile.legend.brush().color()  # the line at half of the peak runs below it
+    assert behind.alpha() == 255
+    assert behind == widget.profile.backgroundBrush().color()
 
 
 def test_the_psf_is_shown_beside_the_image_in_one_layer(open_widget, viewer, qtbot):

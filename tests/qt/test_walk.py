@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cut_off import cut_off
 from leaks import dead_connections, settle, temporary_layers, widgets
 from menu import WIDGETS
 from qtpy.compat import isalive
@@ -105,6 +106,7 @@ class Walk:
     def read(self, widget):
         """See that nothing is said in terms of Python, nor cut off, and take a picture."""
         assert [text for text in texts(widget) if text and TERMS.search(text)] == []
+        assert cut_off(widget) == []
         if PICTURES:
             where = Path(PICTURES) / f"{len(list(Path(PICTURES).glob('*.png'))):02d}.png"
             QApplication.processEvents()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.utils import phases
-from napari_zsdeconvnet.utils.phases import Cancelled, doing, go_on, heard_by, rounds
+from napari_zsdeconvnet.utils.phases import Cancelled, doing, go_on, heard_by, loaded, rounds
 
 
 def test_nothing_happens_where_nobody_listens():
@@ -48,6 +49,56 @@ def test_rounds_say_what_they_do_and_how_long_it_still_takes(monkeypatch):
     assert said[0] == "reading 4 planes"
     # One took two looks' time: three are left.
     assert said[1:] == [f"reading 4 planes, about {s} s" for s in (6, 3, 1)]
+
+
+def test_loading_a_large_module_can_be_cancelled(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "large_module.py").write_text("import time\ntime.sleep(3)\nthere = True\n")
+    begun = time.monotonic()
+    with pytest.raises(Cancelled), heard_by(lambda: time.monotonic() > begun + 0.1, lambda _: None):
+        loaded("large_module")
+    assert time.monotonic() - begun < 2
+    # It is loaded on meanwhile, and once.
+    assert loaded("large_module").there
+    assert time.monotonic() - begun > 2.5
+    with heard_by(lambda: False, lambda _: None):
+        assert loaded("large_module").there
+        with pytest.raises(ModuleNotFoundError):
+            loaded("no_such_module")
+
+
+def bands_of_a_network():
+    import torch
+
+    from napari_zsdeconvnet.networks.registry import build_network
+    from napari_zsdeconvnet.psf.psf import PSF
+
+    psf = PSF.simulate(na=1.3, wavelength=0.525, pixel_size=0.0313, size=17)
+    with torch.inference_mode():
+        build_network("informed", psf, 2)(torch.rand(1, 1, 256, 256))
+
+
+def filters_of_a_resolution():
+    from napari_zsdeconvnet.quality.decorrelation import decorrelation_resolution
+
+    decorrelation_resolution(np.random.default_rng(0).normal(size=(64, 64)), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("compute", "times"), [(bands_of_a_network, 50), (filters_of_a_resolution, 9)]
+)
+def test_what_takes_seconds_of_a_large_image_asks_on_its_way(compute, times, monkeypatch):
+    from napari_zsdeconvnet.physics import row_blocks
+
+    monkeypatch.setattr(row_blocks, "BAND", 2**17)  # as many bands as a larger image has
+    asked = []
+
+    def cancelled():
+        asked.append(time.monotonic())
+        return len(asked) > times
+
+    with pytest.raises(Cancelled), heard_by(cancelled, lambda _: None):
+        compute()
 
 
 @pytest.mark.slow

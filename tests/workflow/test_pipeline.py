@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_zsdeconvnet.modes.base import Known
 from napari_zsdeconvnet.modes.image_2d import Image2D
 from napari_zsdeconvnet.modes.sim_2d import RawSIM2D
 from napari_zsdeconvnet.modes.volume_3d import Volume3D
+from napari_zsdeconvnet.modes.words import psf_words
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.microscope import Microscope
 from napari_zsdeconvnet.psf.psf import PSF
@@ -353,3 +355,10 @@ def test_what_memory_does_not_hold_is_refused_before_the_training(image, monkeyp
     with pytest.raises(InputError, match=r"Deconvolving this image needs .* 1 MiB are free"):
         list(pipeline)
     assert pipeline._run is None or pipeline._run.step == 0
+
+
+def test_widths_of_a_psf_name_their_units():
+    psf = PSF.simulate(1.1, 0.525, 0.1, refractive_index=1.33, axial_step=0.2, planes=9, size=17)
+    assert re.match(r"\d{3} nm wide, \d+ nm along z: simulated", psf_words(psf))
+    without = replace(psf, voxel_size=None)
+    assert re.match(r"[\d.]+ output pixels wide, [\d.]+ planes along z: ", psf_words(without))

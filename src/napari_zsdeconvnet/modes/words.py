@@ -51,11 +51,14 @@ def same_camera(model: Model, camera: Camera) -> bool:
 
 def psf_words(psf: PSF) -> str:
     """Say how wide a PSF is and where it comes from."""
-    widths = [1000 * width if psf.voxel_size else width for width in reversed(psf.fwhm)]
-    unit = "nm" if psf.voxel_size else "output pixels"
-    lateral = f"{widths[0]:.0f}" if unit == "nm" else f"{widths[0]:.3g}"
-    axial = f", {widths[2]:.0f} along z" if len(widths) == 3 and not math.isnan(widths[2]) else ""
-    return f"{lateral} {unit} wide{axial}: {psf.source}."
+    *axial, _, across = psf.fwhm
+    if psf.voxel_size:
+        said = f"{1000 * across:.0f} nm wide"
+        said += "".join(f", {1000 * z:.0f} nm along z" for z in axial if not math.isnan(z))
+    else:
+        said = f"{across:.3g} output pixels wide"
+        said += "".join(f", {z:.3g} planes along z" for z in axial if not math.isnan(z))
+    return f"{said}: {psf.source}."
 
 
 def pattern_words(patterns: Patterns) -> str:

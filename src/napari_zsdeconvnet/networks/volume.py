@@ -382,6 +382,7 @@ def along_axes(
     Many times faster than a convolution with one channel.
     """
     for axis, width in enumerate(widths, 2):
+        go_on()
         weights = matrix(volume.shape[axis], width).to(volume)
         volume = torch.tensordot(volume, weights, dims=([axis], [1])).movedim(-1, axis)
     return volume

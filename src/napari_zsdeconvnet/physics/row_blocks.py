@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..utils.phases import go_on
+
 BAND = 2**23
 """Bytes of what a band is computed from. What is made of larger ones leaves the caches, and its
 memory is new each time, which takes as long to get as to fill; smaller ones overlap more."""
@@ -36,6 +38,7 @@ def bands(
         fitting = max((size or BAND) * height // total, least, 1)
         rows = -(-fitting // multiple) * multiple
     for first in range(0, height, max(rows, 1)):
+        go_on()
         yield first, min(first + rows, height)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from ..utils.errors import InputError
+from ..utils.phases import go_on
 from .spectra import FloatArray, faded
 
 FILTERS = 10
@@ -56,6 +57,7 @@ def decorrelation_resolution(image: ArrayLike, pixel_size: float) -> float:
     coarsest = 2 / first if first > 0 else min(values.shape) / 4
     found = [first]
     for sigma in np.geomspace(max(coarsest, 0.3), 0.15, FILTERS):
+        go_on()
         high_pass = 1 - np.exp(-2 * (np.pi * sigma * r / 2) ** 2)
         found.append(peak(high_pass))
     best = max(found)

@@ -30,7 +30,7 @@ from ..utils.devices import (
     threads,
 )
 from ..utils.errors import InputError
-from ..utils.phases import doing
+from ..utils.phases import doing, loaded
 from .early_stopping import Plateau
 from .objectives import LOOK_EVERY, RecorruptedObjective, Setting
 from .progress import NonFiniteLossError, Previews, Progress
@@ -79,6 +79,7 @@ class TrainingRun(Iterator[Progress]):
         self._preset = preset
         self._network = move_network(model.network, device)
         self._average = copy.deepcopy(self._network) if preset.weight_average else None
+        loaded("torch._dynamo")  # which the first optimiser does, for seconds
         self._optimiser = torch.optim.Adam(
             self._network.parameters(), lr=preset.learning_rate, betas=preset.betas
         )

@@ -6,16 +6,19 @@ listens. Whoever runs it in a thread listens with `heard_by`; where nobody does,
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from time import monotonic
+from types import ModuleType
 from typing import TypeVar
 
 Thing = TypeVar("Thing")
 
 INTERVAL = 0.25  # seconds between two reports
 SURE = 0.5  # seconds after which the rest can be told
+LOOK = 0.05  # seconds between two questions while a module is loaded
 
 
 class Cancelled(BaseException):
@@ -61,6 +64,33 @@ def doing(words: str) -> None:
     go_on()
     if _listener.say is not None:
         _listener.say(words)
+
+
+def loaded(name: str) -> ModuleType:
+    """Return a module by its full name, and ask while it is loaded whether to go on.
+
+    Large ones take seconds, in which Python cannot be interrupted. Where nobody wants it any more
+    it is loaded on in a thread of its own, and there for whoever asks next.
+    """
+    if _listener.cancelled is None:
+        return importlib.import_module(name)
+    outcome: list[ModuleType | BaseException] = []
+
+    def load() -> None:
+        try:
+            outcome.append(importlib.import_module(name))
+        except BaseException as error:
+            outcome.append(error)
+
+    loading = threading.Thread(target=load, name=f"loading {name}", daemon=True)
+    loading.start()
+    while loading.is_alive():
+        go_on()
+        loading.join(LOOK)
+    (found,) = outcome
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def rounds(

@@ -9,12 +9,10 @@ from typing import Any
 
 from magicgui.widgets import FloatSpinBox
 from psygnal import Signal
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QWidget
-from superqt import QElidingLabel
 
 from ...noise.noise_model import NoiseModel
-from .forms import number, plain, tip
+from .forms import note, number, plain
 
 OFFSET, GAIN, READ_VARIANCE = "offset", "gain", "read_variance"
 TYPED = "typed by hand"
@@ -56,7 +54,7 @@ class NoiseValues(QWidget):
         self._excess_noise = 1.0
         self._values = {name: Value() for name in self.boxes}
         self.error_labels = {name: plain() for name in self.boxes}
-        self.origin_labels = {name: QElidingLabel() for name in self.boxes}
+        self.origin_labels = {name: note() for name in self.boxes}
         self._edited = dict.fromkeys(self.boxes, False)
         self._lay_out()
         for name, box in self.boxes.items():
@@ -78,7 +76,6 @@ class NoiseValues(QWidget):
             label.setToolTip(box.tooltip)
             error.setToolTip("Standard error.")
             error.setMinimumWidth(56)
-            origin.setTextFormat(Qt.TextFormat.PlainText)
             origin.setContentsMargins(0, 0, 0, 4)
             layout.addWidget(label, 2 * row, 0)
             layout.addWidget(box.native, 2 * row, 1)
@@ -181,7 +178,6 @@ class NoiseValues(QWidget):
             self.error_labels[name].setText(error)
             origin = known.origin or ("measured when training" if name == GAIN else "not known yet")
             self.origin_labels[name].setText(f"Origin: {origin}")
-            self.origin_labels[name].setToolTip(tip(origin))
 
     def measured_apart(self, name: str) -> float | None:
         """Return a number that does not itself stem from photon transfer, if there is one."""

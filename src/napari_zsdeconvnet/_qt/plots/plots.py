@@ -64,7 +64,9 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
             return
         theme = get_theme(self._viewer.theme)
         text = QColor(theme.text.as_hex())
-        self.setBackground(QColor(theme.background.as_hex()))
+        behind = QColor(theme.background.as_hex())
+        self.setBackground(behind)
+        self.legend.setBrush(behind)  # or what lies below would strike its words out
         for side in ("left", "bottom"):
             self.getAxis(side).setPen(text)
             self.getAxis(side).setTextPen(text)

@@ -23,7 +23,7 @@ from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
-from ...utils.phases import Cancelled, heard_by
+from ...utils.phases import Cancelled, doing, heard_by, loaded
 from .notifications import show_error
 from .preferences import threads
 
@@ -36,6 +36,8 @@ Turns = Generator[None, None, Result]
 """What is done on the main thread in parts: the window answers wherever it yields."""
 
 INTERVAL = 0.1  # seconds between two batches of values
+COMPUTES = "napari_zsdeconvnet.workflow.pipeline"
+"""The module that loads what computes."""
 
 
 @dataclass(frozen=True)
@@ -320,8 +322,9 @@ def _relay(
     sent = 0.0
     try:
         if computing is not None:
-            tell("loading the library that computes")
-            _compute_on(computing)
+            with heard_by(told_to_stop, tell):
+                doing("loading the library that computes")
+                _compute_on(computing)
         while not told_to_stop():
             with heard_by(told_to_stop, tell):
                 waiting.append(next(source))
@@ -345,7 +348,7 @@ def _relay(
 
 def _compute_on(cores: int) -> None:
     try:
-        import torch
+        torch: Any = loaded("torch")
     except OSError as error:
         if "1114" not in str(error):
             raise
@@ -355,5 +358,6 @@ def _compute_on(cores: int) -> None:
             "torch cannot be loaded after Qt here (WinError 1114); start napari with: "
             'python -c "import torch; from napari.__main__ import main; main()"',
         ) from error
+    loaded(COMPUTES)
     # The setting belongs to the thread that makes it.
     torch.set_num_threads(cores)
