@@ -250,7 +250,7 @@ class TestBackground:
         bright[8:56, 8:120] = dark[72:120, 8:120] = True
         fit = fit_background(image[0] if frames == 1 else image, bright)
         assert not fit.empty
-        assert "50% of the image is darker than the background region, by 30" in fit.warnings[0]
+        assert "50 % of the image is darker than the background region, by 30" in fit.warnings[0]
         assert fit_background(image, dark).empty
         # Nor does it matter that the whole level drifts, or what deskewing has filled in.
         drifting = image + 20 * np.arange(frames)[:, None, None]

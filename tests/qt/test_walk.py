@@ -16,7 +16,7 @@ from cut_off import cut_off
 from leaks import dead_connections, settle, temporary_layers, widgets
 from menu import WIDGETS
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDockWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QDockWidget
 from real_events import AVAILABLE, MISSING, User, menu_item
 from test_window_words import TERMS, texts
 
@@ -106,11 +106,15 @@ class Walk:
     def read(self, widget):
         """See that nothing is said in terms of Python, nor cut off, and take a picture."""
         assert [text for text in texts(widget) if text and TERMS.search(text)] == []
-        assert cut_off(widget) == []
         if PICTURES:
             where = Path(PICTURES) / f"{len(list(Path(PICTURES).glob('*.png'))):02d}.png"
-            QApplication.processEvents()
+            self.qtbot.wait(200)
             self.window.grab().save(str(where))
+
+        def fits():
+            assert cut_off(widget) == []
+
+        self.wait(fits, AT_ONCE)
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_bleaching_is_taken_out_and_structure_is_not():
     factors, warnings = frames.equalising(even * lost[..., None, None], "orientation")
 
     assert np.ptp(factors * lost) < 0.01
-    assert any("27%" in words for words in warnings)
+    assert any("27 %" in words for words in warnings)
 
     # What fringes on a structure do to the mean of a single frame is left alone.
     uneven = even.copy()

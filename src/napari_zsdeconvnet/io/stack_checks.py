@@ -60,8 +60,8 @@ def frames_taken_for_planes(volume: ArrayLike | Image, axes: str | None = None) 
         return None
     return (
         f"The planes of {_name(volume, 'the volume')} change no more from one to the next than "
-        f"repeated exposures do ({max(change.ratio, 0):.1%} of the change from pixel to pixel): if "
-        "they are frames in time, read them as a time series (axes TYX)."
+        f"repeated exposures do ({100 * max(change.ratio, 0):.1f} % of the change from pixel to "
+        "pixel): if they are frames in time, read them as a time series (axes TYX)."
     )
 
 
@@ -77,8 +77,8 @@ def planes_taken_for_frames(frames: ArrayLike | Image, axes: str | None = None) 
         return None
     return (
         f"The frames of {_name(frames, 'the series')} change from one to the next as the planes of "
-        f"a stack do ({change.ratio:.0%} of the change from pixel to pixel): if they are planes, "
-        "read them as a volume (axes ZYX)."
+        f"a stack do ({100 * change.ratio:.0f} % of the change from pixel to pixel): if they are "
+        "planes, read them as a volume (axes ZYX)."
     )
 
 

@@ -35,7 +35,7 @@ def dark_moments(frames: ArrayLike | Image, axes: str | None) -> dict[str, Any]:
     if not sound.all():
         hot = 1 - sound.mean()
         warnings.append(
-            f"{hot:.2%} of the pixels are hot or unusually noisy and were left out of the "
+            f"{100 * hot:.2f} % of the pixels are hot or unusually noisy and were left out of the "
             "averages; their noise in an image is underestimated."
         )
     pixels = int(sound.sum())

@@ -209,9 +209,9 @@ def _with_little_noise(image: NDArray[Any], flat: NDArray[np.bool_]) -> NDArray[
 def filled_warning(share: float, what: str) -> str:
     """Say that part of an image was never recorded."""
     return (
-        f"{share:.1%} of {what} is filled with one value, as deskewing, rotating and registering "
-        "leave it; such images carry interpolated noise, so calibrate on the camera's original "
-        "pixels where there are any."
+        f"{100 * share:.1f} % of {what} is filled with one value, as deskewing, rotating and "
+        "registering leave it; such images carry interpolated noise, so calibrate on the camera's "
+        "original pixels where there are any."
     )
 
 
@@ -368,7 +368,7 @@ def _doubt_darkness(
     if share < _MOST_DARKER:
         return []
     return [
-        f"{share:.0%} of the image is darker than the background region, by "
+        f"{100 * share:.0f} % of the image is darker than the background region, by "
         f"{np.mean(depths):.3g} counts, so light falls on it; move it to where the image is "
         "darkest."
     ]
@@ -404,8 +404,9 @@ def _doubt_camera(values: FloatArray, variance: float, whole_numbers: bool) -> l
     at_zero = float(np.mean(values == 0))
     if at_zero > 0.01 and values.min() == 0:
         warnings.append(
-            f"{at_zero:.0%} of the background region is exactly 0: an offset was subtracted and "
-            "the rest clipped, so offset and read variance come out wrong; use the original image."
+            f"{100 * at_zero:.0f} % of the background region is exactly 0: an offset was "
+            "subtracted and the rest clipped, so offset and read variance come out wrong; use the "
+            "original image."
         )
     if not whole_numbers:
         warnings += averaged(values, "the image")

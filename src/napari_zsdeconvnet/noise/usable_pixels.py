@@ -358,9 +358,9 @@ class _Search:
         share = clipped_share(self._usable(next(iter(self.tops))))
         if share:
             yield (
-                f"{share:.0%} of the pixels of {self.name} have its lowest value: an offset was "
-                "subtracted and what came out below zero was cut off, so offset, read variance "
-                "and gain come out wrong in the dark; use the camera's original image."
+                f"{100 * share:.0f} % of the pixels of {self.name} have its lowest value: an "
+                "offset was subtracted and what came out below zero was cut off, so offset, read "
+                "variance and gain come out wrong in the dark; use the camera's original image."
             )
 
     def _kinds(self, place: Place) -> NDArray[np.uint8]:
@@ -428,7 +428,7 @@ def _said(mask: PixelMask, fixed: NDArray[np.bool_] | None, name: str) -> Iterat
             )
         elif kind == Kind.UNRECORDED:
             share = total / np.prod(mask.shape)
-            some = f"{share:.1%}" if share >= _SHARE else _number(total)
+            some = f"{100 * share:.1f} %" if share >= _SHARE else _number(total)
             yield (
                 f"{some} of {name} is NaN or filled with one value up to the border, as "
                 "deskewing, rotating and registering leave it, and is masked; such images carry "

@@ -374,8 +374,8 @@ def _pattern(fit: Fit) -> Pattern:
     elif not seen:
         reason = (
             f"No pattern is found: the highest peak is {peak.snr:.1f} times the rms of the noise, "
-            f"which noise alone has with a chance of {peak.chance:.0%}; average more frames, or "
-            "give period and angles."
+            f"which noise alone has with a chance of {100 * peak.chance:.0f} %; average more "
+            "frames, or give period and angles."
         )
     elif still:
         found = given

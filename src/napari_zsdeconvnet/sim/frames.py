@@ -228,8 +228,8 @@ def equalising(
     if spread > _UNEVEN:
         within = float((means.max(axis=1) / means.min(axis=1)).max()) - 1
         warnings.append(
-            f"The frames differ in brightness by {spread:.0%} ({within:.0%} within one "
-            "orientation); they are made equal, but noise is not, so look for bleaching or an "
+            f"The frames differ in brightness by {100 * spread:.0f} % ({100 * within:.0f} % within "
+            "one orientation); they are made equal, but noise is not, so look for bleaching or an "
             "uneven laser."
         )
     return factors, tuple(warnings)

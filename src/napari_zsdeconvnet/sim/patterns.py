@@ -192,7 +192,7 @@ class Patterns(Sequence[Pattern]):
             text = (
                 f"period {1000 * pattern.period:.2f} nm, angle {pattern.angle:.2f} degrees, depth "
                 f"{pattern.depth:.2f}, phase steps {steps} degrees, peak {pattern.peak_snr:.3g} "
-                f"times the noise, confidence {pattern.confidence:.0%}"
+                f"times the noise, confidence {100 * pattern.confidence:.0f} %"
             )
             found = "" if pattern.found else "; NOT FOUND"
             lines.append((f"Orientation {number}", text + found))
