@@ -57,6 +57,7 @@ OPTICS = {
 FEW, MANY = 12, 5000
 """Steps of a training that is to end, and of one that is to be stopped."""
 PATIENCE = 1800  # seconds
+LOOK = 15  # milliseconds between two looks at the window
 HEADER = ("", "window", "phase", "clicks", "said", "ended", "at most", "longest stretch", "after")
 
 
@@ -75,7 +76,7 @@ class Turns:
         while not condition():
             if monotonic() > end:
                 raise TimeoutError(f"waited {timeout} ms")
-            self.wait(5)
+            self.wait(LOOK)
 
 
 class Questions:
@@ -172,11 +173,14 @@ class Windows:
         self.turns.wait(300)
         return self._docks[kind].widget()
 
-    def forget(self, *, model: bool = True) -> None:
-        """Let the next run begin with nothing known of the recording."""
-        self.state.noise = self.state.psf = None
-        if model:
-            self.state.model = None
+    def learn(self) -> None:
+        """Keep what is known of the recording now."""
+        self._known = self.state.noise, self.state.psf, self.state.model
+
+    def remember(self, *, anew: bool = False) -> None:
+        """Let the next run begin with that, or with nothing known."""
+        known = (None, None, None) if anew else self._known
+        self.state.noise, self.state.psf, self.state.model = known
 
     def run(self, widget: QWidget, phase_now: Callable[[], str]) -> Iterator[str]:
         """Click on a window's button and give each phase as it begins, until all is done."""
@@ -188,7 +192,7 @@ class Windows:
             if now and now != phase:
                 phase = now
                 yield phase
-            self.turns.wait(5)
+            self.turns.wait(LOOK)
         self.questions.begin("")
 
     def cancel(
@@ -239,39 +243,40 @@ def of_train(widget: TrainWidget) -> Callable[[], str]:
     return lambda: "training" if widget._stepped else "preparing"
 
 
-def measured(windows: Windows, clicks: int, rng: random.Random) -> Iterator[Cancelled]:
-    """Click in every phase of every window."""
-    for kind, phase_of, phases in (
-        (OneClickWidget, of_one_click, ("preparing", "training", "predicting", "judging")),
-        (TrainWidget, of_train, ("preparing", "training")),
-        (DeconvolveWidget, lambda _: lambda: "predicting", ("predicting",)),
-        (QualityWidget, lambda _: lambda: "judging", ("judging",)),
-    ):
+PHASES = (
+    (OneClickWidget, of_one_click, ("preparing", "training", "predicting", "judging")),
+    (TrainWidget, of_train, ("preparing", "training")),
+    (DeconvolveWidget, lambda _: lambda: "predicting", ("predicting",)),
+    (QualityWidget, lambda _: lambda: "judging", ("judging",)),
+)
+"""Each window, what says its phase, and the phases in which it is cancelled."""
+
+
+def measured(
+    windows: Windows, clicks: int, rng: random.Random, only: str | None
+) -> Iterator[Cancelled]:
+    """Click in every phase of every window; One click makes what the others need."""
+    for kind, phase_of, phases in PHASES:
+        if only not in (None, kind.title) and kind is not OneClickWidget:
+            continue
         widget = windows.open(kind)
         now = phase_of(widget)
         steps(FEW)
-        needed = windows.state.noise, windows.state.psf, windows.state.model
-        if kind is OneClickWidget:
-            windows.forget()
         lasts = durations(windows, widget, now)
-        if kind is OneClickWidget:
-            needed = windows.state.noise, windows.state.psf, windows.state.model
+        windows.learn()
+        if only not in (None, kind.title):
+            continue
         for phase in phases:
             found = Cancelled(windows.kind, widget.title, phase)
             steps(MANY if phase == "training" else FEW)
             for _ in range(clicks):
-                if kind is OneClickWidget:
-                    windows.forget(model=phase in ("preparing", "training"))
-                else:
-                    windows.state.noise, windows.state.psf, windows.state.model = needed
-                if kind is OneClickWidget and phase in ("predicting", "judging"):
-                    windows.state.noise, windows.state.psf, windows.state.model = needed
+                windows.remember(anew=kind is OneClickWidget and phase in phases[:2])
                 delay = rng.uniform(0.05, 0.95) * lasts.get(phase, 1.0)
                 for reached in windows.run(widget, now):
                     if reached == phase:
-                        windows.cancel(found, widget, delay, ends(windows, widget, phase))
+                        windows.cancel(found, widget, delay, ends(widget, phase))
             yield found
-        windows.state.noise, windows.state.psf, windows.state.model = needed
+        windows.remember()
 
 
 def durations(windows: Windows, widget: QWidget, now: Callable[[], str]) -> dict[str, float]:
@@ -283,8 +288,8 @@ def durations(windows: Windows, widget: QWidget, now: Callable[[], str]) -> dict
     return {phase: end - start for (phase, start), (_, end) in itertools.pairwise(began)}
 
 
-def ends(windows: Windows, widget: QWidget, phase: str) -> Callable[[], object]:
-    """Return what says that a phase has ended; a stopped training of One click makes a result."""
+def ends(widget: QWidget, phase: str) -> Callable[[], object]:
+    """Return what says that a phase has ended; One click makes a result of what it has trained."""
     if phase == "training" and isinstance(widget, OneClickWidget):
         return lambda: widget.steps.states.get("model") == DONE
     return lambda: not widget.running and widget.start_button.isEnabled()
@@ -306,6 +311,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clicks", type=int, default=3, help="in each phase")
     parser.add_argument("--only", choices=list(OPTICS))
+    parser.add_argument("--window", choices=[row[0].title for row in PHASES])
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     if not AVAILABLE:
@@ -317,7 +323,7 @@ def main() -> int:
             continue
         questions = Questions()
         windows = Windows(kind, questions)
-        for found in measured(windows, arguments.clicks, rng):
+        for found in measured(windows, arguments.clicks, rng, arguments.window):
             rows.append(found.row(questions))
             print(*rows[-1], sep="  ", flush=True)
         windows.viewer.close()
