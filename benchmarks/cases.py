@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from held_out import HELD_OUT
 from memory import PeakMemory
-from methods import METHODS, Output
+from methods import Output, Unavailable
+from peer_methods import METHODS
 from two_lines import smallest_resolved, two_line_separability
 from yardstick import Yardstick
 
@@ -103,6 +105,7 @@ def load_sample(case: Case, reference: Path | None) -> Sample:
         return _reference_image(reference) if case.planes is None else _reference_volume(reference)
     light: dict[str, Any] = {"photons": case.photons, "seed": case.seed}
     if case.planes is None:
+        light |= HELD_OUT.get(case.phantom, {})
         return simulate(case.phantom, shape=(case.size, case.size), **light)
     return simulate_volume(case.phantom, shape=(case.planes, case.size, case.size), **light)
 
@@ -146,14 +149,15 @@ def measure(output: Output, sample: Sample) -> dict[str, Any]:
     yardstick, voxel_size = Yardstick(sample), sample.truth_voxel_size
     denoised = yardstick.denoised(output.denoised)
     first = yardstick.deconvolved(output.deconvolved)
-    second = yardstick.deconvolved(output.deconvolved_again)
+    again = output.deconvolved_again
+    second = None if again is None else yardstick.deconvolved(again)
     result = {
         "denoised_psnr": denoised.psnr,
         "denoised_ssim": denoised.ssim,
         "psnr": first.psnr,
         "ssim": first.ssim,
-        "psnr_second_exposure": second.psnr,
-        "ssim_second_exposure": second.ssim,
+        "psnr_second_exposure": second and second.psnr,
+        "ssim_second_exposure": second and second.ssim,
         "flux_ratio": flux_ratio(output.deconvolved, sample.raw, sample.noise.offset),
         "pixel_size": voxel_size[-1],
         "seconds": output.seconds,
@@ -161,6 +165,8 @@ def measure(output: Output, sample: Sample) -> dict[str, Any]:
         "predict_seconds": output.predict_seconds,
         "note": output.note,
     }
+    if output.version:
+        result["version"] = output.version
     return result | (_widths(output, sample) if sample.axes == "ZYX" else _details(output, sample))
 
 
@@ -178,8 +184,10 @@ def _widths(output: Output, sample: Sample) -> dict[str, Any]:
 def _details(output: Output, sample: Sample) -> dict[str, Any]:
     """Measure rings, filaments and pairs of lines in an image."""
     fine_pixel = sample.truth_voxel_size[-1]
-    rings = fourier_ring_correlation(output.deconvolved, output.deconvolved_again, fine_pixel)
-    result: dict[str, Any] = {"frc_nm": 1000 * rings.resolution}
+    result: dict[str, Any] = {}
+    if output.deconvolved_again is not None:
+        pair = (output.deconvolved, output.deconvolved_again)
+        result["frc_nm"] = 1000 * fourier_ring_correlation(*pair, fine_pixel).resolution
     single = [p for p, d in zip(sample.paths, sample.separations, strict=True) if d == 0]
     if single:
         result["filament_nm"] = 1000 * filament_fwhm(output.deconvolved, single, fine_pixel)
@@ -225,7 +233,10 @@ def run_case(case: Case, reference: Path | None) -> tuple[dict[str, Any], dict[s
     """Compute and score one case in this process."""
     sample = load_sample(case, reference)
     with PeakMemory() as memory:
-        output = METHODS[case.method](sample, case.steps, case.seed, case.device)
+        try:
+            output = METHODS[case.method](sample, case.steps, case.seed, case.device)
+        except Unavailable as error:
+            return {"case": asdict(case), "unavailable": str(error)}, {}
     scores = measure(output, sample)
     scores["peak_memory_mib"] = memory.bytes / 2**20
     return {"case": asdict(case), **scores}, pictures(output, sample)
@@ -245,7 +256,8 @@ def main() -> None:
     started = time.perf_counter()
     result, crops = run_case(case, reference)
     result["total_seconds"] = time.perf_counter() - started
-    np.savez_compressed(path.with_suffix(".npz"), **crops)
+    if crops:
+        np.savez_compressed(path.with_suffix(".npz"), **crops)
     write_result(path, result)
 
 

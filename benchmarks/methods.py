@@ -31,22 +31,30 @@ class Output:
     denoised, deconvolved
         Of the first exposure, counts above the offset.
     deconvolved_again
-        Of the second exposure. What is trained is trained on the first one only.
+        Of the second exposure, where it was deconvolved too. What is trained is trained on the
+        first one only.
     seconds, cpu_seconds
         Of the first exposure, training included: by the clock, and of all threads together.
     predict_seconds
         Without the training; None for what is not trained.
     note
         What the table should say beside the figures.
+    version
+        Of the program, where it is not ours.
     """
 
     denoised: NDArray[np.floating]
     deconvolved: NDArray[np.floating]
-    deconvolved_again: NDArray[np.floating]
+    deconvolved_again: NDArray[np.floating] | None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     predict_seconds: float | None = None
     note: str = ""
+    version: str = ""
+
+
+class Unavailable(Exception):
+    """A method cannot be run here; the message says why."""
 
 
 class Stopwatch:

@@ -135,7 +135,15 @@ def set_section(page: Path, name: str, text: str, *, title: str) -> None:
     page.write_text(new)
 
 
-def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) -> bool:
+def draw(
+    path: Path,
+    results: Sequence[Result],
+    folder: Path,
+    photons: float,
+    *,
+    panel_width: int = 260,
+    per_row: int | None = None,
+) -> bool:
     """Write one picture: phantoms below each other, methods side by side.
 
     A method is drawn where every phantom has it, so that columns line up and none has a gap.
@@ -150,6 +158,10 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
         Where the images of the cases lie.
     photons
         Which results to show.
+    panel_width
+        Of each image in pixels of the picture.
+    per_row
+        Images side by side before the next row begins; None for all of a phantom.
 
     Returns
     -------
@@ -188,10 +200,15 @@ def draw(path: Path, results: Sequence[Result], folder: Path, photons: float) ->
             strip = Path(temporary) / f"{phantom}.png"
             # The oldest results do not say their pixel.
             pixel_size = row[0][0].get("pixel_size", 0.0313)
-            side_by_side(panels, captions, strip, pixel_sizes=pixel_size, panel_width=260)
-            with Image.open(strip) as picture:
-                strips.append(picture.convert("RGB"))
-    canvas = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)))
+            step = per_row or len(panels)
+            for start in range(0, len(panels), step):
+                part = slice(start, start + step)
+                options = {"pixel_sizes": pixel_size, "panel_width": panel_width}
+                side_by_side(panels[part], captions[part], strip, **options)
+                with Image.open(strip) as picture:
+                    strips.append(picture.convert("RGB"))
+    widest = max(strip.width for strip in strips)
+    canvas = Image.new("RGB", (widest, sum(strip.height for strip in strips)), "white")
     top = 0
     for strip in strips:
         canvas.paste(strip, (0, top))

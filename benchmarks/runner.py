@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cases import REFERENCE, Case
-from methods import METHODS, TRAINED
+from methods import TRAINED
+from peer_methods import METHODS
 from report import draw, full_table, machine, set_section, summary_table
 
 from napari_zsdeconvnet.model.presets import Preset, presets_for
@@ -44,6 +46,12 @@ class Benchmark:
         A folder of results of this benchmark alone, and the page to write.
     planes, reference_planes
         Of a volume; None for images.
+    places
+        The phantoms and photons that are combined; none for all.
+    fast_steps
+        Lengths of the runs of `fast`; None for the preset's own.
+    report
+        Writes the page from the results; None for tables of phantoms.
     """
 
     title: str
@@ -58,6 +66,9 @@ class Benchmark:
     page: Path
     planes: int | None = None
     reference_planes: int | None = None
+    places: tuple[tuple[str, float], ...] = ()
+    fast_steps: tuple[int | None, ...] = (None,)
+    report: Callable[[list[dict[str, Any]], argparse.Namespace], None] | None = None
 
 
 def run(benchmark: Benchmark, description: str) -> int:
@@ -73,16 +84,14 @@ def run(benchmark: Benchmark, description: str) -> int:
         print(f"{place}, {case.label}: ", end="", flush=True)
         started = time.perf_counter()
         if _compute(case, options):
-            result = _known(case, options.results)
-            print(
-                f"{result['denoised_psnr']:.1f} / {result['psnr']:.1f} dB, {result['ssim']:.3f} "
-                f"({time.perf_counter() - started:.0f} s)"
-            )
+            print(f"{_summary(case, options.results)} ({time.perf_counter() - started:.0f} s)")
         else:
             failed.append(case)
             print(f"failed; see {case.name}.log")
     results = _valid_results(benchmark, options)
-    if results:
+    if results and benchmark.report:
+        benchmark.report(results, options)
+    elif results:
         _report(benchmark, results, options)
     return 1 if failed else 0
 
@@ -128,7 +137,12 @@ def _options(benchmark: Benchmark, description: str) -> argparse.Namespace:
 
 def _cases(benchmark: Benchmark, options: argparse.Namespace) -> list[Case]:
     """List every case in the order of the table."""
-    places = [(phantom, photons) for phantom in options.phantom for photons in options.photons]
+    places = [
+        (phantom, photons)
+        for phantom in options.phantom
+        for photons in options.photons
+        if not benchmark.places or (phantom, photons) in benchmark.places
+    ]
     if options.reference:
         places.insert(0, (REFERENCE, 50.0))
     cases = []
@@ -148,8 +162,9 @@ def _cases(benchmark: Benchmark, options: argparse.Namespace) -> list[Case]:
                 cases.append(Case(phantom, photons, method, **common))
                 continue
             settings = _settings(method, Case(phantom, photons, method, **common).axes)
-            own = settings["steps"] if options.steps is None else options.steps
-            lengths = options.paper_steps if method == "paper" else [own]
+            asked = benchmark.fast_steps if options.steps is None else (options.steps,)
+            own = [settings["steps"] if steps is None else steps for steps in asked]
+            lengths = options.paper_steps if method == "paper" else own
             common |= {"device": options.device, "preset": settings}
             cases += [Case(phantom, photons, method, steps, **common) for steps in lengths]
     return cases
@@ -193,7 +208,16 @@ def _known(case: Case, folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     result = json.loads(path.read_text())
-    return {**result, "name": case.name} if _case(result) == case else None
+    valid = _case(result) == case and "unavailable" not in result
+    return {**result, "name": case.name} if valid else None
+
+
+def _summary(case: Case, folder: Path) -> str:
+    """Say in a few words what a case came to."""
+    result = json.loads((folder / f"{case.name}.json").read_text())
+    if "unavailable" in result:
+        return f"not run: {result['unavailable']}"
+    return f"{result['denoised_psnr']:.1f} / {result['psnr']:.1f} dB, {result['ssim']:.3f}"
 
 
 def _valid_results(benchmark: Benchmark, options: argparse.Namespace) -> list[dict[str, Any]]:
