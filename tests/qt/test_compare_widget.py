@@ -11,10 +11,12 @@ from qtpy.QtWidgets import QApplication
 from turns import at_once
 
 from napari_zsdeconvnet._qt.layers.layer_axes import read_as
+from napari_zsdeconvnet._qt.layers.layers import METADATA_KEY
 from napari_zsdeconvnet._qt.layers.results import show_result
 from napari_zsdeconvnet._qt.layers.split_view import Swipe
 from napari_zsdeconvnet._qt.layers.state import Made, ViewerState
 from napari_zsdeconvnet._qt.widgets.compare_widget import CompareWidget
+from napari_zsdeconvnet._qt.widgets.psf_widget import LAYER_NAME
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.physics.classical_deconvolution import richardson_lucy, wiener
 from napari_zsdeconvnet.psf.psf import PSF
@@ -72,6 +74,19 @@ class TestClassicalResults:
         widget.swipe_button.click()
         run_to_end(qtbot, widget)
         assert widget.left_box.value is other, "what is shown is not changed under the user's eyes"
+
+    def test_image_and_result_are_chosen_beforehand_and_the_psf_is_not_offered(
+        self, viewer, raw, sample, model
+    ):
+        made = Made(model, read_as(raw))
+        psf = viewer.add_image(model.psf.array, metadata={METADATA_KEY: ("psf", LAYER_NAME)})
+        _, deconvolved = at_once(show_result(viewer, raw, made, model.predict(sample.raw)))
+        widget = CompareWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Compare again")
+        assert widget.left_box.value is raw
+        assert widget.right_box.value is deconvolved
+        assert psf not in widget.left_box.choices
+        assert widget.swipe_button.isEnabled()
 
     def test_where_there_is_no_result_the_raw_image_is_chosen_beside(
         self, qtbot, viewer, widget, raw, model

@@ -571,9 +571,10 @@ class PSF:
             "cut off" if math.isnan(w) else form.format(scale * w) for w in self.fwhm
         )
         letters = ", ".join(self.axes.lower())
+        period = "pixel" if self.voxel_size is None else "µm"
         return (
             f"{self.array.ndim}D PSF, {grid} pixels{step}; FWHM {width} {unit} ({letters}); "
-            f"passes up to {self.otf_cutoff:.3g} cycles per {self.unit.rstrip('s')}; {self.source}."
+            f"passes up to {self.otf_cutoff:.3g} cycles per {period}; {self.source}."
         )
 
     # Keeping it

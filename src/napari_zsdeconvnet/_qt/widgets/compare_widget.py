@@ -21,6 +21,7 @@ from ..layers.split_view import KEY, Swipe
 from ..workers.connections import alive, follow
 from ..workers.workers import Job, Turns
 from .compare_worker import Classical, classical
+from .psf_widget import LAYER_NAME as PSF_LAYER
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -144,7 +145,7 @@ class CompareWidget(WorkPanel):
             for layer in self._viewer.layers
             if isinstance(layer, ImageLayer)
             and not layer.rgb
-            and layer.metadata.get(METADATA_KEY) != KEY
+            and layer.metadata.get(METADATA_KEY) not in (KEY, ("psf", PSF_LAYER))
         ]
 
     def _choose_sides(self, classical: ImageLayer, raw: ImageLayer) -> None:
@@ -155,6 +156,15 @@ class CompareWidget(WorkPanel):
         for box, layer in ((self.left_box, classical), (self.right_box, deconvolved or raw)):
             box.reset_choices()
             box.value = layer
+
+    def _choose_result(self) -> None:
+        """Choose the image and its result where no two layers are chosen yet."""
+        raw = self.image.layer
+        if raw is None or self.left_box.value is not self.right_box.value:
+            return
+        deconvolved = made_before(self._viewer, result_name(raw, DECONVOLVED), raw)
+        if deconvolved is not None:
+            self.left_box.value, self.right_box.value = raw, deconvolved
 
     def _on_swipe(self, wanted: bool) -> None:
         if not wanted:
@@ -218,6 +228,7 @@ class CompareWidget(WorkPanel):
             return
         self.left_box.reset_choices()
         self.right_box.reset_choices()
+        self._choose_result()
         known = self._known()
         self.known_label.setText(
             f"Uses the PSF and the noise {known.whose}."
