@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from placed import borders
 
-from napari_zsdeconvnet._qt.forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED
+from napari_zsdeconvnet._qt.forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, WAITING
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.one_click import deconvolve_layer
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
@@ -133,6 +133,7 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     one_click.start_button.click()
     wait_for_end(qtbot, one_click)
     assert "At hand" in one_click.steps.said["model"]
+    assert WAITING not in one_click.steps.states.values()  # nothing looks as if it were to come
 
     # And a noise that the user has calibrated since makes another model.
     before = state.model

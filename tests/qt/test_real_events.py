@@ -22,7 +22,7 @@ from napari_zsdeconvnet.simulation.sample_data import filaments
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason=MISSING)
 
-LONG = 30_000  # milliseconds; shared machines can be slow
+LONG = 300_000  # milliseconds; shared machines can be slow
 
 
 @pytest.fixture

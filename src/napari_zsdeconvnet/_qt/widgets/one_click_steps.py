@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..forms.action_panel import CANCELLED
 from ..forms.kept_models import keep_by_itself
-from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, WAITING, StepList
 from ..layers.layers import METADATA_KEY
 from ..layers.previews import DECONVOLVED, DENOISED
 from ..workers.durations import in_words
@@ -140,12 +140,20 @@ class OneClickSteps(TrainingView):
         if step.trained and self._last is not None:
             words += f" {in_words(self._last.seconds_elapsed)} on {self._last.device}."
             words += self._task.more if self._task is not None else ""
+        if not step.trained:
+            self._say_what_the_model_knows()
         cautions = self.steps.said["model"].partition("\n")[2]
         self.steps.say("model", DONE, f"{words}\n{cautions}".strip())
         if step.model.stopped:
             self.steps.offer("model", "Use it as it is", "as-it-is")
         if step.trained:
             self._keep(step.model)
+
+    def _say_what_the_model_knows(self) -> None:
+        """Leave no step that a model at hand has made needless looking as if it were to come."""
+        for step in ("noise", "patterns"):
+            if self.steps.states.get(step) == WAITING:
+                self.steps.say(step, DONE, "As the model at hand knows it.")
 
     def _on_working(self, step: pipeline.Working) -> None:
         if step.stage == "result":
