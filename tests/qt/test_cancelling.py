@@ -63,6 +63,7 @@ def test_training_says_what_it_prepares_and_is_cancelled_at_once(qtbot, viewer, 
     assert train.progress_bar.maximum() == 1
     # What the previews were to be shown in is not left to be seen.
     assert [layer.name for layer in viewer.layers if layer.visible] == ["raw"]
+    assert viewer.layers.selection.active.name == "raw"
 
 
 def test_one_click_is_cancelled_at_once_while_it_prepares(qtbot, viewer, raw, endless):
@@ -80,7 +81,8 @@ def test_one_click_is_cancelled_at_once_while_it_prepares(qtbot, viewer, raw, en
     assert widget.status_label.text() == "Cancelled; nothing changed."
     qtbot.waitUntil(lambda: not widget.running, timeout=AT_ONCE)
     assert widget.status_label.text() == "Cancelled; nothing changed."
-    assert ENDED in widget.steps.states.values()
+    assert list(widget.steps.states.values()).count(ENDED) == 1
+    assert viewer.layers.selection.active is raw
     assert widget.start_button.isEnabled()
 
 

@@ -42,6 +42,7 @@ class PreviewLayers:
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
         self._limits: dict[str, tuple[float, float]] = {}
         self._empty: list[ImageLayer] = []
+        self._source: ImageLayer | None = None
 
     def prepare(self, source: ImageLayer, reading: Reading) -> Turns[None]:
         """Make the layers before the work begins, and leave them clear until there is a preview.
@@ -49,6 +50,7 @@ class PreviewLayers:
         napari takes long over a new layer and over the first time that it paints one, clear or
         not; later that would hold up a window that is watched.
         """
+        self._source = source
         for name in (DENOISED, DECONVOLVED):
             if made_before(self._viewer, name, source) is None:
                 pixels = np.zeros((1,) * len(reading.spatial), np.float32)
@@ -67,10 +69,15 @@ class PreviewLayers:
     def hide_empty(self) -> None:
         """Hide the layers that have had nothing to show yet, for the next run to use.
 
+        Where napari has selected one of them, as it does with new ones, their source is again.
+
         Software OpenGL has crashed where layers went soon after they had come.
         """
         for layer in self._empty:
             layer.visible = False
+        selection = self._viewer.layers.selection
+        if selection.active in self._empty and self._source in self._viewer.layers:
+            selection.active = self._source
 
     def begin(self, sources: Sequence[tuple[ImageLayer, Reading]]) -> None:
         """Prepare for a new run on these layers, in the order in which training has them."""

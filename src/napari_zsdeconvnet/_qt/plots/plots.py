@@ -104,7 +104,7 @@ class BackgroundHistogram(ThemedPlot):
         """Show empty axes."""
         self._measured.setData([0, 0], [0])
         self._fitted.setData([], [])
-        self.setRange(xRange=(0, 1), yRange=(0, 1), padding=0)
+        self.setRange(xRange=(0, 1), yRange=(0, 1.1), padding=0)  # room for the label at 1
 
 
 class PSFProfile(ThemedPlot):

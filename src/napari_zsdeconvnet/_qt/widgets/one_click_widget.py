@@ -20,7 +20,7 @@ from ..forms.forms import Form, fill, offer
 from ..forms.noise_and_psf import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
-from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, FAILED, StepList
+from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..layers.results import result_names
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
@@ -277,8 +277,8 @@ class OneClickWidget(OneClickSteps):
         self._previews.hide_empty()
         self._end_waiting()
         states = self.steps.states
-        if FAILED in states.values():
-            pass
+        if FAILED in states.values() or ENDED in states.values():
+            pass  # said already
         elif states.get("verdict") in (DONE, DOUBTFUL):
             self._show_done(1, 1)
             self._say("Done.")
