@@ -116,6 +116,7 @@ def test_result_of_a_training_stopped_before_its_first_preview_is_seen(
     assert viewer.layers["cell deconvolved"] is result
     assert is_seen(viewer, "cell deconvolved")
     assert is_seen(viewer, "cell denoised")
+    assert viewer.layers.index(result) > viewer.layers.index("cell denoised")
     assert result.blending == "translucent"  # the user's own
 
 

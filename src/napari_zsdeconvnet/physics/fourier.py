@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor
 
+from ..utils.phases import go_on
+
 _AXES = (-3, -2, -1)
 
 
@@ -45,6 +47,7 @@ def to_spectrum(volume: Tensor, room: Sequence[int], start: Sequence[int]) -> Te
     start : sequence of int
         Voxel of the room at which the volume begins; around it there is nothing.
     """
+    go_on()
     if not _by_scipy(volume):
         whole: Tensor = torch.fft.rfftn(placed(volume, room, start), dim=_AXES)
         return whole

@@ -138,7 +138,10 @@ def show_result(
         state.made[one] = made
         shown.append(one)
         yield
-    return shown[-2:]
+    denoised, deconvolved = shown[-2:]
+    if DECONVOLVED not in hidden:
+        bring_forward(viewer, deconvolved, like=denoised)  # which would cover it
+    return [denoised, deconvolved]
 
 
 def shown_result(viewer: Viewer, layer: ImageLayer, made: Made) -> list[ImageLayer] | None:
