@@ -84,8 +84,17 @@ def filters_of_a_resolution():
     decorrelation_resolution(np.random.default_rng(0).normal(size=(64, 64)), 0.1)
 
 
+def transform_of_a_volume():
+    import torch
+
+    from napari_zsdeconvnet.physics.fourier import to_spectrum
+
+    to_spectrum(torch.rand(1, 1, 4, 8, 8), (8, 12, 12), (0, 0, 0))
+
+
 @pytest.mark.parametrize(
-    ("compute", "times"), [(bands_of_a_network, 50), (filters_of_a_resolution, 9)]
+    ("compute", "times"),
+    [(bands_of_a_network, 50), (filters_of_a_resolution, 9), (transform_of_a_volume, 0)],
 )
 def test_what_takes_seconds_of_a_large_image_asks_on_its_way(compute, times, monkeypatch):
     from napari_zsdeconvnet.physics import row_blocks

@@ -23,6 +23,7 @@ from ..noise.recorruption import mean_reach
 from ..physics.beyond_faces import volume_reblurred
 from ..physics.forward import Blur, bin_down, remaining_blur
 from ..psf.psf import PSF
+from ..utils.phases import go_on
 from .spectra import FloatArray
 
 OUTER = 1.15
@@ -268,6 +269,7 @@ def neighbour_correlation(spectrum: NDArray[np.inexact], part: NDArray[np.bool_]
     columns = 2 * np.pi * fft.fftfreq(part.shape[-1])
     found = []
     for down, right in LAGS:
+        go_on()
         wave = np.cos(down * rows + right * columns)
         white = float((part * wave).sum()) / int(part.sum())
         found.append(float((power * wave).sum()) / total - white)

@@ -16,6 +16,7 @@ from scipy import fft, ndimage
 
 from ..psf.psf import PSF
 from ..utils.errors import InputError
+from ..utils.phases import go_on
 
 FloatArray = NDArray[np.float64]
 
@@ -210,6 +211,7 @@ def rings(shape: tuple[int, ...], pixel: float) -> tuple[FloatArray, NDArray[np.
 
 def per_ring(values: FloatArray, ring: NDArray[np.intp]) -> FloatArray:
     """Sum values (..., Y, X) over the modes of each ring and over all planes."""
+    go_on()
     summed = values.reshape(-1, *ring.shape).sum(axis=0)
     count = min(ring.shape) // 2
     counted = np.bincount(ring.ravel(), weights=summed.ravel(), minlength=count + 1)
@@ -250,6 +252,7 @@ def _binned(planes: FloatArray, factor: int) -> FloatArray:
 
 def _spectrum(planes: FloatArray, window: FloatArray) -> NDArray[np.complex128]:
     """Fade planes to their mean and transform them; a white noise keeps its variance a mode."""
+    go_on()
     centred = planes - planes.mean(axis=(-2, -1), keepdims=True)
     return np.asarray(fft.fft2(centred * window) / np.sqrt(window.size))
 
