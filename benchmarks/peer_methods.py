@@ -65,12 +65,8 @@ class Peer:
         truth likes it best.
     constrained
         Whether the versions of `constraints.txt` hold, as where torch is required.
-    python
-        The interpreter that its environment is made with, where ours is too old.
     command
         What has to be on the PATH for it.
-    missing
-        Why there is no script for it.
     """
 
     name: str
@@ -82,9 +78,7 @@ class Peer:
     axes: tuple[str, ...] = ("YX", "ZYX")
     denoises: bool = False
     constrained: bool = False
-    python: str | None = None
     command: str | None = None
-    missing: str = ""
 
     @property
     def environment(self) -> str:
@@ -126,6 +120,15 @@ PEERS = (
         "MIT",
         "Richardson-Lucy that extends the edges",
         _pypi("cubic"),
+    ),
+    Peer(
+        "sdeconv Spitfire",
+        "sdeconv_spitfire",
+        ("sdeconv", "tifffile"),
+        "BSD-3-Clause",
+        "variational: Hessian and sparsity",
+        _pypi("sdeconv"),
+        constrained=True,
     ),
     Peer(
         "deconwolf",
@@ -182,9 +185,7 @@ PEERS = (
 def install(peer: Peer, folder: Path) -> str:
     """Make the environment of a peer, where there is none; return what went wrong."""
     place = folder / peer.environment
-    base = peer.python or getattr(sys, "_base_executable", sys.executable)
-    if shutil.which(base) is None:
-        return f"there is no {base}"
+    base = getattr(sys, "_base_executable", sys.executable)
     if not peer.packages or (place / "complete").is_file():
         return ""
     commands = [
@@ -321,8 +322,6 @@ def reblurred(estimate: NDArray[np.floating], sample: Sample) -> NDArray[np.floa
 
 def _results(peer: Peer, recording: _Recording) -> tuple[list[_Result], str]:
     """Run the script of a peer in its environment."""
-    if peer.missing:
-        raise Unavailable(peer.missing)
     if peer.command and shutil.which(peer.command) is None:
         raise Unavailable(f"the command {peer.command} is not on the PATH")
     python = _python(peer)
@@ -371,6 +370,12 @@ def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
+
+MISSING = {
+    "ci-deconvolve": "it computes the PSF itself, so that it cannot be given the same one",
+    "RLGC": "it is on no package index",
+}
+"""Programs that have no script, and why."""
 
 METHODS = methods.METHODS | {peer.method: method(peer) for peer in PEERS}
 """Names to methods, peers among them."""

@@ -16,12 +16,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cases import Case
-from peer_methods import FOLDER, PEERS, install
+from peer_methods import FOLDER, MISSING, PEERS, install
 from report import draw, label, machine, set_section, table
 from runner import DOCS, RESULTS, Benchmark, run
 
@@ -67,7 +67,7 @@ def report(
     def write(results: list[dict[str, Any]], options: argparse.Namespace) -> None:
         done = [result for result in results if "unavailable" not in result]
         pictures = "".join(
-            _picture(place, done, options) for place in dict.fromkeys(map(_place, done))
+            _picture(place, done, options) for place in dict.fromkeys(map(place_of, done))
         )
         text = EXPLANATION.format(
             heading=heading,
@@ -92,15 +92,16 @@ def _extent(options: argparse.Namespace) -> str:
     return f"{planes}x{side}x{side} voxels" if planes else f"{side}x{side} pixels"
 
 
-def _place(result: dict[str, Any]) -> tuple[str, float]:
+def place_of(result: dict[str, Any]) -> tuple[str, float]:
+    """Name the image of a result."""
     return result["case"]["phantom"], result["case"]["photons"]
 
 
 def _matrix(results: list[dict[str, Any]]) -> str:
     """Put methods below each other and images side by side; the best of a column is bold."""
-    places = list(dict.fromkeys(map(_place, results)))
-    best = {place: max(r["psnr"] for r in results if _place(r) == place) for place in places}
-    found = {(label(result), _place(result)): result for result in results}
+    places = list(dict.fromkeys(map(place_of, results)))
+    best = {place: max(r["psnr"] for r in results if place_of(r) == place) for place in places}
+    found = {(label(result), place_of(result)): result for result in results}
     rows = []
     for method in sorted(dict.fromkeys(map(label, results)), key=_order):
         cells = [method]
@@ -148,7 +149,7 @@ def _picture(
     phantom, photons = place
     size = "_3d" if results[0]["case"]["planes"] else ""
     path = options.page.parent / "images" / f"peers_{phantom}_{photons:g}{size}.png"
-    here = [result for result in results if _place(result) == place]
+    here = [result for result in results if place_of(result) == place]
     if not draw(path, here, options.results, photons, panel_width=PANEL, per_row=5):
         return "" if not path.is_file() else f"![{phantom}, {photons:g}](images/{path.name})\n\n"
     return f"![{phantom}, {photons:g} photons, by each method](images/{path.name})\n\n"
@@ -173,6 +174,7 @@ def _programs(options: argparse.Namespace) -> str:
         )
         for peer in PEERS
     ]
+    rows += [(name, "", "", "", reason) for name, reason in MISSING.items()]
     return table(["program", "version", "licence", "what it does", "not run"], rows)
 
 
@@ -200,12 +202,13 @@ def benchmark(volumes: bool) -> Benchmark:
     )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line, or a caller, asks for."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--environments", type=Path)
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--volumes", action="store_true")
-    own, rest = parser.parse_known_args()
+    own, rest = parser.parse_known_args(arguments)
     if own.environments:
         os.environ[FOLDER] = str(own.environments.resolve())
     if own.install:

@@ -109,7 +109,8 @@ CAMERAS: dict[str, tuple[str, Callable[[Sample], Recorded]]] = {
 
 def measure(kind: str, camera: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train and score the three sets of weights."""
-    sample = simulate(kind, shape=(SIZE, SIZE), photons=PHOTONS, seed=1, **KINDS[kind])
+    shape, seed = (SIZE, SIZE), options.seed
+    sample = simulate(kind, shape=shape, photons=PHOTONS, seed=seed, **KINDS[kind])
     raw, noise = CAMERAS[camera][1](sample)
     run = zs.train(
         raw,
@@ -118,7 +119,7 @@ def measure(kind: str, camera: str, options: argparse.Namespace) -> dict[str, An
         axes="YX",
         voxel_size=sample.voxel_size,
         steps=options.steps,
-        seed=1,
+        seed=seed,
         preview_every=0,
         device="cpu",
     )
@@ -175,6 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="beginnings")
     parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--report-only", action="store_true")
     options = parser.parse_args()
