@@ -372,6 +372,7 @@ def _last_line(text: str) -> str:
 
 
 MISSING = {
+    "CAREamics N2V2 + RL": "it has no script yet",
     "ci-deconvolve": "it computes the PSF itself, so that it cannot be given the same one",
     "RLGC": "it is on no package index",
 }
