@@ -92,8 +92,21 @@ class TwoStageNetwork(nn.Module):
         """Give the denoised image alone."""
         return self.forward(image, excess)[0]
 
-    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
-        """Tell the network of the camera and of the counts that are 1, where it wants to know."""
+    def expect_noise(
+        self, noise: NoiseModel, scale: float, spectrum: NDArray[np.floating] | None = None
+    ) -> None:
+        """Tell the network of the noise, where it wants to know.
+
+        Parameters
+        ----------
+        noise : NoiseModel
+            Of the camera.
+        scale : float
+            Counts that are 1 to the network.
+        spectrum : ndarray, optional
+            Of images that were reconstructed from the camera's: what white noise of variance 1
+            becomes, as `sim.Reconstruction.noise_spectrum` gives it.
+        """
 
 
 def of_each_pixel(excess: Tensor | float, image: Tensor) -> tuple[Tensor, ...]:

@@ -140,6 +140,8 @@ class InformedNetwork(TwoStageNetwork):
     border = (24, 24)
     bytes_per_pixel = 900
     bytes_per_pixel_in_bands = 170
+    told = 5
+    """Images that the first stage sees, see `_told`."""
 
     def __init__(
         self, psf: PSF, upsampling: int = 2, channels: tuple[int, ...] = (32, 48, 64)
@@ -148,7 +150,7 @@ class InformedNetwork(TwoStageNetwork):
         self.upsampling = upsampling
         width = channels[0]
         coarse = 2 * upsampling  # fine pixels side by side in one of the U-Nets' own
-        self.denoiser = _HalfGridUNet(4 * 5 + 1, channels)
+        self.denoiser = _HalfGridUNet(4 * self.told + 1, channels)
         self.denoised = nn.Conv2d(width, 4, 3, padding=1)
         self.corrector = _HalfGridUNet(width + 4 * 4 + coarse**2 + 1, channels)
         self.corrected = nn.Conv2d(width, coarse**2, 3, padding=1)
@@ -173,7 +175,9 @@ class InformedNetwork(TwoStageNetwork):
         # hundred-thousandth in all: measured, and tested.
         self.receptive_field = 48 + 2 * math.ceil(max(core.shape) / 2 / self.upsampling)
 
-    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+    def expect_noise(
+        self, noise: NoiseModel, scale: float, spectrum: NDArray[np.floating] | None = None
+    ) -> None:
         """Take over the camera's noise, in normalised units."""
         self.shot = (noise.slope or 1.0) / scale
         self.read = noise.read_variance / scale**2
@@ -240,9 +244,8 @@ class InformedNetwork(TwoStageNetwork):
         own = of_each_pixel(excess, image)
 
         def seen(image: Tensor, smooth: Tensor, smoother: Tensor, *own: Tensor) -> Tensor:
-            sigma = self._sigma(smooth, own[0] if own else excess)
-            raw = (image, smooth, smoother, sigma, (image - smooth) / sigma)
-            channels = [F.pixel_unshuffle(channel, 2) for channel in raw]
+            told = self._told(image, smooth, smoother, own[0] if own else excess)
+            channels = [F.pixel_unshuffle(channel, 2) for channel in told]
             return torch.cat([*channels, self._width_like(channels[0])], dim=1)
 
         def denoised(smooth: Tensor, features: Tensor) -> Tensor:
@@ -250,6 +253,13 @@ class InformedNetwork(TwoStageNetwork):
 
         features = self.denoiser(seen, image, smooth, smoother, *own)
         return by_bands(denoised, smooth, features, reach=2, multiple=2), features
+
+    def _told(
+        self, image: Tensor, smooth: Tensor, smoother: Tensor, excess: Tensor | float
+    ) -> tuple[Tensor, ...]:
+        """Give what the first stage sees of an image and its averages."""
+        sigma = self._sigma(smooth, excess)
+        return image, smooth, smoother, sigma, (image - smooth) / sigma
 
     def _sigma(self, smooth: Tensor, excess: Tensor | float) -> Tensor:
         """Give the standard deviation of the noise under this light."""

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -151,9 +152,11 @@ class InformedVolumeNetwork(SharpeningNetwork):
         fine = (2 * self.upsampling) ** 2
         self.corrector = _PlanarUNet(4 * 4 + fine + 2, fine, channels)
 
-    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+    def expect_noise(
+        self, noise: NoiseModel, scale: float, spectrum: NDArray[np.floating] | None = None
+    ) -> None:
         """Take over the camera's noise, in normalised units."""
-        super().expect_noise(noise, scale)
+        super().expect_noise(noise, scale, spectrum)
         self.shot = (noise.slope or 1.0) / scale
         self.read = noise.read_variance / scale**2
 

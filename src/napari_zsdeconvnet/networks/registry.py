@@ -8,6 +8,7 @@ from ..psf.psf import PSF
 from ..utils.errors import InputError
 from .base import PublishedNetwork, TwoStageNetwork, UnrolledNetwork
 from .informed import InformedNetwork
+from .informed_sim import InformedSIMNetwork
 from .informed_volume import InformedVolumeNetwork
 from .published_volume import PublishedVolumeNetwork
 from .volume import SharpeningNetwork
@@ -15,6 +16,7 @@ from .volume import SharpeningNetwork
 NETWORKS: dict[str, Callable[[PSF, int], TwoStageNetwork]] = {
     "published": lambda psf, upsampling: PublishedNetwork(upsampling),
     "informed": InformedNetwork,
+    "informed-sim": InformedSIMNetwork,
     "unrolled": UnrolledNetwork,
     "published-volume": lambda psf, upsampling: PublishedVolumeNetwork(upsampling),
     "sharpening": SharpeningNetwork,

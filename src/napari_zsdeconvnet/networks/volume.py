@@ -252,7 +252,9 @@ class SharpeningNetwork(TwoStageNetwork):
         depth, height, side = self.rim[0], factor * self.rim[1], factor * self.rim[2]
         return result[..., depth:-depth, height:-height, side:-side]
 
-    def expect_noise(self, noise: NoiseModel, scale: float) -> None:
+    def expect_noise(
+        self, noise: NoiseModel, scale: float, spectrum: NDArray[np.floating] | None = None
+    ) -> None:
         """Choose the damping of both kinds of steps, so that a dark stack stays dark.
 
         On the noisy stack it is the read variance over the slope of the noise, which makes the

@@ -166,6 +166,19 @@ class Reconstruction(nn.Module):
         assert cut.shape == (size, size)
         return PSF.from_array(cut.double().numpy(), (self.patterns.pixel_size / 2,) * 2)
 
+    def noise_spectrum(self) -> NDArray[np.float32]:
+        """Give what becomes of white noise of variance 1 in every pixel of every frame.
+
+        Returns
+        -------
+        ndarray
+            Power spectral density of the reconstruction, frequency 0 first, on the grid of
+            frequencies of a small square image. Its mean is the variance of a pixel.
+        """
+        operator = _Operator(self, (2 * PSF_RADIUS,) * 2, torch.device("cpu"), margin=0)
+        power: NDArray[np.float32] = operator.noise_power().numpy()
+        return power
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, strings and lists, ready for JSON."""
         return {
@@ -259,6 +272,10 @@ class _Operator:
         self.fine = tuple(2 * n for n in self.coarse)
         behind = [full - n - margin for full, n in zip(self.coarse, shape, strict=True)]
         self.widths = [(margin, rest) for rest in behind]
+        self.brightness = torch.tensor(
+            [patterns.brightness[index] for index, pattern in enumerate(patterns) if pattern.found],
+            device=device,
+        )
         fades = [_fade(n, *width) for n, width in zip(shape, self.widths, strict=True)]
 
         def to_device(array: NDArray[Any], kind: torch.dtype) -> Tensor:
@@ -328,6 +345,21 @@ class _Operator:
     def enlarge(self, images: Tensor) -> Tensor:
         """Bring images (N, Y, X) to the doubled grid as they are."""
         return self._inside(self._placed(self._spectrum(images)) * self.plain)
+
+    def noise_power(self) -> Tensor:
+        """Give the power spectral density of what white noise of variance 1 becomes, (2Y, 2X)."""
+        middle = (self.to_middle * self.brightness).square().sum()
+        # Of a side order the real part alone is kept. Its noise has no preferred phase, so that
+        # each half of the spectrum gets a quarter of the power.
+        sides = 0.25 * (self.to_sides * self.brightness).abs().square().sum(dim=1)
+        power = self._placed(middle * self.middle.abs().square()[None])
+        shifted = torch.zeros_like(power)
+        for number, shift in enumerate(self.shifts):
+            self._add(shifted, sides[number] * self.sides[number : number + 1].abs() ** 2, shift)
+        mirrored = torch.roll(shifted.flip((-2, -1)), (1, 1), (-2, -1))
+        # Four fine pixels share what the transforms give to a raw one.
+        density = 0.25 * (power + shifted + mirrored) * self.filter.abs().square()
+        return torch.fft.ifftshift(density[0])
 
     def _spectrum(self, images: Tensor) -> Tensor:
         spectrum: Tensor = torch.fft.fft2(self._continued(images))
