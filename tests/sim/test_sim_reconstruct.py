@@ -146,6 +146,28 @@ def test_batches_kinds_and_orders_of_frames():
     np.testing.assert_allclose(same, one, atol=1e-3)
 
 
+@pytest.mark.parametrize("wiener", [0.03, 0.3])
+def test_the_spectrum_of_the_noise_is_that_of_white_noise_reconstructed(wiener):
+    known = sample().patterns
+    faded = replace(known, brightness=((1.0, 1.0, 1.0), (1.1, 1.2, 1.1), (0.9, 1.3, 1.5)))
+    reconstruction = Reconstruction(faded, wiener=wiener)
+    white = np.random.default_rng(0).standard_normal((40, 9, 96, 96)).astype(np.float32)
+    noise = reconstruction(white)[:, 48:-48, 48:-48]
+    power = reconstruction.noise_spectrum()
+    assert power.mean() == pytest.approx(noise.var(), rel=0.02)
+    # Faded to the borders, whose steps would put power beyond where the optics end.
+    window = np.outer(*[np.hanning(noise.shape[-1])] * 2)
+    found = (np.abs(np.fft.fft2(noise * window)) ** 2).mean(axis=0) / (window**2).sum()
+
+    def within(spectrum, least, most):
+        axis = np.fft.fftfreq(len(spectrum))
+        radius = np.hypot(axis[:, None], axis)
+        return spectrum[(least <= radius) & (radius < most)].mean()
+
+    for band in ((0.04, 0.1), (0.1, 0.15), (0.15, 0.2), (0.2, 0.25)):
+        assert within(power, *band) == pytest.approx(within(found, *band), rel=0.08)
+
+
 def test_gradients_pass():
     raw = torch.rand(9, 32, 32, requires_grad=True)
     Reconstruction(sample().patterns)(raw).square().sum().backward()

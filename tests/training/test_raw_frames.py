@@ -89,6 +89,36 @@ class TestPairs:
         first, second = ((half.numpy() - expected)[RIM:-RIM, RIM:-RIM].ravel() for half in pair)
         assert np.corrcoef(first, second)[0, 1] > 0.1
 
+    def test_what_is_told_of_the_noise_of_inputs_is_so(self):
+        flat = simulate_sim("filaments", shape=SHAPE, photons=30, seed=4, depth=0.8)
+        rng = np.random.default_rng(2)
+        counts = (
+            100 + rng.poisson(40, (8, *flat.raw.shape)) + rng.normal(0, 2, (8, *flat.raw.shape))
+        )
+        reconstruction = Reconstruction(flat.patterns)
+        images = reconstruct(counts, reconstruction, flat.noise)
+        pairs = ReconstructedPatches(
+            [images],
+            RECONSTRUCTED,
+            10.0,
+            SIM_PRESETS["fast"],
+            RawSIM([counts], flat.noise, reconstruction),
+            patch=(128, 128),
+            batch=1,
+            device=CPU,
+            seed=7,
+            multiples=(8, 8),
+        )
+        plain = images[:, RIM:-RIM, RIM:-RIM].var() / 100
+        told, found = [], []
+        for _ in range(12 * pairs.DRAWS):
+            pair = pairs.draw()
+            told.append(float(pair.excess))
+            found.append(float(pair.input[..., RIM:-RIM, RIM:-RIM].var()) / plain)
+        assert max(told) > 1.5 * min(told)
+        assert np.corrcoef(told, found)[0, 1] > 0.9
+        assert np.mean(found) == pytest.approx(np.mean(told), rel=0.05)
+
     def test_go_on_exactly_where_their_state_was_taken(self, sample, reconstruction):
         def source() -> ReconstructedPatches:
             image = reconstruct(sample.raw, reconstruction, sample.noise)

@@ -14,6 +14,7 @@ import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.simulation.raw_sim import simulate_sim
 from napari_zsdeconvnet.simulation.sample import simulate
 from napari_zsdeconvnet.workflow.record.methods import methods_paragraph
 from napari_zsdeconvnet.workflow.record.repeat import iter_training
@@ -51,6 +52,27 @@ def test_python_and_shell_give_the_same_model_and_say_that_nothing_was_trained(
     assert all(torch.equal(*pair) for pair in zip(bits(model), bits(result.model), strict=True))
     found = model.predict(cells).deconvolved
     np.testing.assert_array_equal(found, np.asarray(result.deconvolved.data))
+
+
+def test_raw_sim_frames_need_no_training_either(tmp_path: Path, capsys):
+    sample = simulate_sim(shape=(96, 96), photons=100, seed=2)
+    frames = Image(sample.raw, "CYX", (sample.pixel_size,) * 2, "frames")
+    run = zs.run(
+        frames,
+        microscope=zs.Microscope(sample.na, sample.wavelength),
+        camera=sample.noise,
+        mode="sim",
+        steps=0,
+        judged=False,
+    )
+    said = [step.said for step in run if hasattr(step, "said")]
+    assert any("without training" in words for words in said)
+    model = run.result.model
+    assert model.steps_trained == 0
+    model.save(tmp_path / "m.safetensors")
+    again = zs.Model.load(tmp_path / "m.safetensors")
+    found = again.predict(sample.raw, camera=sample.noise).deconvolved
+    np.testing.assert_array_equal(found, np.asarray(run.result.deconvolved.data))
 
 
 def test_the_record_says_so_and_can_be_repeated(cells: Image):

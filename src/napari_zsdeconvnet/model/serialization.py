@@ -28,6 +28,7 @@ from .model_file import (
     check_format,
 )
 from .presets import read_settings
+from .told_noise import tell_noise
 
 if TYPE_CHECKING:
     from .model import Model
@@ -89,7 +90,12 @@ def read_model(
             "model-inconsistent", "its network cannot take the background that it asks for"
         )
     noise, scale = NoiseModel.from_dict(header["noise"]), float(header["scale"])
-    network.expect_noise(noise, scale)
+    camera = _camera(
+        header.get("camera"),
+        below(CAMERA, tensors),
+        of_image=header.get("camera_of_image", False),
+    )
+    tell_noise(network, noise, scale, camera, header.get("reconstruction"))
     network.load_state_dict(below(NETWORK, tensors), strict=True)
     if not all(bool(weight.isfinite().all()) for weight in network.parameters()):
         raise InputError("model-inconsistent", "its weights are not finite")
@@ -104,11 +110,7 @@ def read_model(
         psf=psf,
         noise=noise,
         voxel_size=voxel_size,
-        camera=_camera(
-            header.get("camera"),
-            below(CAMERA, tensors),
-            of_image=header.get("camera_of_image", False),
-        ),
+        camera=camera,
     )
 
 

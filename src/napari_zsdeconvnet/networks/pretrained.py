@@ -24,6 +24,7 @@ class Pretrained(NamedTuple):
 
 PRETRAINED = {
     "informed": Pretrained("prior_2d.safetensors", 2),
+    "informed-sim": Pretrained("prior_sim.safetensors", 1),
     "informed-volume": Pretrained("prior_3d.safetensors", 1),
 }
 """By the name of the network, see `registry.NETWORKS`."""

@@ -17,6 +17,7 @@ from scipy import fft, ndimage
 
 from ..inference.predict import TileProgress
 from ..model.model import Model
+from ..model.told_noise import tell_noise
 from ..networks.registry import build_network
 from ..noise.camera_maps import CameraMaps
 from ..noise.noise_model import NoiseModel
@@ -209,7 +210,7 @@ def with_psf(model: Model, psf: PSF) -> Model | None:
     if name.startswith("published"):
         return None
     network = build_network(name, psf, model.upsampling)
-    network.expect_noise(model.noise, model.scale)
+    tell_noise(network, model.noise, model.scale, model.camera, model.reconstruction)
     network.load_state_dict(model.network.state_dict())
     return replace(model, network=network.eval(), psf=psf)
 

@@ -359,7 +359,8 @@ class _Operator:
         mirrored = torch.roll(shifted.flip((-2, -1)), (1, 1), (-2, -1))
         # Four fine pixels share what the transforms give to a raw one.
         density = 0.25 * (power + shifted + mirrored) * self.filter.abs().square()
-        return torch.fft.ifftshift(density[0])
+        spectrum: Tensor = torch.fft.ifftshift(density[0])
+        return spectrum
 
     def _spectrum(self, images: Tensor) -> Tensor:
         spectrum: Tensor = torch.fft.fft2(self._continued(images))

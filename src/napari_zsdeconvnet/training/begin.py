@@ -13,6 +13,7 @@ from ..io.image import Image
 from ..model.model import Model, load_with_training
 from ..model.presets import Preset
 from ..model.provenance import Source, fingerprint
+from ..model.told_noise import tell_noise
 from ..networks.base import TwoStageNetwork
 from ..networks.registry import build_network
 from ..noise.camera_maps import CameraMaps
@@ -84,7 +85,9 @@ def begin(
     _check_memory(network, psf, preset, device)
     load_first(network, preset, first)
     scale = intensity_scale(recordings, noise)
-    network.expect_noise(noise, scale)
+    reconstruction = None if raw is None else raw.reconstruction.to_dict()
+    camera = maps if raw is None else raw.camera
+    tell_noise(network, noise, scale, camera, reconstruction)
     model = Model(
         network=network,
         preset=preset.name,
@@ -97,8 +100,8 @@ def begin(
         seed=seed,
         data_hash=fingerprint(recordings),
         warnings=warnings,
-        reconstruction=None if raw is None else raw.reconstruction.to_dict(),
-        camera=maps if raw is None else raw.camera,
+        reconstruction=reconstruction,
+        camera=camera,
         sources=tuple(sources or map(Source.of, recordings)),
         beginning=None if first is None else first.described,
         out_of_focus=out_of_focus,

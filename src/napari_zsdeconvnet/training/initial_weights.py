@@ -71,8 +71,8 @@ def beginning(
         raise InputError(
             "start-without-prior",
             f"There is no prior for the preset {preset.name!r} on this grid: it is made for the "
-            "preset 'fast', for images with twice the pixels and for volumes with as many. Choose "
-            "start='scratch'.",
+            "preset 'fast', for images with twice the pixels, for volumes with as many and for raw "
+            "SIM. Choose start='scratch'.",
         )
     if start is None and preset.start == "model":
         raise InputError("start-missing", "The run began with a model: give that model as start.")

@@ -120,6 +120,8 @@ class _Entry:
 
     index: int
     frame: int
+    excess: float
+    """Variance of the input's noise over that of a recording."""
     pair: Tensor
     """Normalised, (2, Y, X); where pixels must not be used, these are marked in a third layer."""
     state: dict[str, Tensor]
@@ -158,18 +160,20 @@ class ReconstructedPatches(Patches):
         if self._drawn % self.DRAWS == 0:
             self._entries = [*self._entries, self._fresh()][-self.WAITING :]
         self._drawn += 1
-        cuts = torch.stack([self._cut_of_both() for _ in range(self.batch)])
+        chosen, patches = zip(*(self._cut_of_both() for _ in range(self.batch)), strict=True)
+        cuts = torch.stack(patches)
         left_out = cuts[:, 2:] > 0 if self.raw.masked else None
-        return Pair(cuts[:, :1], cuts[:, 1:2], left_out=left_out)
+        excess = torch.tensor([entry.excess for entry in chosen], device=cuts.device)
+        return Pair(cuts[:, :1], cuts[:, 1:2], excess[:, None, None, None], left_out)
 
-    def _cut_of_both(self) -> Tensor:
-        """Cut the same patch out of both images of a pair, (2, Y, X)."""
+    def _cut_of_both(self) -> tuple[_Entry, Tensor]:
+        """Choose a pair, and cut the same patch out of both of its images, (2, Y, X)."""
         chosen = int(torch.randint(len(self._entries), (), generator=self.choices))
         entry = self._entries[chosen]
         _, _, cell = self._place((entry.index, entry.frame))
         start = self._start(entry.index, cell)
         where = tuple(slice(first, first + n) for first, n in zip(start, self.patch, strict=True))
-        return self._turned(entry.pair[(slice(None), *where)])
+        return entry, self._turned(entry.pair[(slice(None), *where)])
 
     def _fresh(self) -> _Entry:
         state = super().random_state()
@@ -191,7 +195,7 @@ class ReconstructedPatches(Patches):
         layers = torch.stack(pair) / self.scale
         if self.raw.masked:
             layers = torch.cat([layers, self.raw.left_out(index, frame).to(layers)[None]])
-        return _Entry(index, frame, layers, state)
+        return _Entry(index, frame, 1 + shot * magnitude**2, layers, state)
 
     def random_state(self) -> dict[str, Tensor]:
         """State of all random draws; pairs in waiting are not kept but made again."""

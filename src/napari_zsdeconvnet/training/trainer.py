@@ -130,7 +130,7 @@ def train(
         if resume is not None:
             return resumed(raw.images, resume, steps, processor, preview_every, raw.raw)
         return _begin_on_frames(
-            *(raw, reconstruction.psf(), preset),
+            *(raw, reconstruction.psf(), preset, start),
             steps=steps,
             seed=seed,
             device=processor,
@@ -186,18 +186,22 @@ def train(
     )
 
 
-def _begin_on_frames(raw: LaidOut, psf: PSF, preset: str | Preset, **settings: Any) -> TrainingRun:
+def _begin_on_frames(
+    raw: LaidOut, psf: PSF, preset: str | Preset, start: Start | None, **settings: Any
+) -> TrainingRun:
     """Begin to train on what raw SIM frames were reconstructed to."""
     chosen = preset if isinstance(preset, Preset) else find_preset(preset, "SIM")
     if chosen.objective != "reconstructed":
         raise InputError(
             "preset-not-for-sim", 'preset is not made for raw SIM: choose "fast" or "paper".'
         )
+    chosen, first = beginning(chosen, start, 1, "YX")
     return begin(
         raw.images,
         psf,
         RECONSTRUCTED,
         chosen,
+        first=first,
         upsampling=1,
         warnings=tuple(dict.fromkeys([*raw.warnings, *check_kind(raw.images)])),
         raw=raw.raw,
