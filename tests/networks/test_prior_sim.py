@@ -65,12 +65,13 @@ class TestNothingIsInvented:
             assert abs(inner.mean() - CAMERA.gain * level) < 0.05 * noise + 0.01 * level
 
 
-class TestWhatItIsWorth:
-    @pytest.fixture(scope="class", params=[("rings", 30), ("mesh", 300)], ids=lambda one: one[0])
-    def sample(self, request: pytest.FixtureRequest) -> SIMSample:
-        kind, photons = request.param
-        return simulate_sim(kind, shape=(96, 96), photons=photons, noise=CAMERA, seed=21)
+@pytest.fixture(scope="module", params=[("rings", 30), ("mesh", 300)], ids=lambda one: one[0])
+def sample(request: pytest.FixtureRequest) -> SIMSample:
+    kind, photons = request.param
+    return simulate_sim(kind, shape=(96, 96), photons=photons, noise=CAMERA, seed=21)
 
+
+class TestWhatItIsWorth:
     def test_light_is_kept_and_no_deconvolution_of_the_wiener_image_is_closer(
         self, sample: SIMSample
     ):

@@ -30,6 +30,7 @@ from napari_zsdeconvnet.utils.errors import InputError
 # A few steps are worth nothing to the held-out pixels, and then the beginning would be kept.
 QUICK = replace(PRESETS["fast"], patch=48, batch=2, guarded=False)
 AVERAGED = replace(QUICK, weight_average=0.9)
+SHARED = replace(AVERAGED, pretrained_share=0.4)
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
 PIXEL = (0.0626, 0.0626)
 TERMS = ("total", "denoising", "deconvolution", "hessian")
@@ -140,7 +141,9 @@ class TestProgress:
 
 
 class TestRepeatable:
-    @pytest.mark.parametrize("preset", [QUICK, AVERAGED], ids=["last", "averaged"])
+    @pytest.mark.parametrize(
+        "preset", [QUICK, AVERAGED, SHARED], ids=["last", "averaged", "shared"]
+    )
     def test_to_the_bit_with_the_same_seed(self, start, preset):
         one, other = start(preset=preset, steps=4), start(preset=preset, steps=4)
         assert totals(one) == totals(other)
@@ -194,7 +197,7 @@ class TestRepeatable:
         np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("preset", [QUICK, AVERAGED], ids=["last", "averaged"])
+@pytest.mark.parametrize("preset", [QUICK, AVERAGED, SHARED], ids=["last", "averaged", "shared"])
 class TestResuming:
     def test_a_stopped_run_goes_on_as_if_nothing_had_been(self, start, preset):
         whole, halted = start(preset=preset), start(preset=preset)

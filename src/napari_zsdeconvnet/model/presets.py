@@ -102,6 +102,8 @@ class Preset:
     weight_average: float = 0.0
     """Decay per step of the running average of the weights that is kept as the model; 0 keeps
     the last weights."""
+    pretrained_share: float = 0.0
+    """Part of the pretrained weights in those that are kept, where training begins with them."""
 
     def denoising_steps(self, steps: int) -> int:
         """Give the steps out of ``steps`` after which a sequential run turns to the corrector."""
@@ -212,6 +214,9 @@ VOLUME_PRESETS = {
             steps=120,
             learning_rate=8e-4,
             weight_average=0.9,
+            # All of what training changes makes bright stacks worse than they begin, see
+            # docs/method.md.
+            pretrained_share=0.35,
             # What re-blurring cannot see, the corrector has learned on simulation with the truth:
             # trained on a recording, it loses some of that.
             denoising_share=1.0,
@@ -282,9 +287,10 @@ SIM_PRESETS = {
             "a minute on a laptop.",
             network="informed-sim",
             start="prior",
-            steps=200,
+            steps=150,
             learning_rate=8e-4,
             weight_average=0.9,
+            pretrained_share=0.35,
         ),
         replace(
             PRESETS["paper"],
@@ -321,6 +327,7 @@ _OF_THE_START = (
     "patience",
     "guarded",
     "weight_average",
+    "pretrained_share",
     "hessian_weight",
 )
 """Settings that what a run begins with decides; all others are kept."""

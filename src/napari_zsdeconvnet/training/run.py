@@ -32,6 +32,7 @@ from ..utils.devices import (
 from ..utils.errors import InputError
 from ..utils.phases import doing, loaded
 from .early_stopping import Plateau
+from .kept_weights import KeptWeights
 from .objectives import LOOK_EVERY, RecorruptedObjective, Setting
 from .progress import NonFiniteLossError, Previews, Progress
 from .registry import OBJECTIVES
@@ -78,7 +79,7 @@ class TrainingRun(Iterator[Progress]):
         self._start = model
         self._preset = preset
         self._network = move_network(model.network, device)
-        self._average = copy.deepcopy(self._network) if preset.weight_average else None
+        self._kept = KeptWeights(self._network, preset)
         loaded("torch._dynamo")  # which the first optimiser does, for seconds
         self._optimiser = torch.optim.Adam(
             self._network.parameters(), lr=preset.learning_rate, betas=preset.betas
@@ -144,7 +145,7 @@ class TrainingRun(Iterator[Progress]):
                 else "held-out pixels say that more make the result worse."
             )
         last = self.finished
-        network = self._average or self._network
+        network = self._kept.network
         if last:
             self._stopped = self._stopped or bool(self.ending)
             model = self.model
@@ -203,7 +204,7 @@ class TrainingRun(Iterator[Progress]):
             return False
         if not isinstance(objective, RecorruptedObjective):
             return False
-        return plateau.reached(self.step, objective.held_out(self._average or self._network))
+        return plateau.reached(self.step, objective.held_out(self._kept.network))
 
     def _look(self) -> bool:
         """Judge the weights by the held-out pixels, when that is due.
@@ -213,7 +214,7 @@ class TrainingRun(Iterator[Progress]):
         validation = self._objective.validation
         if validation is None or not validation.due(self.step):
             return False
-        network = copy.deepcopy(self._average or self._network)
+        network = copy.deepcopy(self._kept.network)
         seen = None
         if self._best is None:
             best = validation.begin(network)
@@ -299,7 +300,7 @@ class TrainingRun(Iterator[Progress]):
         # Together under the lock, so that a copy taken by another thread is of one moment.
         with self._lock:
             self._optimiser.step()
-            self._update_average()
+            self._kept.follow(self.step)
             self._random_state = self._objective.random_state()
             self.step += 1
             self._latest = {"step": self.step, "learning_rate": rate, **values}
@@ -327,18 +328,6 @@ class TrainingRun(Iterator[Progress]):
             versions=self._versions,
         )
         self._paused = False
-
-    def _update_average(self) -> None:
-        if self._average is None:
-            return
-        decay = self._preset.weight_average
-        if self._preset.start == "scratch":
-            # A young average forgets faster, or the first steps would weigh on it for long.
-            decay = min(decay, (1 + self.step) / (10 + self.step))
-        for average, weight in zip(
-            self._average.parameters(), self._network.parameters(), strict=True
-        ):
-            average.data.lerp_(weight.data, 1 - decay)
 
     # ------------------------------------------------------------------ what comes out
 
@@ -374,7 +363,7 @@ class TrainingRun(Iterator[Progress]):
     def latest(self) -> Model:
         """The same with the weights of the last step, whatever held-out pixels say of them."""
         with self._lock:
-            network = copy.deepcopy(self._average or self._network)
+            network = copy.deepcopy(self._kept.network)
             history = list(self._history)
             # A long run records every so many steps; the model says its last step exactly.
             if self._latest is not None and self._latest not in history[-1:]:
@@ -402,8 +391,7 @@ class TrainingRun(Iterator[Progress]):
             for index, state in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
             tensors |= {f"random.{name}": value for name, value in self._random_state.items()}
-            if self._average is not None:
-                tensors |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
+            tensors |= self._kept.to_tensors()
             if self._best is not None:
                 tensors |= self._best.to_tensors()
             tensors = {name: value.detach().clone() for name, value in tensors.items()}
@@ -426,10 +414,7 @@ class TrainingRun(Iterator[Progress]):
             self.go_on()
         self._objective.pairs.batch = state["batch"]
         self._objective.pairs.patch = tuple(state.get("patch", self._objective.pairs.patch))
-        if self._average is not None:
-            # Files of before pixels were held out have the average as the model's own weights.
-            average = below("average.", tensors) or self._network.state_dict()
-            self._average.load_state_dict(average)
+        self._kept.restore(tensors)
         self._best = BestWeights.from_tensors(tensors)
         self._network.load_state_dict(below("network.", tensors))
         adam = self._optimiser.state_dict()
