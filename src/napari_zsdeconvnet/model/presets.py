@@ -79,7 +79,7 @@ class Preset:
     norm: Literal["squared", "absolute"] = "squared"
     """Norm of both fidelity terms."""
     denoising_weight: float = 0.5
-    """mu of equations 4 and 7."""
+    """mu of equations 4 and 7; 1 trains the denoiser alone and leaves the second stage as it is."""
     hessian_weight: float = 0.02
     """lambda of equations 6 and 9, in the convention of `losses.hessian_penalty`."""
     gap_weight: float = 1.0
@@ -104,6 +104,11 @@ class Preset:
     the last weights."""
     pretrained_share: float = 0.0
     """Part of the pretrained weights in those that are kept, where training begins with them."""
+
+    @property
+    def denoiser_alone(self) -> bool:
+        """Whether nothing is asked of the second stage."""
+        return self.denoising_weight == 1.0
 
     def denoising_steps(self, steps: int) -> int:
         """Give the steps out of ``steps`` after which a sequential run turns to the corrector."""
@@ -291,6 +296,9 @@ SIM_PRESETS = {
             learning_rate=8e-4,
             weight_average=0.9,
             pretrained_share=0.35,
+            # As for volumes: trained on a recording, the second stage loses what it has learned
+            # with the truth.
+            denoising_weight=1.0,
         ),
         replace(
             PRESETS["paper"],
@@ -314,6 +322,8 @@ def from_scratch(preset: Preset) -> Preset:
         fresh, begun = SIM_FROM_SCRATCH, SIM_PRESETS["fast"]
     steps = fresh.steps if preset.steps == begun.steps else preset.steps
     settings = {name: getattr(fresh, name) for name in _OF_THE_START}
+    if preset.denoiser_alone:
+        settings["denoising_weight"] = fresh.denoising_weight
     return replace(preset, steps=steps, **settings)
 
 

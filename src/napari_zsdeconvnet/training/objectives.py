@@ -266,6 +266,9 @@ class RecorruptedObjective(Objective):
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
         norm = self.setting.preset.norm
         pair = self.pairs.draw()
+        if self.setting.preset.denoiser_alone:
+            loss = self._denoising(self.network, pair)
+            return {"total": loss, "denoising": loss}
         denoised, reblurred, target, deconvolved = self._compared(self.network, pair)
         left_out = left_out_of(pair, self.margin)
         return self.setting.weigh(
@@ -273,6 +276,14 @@ class RecorruptedObjective(Objective):
             fidelity(reblurred, target, norm, left_out),
             hessian_penalty(deconvolved, self.setting.psf.steps),
         )
+
+    def _denoising(self, network: TwoStageNetwork, pair: Pair) -> Tensor:
+        """Give the first term of the loss alone."""
+        with self.setting.reduced():
+            denoised = network.denoise(pair.input, pair.excess)
+        inner = inside(self.margin)
+        left_out = left_out_of(pair, self.margin)
+        return fidelity(denoised[inner], pair.target[inner], self.setting.preset.norm, left_out)
 
     def _compared(
         self, network: TwoStageNetwork, pair: Pair
@@ -305,6 +316,9 @@ class RecorruptedObjective(Objective):
         losses = []
         for pair in self._kept:
             go_on()
+            if self.setting.preset.denoiser_alone:
+                losses.append(self._denoising(network.eval(), pair))
+                continue
             denoised, reblurred, target, _ = self._compared(network.eval(), pair)
             left_out = left_out_of(pair, self.margin)
             losses.append(
