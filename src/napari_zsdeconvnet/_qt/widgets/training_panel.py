@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...training.trainer import Progress, TrainingRun
 
 BUSY = "work is under way; stop it first."
-FIRST = "Learning to denoise first; "
+FIRST = "Training the denoiser; "
 
 
 class TrainingPanel(TrainingView):
