@@ -233,7 +233,9 @@ def _found(method: str) -> Any:
 
 
 def _steps(method: str, options: argparse.Namespace) -> int | None:
-    return (options.steps or _found(method).steps) if method in TRAINED else None
+    if method not in TRAINED:
+        return None
+    return _found(method).steps if options.steps is None else options.steps
 
 
 def _known(job: Job, folder: Path) -> dict[str, Any] | None:

@@ -147,6 +147,26 @@ class TestPairs:
 
 
 class TestTraining:
+    def test_the_second_stage_keeps_what_it_has_learned_with_the_truth(
+        self, sample, reconstruction
+    ):
+        run = zs.train(
+            sample.raw,
+            reconstruction=reconstruction,
+            noise=sample.noise,
+            steps=2,
+            seed=1,
+            device="cpu",
+            preview_every=0,
+        )
+        first = run.model.network.state_dict()
+        for _ in run:
+            pass
+        last = run.model.network.state_dict()
+        changed = {name for name in first if not torch.equal(first[name], last[name])}
+        assert changed
+        assert all(name.startswith("denoise") for name in changed)
+
     def test_beats_the_plain_reconstruction(self, sample, reconstruction):
         run = zs.train(
             sample.raw,

@@ -328,6 +328,8 @@ class TestMethods:
             "maps of its offset, gain and read variance, with medians of 100.5 counts, 1.25",
             "re-corrupting every raw frame",
             "Gustafsson, M. G. L.",
+            "first stage was trained, and the second was left as it was",
+            "those that training began with (35%) and those that it came to (65%)",
         ):
             assert words in text, words
 

@@ -240,7 +240,27 @@ def _network(record: RunRecord) -> str:
         f"trained for {steps} of {settings['batch']} patches of {_times(patch)} "
         f"{'voxels' if settings['planes'] is not None else 'pixels'} by Adam at a learning rate of "
         f"at most {settings['learning_rate']:g}, with seed {record.seed}{start}{took}{ended}."
+        f"{_left_as_it_was(record)}"
     )
+
+
+def _left_as_it_was(record: RunRecord) -> str:
+    """Say what a training on pretrained weights leaves of them."""
+    settings = record.settings
+    if not _from_prior(record):
+        return ""
+    said = ""
+    if settings["denoising_weight"] == 1 or (
+        settings["objective"] == "sequential" and settings["denoising_share"] == 1
+    ):
+        said += " Its first stage was trained, and the second was left as it was."
+    share = settings["pretrained_share"]
+    if share:
+        said += (
+            " The weights that were kept are an average of those that training began with "
+            f"({share:.0%}) and those that it came to ({1 - share:.0%})."
+        )
+    return said
 
 
 def _result(record: RunRecord) -> str:
