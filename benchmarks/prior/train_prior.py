@@ -9,6 +9,8 @@ half precision, STATE/images_2.csv the history.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from cameras import record
@@ -99,20 +101,31 @@ def errors(
 def losses(pool: Pool, network, step: int, rng) -> tuple[Tensor, Tensor]:
     number = FIRST_SCENES + step // NEW_SCENE_EVERY
     scene = turned(pool[int(rng.integers(number))], rng)
-    denoising, deconvolution = errors(network, scene, CROPS, rng)
-    # The logarithm lets a decibel weigh the same under every light.
+    return in_decibels(*errors(network, scene, CROPS, rng))
+
+
+def in_decibels(denoising: Tensor, deconvolution: Tensor) -> tuple[Tensor, Tensor]:
+    """Take logarithms, which let a decibel weigh the same under every light."""
     return denoising.add(0.003).log().mean(), deconvolution.add(0.01).log().mean()
 
 
-@torch.no_grad()
 def held_out(network: InformedNetwork, pool: Pool) -> dict[str, float]:
-    """Decibels by which errors are below what was to be taken away, by camera and result."""
+    scenes = [pool[number] for number in range(HELD_OUT_SCENES)]
+    return held_out_scores(network, scenes, errors, 1)
+
+
+@torch.no_grad()
+def held_out_scores(network: Any, scenes, errors, stream: int) -> dict[str, float]:
+    """Decibels by which errors are below what was to be taken away, by camera and result.
+
+    ``errors(network, scene, 1, rng, perfect=...)`` gives those of both results.
+    """
     scores: dict[str, float] = {}
     for camera in ("perfect", "any"):
         found = []
-        for number in range(HELD_OUT_SCENES):
-            rng = np.random.default_rng([HELD_OUT, number, 1])
-            both = errors(network, pool[number], 1, rng, perfect=camera == "perfect")
+        for number, scene in enumerate(scenes):
+            rng = np.random.default_rng([HELD_OUT, number, stream])
+            both = errors(network, scene, 1, rng, perfect=camera == "perfect")
             found.append([-10 * error.add(1e-3).log10().item() for error in both])
         for result, value in zip(("denoised", "deconvolved"), np.mean(found, axis=0), strict=True):
             scores[f"{result}_{camera}_camera_dB"] = float(value)

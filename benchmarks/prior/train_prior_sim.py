@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from sim_scenes import SIZE, SIMPool, SIMScene
 from torch import Tensor
-from train_prior import MARGIN, gaussian
+from train_prior import MARGIN, gaussian, held_out_scores, in_decibels
 
 from napari_zsdeconvnet.networks.informed_sim import InformedSIMNetwork
 from napari_zsdeconvnet.physics.forward import BlurAndBin
@@ -104,24 +104,12 @@ def errors(
 
 def losses(pool: SIMPool, network, step: int, rng) -> tuple[Tensor, Tensor]:
     scene = pool[(step // 4 + int(rng.integers(OPEN))) % SCENES]
-    denoising, deconvolution = errors(network, scene, CROPS, rng)
-    # The logarithm lets a decibel weigh the same under every light.
-    return denoising.add(0.003).log().mean(), deconvolution.add(0.01).log().mean()
+    return in_decibels(*errors(network, scene, CROPS, rng))
 
 
-@torch.no_grad()
 def held_out(network: InformedSIMNetwork, pool: SIMPool) -> dict[str, float]:
-    """Decibels by which errors are below what was to be taken away, by camera and result."""
-    scores: dict[str, float] = {}
-    for camera in ("perfect", "any"):
-        found = []
-        for number in range(HELD_OUT_SCENES):
-            rng = np.random.default_rng([HELD_OUT, number, 5])
-            both = errors(network, pool[number], 1, rng, perfect=camera == "perfect")
-            found.append([-10 * error.add(1e-3).log10().item() for error in both])
-        for result, value in zip(("denoised", "deconvolved"), np.mean(found, axis=0), strict=True):
-            scores[f"{result}_{camera}_camera_dB"] = float(value)
-    return scores
+    scenes = [pool[number] for number in range(HELD_OUT_SCENES)]
+    return held_out_scores(network, scenes, errors, 5)
 
 
 def from_images(file: Path, network: InformedSIMNetwork) -> dict[str, Tensor]:
