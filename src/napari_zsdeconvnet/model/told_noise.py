@@ -27,7 +27,7 @@ def tell_noise(
     noise, scale, camera, reconstruction
         Of the model, see `Model`.
     """
-    if reconstruction is None:
+    if reconstruction is None or not network.takes_spectrum:
         network.expect_noise(noise, scale)
         return
     spectrum = Reconstruction.from_dict(reconstruction).noise_spectrum()

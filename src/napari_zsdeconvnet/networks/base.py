@@ -49,6 +49,8 @@ class TwoStageNetwork(nn.Module):
     stated_width: tuple[float, ...] | None = None
     """Width (FWHM, output pixels) of the Gaussian through which the deconvolved image shows the
     structure, for networks that state a resolution."""
+    takes_spectrum: bool = False
+    """Whether `expect_noise` wants the spectrum of the noise of reconstructed images."""
     takes_background: bool = False
     """Whether `forward` knows a third argument, ``background``, of the image's shape and in its
     units: light that the denoised image has and the deconvolved one has not."""

@@ -32,6 +32,7 @@ class InformedSIMNetwork(InformedNetwork):
     """
 
     told = 6
+    takes_spectrum = True
 
     def __init__(
         self, psf: PSF, upsampling: int = 1, channels: tuple[int, ...] = (32, 48, 64)
