@@ -1,6 +1,6 @@
 """Take three raw SIM recordings through the shell commands, and picture what comes out.
 
-    python docs/make_sim_pictures.py FOLDER results/ [--steps 300] [--only cristae] [--draw-only]
+    python docs/make_sim_pictures.py FOLDER results/ [--steps 150] [--only cristae] [--draw-only]
 
 FOLDER holds hela_mitochondria_raw.tif with the maps of its camera, cristae_raw.tif and
 microtubules_raw.tif; results/ keeps what the commands write and print. The pictures go to
@@ -91,7 +91,7 @@ def main() -> None:
     names = [recording.name for recording in RECORDINGS]
     parser.add_argument("folder", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--draw-only", action="store_true")
     given = parser.parse_args()
