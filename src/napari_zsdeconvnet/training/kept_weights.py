@@ -39,7 +39,8 @@ class KeptWeights:
         self._preset = preset
         self._average = copy.deepcopy(network) if preset.weight_average else network
         self._share = preset.pretrained_share if preset.start == "prior" else 0.0
-        self._first = [weight.detach().clone() for weight in network.parameters()]
+        first = network.parameters() if self._share else ()
+        self._first = [weight.detach().clone() for weight in first]
         self._kept = copy.deepcopy(network) if self._share else self._average
 
     @torch.no_grad()

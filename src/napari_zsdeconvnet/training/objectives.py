@@ -179,6 +179,8 @@ class Objective:
 
     pairs: Patches
     """The source of pairs; its batch may be lowered where memory runs out."""
+    margin: tuple[int, ...]
+    """Rim of a patch that takes no part in the loss."""
 
     def __init__(self, setting: Setting, network: Any) -> None:
         self.setting = setting
@@ -187,6 +189,14 @@ class Objective:
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
         raise NotImplementedError
+
+    def _denoising(self, network: TwoStageNetwork, pair: Pair) -> Tensor:
+        """Give the first term of the loss alone."""
+        with self.setting.reduced():
+            denoised = network.denoise(pair.input, pair.excess)
+        inner = inside(self.margin)
+        left_out = left_out_of(pair, self.margin)
+        return fidelity(denoised[inner], pair.target[inner], self.setting.preset.norm, left_out)
 
     @cached_property
     def validation(self) -> Validation | None:
@@ -276,14 +286,6 @@ class RecorruptedObjective(Objective):
             fidelity(reblurred, target, norm, left_out),
             hessian_penalty(deconvolved, self.setting.psf.steps),
         )
-
-    def _denoising(self, network: TwoStageNetwork, pair: Pair) -> Tensor:
-        """Give the first term of the loss alone."""
-        with self.setting.reduced():
-            denoised = network.denoise(pair.input, pair.excess)
-        inner = inside(self.margin)
-        left_out = left_out_of(pair, self.margin)
-        return fidelity(denoised[inner], pair.target[inner], self.setting.preset.norm, left_out)
 
     def _compared(
         self, network: TwoStageNetwork, pair: Pair

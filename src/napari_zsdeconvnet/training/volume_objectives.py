@@ -186,18 +186,9 @@ class SequentialObjective(Objective):
     def losses(self, step: int) -> dict[str, Tensor]:
         """Draw a batch and give the terms of the loss on it; ``step`` counts from 1."""
         if step <= self.setting.preset.denoising_steps(self.setting.steps):
-            return self._denoising()
+            loss = self._denoising(self.network, self.pairs.draw())
+            return {"total": loss, "denoising": loss}
         return self._deconvolution()
-
-    def _denoising(self) -> dict[str, Tensor]:
-        pair = self.pairs.draw()
-        with self.setting.reduced():
-            denoised = self.network.denoise(pair.input, pair.excess)
-        inner = inside(self.margin)
-        left_out = left_out_of(pair, self.margin)
-        norm = self.setting.preset.norm
-        loss = fidelity(denoised[inner], pair.target[inner], norm, left_out)
-        return {"total": loss, "denoising": loss}
 
     def _deconvolution(self) -> dict[str, Tensor]:
         preset, factor = self.setting.preset, self.network.upsampling
