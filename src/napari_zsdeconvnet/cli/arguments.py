@@ -360,6 +360,9 @@ def _add_info(commands: Commands) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
     parser.add_argument(
+        "--level", type=values.count, metavar="N", help="of an OME-Zarr pyramid, 0 is the finest"
+    )
+    parser.add_argument(
         "--methods",
         action="store_true",
         help="of a model or a run record: the methods paragraph for a paper, with references",

@@ -70,6 +70,9 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
     add_voxel_size(parser, "--voxel-size", "in place of those two, as in 0.3,0.1,0.1 (Z,Y,X)")
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
     parser.add_argument(
+        "--level", type=values.count, metavar="N", help="of an OME-Zarr pyramid, 0 is the finest"
+    )
+    parser.add_argument(
         "--plane", type=values.count, metavar="N", help="plane (Z) to take, from 0, as an image"
     )
     add_pixel_rule(parser)

@@ -36,12 +36,31 @@ class Origin:
         Letters of its axes where the file had them wrong and they were said; None otherwise.
     channel, plane
         Which one of several, counted from 0; None where there was nothing to choose.
+    level
+        Of a pyramid, counted from the finest; None for that.
     """
 
     path: str
     axes: str | None = None
     channel: int | None = None
     plane: int | None = None
+    level: int | None = None
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a file says that a channel is shown.
+
+    Attributes
+    ----------
+    colour
+        RRGGBB; empty where it is not said.
+    window
+        Counts shown as black and as the full colour; None where not said.
+    """
+
+    colour: str = ""
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +153,10 @@ class Image:
         The letters in `axes` that the file does not name.
     pixel_rule
         What is said of bad and saturated pixels.
+    display
+        How each channel is shown, where the file says it.
+    position
+        Centre of the first pixel along Z, Y, X, micrometres; zeros where the file does not say it.
 
     Examples
     --------
@@ -156,6 +179,8 @@ class Image:
     steps: tuple[float | None, float | None, float | None] = (None, None, None)
     guessed: str = ""
     pixel_rule: PixelRule = PixelRule()
+    display: tuple[Display, ...] = ()
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         check_axes(self.axes, self.data.ndim, self.name or "image")

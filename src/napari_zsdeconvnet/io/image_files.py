@@ -1,4 +1,4 @@
-"""Images out of files: TIFF (plain, ImageJ or OME), MRC, DeltaVision and .npy."""
+"""Images out of files: TIFF (plain, ImageJ or OME), OME-Zarr, MRC, DeltaVision and .npy."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from .tiff_tags import (
     recorded_in,
     voxel_size_of,
 )
+from .zarr_stores import is_zarr
 
 if TYPE_CHECKING:
     import tifffile
@@ -42,16 +43,19 @@ _TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
 _MAPPED_FROM = 2**24  # bytes; what is smaller is read at once, and its file may then go
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
-    """Read a TIFF (plain, ImageJ or OME), MRC, DeltaVision or .npy file with what it says.
+def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
+    """Read a TIFF (plain, ImageJ or OME), OME-Zarr, MRC, DeltaVision or .npy with what it says.
 
     From 16 MiB of pixels on nothing but what is cut out of the data is read: files stored
-    uncompressed are mapped, and others are decoded page by page.
+    uncompressed are mapped, others are decoded page by page, and OME-Zarr chunk by chunk.
 
     Parameters
     ----------
     path
-        The file.
+        The file. OME-Zarr, for which the extra ``zarr`` is installed, may be a folder, a zip file
+        (.ozx, .zarr.zip) or an address that fsspec knows, such as ``s3://bucket/cells.ome.zarr``.
+    level
+        Of the pyramid of an OME-Zarr; 0 is the finest.
 
     Returns
     -------
@@ -74,6 +78,12 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     >>> image.axes, [round(size, 3) for size in image.voxel_size]
     ('YX', [0.1, 0.1])
     """
+    if is_zarr(path):
+        from .ome_zarr import read_ome_zarr
+
+        return read_ome_zarr(path, level)
+    if level:
+        raise InputError("level-unknown", f"{path} is no OME-Zarr, which alone has levels; name 0.")
     path = Path(path)
     if path.is_dir():
         raise InputError("file-is-folder", f"{path} is a folder; name a TIFF file in it.")

@@ -200,6 +200,13 @@ def read_steps(tiff: tifffile.TiffFile) -> tuple[Steps, list[str]]:
             "used."
         )
         sizes = {"Z": sizes["Z"]} if sizes.get("Z") not in (None, 1.0) else {}
+    steps, impossible = possible_steps(sizes)
+    return steps, [*notes, *impossible]
+
+
+def possible_steps(sizes: dict[str, float | None]) -> tuple[Steps, list[str]]:
+    """Return micrometres along Z, Y, X without those that no microscope has, and say which."""
+    sizes, notes = dict(sizes), []
     for letter, largest in (("Z", LARGEST_STEP), ("Y", LARGEST_PIXEL), ("X", LARGEST_PIXEL)):
         size = sizes.get(letter)
         if size is not None and not SMALLEST_PIXEL <= size <= largest:

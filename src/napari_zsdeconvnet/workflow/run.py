@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,7 +110,7 @@ def opened(
 ) -> Image:
     """Open a recording, with the axes and the voxel size that are given in place of its own."""
     if isinstance(recording, str | os.PathLike):
-        recording = read_image(Path(recording))
+        recording = read_image(recording)
     if not isinstance(recording, Image):
         data: Any = recording if is_lazy(recording) else np.asarray(recording)
         if data.ndim not in _USUAL:

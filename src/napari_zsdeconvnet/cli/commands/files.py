@@ -83,7 +83,8 @@ def load(
         If the file cannot be read, has several channels and none is chosen, or if its voxel
         size is known only in part.
     """
-    image = read_image(path) if image is None else image
+    if image is None:
+        image = read_image(path, level=level_of(arguments))
     for note in _still_of_use(image, arguments):
         console.warn(note)
     axes = (arguments.axes or _axes_by_step(image, arguments) or image.axes).upper()
@@ -116,7 +117,12 @@ def opened(path: str, arguments: argparse.Namespace) -> Image:
         With `channel` and `pixel_size`, each None where the file decides, and perhaps `axes` and
         what `pixel_rule` takes.
     """
-    return as_told(read_image(path), arguments)
+    return as_told(read_image(path, level=level_of(arguments)), arguments)
+
+
+def level_of(arguments: argparse.Namespace) -> int:
+    """Return the level of a pyramid that the command line says, by default the finest."""
+    return getattr(arguments, "level", None) or 0
 
 
 def as_told(image: Image, arguments: argparse.Namespace) -> Image:
@@ -255,6 +261,9 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
         return image
     several = len(image.optics) > 1
     taken: dict[str, Any] = {"channel" if letter == "C" else "plane": index}
+    z, y, x = image.position
+    if letter == "Z":
+        z += index * (image.steps[0] or 0.0)
     return replace(
         image,
         origin=None if image.origin is None else replace(image.origin, **taken),
@@ -262,6 +271,8 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
         axes=image.axes.replace(letter, ""),
         channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
         optics=image.optics[index : index + 1] if letter == "C" and several else image.optics,
+        display=image.display[index : index + 1] if letter == "C" else image.display,
+        position=(z, y, x),
     )
 
 

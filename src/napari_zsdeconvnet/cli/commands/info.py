@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...io.image import Image, as_frames, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import volumes_in_slabs
+from ...io.zarr_stores import is_address
 from ...noise.processed_images import processed_words
 from ...noise.usable_pixels import checked
 from ...psf.psf import PSF
@@ -19,7 +20,7 @@ from ...sim.patterns import Patterns
 from ...utils.errors import InputError
 from ...workflow.record import RunRecord, methods_paragraph
 from ..console import Console, worded
-from .files import one_of
+from .files import level_of, one_of
 from .noise import read_noise
 from .records import is_record
 from .summaries import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
@@ -33,7 +34,7 @@ _MODEL_SUFFIXES = (".safetensors", ".checkpoint")
 def info(arguments: argparse.Namespace, console: Console) -> None:
     """Say what is in a file."""
     path = Path(arguments.file)
-    if not path.exists():
+    if not (path.exists() or is_address(arguments.file)):
         raise InputError("file-missing", f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
     if arguments.methods:
@@ -63,7 +64,7 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         console.say(model.describe())
         console.result(_model_facts(model))
     else:
-        _show_image(read_image(path), console)
+        _show_image(read_image(arguments.file, level=level_of(arguments)), console)
 
 
 def _patterns(path: Path) -> Patterns | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...io.image import Image, Origin
 from ...io.image_files import read_image
+from ...io.zarr_stores import is_address
 from ...model.provenance import Source
 from ...sim.recording import Recording
 from ...utils.errors import InputError
@@ -219,10 +220,12 @@ def _file_of(source: Source, given: list[str], record: str) -> str:
         path = (named or given)[0]
         given.remove(path)
         return path
+    if source.origin is not None and is_address(source.origin.path):
+        return source.origin.path
     was = None if source.origin is None else Path(source.origin.path)
     places = [] if was is None else [was, Path(record).parent / was.name]
     for place in places:
-        if place.is_file():
+        if place.exists():
             return str(place)
     where = "was no file" if was is None else f"is not at {was} and not beside the record"
     raise InputError(
@@ -282,7 +285,7 @@ def _readings(path: str, source: Source, origin: Origin) -> Iterator[Image | Inp
     A layer does not say which of a file's channels it is, nor in which order the file has its
     axes; the pixels do.
     """
-    whole = read_image(path)
+    whole = read_image(path, level=origin.level or 0)
     count = whole.data.shape[whole.axes.index("C")] if "C" in whole.axes else 1
     channels = [origin.channel, *(index for index in range(count) if index != origin.channel)]
     for axes in dict.fromkeys((origin.axes, None)):
@@ -291,6 +294,7 @@ def _readings(path: str, source: Source, origin: Origin) -> Iterator[Image | Inp
                 axes=axes,
                 channel=channel,
                 plane=origin.plane,
+                level=origin.level,
                 voxel_size=source.voxel_size,
                 pixel_size=None,
                 axial_step=None,

@@ -14,7 +14,7 @@ from ...utils.errors import InputError
 from ...utils.files import check_writable
 from ..console import Console
 from .camera import camera_for
-from .files import as_told, expand, given, load, refuse_overwriting
+from .files import as_told, expand, given, level_of, load, refuse_overwriting
 from .sim import train as train_on_frames
 from .summaries import show_noise, show_psf, stated_voxel_size
 from .training import done_before, finish, offered, refuse_beside_resume
@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
     refuse_overwriting(arguments.output, paths)
     check_writable(arguments.output)
     told = arguments.resume or arguments.patterns
-    first = None if told else read_image(paths[0])
+    first = None if told else read_image(paths[0], level=level_of(arguments))
     if _raw_frames_meant(first, arguments, console):
         train_on_frames(arguments, console)
         return

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_zsdeconvnet.cli.main import main
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.simulation.sample import simulate
+
+PIXEL = 0.0626
+CAMERA = ["--offset", "100", "--gain", "1", "--read-variance", "4"]
+OPTICS = ["--na", "1.3", "--wavelength", "0.525", "--steps", "0", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two channels of an image as OME-Zarr, and a model of the first."""
+    folder = tmp_path_factory.mktemp("zarr")
+    sample = simulate("filaments", shape=(80, 96), photons=200, seed=3)
+    pixels = np.stack([sample.raw, sample.second_exposure])
+    group = zarr.open_group(folder / "cells.ome.zarr", mode="w")
+    group.create_array("0", data=pixels, chunks=(1, 64, 64))
+    unit: Any = {"type": "space", "unit": "micrometer"}
+    steps = [{"type": "scale", "scale": [1, PIXEL, PIXEL]}]
+    described = {
+        "axes": [{"name": "c", "type": "channel"}, {"name": "y", **unit}, {"name": "x", **unit}],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
+    }
+    channels = [{"label": "Actin", "color": "00FF00"}, {"label": "DNA", "color": "0000FF"}]
+    ome = {"version": "0.5", "multiscales": [described], "omero": {"channels": channels}}
+    group.attrs["ome"] = ome
+    cells, model = str(folder / "cells.ome.zarr"), str(folder / "model.safetensors")
+    assert main(["train", cells, "--channel", "0", "-o", model, *OPTICS, *CAMERA]) == 0
+    return folder
+
+
+def test_info_says_what_it_holds(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["info", str(folder / "cells.ome.zarr"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["axes"] == "CYX"
+    assert said["channels"] == ["Actin", "DNA"]
+    assert said["voxel_size_um"] == [PIXEL, PIXEL]
+    assert main(["info", (folder / "cells.ome.zarr").as_uri(), "--level", "1"]) == 2
+    assert "cells.ome.zarr has 1 level, counted from 0" in capsys.readouterr().err
+
+
+def test_one_channel_is_chosen(folder: Path, capsys: pytest.CaptureFixture[str]):
+    cells, model = str(folder / "cells.ome.zarr"), str(folder / "model.safetensors")
+    assert main(["predict", model, cells, "-o", str(folder / "out.tif")]) == 2
+    assert "cells.ome.zarr has 2 channels" in capsys.readouterr().err
+    assert not (folder / "out.tif").exists()
+
+
+def test_predict_and_run_take_it(folder: Path):
+    cells, model = str(folder / "cells.ome.zarr"), str(folder / "model.safetensors")
+    predicted, ran = folder / "predicted.tif", folder / "run.tif"
+    on = [cells, "--channel", "1"]
+    assert main(["predict", model, *on, "-o", str(predicted), "--device", "cpu"]) == 0
+    assert main(["run", *on, "--model", model, "--no-verdict", "-o", str(ran), *OPTICS]) == 0
+    one, other = read_image(predicted), read_image(ran)
+    assert one.data.shape == other.data.shape == (160, 192)
+    assert one.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
+    np.testing.assert_array_equal(one.data, other.data)
+    record = json.loads(predicted.with_suffix(".json").read_text())
+    assert record["prediction"]["source"]["origin"]["channel"] == 1
