@@ -34,3 +34,13 @@ def test_pages_use_public_names_alone(page: Path):
     assert not re.findall(r"(?:from|import) napari_zsdeconvnet\.\S+", code)
     names = set(re.findall(r"\bzs\.(\w+)", code))
     assert names <= set(zs.__all__)
+
+
+@pytest.mark.slow
+def test_the_first_lines_of_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "first_python.md").read_text("utf-8")
+    code = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    exec("\n".join(code), {})
+    assert (tmp_path / "sharp.tif").exists()
+    assert (tmp_path / "model.safetensors").exists()

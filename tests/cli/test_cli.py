@@ -610,3 +610,18 @@ class TestDemo:
         }
         assert read_image(folder / "deconvolved.tif").voxel_size == pytest.approx((0.0313,) * 2)
         assert "PSNR" in answer.err
+
+    def test_without_steps_it_shows_the_pretrained_weights(self, run, tmp_path: Path):
+        answer = run("demo", "--size", "96", "--steps", "0", "--device", "cpu", "-o", tmp_path)
+        assert answer.code == 0
+        assert "0 steps" in answer.out
+        assert (tmp_path / "comparison.png").exists()
+
+
+class TestDevices:
+    def test_what_auto_stands_for_is_named_first(self, run):
+        answer = run("devices", "--json")
+        assert answer.code == 0
+        assert answer.json["auto"] == next(iter(answer.json["devices"]))
+        assert "cpu" in answer.json["devices"]
+        assert "taken by auto" in run("devices").out

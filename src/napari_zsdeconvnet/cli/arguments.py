@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add_sim(commands)
     _add_info(commands)
     _add_repeat(commands)
+    _add_devices(commands)
     return root
 
 
@@ -392,6 +393,15 @@ def _add_repeat(commands: Commands) -> None:
     )
     parser.add_argument(
         *("-o", "--output"), required=True, metavar="FOLDER", help="for the model and the results"
+    )
+
+
+def _add_devices(commands: Commands) -> None:
+    add_command(
+        commands,
+        "devices",
+        "commands.devices.devices",
+        "List the GPUs and the processor that --device can name.",
     )
 
 

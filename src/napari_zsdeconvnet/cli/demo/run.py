@@ -139,15 +139,16 @@ def _trained(
     pipeline: Pipeline, scene: Scene, sample: Simulated, folder: Path, console: Console
 ) -> tuple[Output, Model, str]:
     """Train on the raw image alone, then predict; where it is scored, both exposures."""
+    from ...utils.devices import describe_device
     from ...workflow.pipeline import TrainingBegan
 
     started, device = time.perf_counter(), ""
     for step in pipeline:
         if isinstance(step, TrainingBegan):
-            last = follow(step.run, console)
+            last = follow(step.run, console) if step.run.steps else None
             step.run.save(folder / "model.safetensors")
-            device = last.device
-            if not last.finished:
+            device = describe_device(step.run.device)
+            if last and not last.finished:
                 raise Interrupted(f"the model of step {last.step} is in {folder}.")
     made = pipeline.finish()
     seconds, model, again = time.perf_counter() - started, made.model, None
