@@ -216,6 +216,16 @@ class TestVerdict:
         assert answer.code == 0, answer.err
         assert RunRecord.read(tmp_path / "new.json").verdict is not None
 
+    def test_strict_ends_with_code_3_where_a_measure_failed(self, run, files: Path, tmp_path: Path):
+        image = read_image(files / "raw.tif")
+        four_times = 100 + 4.0 * (image.data - 100.0)  # sixteen times the variance
+        write_image(tmp_path / "loud.tif", four_times, axes="YX", voxel_size=image.voxel_size)
+        common = ["-m", files / "model.safetensors", "--repeats", "0", "--device", "cpu"]
+        for strict, code in (([], 0), (["--strict"], 3)):
+            answer = run("verdict", tmp_path / "loud.tif", *common, *strict)
+            assert answer.code == code
+            assert "FAILED" in answer.out
+
 
 class TestInfo:
     def test_says_what_a_record_holds(self, run, files: Path):

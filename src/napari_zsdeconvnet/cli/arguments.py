@@ -436,6 +436,9 @@ def _add_verdict(commands: Commands) -> None:
         "--maps", metavar="FOLDER", help="write z-map, spread and mean of the repeats as TIFF"
     )
     parser.add_argument(
+        "--strict", action="store_true", help="end with exit code 3 where a measure failed"
+    )
+    parser.add_argument(
         "--record",
         metavar="JSON",
         help="run record of the result, to which the verdict is added; made if there is none",

@@ -69,6 +69,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with a sentence on what has been kept."""
 
 
+class NotPassed(Exception):
+    """A strict verdict in which a measure failed; all has been printed."""
+
+
 @dataclass
 class Console:
     """Where a command's words go.

@@ -15,10 +15,10 @@ from importlib import import_module
 from ..utils.errors import InputError
 from .arguments import parser
 from .commands.interruption import came, ending_signals_interrupt
-from .console import Console, Interrupted, printable, worded
+from .console import Console, Interrupted, NotPassed, printable, worded
 from .streams import lasting_streams
 
-_OK, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
+_OK, _FAILED, _BAD_INPUT, _NOT_PASSED, _INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 2 for input that cannot be used, 130 after Ctrl-C, and 1 for
-        any other failure.
+        0 when all went well, 2 for input that cannot be used, 3 for a strict verdict that was not
+        passed, 130 after Ctrl-C, and 1 for any other failure.
 
     Raises
     ------
@@ -71,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
             worded(error),
             arguments.debug,
         )
+    except NotPassed:
+        return _NOT_PASSED
     except KeyboardInterrupt as interruption:
         kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
         return _end(_INTERRUPTED, f"Stopped by {came[0] if came else 'Ctrl-C'}; {kept}", False)

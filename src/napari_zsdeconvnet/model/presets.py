@@ -169,7 +169,7 @@ PRESETS = {
         Preset(
             name="paper",
             description=(
-                "The published network and settings, for comparison: hours on a GPU, "
+                "The published network and settings, for comparison: minutes on a fast GPU, "
                 "days on a laptop."
             ),
             network="published",
@@ -229,7 +229,7 @@ VOLUME_PRESETS = {
         Preset(
             name="paper",
             description=(
-                "The published network and settings, for comparison: hours on a GPU, "
+                "The published network and settings, for comparison: minutes on a fast GPU, "
                 "days on a laptop."
             ),
             network="published-volume",
@@ -264,7 +264,7 @@ VOLUME_PRESETS |= {
         replace(
             VOLUME_PRESETS["paper"],
             name="sim-paper",
-            description="For reconstructed SIM stacks, as published: hours on a GPU.",
+            description="For reconstructed SIM stacks, as published: minutes on a fast GPU.",
             norm="squared",
             planes=14,
             hessian_weight=0.0,

@@ -14,7 +14,7 @@ from ...noise.camera_maps import Camera, CameraMaps, typical_of
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder
 from ...workflow.record import RunRecord, check_same
-from ..console import Console, printable
+from ..console import Console, NotPassed, printable
 from .camera import maps_for
 from .files import load
 from .records import check_record
@@ -31,7 +31,13 @@ _OUTCOMES = {True: "passed", False: "FAILED", None: "not judged"}
 
 
 def verdict(arguments: argparse.Namespace, console: Console) -> None:
-    """Judge what a model makes of an image, in numbers and words."""
+    """Judge what a model makes of an image, in numbers and words.
+
+    Raises
+    ------
+    NotPassed
+        With --strict, where a measure failed.
+    """
     if arguments.maps:
         make_folder(arguments.maps)
     if arguments.record:
@@ -63,6 +69,8 @@ def verdict(arguments: argparse.Namespace, console: Console) -> None:
             "record": arguments.record,
         }
     )
+    if arguments.strict and not found.passed:
+        raise NotPassed
 
 
 def _begin(model: Model, arguments: argparse.Namespace, console: Console) -> _Begun:
