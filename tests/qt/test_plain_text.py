@@ -26,7 +26,7 @@ WIDGETS = (
 @pytest.fixture
 def windows(viewer, sample, model):
     """All ten windows, with a viewer in which everything has an evil name."""
-    from napari_zsdeconvnet._qt.forms.noise_and_psf import open_widget
+    from napari_zsdeconvnet._qt.forms.navigation import open_widget
 
     viewer.add_image(sample.raw, name=EVIL, scale=(0.0626, 0.0626), units=("um", "um"))
     state = ViewerState.of(viewer)

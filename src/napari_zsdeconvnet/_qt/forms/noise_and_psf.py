@@ -10,21 +10,8 @@ from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error
-from ..workers.preferences import PLUGIN as PLUGIN  # the widgets know it from here
 from .forms import button, note
-
-
-def open_widget(viewer: Viewer, name: str) -> Any:
-    """Open a dock widget of the plugin in front of the others, or say why it cannot be."""
-    try:
-        dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
-    except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
-        show_error(error)
-        return None
-    dock.show()
-    dock.raise_()
-    return widget
+from .navigation import open_widget
 
 
 class Known(QWidget):

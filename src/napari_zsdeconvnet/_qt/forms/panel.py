@@ -105,10 +105,12 @@ class Panel(QWidget, metaclass=_GivenBack):
     @property
     def seen(self) -> bool:
         """Whether its dock is open, be it behind another one."""
-        holder = self.parentWidget()
         if self in _out_of_sight:
             return False
-        return not (isinstance(holder, QDockWidget) and holder.isHidden())
+        holder = self.parentWidget()
+        while holder is not None and not isinstance(holder, QDockWidget):
+            holder = holder.parentWidget()
+        return holder is None or not holder.isHidden()
 
     def doing(self) -> tuple[float, str]:
         """Return how much of the work is done, from 0 to 1, and what is under way."""

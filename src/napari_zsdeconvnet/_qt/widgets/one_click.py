@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
 
-from ..forms.noise_and_psf import open_widget
+from ..forms.navigation import ALL_PAGES, has_dock, open_dock, open_widget
 from ..workers.notifications import show_error
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def deconvolve_layer(viewer: Viewer) -> None:
 
 
 def start_one_click(viewer: Viewer, layer: ImageLayer) -> OneClickWidget | None:
-    """Open *One click* and start on a layer."""
+    """Open *One click* and start on a layer, in the dock of all pages unless it has its own."""
+    if not has_dock(viewer, NAME):
+        open_dock(viewer, ALL_PAGES)
     widget: OneClickWidget | None = open_widget(viewer, NAME)
     if widget is not None:
         widget.start(layer)

@@ -17,7 +17,7 @@ from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
 from ..forms.forms import Form, fill, offer
-from ..forms.noise_and_psf import open_widget
+from ..forms.navigation import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
