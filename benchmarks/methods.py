@@ -161,8 +161,12 @@ def _classical(best: Iteration, again: Iteration, watch: Stopwatch) -> Output:
 def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
     def method(sample: Sample, steps: int | None, seed: int, device: str) -> Output:
         import napari_zsdeconvnet as zs
+        from napari_zsdeconvnet.model.presets import presets_for
         from napari_zsdeconvnet.utils.devices import describe_device
 
+        # A training that was asked for no number of steps ends by itself, as users have it.
+        if steps == presets_for(sample.axes)[preset].steps:
+            steps = None
         watch, predicting = Stopwatch(), Stopwatch()
         with watch:
             run = zs.train(
@@ -190,7 +194,7 @@ def trained(preset: str) -> Callable[[Sample, int | None, int, str], Output]:
             watch.seconds,
             watch.cpu_seconds,
             predicting.seconds,
-            note=describe_device(run.device),
+            note=f"{run.step} steps, {describe_device(run.device)}",
         )
 
     method.__doc__ = f"Train the preset {preset} on the first exposure alone; predict both."

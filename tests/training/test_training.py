@@ -31,6 +31,7 @@ from napari_zsdeconvnet.utils.errors import InputError
 QUICK = replace(PRESETS["fast"], patch=48, batch=2, guarded=False)
 AVERAGED = replace(QUICK, weight_average=0.9)
 SHARED = replace(AVERAGED, pretrained_share=0.4)
+RESTING = replace(QUICK, denoising_passes=2)
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
 PIXEL = (0.0626, 0.0626)
 TERMS = ("total", "denoising", "deconvolution", "hessian")
@@ -142,7 +143,7 @@ class TestProgress:
 
 class TestRepeatable:
     @pytest.mark.parametrize(
-        "preset", [QUICK, AVERAGED, SHARED], ids=["last", "averaged", "shared"]
+        "preset", [QUICK, AVERAGED, SHARED, RESTING], ids=["last", "averaged", "shared", "resting"]
     )
     def test_to_the_bit_with_the_same_seed(self, start, preset):
         one, other = start(preset=preset, steps=4), start(preset=preset, steps=4)
@@ -197,7 +198,9 @@ class TestRepeatable:
         np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("preset", [QUICK, AVERAGED, SHARED], ids=["last", "averaged", "shared"])
+@pytest.mark.parametrize(
+    "preset", [QUICK, AVERAGED, SHARED, RESTING], ids=["last", "averaged", "shared", "resting"]
+)
 class TestResuming:
     def test_a_stopped_run_goes_on_as_if_nothing_had_been(self, start, preset):
         whole, halted = start(preset=preset), start(preset=preset)

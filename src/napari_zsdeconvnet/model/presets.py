@@ -25,6 +25,7 @@ _LARGEST = {
     "planes": 2**10,
     "axial_margin": 2**9,
     "patience": 10**8,
+    "denoising_passes": 10**8,
 }
 """What no run comes near; beyond it a file is damaged."""
 
@@ -104,6 +105,9 @@ class Preset:
     the last weights."""
     pretrained_share: float = 0.0
     """Part of the pretrained weights in those that are kept, where training begins with them."""
+    denoising_passes: int = 0
+    """Times that each pixel may be drawn until the denoiser rests, whose rate falls to zero on the
+    way: drawn more often, it learns the noise of a small recording by heart. 0: it never rests."""
 
     @property
     def denoiser_alone(self) -> bool:
@@ -113,6 +117,16 @@ class Preset:
     def denoising_steps(self, steps: int) -> int:
         """Give the steps out of ``steps`` after which a sequential run turns to the corrector."""
         return max(round(self.denoising_share * steps), 1)
+
+    def denoiser_rate_at(self, step: int, pixels: int) -> float:
+        """Give the part of the learning rate that the denoiser has at a step (1 to ``steps``).
+
+        ``pixels`` are those of all recordings together.
+        """
+        if not self.denoising_passes:
+            return 1.0
+        drawn = (step - 1) * self.batch * self.patch**2 * (self.planes or 1)
+        return max(1.0 - drawn / (self.denoising_passes * pixels), 0.0)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step (1 to ``steps``)."""
@@ -163,6 +177,7 @@ PRESETS = {
             patience=60,
             guarded=True,
             weight_average=0.98,
+            denoising_passes=600,
             # More would blur again what is shown at a stated resolution.
             hessian_weight=0.005,
         ),
@@ -338,6 +353,7 @@ _OF_THE_START = (
     "guarded",
     "weight_average",
     "pretrained_share",
+    "denoising_passes",
     "hessian_weight",
 )
 """Settings that what a run begins with decides; all others are kept."""

@@ -56,6 +56,18 @@ class TwoStageNetwork(nn.Module):
     units: light that the denoised image has and the deconvolved one has not."""
 
     @property
+    def stages(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The weights of the denoiser and all others, in the order of `parameters`.
+
+        The modules of a denoiser are those whose names begin so in every network.
+        """
+        denoiser: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, weight in self.named_parameters():
+            (denoiser if name.startswith("denois") else others).append(weight)
+        return denoiser, others
+
+    @property
     def multiples(self) -> tuple[int, ...]:
         """What each spatial axis must be divisible by."""
         lateral = (self.multiple, self.multiple)

@@ -6,6 +6,7 @@ total; `run.TrainingRun` takes the step. Those of volumes are in `volume_objecti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -123,6 +124,11 @@ class Setting:
             "multiples": network.multiples,
             "psf": self.psf.array,
         }
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all recordings."""
+        return sum(math.prod(data.shape) for data in self.recordings)
 
     def reduced(self) -> AbstractContextManager[Any]:
         """Compute networks in the device's half-width type, where it has one."""
