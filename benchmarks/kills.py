@@ -36,7 +36,7 @@ from napari_zsdeconvnet.training.autosave import EVERY, Autosave, checkpoint_of,
 from napari_zsdeconvnet.workflow.record import RunRecord
 
 OPTICS = ["--na", "1.4", "--wavelength", "0.525", "--pixel-size", "0.0626", "--offset", "100"]
-RESUMED = [*OPTICS, "--device", "cpu", "--no-verdict", "--resume"]
+RESUMED = [*OPTICS, "--device", "cpu", "--no-verdict", "--force", "--resume"]
 MOST_LOST = 30.0
 """Seconds of training that a kill may cost."""
 
@@ -122,6 +122,8 @@ class Trial:
             if number % 2:  # every other time there is an older set to be replaced
                 self.predict_whole(out)
             command = self.commands[name](out)
+            if name != "repeat":
+                command.append("--force")  # as there may be the older set
             child = self.started(command)
             # Half of the moments are those of writing, at the end.
             first = 0.0 if self.random.random() < 0.5 else 0.85
@@ -196,7 +198,7 @@ class Trial:
         elif name == "run":
             self.time([*self.commands[name](out)[:2], *RESUMED, str(checkpoint), "-o", str(out)])
         else:
-            common = ["--device", "cpu", "-o", str(model)]
+            common = ["--device", "cpu", "--force", "-o", str(model)]
             self.time(["train", str(self.image), "--resume", str(checkpoint), *common])
         if weights_of(model) != self.weights[name]:
             self.faults.append(f"{name}: resumed at step {steps}, it comes to other bits")

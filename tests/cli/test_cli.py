@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from napari_zsdeconvnet.cli.arguments import parser
 from napari_zsdeconvnet.cli.commands import files as command_files
 from napari_zsdeconvnet.cli.commands import info as command_info
 from napari_zsdeconvnet.cli.main import main
+from napari_zsdeconvnet.cli.parsers import commands_of
 from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.io.image_writing import write_image
@@ -88,7 +90,6 @@ class TestHelp:
     @pytest.mark.parametrize(
         "arguments",
         [
-            [],
             ["train"],
             ["predict", "model", "image"],
             ["train", "a.tif", "--steps", "-1"],
@@ -105,10 +106,59 @@ class TestHelp:
             main(arguments)
         assert end.value.code == 2
 
+    def test_a_bare_command_shows_examples(self, run):
+        answer = run()
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out.count("  zsdeconvnet ") == 3
+        assert answer.out.index("    run ") < answer.out.index("    demo ")
+        assert "simulate" in run("psf").out
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            (["trian", "a.tif"], "did you mean train"),
+            (["train", "a.tif", "--wavelenght", "0.5"], "did you mean --wavelength"),
+            (["info", "a.tif", "b.tif"], "b.tif is one argument too many"),
+            (["psf", "simulat"], "did you mean simulate"),
+        ],
+    )
+    def test_what_does_not_exist_is_named_in_one_sentence(
+        self, arguments: list[str], hint: str, capsys
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        said = capsys.readouterr().err
+        assert end.value.code == 2
+        assert hint in said
+        assert said.count("\n") == 1
+
+    def test_every_command_has_examples_that_can_be_typed(self):
+        for command in commands_of(parser()):
+            if command.get_default("command") is None:
+                continue
+            lines = (command.epilog or "").replace(">", "#").splitlines()[1:]
+            assert lines, command.prog
+            for line in lines:
+                assert line.startswith(f"  {command.prog}")
+                parser().parse_args(shlex.split(line, comments=True)[1:])
+
+    def test_quiet_says_nothing_and_verbose_says_versions(self, run, files: Path):
+        quiet = run("info", files / "raw.tif", "--quiet")
+        assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+        told = run("info", files / "raw.tif", "-v").out
+        assert "torch" in told
+        assert told.splitlines()[-1].startswith("Ended after")
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+    def test_a_shell_completes_commands_and_options(self, run, shell: str):
+        script = run("completion", shell).out
+        assert "calibrate" in script
+        assert "excitation" in script
+
     def test_every_line_in_the_docs_can_be_typed(self):
         texts = (page.read_text(encoding="utf-8").replace("\\\n", " ") for page in DOCS)
         lines = [
-            shlex.split(line.split("|")[0])[1:]
+            shlex.split(re.split(r"[|>]", line)[0])[1:]
             for text in texts
             for line in text.splitlines()
             if line.startswith("zsdeconvnet ")
@@ -347,7 +397,8 @@ class TestTrain:
         assert answer.code == 0
         assert "taken to be on the output grid" in answer.err
         assert Model.load(model).psf.voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
-        answer = run("train", files / "unsized.tif", "--psf", files / "psf.tif", *common)
+        unsized = ("train", files / "unsized.tif", "--psf", files / "psf.tif", "--force")
+        answer = run(*unsized, *common)
         assert answer.code == 0
         assert "has no pixel size" in answer.err
 

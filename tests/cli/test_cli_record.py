@@ -77,7 +77,7 @@ class TestBesideAResult:
         for name in ("raw.tif", "other.tif"):
             answer = run(
                 *("predict", files / "model.safetensors", files / name, "-o", tmp_path / "out.tif"),
-                *("--device", "cpu"),
+                *("--device", "cpu", "--force"),
             )
             assert answer.code == 0
         record = RunRecord.read(tmp_path / "out.json")

@@ -52,6 +52,7 @@ def test_an_image_becomes_its_result_its_model_and_its_verdict(cell, tmp_path, c
     assert read_image(out / "cell_denoised.tif").voxel_size == pytest.approx((PIXEL, PIXEL))
 
     again = ["run", str(cell), "-o", str(out), "--model", str(out / "cell_model.safetensors")]
+    again.append("--force")
     assert main([*again, "--no-verdict", "--device", "cpu", *OPTICS]) == 0
     assert "At hand" in capsys.readouterr().out
 
@@ -89,3 +90,60 @@ def test_without_optics_nothing_is_written(cell, tmp_path, capsys):
     assert main(["run", str(cell), "-o", str(tmp_path / "out")]) == 2
     assert "numerical aperture" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_several_images_are_done_one_after_the_other_and_failures_named_at_the_end(
+    cell, tmp_path, capsys
+):
+    (tmp_path / "broken.tif").write_text("no image")
+    out = tmp_path / "out"
+    quick = ("--no-verdict", "--steps", "0", "--device", "cpu", *OPTICS)
+    code = main(["run", str(tmp_path / "*.tif"), "-o", str(out), "--json", *quick])
+    printed = capsys.readouterr()
+    assert code == 2
+    result = json.loads(printed.out)
+    assert [one["image"] for one in result["images"]] == [str(cell)]
+    assert result["failed"] == [str(tmp_path / "broken.tif")]
+    assert "1 of 2 images could not be done" in printed.err
+    assert (out / "cell_deconvolved.tif").exists()
+    assert not (out / "broken_deconvolved.tif").exists()
+
+
+def test_results_are_replaced_only_where_it_is_asked_for(cell, tmp_path, capsys):
+    command = ["run", str(cell), "-o", str(tmp_path / "out"), "--no-verdict", "--steps", "0"]
+    command += ["--device", "cpu", *OPTICS]
+    assert main(command) == 0
+    written = (tmp_path / "out" / "cell_deconvolved.tif").stat().st_mtime_ns
+    assert main(command) == 2
+    assert "cell_deconvolved.tif exists: add --force" in capsys.readouterr().err
+    assert (tmp_path / "out" / "cell_deconvolved.tif").stat().st_mtime_ns == written
+    assert main([*command, "--force"]) == 0
+
+
+def test_camera_grid_and_start_are_taken_as_train_takes_them(cell, tmp_path):
+    out = tmp_path / "out"
+    typed = ["--offset", "100", "--gain", "1.5", "--read-variance", "4", "--no-upsample"]
+    rest = ["--start", "scratch", "--steps", "2", "--no-verdict", "--device", "cpu", *OPTICS]
+    assert main(["run", str(cell), "-o", str(out), *typed, *rest]) == 0
+    record = RunRecord.read(out / "cell_deconvolved.json")
+    assert (record.noise.gain, record.upsampling) == (1.5, 1)
+    assert record.settings["start"] == "scratch"
+
+
+def test_raw_sim_takes_patterns_that_were_saved(tmp_path, capsys):
+    sample = simulate_sim("filaments", shape=(96, 96), photons=300)
+    raw = tmp_path / "raw.tif"
+    write_image(raw, sample.raw, axes="TYX", voxel_size=(sample.patterns.pixel_size,) * 2)
+    sample.patterns.save(tmp_path / "patterns.json")
+    command = ["run", str(raw), "-o", str(tmp_path / "out"), "--no-verdict", "--device", "cpu"]
+    command += ["--mode", "sim", "--steps", "0", "--wiener", "0.2"]
+    assert main([*command, "--patterns", str(tmp_path / "patterns.json")]) == 0
+    record = RunRecord.read(tmp_path / "out" / "raw_deconvolved.json")
+    assert record.reconstruction["wiener"] == 0.2
+    periods = [one["period"] for one in record.reconstruction["patterns"]["orientations"]]
+    assert periods == pytest.approx([one.period for one in sample.patterns])
+
+
+def test_options_of_raw_sim_are_refused_for_an_image(cell, tmp_path, capsys):
+    assert main(["run", str(cell), "-o", str(tmp_path), "--wiener", "0.2", *OPTICS]) == 2
+    assert "--wiener is for raw SIM frames" in capsys.readouterr().err

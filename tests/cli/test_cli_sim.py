@@ -343,6 +343,7 @@ class TestTrainAndPredict:
         answer = run("sim", "train", files / "raw.tif", *arguments, "--json")
         assert answer.code == 0, answer.err
         assert answer.json["step"] == 3
+        arguments = (*arguments, "--force")
         refused = run("sim", "train", files / "raw.tif", *arguments, "--wiener", 0.2)
         assert refused.code == 2
         assert "--wiener does not go with --resume" in refused.err

@@ -246,7 +246,7 @@ class TestPredict:
     def test_tiles_make_no_difference(self, run, files: Path, tmp_path: Path):
         images = []
         for tile in ([], ["--tile", "1"], ["--tile", "40,80,80"]):
-            output = tmp_path / "out.tif"
+            output = tmp_path / f"{len(images)}.tif"
             assert self.predicted(run, files, "raw.tif", output, *tile).code == 0
             images.append(read_image(output).data)
         scale = images[0].max()

@@ -128,7 +128,8 @@ class TestCheckpoints:
         assert f"is kept as {aside}: to go on from there, give --resume {aside}" in answer.err
         assert Model.load(model).steps_trained == 2
 
-        assert run("train", image, "--resume", aside, "--device", "cpu", "-o", model).code == 0
+        resumed = ("--resume", aside, "--device", "cpu", "--force", "-o", model)
+        assert run("train", image, *resumed).code == 0
         weights = [Model.load(path).network.state_dict() for path in (model, whole)]
         assert weights_fingerprint(weights[0]) == weights_fingerprint(weights[1])
         assert not checkpoint.exists()
@@ -145,7 +146,7 @@ class TestCheckpoints:
         assert f"was done after 3 steps; the model is in {again}" in answer.out
         assert Model.load(again).steps_trained == 3
         # More steps are still done where they are asked for.
-        more = ["--steps", "4", "--device", "cpu", "-o", again]
+        more = ["--steps", "4", "--device", "cpu", "--force", "-o", again]
         assert run("train", image, "--resume", checkpoint, *more).code == 0
         assert Model.load(again).steps_trained == 4
 

@@ -5,8 +5,6 @@ Nothing heavy is loaded here, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import argparse
-
 from .. import __version__
 from . import argument_values as values
 from .options import (
@@ -18,39 +16,56 @@ from .options import (
     add_damping,
     add_device,
     add_excess_noise,
+    add_force,
     add_images,
     add_microscope,
     add_mode,
-    add_out_of_focus,
     add_psf_axes,
     add_sets,
     add_training,
     add_voxel_size,
 )
-from .sim_arguments import add_raw_sim, add_sim, add_sim_offset
+from .parsers import Parser, add_general, commands_of
+from .sim_arguments import add_sim, add_sim_offset
+from .training_arguments import add_run, add_train
+
+EXAMPLES = (
+    "zsdeconvnet run cell.tif --na 1.4 --wavelength 0.525 -o results/",
+    "zsdeconvnet predict model.safetensors cell_*.tif -o results/",
+    "zsdeconvnet demo --steps 0",
+)
+_ABOUT = """Each command explains itself: zsdeconvnet run --help
+The method: https://doi.org/10.1038/s41467-024-48575-9"""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the parser of the whole command; what it gives has `command`, "module.function"."""
-    root = argparse.ArgumentParser(
+def parser() -> Parser:
+    """Make the parser of the whole command; what it gives has `command`, "module.function".
+
+    Where no command is named, `command` is missing and `shown` is the parser whose help is due.
+    """
+    root = Parser(
         prog="zsdeconvnet",
-        description="Denoise and deconvolve fluorescence images with a network that learns "
-        "from the noisy image alone. Lengths are in micrometres, intensities in camera counts.",
-        epilog="Each command explains itself: zsdeconvnet train --help",
+        text="Denoise and deconvolve fluorescence images with a network that learns from the noisy "
+        "image alone. Lengths are in micrometres, intensities in camera counts.",
+        epilog="\n".join(["examples:", *(f"  {line}" for line in EXAMPLES), "", _ABOUT]),
     )
-    root.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
-    _add_demo(commands)
-    _add_run(commands)
-    _add_calibrate(commands)
-    _add_psf(commands)
-    _add_train(commands)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND")
+    root.set_defaults(shown=root)
+    add_run(commands)
+    add_train(commands)
     _add_predict(commands)
     _add_verdict(commands)
+    _add_repeat(commands)
+    _add_calibrate(commands)
+    _add_psf(commands)
     add_sim(commands)
     _add_info(commands)
-    _add_repeat(commands)
     _add_devices(commands)
+    _add_completion(commands)
+    _add_demo(commands)
+    for command in commands_of(root):
+        add_general(command)
+    root.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return root
 
 
@@ -60,6 +75,9 @@ def _add_demo(commands: Commands) -> None:
         "demo",
         "demo.run.run_demo",
         "Simulate an image, a volume or raw SIM and take it all the way, with a score table.",
+        "zsdeconvnet demo",
+        "zsdeconvnet demo --steps 0",
+        "zsdeconvnet demo --3d --photons 30",
     )
     parser.set_defaults(scene="image")
     scene = parser.add_mutually_exclusive_group()
@@ -95,43 +113,6 @@ def _add_demo(commands: Commands) -> None:
     add_training(parser)
 
 
-def _add_run(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "run",
-        "commands.run.run",
-        "Take one recording from start to finish: calibrate, train, deconvolve and judge.",
-    )
-    parser.add_argument("image", metavar="IMAGE", help="TIFF, MRC or .npy")
-    parser.add_argument(
-        "-o", "--output", default=".", metavar="OUT", help="a .tif, or a folder (this one)"
-    )
-    add_mode(parser)
-    add_sets(parser)
-    parser.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
-    parser.add_argument(
-        "--resume", metavar="CHECKPOINT", help="go on with a training that broke off or was stopped"
-    )
-    parser.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
-    add_axes(parser)
-    optics = parser.add_argument_group("optics: by default what the file says")
-    optics.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy, in place of the rest")
-    add_voxel_size(optics, "--psf-voxel-size", "of the PSF file, if it does not say")
-    add_psf_axes(optics, "--psf-axes")
-    optics.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
-    optics.add_argument(
-        "--wavelength", type=values.wavelength, metavar="UM", help="of emission, as in 0.525"
-    )
-    add_microscope(optics)
-    parser.add_argument(
-        "--offset", type=values.number, metavar="COUNTS", help="counts without light, if known"
-    )
-    add_excess_noise(parser)
-    add_camera_maps(parser)
-    add_out_of_focus(parser)
-    add_training(parser)
-
-
 def _add_calibrate(commands: Commands) -> None:
     parser = add_command(
         commands,
@@ -139,6 +120,9 @@ def _add_calibrate(commands: Commands) -> None:
         "commands.calibrate.calibrate",
         "Measure the camera's offset, gain and read variance from an image, a background "
         "region, a time series or a dark stack.",
+        "zsdeconvnet calibrate cell.tif --na 1.4 --wavelength 0.525",
+        "zsdeconvnet calibrate cell.tif --background 0:64,400:500",
+        "zsdeconvnet calibrate dark.tif --dark -o noise.json",
     )
     parser.add_argument("image", metavar="IMAGE", help="TIFF, MRC or .npy")
     way = parser.add_mutually_exclusive_group()
@@ -178,14 +162,16 @@ def _add_calibrate(commands: Commands) -> None:
 
 def _add_psf(commands: Commands) -> None:
     text = "Make the point spread function: simulated, read from a file or measured on beads."
-    group = commands.add_parser("psf", help=text, description=text)
-    ways = group.add_subparsers(required=True, metavar="WAY")
+    group = commands.add_parser("psf", help=text, text=text)
+    group.set_defaults(shown=group)
+    ways = group.add_subparsers(metavar="WAY")
 
     simulate = add_command(
         ways,
         "simulate",
         "commands.psf.simulate",
         "Simulate the PSF of a widefield, confocal or light-sheet microscope.",
+        "zsdeconvnet psf simulate --na 1.4 --wavelength 0.525 --pixel-size 0.0325 -o psf.tif",
     )
     simulate.add_argument("--na", type=values.positive, required=True, help="numerical aperture")
     simulate.add_argument(
@@ -217,7 +203,11 @@ def _add_psf(commands: Commands) -> None:
     add_microscope(simulate)
 
     read = add_command(
-        ways, "read", "commands.psf.read", "Read a PSF (TIFF, MRC or .npy), check and centre it."
+        ways,
+        "read",
+        "commands.psf.read",
+        "Read a PSF (TIFF, MRC or .npy), check and centre it.",
+        "zsdeconvnet psf read measured.tif --voxel-size 0.1,0.065,0.065 --focus -o psf.tif",
     )
     read.add_argument("file", metavar="FILE")
     add_voxel_size(read, "--voxel-size", "of the file, as in 0.3,0.1,0.1 (Z,Y,X)")
@@ -227,7 +217,11 @@ def _add_psf(commands: Commands) -> None:
     plane.add_argument("--focus", action="store_true", help="plane in focus of a 3D PSF")
 
     beads = add_command(
-        ways, "beads", "commands.psf.beads", "Measure the PSF on an image or a stack of beads."
+        ways,
+        "beads",
+        "commands.psf.beads",
+        "Measure the PSF on an image or a stack of beads.",
+        "zsdeconvnet psf beads beads.tif --voxel-size 0.065 --diameter 0.1 -o psf.tif",
     )
     beads.add_argument("file", metavar="IMAGE")
     add_voxel_size(beads, "--voxel-size", "of the image, as in 0.3,0.1,0.1 (Z,Y,X)")
@@ -250,74 +244,14 @@ def _add_psf(commands: Commands) -> None:
         parser.add_argument("-o", "--output", metavar="TIF", help="file to write the PSF to")
 
 
-def _add_train(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "train",
-        "commands.train.train",
-        "Train a model on noisy images, volumes or raw SIM frames and save it.",
-    )
-    add_images(parser)
-    parser.add_argument(
-        *("-o", "--output"),
-        default="model.safetensors",
-        metavar="MODEL",
-        help="file to write (%(default)s)",
-    )
-    add_mode(parser)
-    add_axes(parser)
-    psf = parser.add_argument_group("point spread function: a file, or the objective")
-    psf.add_argument("--psf", metavar="FILE", help="TIFF, MRC or .npy")
-    add_voxel_size(psf, "--psf-voxel-size", "of the PSF file, if it does not say")
-    add_psf_axes(psf, "--psf-axes")
-    psf.add_argument(
-        "--psf-plane", type=values.count, metavar="N", help="plane of a 3D PSF, from 0"
-    )
-    psf.add_argument("--psf-focus", action="store_true", help="plane in focus of a 3D PSF")
-    psf.add_argument("--na", type=values.positive, help="numerical aperture of the objective")
-    psf.add_argument(
-        "--wavelength", type=values.wavelength, metavar="UM", help="of emission, as in 0.525"
-    )
-    add_microscope(psf)
-    noise = parser.add_argument_group("noise: what is not given is measured on the first image")
-    noise.add_argument("--noise", metavar="JSON", help="file written by calibrate -o")
-    for name, unit, what in (
-        ("offset", "COUNTS", "counts without light"),
-        ("gain", "G", "counts per electron"),
-        ("read-variance", "V", "counts squared"),
-    ):
-        noise.add_argument(
-            f"--{name}", type=values.number_or_file, metavar=unit, help=f"{what}, or a map of them"
-        )
-    add_background(noise)
-    add_excess_noise(noise)
-    add_camera_maps(noise)
-    parser.add_argument(
-        "--upsample",
-        action=argparse.BooleanOptionalAction,
-        help="give the output twice the pixels along Y and X; by default of images, not of volumes",
-    )
-    add_out_of_focus(parser)
-    add_raw_sim(parser)
-    add_training(parser)
-    parser.add_argument(
-        "--start",
-        metavar="prior|scratch|MODEL",
-        help="what the weights begin with: those that simulated images have taught (default of "
-        '"fast" for images), random ones, or those of a model, as of the frame, channel or '
-        "sample before",
-    )
-    parser.add_argument(
-        "--resume", metavar="MODEL", help="go on with a training that was stopped and saved"
-    )
-
-
 def _add_predict(commands: Commands) -> None:
     parser = add_command(
         commands,
         "predict",
         "commands.predict.predict",
         "Deconvolve images, volumes or raw SIM frames with a trained model.",
+        "zsdeconvnet predict model.safetensors cell.tif -o cell_deconvolved.tif",
+        'zsdeconvnet predict model.safetensors "cells/*.tif" -o results/ --denoised',
     )
     parser.add_argument("model", metavar="MODEL", help="file written by train")
     add_images(parser)
@@ -328,6 +262,7 @@ def _add_predict(commands: Commands) -> None:
         metavar="OUT",
         help="a .tif for one image, otherwise a folder; names end in _deconvolved.tif",
     )
+    add_force(parser)
     add_mode(parser)
     add_axes(parser)
     parser.add_argument(
@@ -356,7 +291,12 @@ def _add_predict(commands: Commands) -> None:
 
 def _add_info(commands: Commands) -> None:
     parser = add_command(
-        commands, "info", "commands.info.info", "Say what is in a model, image, PSF or noise file."
+        commands,
+        "info",
+        "commands.info.info",
+        "Say what is in a model, image, PSF or noise file.",
+        "zsdeconvnet info cell.tif",
+        "zsdeconvnet info cell_deconvolved.json --methods",
     )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
@@ -376,6 +316,8 @@ def _add_repeat(commands: Commands) -> None:
         "repeat",
         "commands.repeat.repeat",
         "Train and predict once more as a run record says, and compare the results to the bit.",
+        "zsdeconvnet repeat cell_deconvolved.json -o again/",
+        "zsdeconvnet repeat model.safetensors moved/cell.tif -o again/",
     )
     parser.add_argument(
         "record", metavar="RECORD", help="JSON written beside a result, or a model file"
@@ -402,7 +344,20 @@ def _add_devices(commands: Commands) -> None:
         "devices",
         "commands.devices.devices",
         "List the GPUs and the processor that --device can name.",
+        "zsdeconvnet devices",
     )
+
+
+def _add_completion(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "completion",
+        "commands.completion.completion",
+        "Print the script by which a shell completes commands, options and files.",
+        "zsdeconvnet completion bash > ~/.local/share/bash-completion/completions/zsdeconvnet",
+        "zsdeconvnet completion zsh > ~/.zfunc/_zsdeconvnet",
+    )
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "tcsh"))
 
 
 def _add_verdict(commands: Commands) -> None:
@@ -411,6 +366,8 @@ def _add_verdict(commands: Commands) -> None:
         "verdict",
         "commands.verdict.verdict",
         "Say how far the result of a model on an image can be believed, measure by measure.",
+        "zsdeconvnet verdict cell.tif -m model.safetensors",
+        "zsdeconvnet verdict cell.tif -m model.safetensors --strict --json",
     )
     parser.add_argument(
         "image", metavar="IMAGE", help="the noisy recording, not a result; of SIM the raw frames"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import sys
+import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_TOLD = ("napari-zsdeconvnet", "torch", "numpy")
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: controls, directions, broken halves, breaks
 
 REMEDIES = {
@@ -84,15 +89,23 @@ class Console:
     ----------
     json
         Whether stdout is for one JSON object.
+    quiet
+        Whether words and progress are left out.
+    verbose
+        Whether versions and time are told.
     warnings
         Everything warned of so far.
     """
 
     json: bool = False
+    quiet: bool = False
+    verbose: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         """Print a line for a person."""
+        if self.quiet:
+            return
         print(printable(text), file=sys.stderr if self.json else sys.stdout, flush=True)
 
     def warn(self, text: str) -> None:
@@ -107,6 +120,19 @@ class Console:
             plain = _plain({**values, "warnings": self.warnings})
             print(json.dumps(plain, indent=2, allow_nan=False), flush=True)
 
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Tell, where it is asked for, which versions do the work and how long they take."""
+        begun = time.monotonic()
+        if self.verbose:
+            versions = ", ".join(f"{name} {version(name)}" for name in _TOLD)
+            self.say(f"{versions}, Python {platform.python_version()}, {platform.platform()}.")
+        try:
+            yield
+        finally:
+            if self.verbose:
+                self.say(f"Ended after {time.monotonic() - begun:.1f} s.")
+
     def bar(self, total: int, what: str, unit: str = "step") -> tqdm[Any]:
         """Make a progress bar on stderr; in a log file it is renewed only every 10 seconds."""
         from tqdm import tqdm
@@ -116,6 +142,7 @@ class Console:
             desc=printable(what),
             unit=unit,
             file=sys.stderr,
+            disable=self.quiet,
             mininterval=0.1 if sys.stderr.isatty() else 10,
             dynamic_ncols=True,
         )

@@ -41,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         For arguments that cannot be understood (code 2), and after `--help` (code 0).
     """
     with lasting_streams() as out, ending_signals_interrupt():
-        code = _run(parser().parse_args(_renamed(sys.argv[1:] if argv is None else argv)))
+        arguments = parser().parse_args(_renamed(sys.argv[1:] if argv is None else argv))
+        if not hasattr(arguments, "command"):
+            arguments.shown.print_help()
+            return _OK
+        code = _run(arguments)
         out.flush()
         if out.failure:
             return _end(_BAD_INPUT, f"What was to be said could not be: {out.failure}.", False)
@@ -64,7 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         module, _, function = arguments.command.rpartition(".")
         command = getattr(import_module(f".{module}", __package__), function)
-        command(arguments, Console(json=arguments.json))
+        console = Console(arguments.json, arguments.quiet, arguments.verbose)
+        with console.timed():
+            command(arguments, console)
     except InputError as error:
         return _end(
             _BAD_INPUT,

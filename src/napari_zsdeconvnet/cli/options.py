@@ -6,22 +6,28 @@ import argparse
 from typing import TypeAlias
 
 from . import argument_values as values
+from .parsers import Parser
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def add_command(commands: Commands, name: str, does: str, text: str) -> argparse.ArgumentParser:
-    """Add a command, and the options that all commands have."""
-    parser = commands.add_parser(name, help=text, description=text)
+def add_command(
+    commands: Commands, name: str, does: str, text: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Add a command, "module.function", with command lines that show its use."""
+    parser = commands.add_parser(name, help=text, text=text, examples=examples)
     parser.set_defaults(command=does)
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as JSON; all else goes to stderr"
-    )
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
 
-def add_mode(parser: argparse.ArgumentParser) -> None:
+def add_force(parser: argparse._ActionsContainer) -> None:
+    """Add the leave to replace results."""
+    parser.add_argument(
+        "--force", action="store_true", help="replace results that exist; by default refused"
+    )
+
+
+def add_mode(parser: argparse._ActionsContainer) -> None:
     """Add --mode, and --sim, which chooses one of them."""
     parser.add_argument(
         "--mode",
@@ -44,14 +50,14 @@ def add_sets(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_images(parser: argparse.ArgumentParser) -> None:
+def add_images(parser: argparse._ActionsContainer) -> None:
     """Add the images, as files or patterns."""
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help='files, or patterns such as "cells/*.tif"'
     )
 
 
-def add_axes(parser: argparse.ArgumentParser) -> None:
+def add_axes(parser: argparse._ActionsContainer) -> None:
     """Add axes, sizes, channel and plane of an image, and the rule for its pixels."""
     parser.add_argument(
         "--axes",
@@ -221,12 +227,9 @@ def add_psf_axes(parser: argparse._ActionsContainer, name: str) -> None:
     )
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """Add preset, steps, seed and device of a training."""
+def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add steps, seed, device and preset of a training."""
     group = parser.add_argument_group("training")
-    group.add_argument(
-        "--preset", default="fast", help='"fast" (default), or "paper" for the published network'
-    )
     group.add_argument(
         "--steps",
         type=values.count,
@@ -235,11 +238,19 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "weights as they are, within seconds",
     )
     group.add_argument(
+        "--preset", default="fast", help='"fast" (default), or "paper" for the published network'
+    )
+    group.add_argument(
         "--seed", type=values.count, metavar="N", help="the same seed, the same model"
     )
     add_device(group)
+    return group
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:
     """Add the processor that computes."""
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default), cpu, cuda, cuda:1 or mps; see zsdeconvnet devices",
+    )

@@ -10,6 +10,7 @@ from .options import (
     add_background,
     add_command,
     add_device,
+    add_force,
     add_pixel_rule,
     add_sets,
     add_voxel_size,
@@ -19,8 +20,9 @@ from .options import (
 def add_sim(commands: Commands) -> None:
     """Add `sim` with its own commands."""
     text = "Structured illumination (2D-SIM): find the patterns of raw frames, and reconstruct."
-    group = commands.add_parser("sim", help=text, description=text)
-    ways = group.add_subparsers(required=True, metavar="WAY")
+    group = commands.add_parser("sim", help=text, text=text)
+    group.set_defaults(shown=group)
+    ways = group.add_subparsers(metavar="WAY")
     _add_estimate(ways)
     _add_reconstruct(ways)
 
@@ -31,6 +33,7 @@ def _add_estimate(ways: Commands) -> None:
         "estimate",
         "commands.sim.estimate",
         "Find the illumination patterns of raw frames and say how sure they are.",
+        "zsdeconvnet sim estimate raw.tif --na 1.41 --wavelength 0.525 --save patterns.json",
     )
     _add_raw(parser)
     _add_patterns(parser)
@@ -48,6 +51,7 @@ def _add_reconstruct(ways: Commands) -> None:
         "reconstruct",
         "commands.sim.reconstruct",
         "Reconstruct raw frames by a Wiener filter, on a grid of half their pixel.",
+        "zsdeconvnet sim reconstruct raw.tif --patterns patterns.json -o reconstructed.tif",
     )
     _add_raw(parser)
     parser.add_argument(
@@ -56,6 +60,7 @@ def _add_reconstruct(ways: Commands) -> None:
         metavar="OUT",
         help="a .tif for one recording, otherwise a folder; names end in _sim.tif",
     )
+    add_force(parser)
     parser.add_argument(
         "--widefield", action="store_true", help="also write the mean of the frames, _widefield.tif"
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..noise.camera_maps import Camera
     from ..quality.verdict import Verdict
     from ..sim.patterns import Order
+    from ..sim.reconstruction import Reconstruction
     from ..training.trainer import TrainingRun
     from .steps import Preparing
 
@@ -48,6 +49,8 @@ class Known:
         Of raw SIM frames, as for `sim.estimate`.
     sets : str, optional
         As for `sim.recording.lay_out_frames`.
+    reconstruction : Reconstruction, optional
+        Of raw SIM frames; by default with patterns that are estimated on them.
     """
 
     microscope: Microscope | None = None
@@ -62,6 +65,7 @@ class Known:
     phases: int = 3
     order: Order | None = None
     sets: str | None = None
+    reconstruction: Reconstruction | None = None
 
 
 NOTHING = Known()

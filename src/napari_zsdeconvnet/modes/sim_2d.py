@@ -98,8 +98,10 @@ class RawSIM2D(Mode):
         yield Calibrated(typical_of(self.camera), sentence(self.camera.describe()))
 
         yield Began("patterns")
-        patterns = self._estimated(microscope)
-        self.reconstruction = Reconstruction(patterns)
+        self.reconstruction = self.known.reconstruction or Reconstruction(
+            self._estimated(microscope)
+        )
+        patterns = self.reconstruction.patterns
         image = reconstruct(self.image, self.reconstruction, self.camera)
         yield Reconstructed(patterns, image, pattern_words(patterns))
 

@@ -18,7 +18,7 @@ from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axe
 from ...io.image_files import read_image
 from ...io.lazy import LazyArray, Sliced, whole_index
 from ...utils.errors import InputError
-from ...utils.files import make_folder, written_whole
+from ...utils.files import check_writable, make_folder, written_whole
 from ..console import Console
 
 
@@ -299,13 +299,44 @@ class _Taken(Sliced):
         return np.asarray(self._source[place])
 
 
-def refuse_overwriting(output: str | Path, inputs: Sequence[str]) -> None:
-    """Raise InputError if the file to be written is one of those to be read."""
+def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Find out before a long computation whether a file may be written, and can be.
+
+    Parameters
+    ----------
+    output
+        The file to be written.
+    inputs
+        The files to be read.
+    arguments
+        With `force` of a command that replaces nothing unasked; where it goes on with a training
+        or takes a model as it is (`resume`, `model`), that file may be written again.
+
+    Raises
+    ------
+    InputError
+        If the file is one of the inputs, exists, or cannot be written.
+    """
     for path in inputs:
-        if Path(output).resolve() == Path(path).resolve():
+        if _same(output, path):
             raise InputError(
                 "output-is-input", f"{output} is an input too; write to another name with -o."
             )
+    again = [getattr(arguments, name, None) for name in ("resume", "model")]
+    if (
+        not getattr(arguments, "force", True)
+        and Path(output).exists()
+        and not any(path and _same(output, path) for path in again)
+    ):
+        raise InputError(
+            "output-exists",
+            f"{output} exists: add --force to replace it, or write to another name with -o.",
+        )
+    check_writable(output)
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def output_names(

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...utils.files import check_writable
-from .files import beside, output_names, refuse_overwriting
+from .files import beside, check_output, output_names
 from .records import check_record, record_beside
 
 DECONVOLVED, DENOISED, BACKGROUND = "deconvolved", "denoised", "background"
@@ -35,8 +34,7 @@ def result_files(arguments: argparse.Namespace, paths: Sequence[str]) -> list[di
         if arguments.denoised:
             names[DENOISED] = beside(output, DECONVOLVED, DENOISED)
         for name in names.values():
-            refuse_overwriting(name, [*paths, arguments.model])
-            check_writable(name)
+            check_output(name, [*paths, arguments.model], arguments)
         check_record(record_beside(output))
         files.append(names)
     return files

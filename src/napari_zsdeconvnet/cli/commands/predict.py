@@ -13,11 +13,11 @@ from ...io.image_writing import written_image
 from ...physics.stripe_filter import Damping
 from ...quality.pictures import grey_picture
 from ...utils.errors import InputError
-from ...utils.files import check_writable, replaced_together
+from ...utils.files import replaced_together
 from ...workflow.record import Prediction, iter_recorded
 from ..console import Console, Interrupted
 from .camera import maps_for
-from .files import beside, expand, given, load, refuse_overwriting
+from .files import beside, check_output, expand, given, load
 from .outputs import BACKGROUND, DECONVOLVED, DENOISED, result_files
 from .records import write_record
 from .sim import predict as predict_on_frames
@@ -33,8 +33,7 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     paths = expand(arguments.images)
     files = result_files(arguments, paths)
     for output in [Path(arguments.damp_mask)] if arguments.damp_mask else []:
-        refuse_overwriting(output, [*paths, arguments.model])
-        check_writable(output)
+        check_output(output, [*paths, arguments.model], arguments)
     damping = _damping(arguments)
 
     from ...model.model import Model
@@ -53,8 +52,7 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     if model.out_of_focus:
         for names in files:
             names[BACKGROUND] = beside(names[DECONVOLVED], DECONVOLVED, BACKGROUND)
-            refuse_overwriting(names[BACKGROUND], [*paths, arguments.model])
-            check_writable(names[BACKGROUND])
+            check_output(names[BACKGROUND], [*paths, arguments.model], arguments)
     done: list[dict[str, Any]] = []
     try:
         for path, names in zip(paths, files, strict=True):

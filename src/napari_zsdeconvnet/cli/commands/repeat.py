@@ -14,9 +14,9 @@ from ...io.zarr_stores import is_address
 from ...model.provenance import Source
 from ...sim.recording import Recording
 from ...utils.errors import InputError
-from ...utils.files import check_writable, make_folder, replaced_together
+from ...utils.files import make_folder, replaced_together
 from ..console import Console, Interrupted
-from .files import expand, load, refuse_overwriting
+from .files import check_output, expand, load
 from .interruption import first_signal_calls
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
@@ -42,8 +42,7 @@ def repeat(arguments: argparse.Namespace, console: Console) -> None:
     first = _first(record, arguments)
     names = _names(record.prediction, folder)
     for output in (folder / MODEL, *names.values()):
-        refuse_overwriting(output, [arguments.record, *(path for path, _ in recordings)])
-        check_writable(output)
+        check_output(output, [arguments.record, *(path for path, _ in recordings)], arguments)
     if names:
         check_record(record_beside(names["deconvolved"]))
     doubts = (*record.obstacles, *differences(record))

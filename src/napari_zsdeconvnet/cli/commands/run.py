@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ...io.image import Image
 from ...io.image_writing import write_image
 from ...utils.errors import InputError
-from ...utils.files import check_writable, replaced_together
-from ..console import Console, Interrupted, printable
+from ...utils.files import replaced_together
+from ..console import Console, Interrupted, printable, worded
 from .camera import camera_for
-from .files import beside, given, load, opened, output_names, refuse_overwriting
-from .interruption import first_signal_calls, no_signal
+from .files import beside, check_output, expand, given, load, opened, output_names
+from .interruption import came, first_signal_calls, no_signal
 from .outputs import BACKGROUND, DECONVOLVED, DENOISED
+from .psf import MICROSCOPE, plane_of
 from .records import check_record, record_beside
 from .rescue import rescued
+from .sim import CAMERA, known_of_frames, refuse_for_frames
 from .training import offered
 from .training_psf import with_recorded
 
@@ -26,14 +28,55 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ...modes.base import Known, Mode
+    from ...psf.psf import PSF
     from ...quality.verdict import Verdict
     from ...training.autosave import Autosave
     from ...workflow.pipeline import Pipeline, Predicted
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Calibrate, train, deconvolve and judge; the first Ctrl-C ends training and goes on."""
-    (output,) = output_names(arguments.output, [arguments.image], DECONVOLVED)
+    """Take one recording after another from raw counts to its result.
+
+    The first Ctrl-C ends a training, and its result is still made; those after it are not begun.
+
+    Raises
+    ------
+    InputError
+        If it is so of the one recording, or of some of several: the others are done.
+    """
+    paths = expand(arguments.images)
+    if len(paths) > 1 and arguments.resume:
+        raise InputError(
+            "option-for-one-image", "--resume goes on with one training; name its image alone."
+        )
+    outputs = output_names(arguments.output, paths, DECONVOLVED)
+    files = [_files(path, output, arguments) for path, output in zip(paths, outputs, strict=True)]
+    if len(paths) == 1:
+        console.result(_one(paths[0], files[0], arguments, console))
+        return
+    done: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for path, names in zip(paths, files, strict=True):
+        try:
+            done.append(_one(path, names, arguments, console))
+        except InputError as error:
+            failed.append(path)
+            console.warn(f"{path}: {worded(error)}")
+        except Interrupted as error:
+            raise Interrupted(f"{len(done)} of {len(paths)} images are done; {error}") from None
+        if came and path != paths[-1]:
+            raise Interrupted(f"{len(done)} of {len(paths)} images are done.")
+    console.result({"images": done, "failed": failed})
+    if failed:
+        raise InputError(
+            "images-failed",
+            f"{len(failed)} of {len(paths)} images could not be done, for the reasons above: "
+            f"{', '.join(failed)}.",
+        )
+
+
+def _files(image: str, output: Path, arguments: argparse.Namespace) -> dict[str, Path]:
+    """Name the files that are written for an image, and see to it that they can be."""
     files = {
         DECONVOLVED: output,
         DENOISED: beside(output, DECONVOLVED, DENOISED),
@@ -41,10 +84,17 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
     }
     for path in files.values():
-        refuse_overwriting(path, [arguments.image])
-        check_writable(path)
+        check_output(path, [image], arguments)
     check_record(record_beside(output))
-    mode = _mode(arguments, console)
+    return files
+
+
+def _one(
+    path: str, files: dict[str, Path], arguments: argparse.Namespace, console: Console
+) -> dict[str, Any]:
+    """Calibrate, train, deconvolve and judge; gives what JSON says of it."""
+    output = files[DECONVOLVED]
+    mode = _mode(path, arguments, console)
 
     from ...model.model import Model
     from ...training.autosave import checkpoint_of, is_complete
@@ -63,9 +113,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         names={what: files[what].name for what in (DECONVOLVED, DENOISED, BACKGROUND)},
         preview_every=0,
         resume=resume,
-        **given(arguments, "steps", "seed"),
+        **given(arguments, "steps", "seed", "start"),
     )
-    with console.bar(0, Path(arguments.image).name) as bar:
+    with console.bar(0, Path(path).name) as bar:
         made = _followed(pipeline, files["model"], bar, console)
     if made is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
@@ -85,16 +135,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if not arguments.model:
         checkpoint.unlink(missing_ok=True)
     for what in results:
-        console.say(f"{arguments.image} -> {files[what]}")
-    console.result(
-        {
-            "image": arguments.image,
-            "mode": mode.name,
-            **{name: str(path) for name, path in files.items()},
-            "record": record_beside(output),
-            "verdict": None if verdict is None else verdict.to_dict(),
-        }
-    )
+        console.say(f"{path} -> {files[what]}")
+    return {
+        "image": path,
+        "mode": mode.name,
+        **{name: str(file) for name, file in files.items()},
+        "record": record_beside(output),
+        "verdict": None if verdict is None else verdict.to_dict(),
+    }
 
 
 def _write(path: Path, image: Image) -> None:
@@ -109,47 +157,57 @@ def _write(path: Path, image: Image) -> None:
     )
 
 
-def _mode(arguments: argparse.Namespace, console: Console) -> Mode:
+def _mode(path: str, arguments: argparse.Namespace, console: Console) -> Mode:
     """Open the recording in the mode that is asked for, or else recognised."""
     from ...modes.registry import find_mode
 
     known = _known(arguments)
-    image = opened(arguments.image, arguments)
+    image = opened(path, arguments)
     kind, why = find_mode(image, arguments.mode, known)
     if not kind.takes_channels:
-        image = load(arguments.image, arguments, console)
+        image = load(path, arguments, console)
         kind, why = find_mode(image, arguments.mode, known)  # its planes may be known only now
-    arguments = with_recorded(arguments, image, console)
+    typed, arguments = arguments, with_recorded(arguments, image, console)
     if why and kind.name not in ("image", "volume"):
         console.say(f"Taken for {kind.title}: {why} Add --mode if that is wrong.")
-    return kind(image, _known(arguments, image))
+    known = _known(arguments)
+    if kind.takes_channels:
+        return kind(image, replace(known, **known_of_frames(path, typed, known, console)))
+    refuse_for_frames(arguments)
+    camera = camera_for(arguments, image) if _camera_typed(arguments) else None
+    return kind(image, replace(known, psf=_psf(arguments), camera=camera))
 
 
-def _known(arguments: argparse.Namespace, image: Image | None = None) -> Known:
-    """Collect what the command line says; PSF and camera maps once the image is open."""
-    from ...modes.base import Known
-    from ...psf.microscope import Microscope
+def _camera_typed(arguments: argparse.Namespace) -> bool:
+    """Whether more of the camera is given than its offset, which the mode takes as it is."""
+    return bool(given(arguments, *CAMERA)) or isinstance(arguments.offset, str)
+
+
+def _psf(arguments: argparse.Namespace) -> PSF | None:
     from ...psf.psf import PSF
 
-    scope = psf = camera = None
+    if not arguments.psf:
+        return None
+    plane = plane_of(arguments.psf_focus, arguments.psf_plane)
+    return PSF.read(arguments.psf, arguments.psf_voxel_size, plane=plane, axes=arguments.psf_axes)
+
+
+def _known(arguments: argparse.Namespace) -> Known:
+    """Collect what the command line says without a file."""
+    from ...modes.base import Known
+    from ...psf.microscope import Microscope
+
+    scope = None
     if arguments.na is not None and arguments.wavelength is not None:
-        names = ("refractive_index", "modality", "excitation_wavelength", "pinhole")
-        scope = Microscope(
-            arguments.na, arguments.wavelength, **given(arguments, *names, "sheet_thickness")
-        )
-    if image is not None and arguments.psf:
-        psf = PSF.read(arguments.psf, arguments.psf_voxel_size, axes=arguments.psf_axes)
-    maps = given(arguments, "offset_map", "gain_map", "variance_map", "map_start")
-    if image is not None and maps:
-        camera = camera_for(arguments, image)
+        scope = Microscope(arguments.na, arguments.wavelength, **given(arguments, *MICROSCOPE))
     return Known(
         scope,
-        psf=psf,
-        camera=camera,
-        offset=arguments.offset,
+        offset=arguments.offset if isinstance(arguments.offset, float) else None,
         excess_noise=arguments.excess_noise or 1.0,
+        upsample=arguments.upsample,
         out_of_focus=arguments.out_of_focus,
         sets=arguments.sets,
+        **given(arguments, "orientations", "phases", "order"),
     )
 
 

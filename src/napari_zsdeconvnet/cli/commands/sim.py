@@ -16,14 +16,15 @@ from ...io.image_writing import PixelsInFile, written_image
 from ...model.provenance import now
 from ...noise.camera_maps import CameraMaps, signal_of
 from ...noise.noise_model import NoiseModel
+from ...psf.microscope import Microscope
 from ...psf.psf import PSF
 from ...sim.patterns import Patterns
 from ...sim.recording import Recording
 from ...utils.errors import InputError
-from ...utils.files import check_writable, replaced_together
+from ...utils.files import replaced_together
 from ...workflow.record import Output, Prediction
 from ..console import Console, Interrupted
-from .files import beside, expand, given, output_names, refuse_overwriting
+from .files import beside, check_output, expand, given, output_names
 from .outputs import result_files
 from .records import write_record
 from .sim_recordings import (
@@ -38,6 +39,7 @@ from .training import done_before, finish, offered, refuse_beside_resume
 
 if TYPE_CHECKING:
     from ...model.model import Model
+    from ...modes.base import Known
     from ...sim.reconstruction import Reconstruction
 
 RECONSTRUCTED, PATTERNS = "sim", "patterns"
@@ -52,6 +54,23 @@ _FIXED_BY_RESUME = (
     "seed",
 )
 
+CAMERA = (
+    *("noise", "gain", "read_variance", "background"),
+    *("offset_map", "gain_map", "variance_map", "map_start"),
+)
+"""Options of the camera beside its offset."""
+
+_RECONSTRUCTED_BY = (
+    *("patterns", "period", "angles", "excitation_na", "excitation_wavelength", "psf"),
+    *("wiener", "notch", "apodisation"),
+)
+"""Options that a mode does not know: the reconstruction is then made here."""
+
+_OF_FRAMES = (
+    *("patterns", "orientations", "phases", "sets", "order", "period", "angles"),
+    *("wiener", "notch", "apodisation"),
+)
+
 _Offset: TypeAlias = "float | NDArray[np.float32]"
 _Made: TypeAlias = "Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]"
 
@@ -62,7 +81,7 @@ def estimate(arguments: argparse.Namespace, console: Console) -> None:
     outputs: list[Path | None] = [None] * len(paths)
     if arguments.save:
         outputs = [*output_names(arguments.save, paths, PATTERNS, ".json")]
-    _check_outputs([output for output in outputs if output], paths)
+    _check_outputs([output for output in outputs if output], paths, arguments)
     psf = _psf(arguments)
     cutoff = typed_cutoff(arguments)
     done: list[dict[str, Any]] = []
@@ -86,7 +105,7 @@ def reconstruct(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.widefield:
         for names in files:
             names["widefield"] = beside(names["reconstructed"], RECONSTRUCTED, "widefield")
-    _check_outputs([name for names in files for name in names.values()], paths)
+    _check_outputs([name for names in files for name in names.values()], paths, arguments)
     psf = _psf(arguments)
 
     from ...utils.devices import resolve_device
@@ -117,7 +136,7 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
             f"{arguments.images[0]} stands for {len(paths)} recordings; train one model for each, "
             "or join them to one time series.",
         )
-    _check_outputs([Path(arguments.output)], paths)
+    _check_outputs([Path(arguments.output)], paths, arguments)
 
     from ...model.model import Model
     from ...training.trainer import train as start
@@ -148,6 +167,45 @@ def train(arguments: argparse.Namespace, console: Console) -> None:
         resume=resume,
     )
     finish(run, arguments.output, console)
+
+
+def refuse_for_frames(arguments: argparse.Namespace) -> None:
+    """Raise InputError where an option is given that other recordings do not have."""
+    for name in given(arguments, *_OF_FRAMES):
+        raise InputError(
+            "option-only-for-sim",
+            f"--{name} is for raw SIM frames; leave it out, or add --mode sim if these are such.",
+        )
+
+
+def known_of_frames(
+    path: str, arguments: argparse.Namespace, known: Known, console: Console
+) -> dict[str, Any]:
+    """Collect what is given of raw frames, in the names of `Known`.
+
+    Parameters
+    ----------
+    path, arguments, console
+        The recording, what was typed of it, and where findings are shown.
+    known
+        What else is known.
+    """
+    made: dict[str, Any] = {}
+    if given(arguments, *_RECONSTRUCTED_BY):
+        recorded = argparse.Namespace(**vars(arguments))
+        if known.microscope is not None and not arguments.patterns:
+            recorded.na, recorded.wavelength = known.microscope.na, known.microscope.wavelength
+        psf = _psf(recorded)
+        recording, patterns, _ = _opened(path, psf, recorded, console)
+        made["reconstruction"] = _operator(patterns, psf, recorded)
+        made["microscope"] = known.microscope or Microscope(patterns.na, patterns.wavelength)
+    else:
+        recording = open_recording(path, arguments, _frames_per_image(arguments))
+    if given(arguments, *CAMERA) or isinstance(arguments.offset, str):
+        scope = made.get("microscope", known.microscope)
+        cutoff = None if scope is None else 2 * scope.na / scope.wavelength
+        made["camera"] = camera_of(recording, arguments, console, cutoff)
+    return made
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
@@ -234,10 +292,11 @@ def _camera(offset: _Offset) -> NoiseModel | CameraMaps:
     return CameraMaps(offset, np.ones_like(offset), np.zeros_like(offset))
 
 
-def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str]) -> None:
+def _check_outputs(
+    outputs: Sequence[Path], inputs: Sequence[str], arguments: argparse.Namespace
+) -> None:
     for output in outputs:
-        refuse_overwriting(output, inputs)
-        check_writable(output)
+        check_output(output, inputs, arguments)
 
 
 def _frames_per_image(arguments: argparse.Namespace) -> int:

@@ -11,10 +11,10 @@ from ...io.image import Image
 from ...io.image_files import read_image
 from ...noise.camera_maps import typical_of
 from ...utils.errors import InputError
-from ...utils.files import check_writable
 from ..console import Console
 from .camera import camera_for
-from .files import as_told, expand, given, level_of, load, refuse_overwriting
+from .files import as_told, check_output, expand, level_of, load
+from .sim import refuse_for_frames
 from .sim import train as train_on_frames
 from .summaries import show_noise, show_psf, stated_voxel_size
 from .training import done_before, finish, offered, refuse_beside_resume
@@ -29,27 +29,16 @@ _FIXED_BY_RESUME = (
 )
 
 
-_OF_FRAMES = (
-    *("patterns", "orientations", "phases", "sets", "order", "period", "angles"),
-    *("wiener", "notch", "apodisation"),
-)
-
-
 def train(arguments: argparse.Namespace, console: Console) -> None:
     """Train a model on images and save it, also after Ctrl-C."""
     paths = expand(arguments.images)
-    refuse_overwriting(arguments.output, paths)
-    check_writable(arguments.output)
+    check_output(arguments.output, paths, arguments)
     told = arguments.resume or arguments.patterns
     first = None if told else read_image(paths[0], level=level_of(arguments))
     if _raw_frames_meant(first, arguments, console):
         train_on_frames(arguments, console)
         return
-    for name in given(arguments, *_OF_FRAMES):
-        raise InputError(
-            "option-only-for-sim",
-            f"--{name} is for raw SIM frames; leave it out, or add --mode sim if these are such.",
-        )
+    refuse_for_frames(arguments)
     images = [load(paths[0], arguments, console, first)]
     images += [load(path, arguments, console) for path in paths[1:]]
     _check_common_voxel_size(images)
