@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_zsdeconvnet.inference.light_correction import SIGMA, CoarseLight
+from napari_zsdeconvnet.inference.light_correction import SIGMA, CoarseLight, lacking_light
 from napari_zsdeconvnet.utils.tiling import tiles
 
 SHAPE = (165, 203)
@@ -36,9 +36,10 @@ def given_back(image: np.ndarray, lost: float, size: int, multiple: int = 8, sca
         )
         window = torch.from_numpy(around[cut])[None, None]
         sharp = torch.from_numpy(finer(lost * around[cut]))[None, None]
-        light.take(place, window, lost * window, sharp)
+        light.take(place, *lacking_light(light.step, place, window, lost * window, sharp))
     results = scale * denoised[None], scale * deconvolved[None]
-    light.give_back(*results, 0, scale)
+    for which, result in enumerate(results):
+        light.give_back(result, result, 0, scale, which)
     return results[0][0], results[1][0]
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from napari_zsdeconvnet.inference import predict
-from napari_zsdeconvnet.inference.predict import Averaging, Result, TileProgress, exhaust, infer
+from napari_zsdeconvnet.inference import predict, tile_computer
+from napari_zsdeconvnet.inference.predict import Result, TileProgress, exhaust, infer
+from napari_zsdeconvnet.inference.tile_computer import Averaging
 from napari_zsdeconvnet.model.presets import PRESETS
 from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.networks.registry import build_network
@@ -120,7 +121,7 @@ class TestTiles:
 
     def test_are_all_computed_with_the_same_number_of_threads(self, monkeypatch):
         usual, fastest = torch.get_num_threads(), iter((3, 2))
-        monkeypatch.setattr(predict, "thread_count", lambda device: next(fastest))
+        monkeypatch.setattr(tile_computer, "thread_count", lambda device: next(fastest))
         seen: set[int] = set()
         network = Identity(lambda image: seen.add(torch.get_num_threads()))
         run(network, frames(1, 20, 40), tile=1)

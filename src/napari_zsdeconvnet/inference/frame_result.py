@@ -12,7 +12,8 @@ from torch import Tensor
 from ..networks.base import TwoStageNetwork
 from ..utils.errors import InputError
 from ..utils.tiling import Tile
-from .light_correction import CoarseLight
+from .light_correction import CoarseLight, coarse_step, lacking_light
+from .tile_computer import ComputedTile
 
 if TYPE_CHECKING:
     from .predict import Result
@@ -28,7 +29,7 @@ class FrameResult:
         self.result = result
         self.index = index
         self.scale = scale
-        self.upsampling = network.upsampling
+        self.network = network
         # Out-of-focus light makes the coarse structure of a volume's image other than that of
         # the sample: there the networks themselves keep the light.
         image = network.axial_field is None
@@ -37,36 +38,76 @@ class FrameResult:
         self._balanced = not (image or network.keeps_light)
         self._light = self._found = 0.0
 
-    def see(
-        self, place: Tile, image: Tensor, fine: Tensor, sharp: Tensor, haze: Tensor | None
-    ) -> None:
+    def see(self, tile: ComputedTile) -> None:
         """Note how much light a tile holds and how much its results have."""
-        if self._coarse is None:
-            return
-        if haze is not None:
-            image, fine = image - haze, fine - haze
-        self._coarse.take(place, image, fine, sharp)
-
-    def put(self, place: Tile, fine: Tensor, sharp: Tensor, haze: Tensor | None) -> None:
-        """Put a tile's results where they belong."""
-        denoised, deconvolved = self.result.denoised, self.result.deconvolved
-        if haze is not None and self.result.background is not None:
-            _paste(self.result.background, self.index, haze, self.scale, place, 1)
-        self._light += _paste(denoised, self.index, fine, self.scale, place, 1)
-        self._found += _paste(deconvolved, self.index, sharp, self.scale, place, self.upsampling)
-
-    def finish(self) -> None:
-        """Give back the light that is missing, once all tiles are in their places."""
-        denoised, deconvolved = self.result.denoised, self.result.deconvolved
         if self._coarse is not None:
-            self._coarse.give_back(denoised, deconvolved, self.index, self.scale)
+            self._coarse.take(tile.place, *coarse_light(self.network, tile))
+
+    def put(self, tile: ComputedTile) -> None:
+        """Put a tile's results where they belong."""
+        self.count(put_tile(self.result, self.network.upsampling, tile, self.scale))
+
+    def count(self, light: tuple[float, float]) -> None:
+        """Add up the light of a tile's results that were put where they belong."""
+        self._light += light[0]
+        self._found += light[1]
+
+    def take(self, place: Tile, lacking: tuple[Tensor, Tensor] | None) -> None:
+        """Note what `coarse_light` found of a tile that was computed elsewhere."""
+        if self._coarse is not None and lacking is not None:
+            self._coarse.take(place, *lacking)
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether results are final as tiles give them."""
+        return self._coarse is None and not self._balanced
+
+    def finish(self, into: Result | None = None) -> None:
+        """Give back the light that is missing, once all tiles are in their places.
+
+        It is done in place, or ``into`` other arrays, which can be repeated.
+        """
+        here, there = self.result, into or self.result
+        if self._coarse is not None:
+            for source, target, coarse in (
+                (here.denoised, there.denoised, 0),
+                (here.deconvolved, there.deconvolved, 1),
+            ):
+                self._coarse.give_back(source, target, self.index, self.scale, coarse)
         elif self._balanced:
-            found = self._found / self.upsampling**2
-            _balance_light(deconvolved, self.index, self._light, found)
+            found = self._found / self.network.upsampling**2
+            _balance_light(here.deconvolved, there.deconvolved, self.index, self._light, found)
+            if into is not None:
+                for plane in range(here.denoised.shape[1]):
+                    there.denoised[self.index, plane] = here.denoised[self.index, plane]
+
+
+def coarse_light(network: TwoStageNetwork, tile: ComputedTile) -> tuple[Tensor, Tensor]:
+    """Measure how much light a tile's window holds and how much less its results have."""
+    image, fine = tile.image, tile.fine
+    if tile.haze is not None:
+        image, fine = image - tile.haze, fine - tile.haze
+    return lacking_light(coarse_step(network.multiples), tile.place, image, fine, tile.sharp)
+
+
+def put_tile(
+    result: Result, upsampling: int, tile: ComputedTile, scale: float
+) -> tuple[float, float]:
+    """Put a tile's results where they belong, and give the light of both."""
+    if tile.haze is not None and result.background is not None:
+        _paste(result.background, tile, tile.haze, scale, 1)
+    return (
+        _paste(result.denoised, tile, tile.fine, scale, 1),
+        _paste(result.deconvolved, tile, tile.sharp, scale, upsampling),
+    )
 
 
 def _balance_light(
-    deconvolved: NDArray[np.float32], index: int, light: float, found: float
+    source: NDArray[np.float32],
+    target: NDArray[np.float32],
+    index: int,
+    light: float,
+    found: float,
 ) -> None:
     """Give a deconvolved volume the light of the denoised one, which is that of the recording.
 
@@ -74,22 +115,20 @@ def _balance_light(
     are further apart there is next to none, and what there is is left alone.
     """
     share = light / found if found > 0 else 0.0
-    if MOST_LOST < share < 1 / MOST_LOST:
-        for plane in range(deconvolved.shape[1]):
-            deconvolved[index, plane] = deconvolved[index, plane] * np.float32(share)
+    if not MOST_LOST < share < 1 / MOST_LOST:
+        share = 1.0
+    if share != 1 or target is not source:
+        for plane in range(source.shape[1]):
+            target[index, plane] = source[index, plane] * np.float32(share)
 
 
 def _paste(
-    target: NDArray[np.float32],
-    index: int,
-    values: Tensor,
-    scale: float,
-    place: Tile,
-    factor: int,
+    target: NDArray[np.float32], tile: ComputedTile, values: Tensor, scale: float, factor: int
 ) -> float:
     """Put the inner part of a window's result (1, 1, ...) where it belongs, and give its sum."""
+    place = tile.place
     factors = (1, factor, factor)[-len(place.shape) :]
-    there: list[Any] = [index]
+    there: list[Any] = [tile.frame]
     here: list[Any] = [0, 0]
     for step, start, length, begin in zip(
         factors, place.start, place.shape, place.window_start, strict=True

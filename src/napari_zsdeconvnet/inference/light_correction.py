@@ -50,54 +50,45 @@ class CoarseLight:
 
     def __init__(self, shape: Sequence[int], multiples: Sequence[int]) -> None:
         self.shape = tuple(shape)
-        self.step = math.gcd(WIDEST_PIXEL, *multiples)
+        self.step = coarse_step(multiples)
         coarse = [math.ceil(length / self.step) for length in shape]
         self._denoised, self._deconvolved = torch.zeros(1, 1, *coarse), torch.zeros(1, 1, *coarse)
 
-    @torch.inference_mode()
-    def take(self, place: Tile, image: Tensor, denoised: Tensor, deconvolved: Tensor) -> None:
-        """Note a tile's window: the image and both results, (1, 1, Y, X) above the offset."""
-        factor = deconvolved.shape[-1] // image.shape[-1]
-        light = self._coarse(place, image, 1)
+    def take(self, place: Tile, denoised: Tensor, deconvolved: Tensor) -> None:
+        """Note what `lacking_light` measured in a tile."""
         there: tuple[Any, ...] = (
             ...,
             *(
                 slice(start // self.step, start // self.step + length)
-                for start, length in zip(place.start, light.shape[2:], strict=True)
+                for start, length in zip(place.start, denoised.shape[2:], strict=True)
             ),
         )
-        self._denoised[there] = light - self._coarse(place, denoised, 1)
-        self._deconvolved[there] = light - self._coarse(place, deconvolved, factor)
-
-    def _coarse(self, place: Tile, window: Tensor, factor: int) -> Tensor:
-        """Average what is inside of a window; at the frame's end up to a whole pixel."""
-        inside: list[Any] = [...]
-        for start, begin, length in zip(place.start, place.window_start, place.shape, strict=True):
-            first = start - begin
-            last = first + self.step * math.ceil(length / self.step)
-            inside.append(slice(factor * first, factor * last))
-        return bin_down(window[tuple(inside)], factor * self.step).cpu()
+        self._denoised[there], self._deconvolved[there] = denoised, deconvolved
 
     @torch.inference_mode()
     def give_back(
         self,
-        denoised: NDArray[np.float32],
-        deconvolved: NDArray[np.float32],
+        source: NDArray[np.float32],
+        target: NDArray[np.float32],
         index: int,
         scale: float,
+        which: int,
     ) -> None:
-        """Correct both results of a frame in place; counts are `scale` times those of tiles."""
-        for target, missing in ((denoised, self._denoised), (deconvolved, self._deconvolved)):
-            step = self.step * target.shape[-1] // self.shape[-1]
-            # A coarse pixel more on every side: between two of them values run straight.
-            added = continued(scale * self._blurred(missing), [(1, 1)] * 2)
-            height, width = target.shape[1:]
-            for first in range(0, height, ROWS):
-                last = min(first + ROWS, height)
-                rows = added[..., first // step : math.ceil(last / step) + 2, :]
-                part = enlarge(rows, step, "linear")[0, 0, step : step + last - first]
-                there = (index, slice(first, last))
-                target[there] = target[there] + part[:, step : step + width].numpy()
+        """Correct a frame of the denoised (0) or the deconvolved result (1) into ``target``.
+
+        That may be ``source`` itself. Counts are `scale` times those of tiles.
+        """
+        missing = (self._denoised, self._deconvolved)[which]
+        step = self.step * target.shape[-1] // self.shape[-1]
+        # A coarse pixel more on every side: between two of them values run straight.
+        added = continued(scale * self._blurred(missing), [(1, 1)] * 2)
+        height, width = target.shape[1:]
+        for first in range(0, height, ROWS):
+            last = min(first + ROWS, height)
+            rows = added[..., first // step : math.ceil(last / step) + 2, :]
+            part = enlarge(rows, step, "linear")[0, 0, step : step + last - first]
+            there = (index, slice(first, last))
+            target[there] = source[there] + part[:, step : step + width].numpy()
 
     def _blurred(self, image: Tensor) -> Tensor:
         """Blur with G, one axis after the other."""
@@ -107,3 +98,34 @@ class CoarseLight:
         weights = (weights / weights.sum())[None, None]
         image = continued(image, [(reach, reach)] * 2)
         return F.conv2d(F.conv2d(image, weights[..., None, :]), weights[..., :, None])
+
+
+def coarse_step(multiples: Sequence[int]) -> int:
+    """Return the raw pixels side by side in a coarse one, for tiles that begin at multiples."""
+    return math.gcd(WIDEST_PIXEL, *multiples)
+
+
+@torch.inference_mode()
+def lacking_light(
+    step: int, place: Tile, image: Tensor, denoised: Tensor, deconvolved: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Measure coarsely what both results of a tile's window lack of the light of the image.
+
+    Windows are (1, 1, Y, X) above the offset; coarse pixels are ``step`` raw ones wide.
+    """
+    light = _coarse(step, place, image, 1)
+    factor = deconvolved.shape[-1] // image.shape[-1]
+    return (
+        light - _coarse(step, place, denoised, 1),
+        light - _coarse(step, place, deconvolved, factor),
+    )
+
+
+def _coarse(step: int, place: Tile, window: Tensor, factor: int) -> Tensor:
+    """Average what is inside of a window; at the frame's end up to a whole pixel."""
+    inside: list[Any] = [...]
+    for start, begin, length in zip(place.start, place.window_start, place.shape, strict=True):
+        first = start - begin
+        last = first + step * math.ceil(length / step)
+        inside.append(slice(factor * first, factor * last))
+    return bin_down(window[tuple(inside)], factor * step).cpu()

@@ -7,40 +7,26 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..networks.base import TwoStageNetwork
 from ..noise.noise_model import NoiseModel
-from ..noise.recorruption import local_mean, mean_reach, noise_variance, recorrupt, unevenness
 from ..physics.stripe_filter import Damping
-from ..utils.devices import is_out_of_memory, move_network, thread_count, threads
+from ..utils.devices import is_out_of_memory, move_network
 from ..utils.errors import InputError
 from ..utils.files import disk_is_free, in_file
 from ..utils.memory import available_memory, check_room
 from ..utils.phases import go_on
-from ..utils.prefetch import WriteBehind, read_ahead
-from ..utils.tiling import (
-    Tile,
-    fitting_tile,
-    largest_window,
-    smaller_tile,
-    smallest_tile,
-    tiles,
-    window,
-    window_of_map,
-)
+from ..utils.prefetch import WriteBehind
+from ..utils.tiling import fitting_tile, largest_window, smaller_tile, smallest_tile, tiles
 from .frame_result import FrameResult
+from .tile_computer import Averaging, Background, TileComputer, TileSource
 
 T = TypeVar("T")
-
-Background = Callable[[NDArray[Any]], NDArray[np.float32]]
-"""Gives the out-of-focus background of a frame (Y, X), both in counts, the former above the
-offset."""
 
 NEARLY_ALL = 0.85
 """Part of the free memory that a tile may take where it is of little use otherwise."""
@@ -88,17 +74,6 @@ class TileProgress:
     """Size of the tiles in raw pixels, overlap included."""
 
 
-@dataclass(frozen=True)
-class Averaging:
-    """Averaging over re-corruptions of the input."""
-
-    repeats: int
-    """How many; 0 takes the image as it is."""
-    magnitude: float = 1.0
-    """alpha of equation 2."""
-    seed: int = 0
-
-
 def infer(
     network: TwoStageNetwork,
     frames: NDArray[np.generic],
@@ -142,12 +117,11 @@ def infer(
     size = _tile_size(tile, frames.ndim - 1) or _usual_tile(network, device, frames.shape[1:])
     size = tuple(map(max, size, smallest_tile(overlap, multiples)))
     message = ""
-    windows = _Windows(frames, damping, read_variance, background)
+    source = TileSource(frames, damping, read_variance, background)
+    computer = TileComputer(network, source, noise, scale, device, averaging)
     while True:
         try:
-            yield from _infer_tiles(
-                network, windows, noise, scale, device, size, averaging, result, message
-            )
+            yield from _infer_tiles(computer, size, result, message)
             return result
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -294,131 +268,24 @@ def exhaust(
 
 
 def _infer_tiles(
-    network: TwoStageNetwork,
-    source: _Windows,
-    noise: NoiseModel,
-    scale: float,
-    device: torch.device,
+    computer: TileComputer,
     size: tuple[int, ...],
-    averaging: Averaging | None,
     result: Result,
     message: str,
 ) -> Generator[TileProgress, None, None]:
-    length, *shape = source.frames.shape
-    inner = _without_rim(len(shape))
+    network = computer.network
+    length, *shape = computer.source.frames.shape
     cover = list(tiles(shape, size, network.reach, network.multiples, network.border))
-    generator = torch.Generator(device).manual_seed(averaging.seed if averaging else 0)
-    number = thread_count(device)
-    windows = read_ahead(source, product(range(length), cover))
-    with closing(windows), WriteBehind() as behind:
+    computed = computer(product(range(length), cover))
+    with closing(computed), WriteBehind() as behind:
         for index in range(length):
-            room = FrameResult(network, result, index, scale)
-            for done, place in enumerate(cover, index * len(cover) + 1):
+            room = FrameResult(network, result, index, computer.scale)
+            for done in range(index * len(cover) + 1, (index + 1) * len(cover) + 1):
                 go_on()
-                layers = next(windows).to(device)[None]
-                image = (layers[:, :1] - noise.offset) / scale
-                maps = layers[:, 1 : 1 + len(source.maps)]
-                haze = None
-                if source.background is not None:
-                    haze = layers[:, -1:][inner] / scale
-                with threads(number):
-                    fine, sharp = _run(
-                        network, image, maps, noise, scale, averaging, generator, haze
-                    )
-                    room.see(place, image[inner], fine, sharp, haze)
-                behind(room.put, place, fine, sharp, haze)
+                tile = next(computed)
+                room.see(tile)
+                behind(room.put, tile)
                 if done == (index + 1) * len(cover):
                     behind(room.finish)
                 yield TileProgress(done, length * len(cover), message, size)
                 message = ""
-
-
-class _Windows:
-    """What tiles are computed from, cut out of a series one after the other.
-
-    Windows are (1, [Z,] Y, X), or with each pixel's read variance behind the image and the
-    background last, counts above the offset, up to (3, [Z,] Y, X).
-    """
-
-    def __init__(
-        self,
-        frames: NDArray[np.generic],
-        damping: Damping | None,
-        read_variance: NDArray[np.float32] | None,
-        background: Background | None,
-    ) -> None:
-        self.frames = frames
-        self.damping = damping
-        self.maps = () if read_variance is None else (read_variance,)
-        self.background = background
-        self._whole: tuple[int, NDArray[Any], NDArray[np.float32] | None] | None = None
-
-    def __call__(self, wanted: tuple[int, Tile]) -> Tensor:
-        """Cut a tile's window out of a frame, with the rim that H needs."""
-        index, place = wanted
-        rims = mean_reach(len(place.shape))
-        start = [first - rim for first, rim in zip(place.window_start, rims, strict=True)]
-        shape = [width + 2 * rim for width, rim in zip(place.window_shape, rims, strict=True)]
-        frames, haze = self.frames, None
-        if self.damping is not None or self.background is not None:
-            frames, haze = self._whole_frame(index)
-            index = 0
-        layers = [window(frames, index, start, shape)]
-        layers += [window_of_map(pixels, start, shape) for pixels in self.maps]
-        if haze is not None:
-            layers.append(window(haze[None], 0, start, shape))
-        return torch.stack(layers)
-
-    def _whole_frame(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """Give a frame (1, [Z,] Y, X), damped if need be, and its background."""
-        if self._whole is None or self._whole[0] != index:
-            frame = np.asarray(self.frames[index])
-            if self.damping is not None:
-                frame = self.damping.apply(frame)
-            haze = None if self.background is None else self.background(frame)
-            self._whole = index, frame[None], haze
-        return self._whole[1:]
-
-
-@torch.inference_mode()
-def _run(
-    network: TwoStageNetwork,
-    image: Tensor,
-    maps: Tensor,
-    noise: NoiseModel,
-    scale: float,
-    averaging: Averaging | None,
-    generator: torch.Generator,
-    haze: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Apply the network to a normalised window that still has the rim H needs.
-
-    ``maps`` holds each pixel's read variance in counts squared, or no channel; ``haze`` is a
-    background without that rim.
-    """
-    without_rim = _without_rim(image.ndim - 2)
-    inner = image[without_rim]
-    known = {} if haze is None else {"background": haze}
-    read: Tensor | float = noise.read_variance / scale**2
-    excess: Tensor | float = 1.0
-    if maps.shape[1] and noise.slope is not None:
-        own, typical = maps[without_rim] / scale**2, noise.read_variance / scale**2
-        excess = unevenness(local_mean(image), noise.slope / scale, own, typical)
-        read = own
-    if averaging is None or averaging.repeats == 0:
-        fine, sharp = network(inner, excess, **known)
-    else:
-        assert noise.slope is not None
-        variance = noise_variance(local_mean(image), noise.slope / scale, read)
-        magnitude = torch.as_tensor(averaging.magnitude, device=image.device)
-        fine, sharp = torch.zeros(()), torch.zeros(())
-        for _ in range(averaging.repeats):
-            noisier = recorrupt(inner, variance, magnitude, generator, noise.correlation)[0]
-            once, sharper = network(noisier, excess * (1 + averaging.magnitude**2), **known)
-            fine = fine.to(once) + once / averaging.repeats
-            sharp = sharp.to(sharper) + sharper / averaging.repeats
-    return fine, sharp
-
-
-def _without_rim(dimensions: int) -> tuple[Any, ...]:
-    return (..., *(slice(rim, -rim) for rim in mean_reach(dimensions)))

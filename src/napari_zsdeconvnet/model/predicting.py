@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..inference.out_of_focus import out_of_focus_background
-from ..inference.predict import Averaging, Result, TileProgress, infer
+from ..inference.predict import Result, TileProgress, infer
 from ..inference.raw_frames import iter_predict_raw
+from ..inference.tile_computer import Averaging, Background
 from ..io.image import Image, PixelRule, as_frames
-from ..noise.camera_maps import Camera
+from ..noise.camera_maps import Camera, CameraMaps
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import Kind, PixelMask
 from ..noise.processed_images import processed_words, refuse_below_offset
@@ -52,17 +54,84 @@ def iter_predict(
     raw = reconstruction is not None or model.takes_raw(image, voxel_size)
     if raw or isinstance(camera, NoiseModel):
         return (yield from _iter_raw(model, image, camera, reconstruction, device, tile))
+    alphas = model.settings.get("magnitude", (1.0, 1.0))
+    given = image.data if isinstance(image, Image) else image
+    seen = prepared(model, image, axes=axes, voxel_size=voxel_size, camera=camera, mask=mask)
+    frames, mask = seen.frames, seen.mask
+    alone = len(given.shape if hasattr(given, "shape") else np.shape(given)) < frames.ndim
+    room = None
+    if into is not None:
+        room = _room(model, into, tuple(frames.shape[1:] if alone else frames.shape), alone)
+    for sentence in seen.warnings:
+        yield TileProgress(0, 1, sentence)
+    result = yield from infer(
+        model.network,
+        frames,
+        model.noise,
+        model.scale,
+        resolve_device(device),
+        tile=tile,
+        averaging=Averaging(repeats, sum(alphas) / 2, seed),
+        damping=damping,
+        background=seen.background,
+        into=room,
+        read_variance=seen.read_variance,
+    )
+    said = seen.warnings
+    if mask is not None:
+        _empty_unrecorded(result, mask, model.upsampling)
+    if into is not None:
+        return replace(into, warnings=said) if said else into
+    if alone:
+        result = _first_of(result)
+    return replace(result, warnings=said) if said else result
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A recording as a model is put to it.
+
+    Attributes
+    ----------
+    frames
+        Counts by the camera that the network expects, (T, [Z,] Y, X), filled where the mask says.
+    mask
+        What of them must not be used; None where all is.
+    read_variance
+        Of each pixel (Y, X), counts squared; None where that of all is the typical one.
+    background
+        Gives the out-of-focus background of a frame; None for models that have none.
+    """
+
+    frames: Any
+    mask: PixelMask | None
+    read_variance: NDArray[np.float32] | None
+    background: Background | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the recording is not used, one sentence each."""
+        return () if self.mask is None else self.mask.sentences
+
+
+def prepared(
+    model: Model,
+    image: ArrayLike | Image,
+    *,
+    axes: str | None = None,
+    voxel_size: tuple[float, ...] | None = None,
+    camera: CameraMaps | None = None,
+    mask: PixelMask | None = None,
+) -> Prepared:
+    """Check that a recording suits a model, and find what of it must not be used.
+
+    All of it is read, plane by plane. Parameters are those of `iter_predict`.
+    """
     frames = as_frames(image, axes, spatial=model.axes)
     name = (image.name if isinstance(image, Image) else "") or "image"
     if voxel_size is None and isinstance(image, Image):
         voxel_size = image.voxel_size
     model.check_voxel_size(voxel_size, name)
-    alphas = model.settings.get("magnitude", (1.0, 1.0))
-    given = image.data if isinstance(image, Image) else image
-    alone = len(given.shape if hasattr(given, "shape") else np.shape(given)) < frames.ndim
-    room = None
-    if into is not None:
-        room = _room(model, into, tuple(frames.shape[1:] if alone else frames.shape), alone)
     maps = model.maps_for(camera, frames, name)
     if maps is not None:
         frames = maps.evened(frames, name)
@@ -77,30 +146,12 @@ def iter_predict(
         if maps is None:
             noise = model.noise
             refuse_below_offset(frames, noise.offset, noise.read_variance, name=name)
-    for sentence in () if mask is None else mask.sentences:
-        yield TileProgress(0, 1, sentence)
-    result = yield from infer(
-        model.network,
+    return Prepared(
         frames,
-        model.noise,
-        model.scale,
-        resolve_device(device),
-        tile=tile,
-        averaging=Averaging(repeats, sum(alphas) / 2, seed),
-        damping=damping,
-        background=_background_of(model) if model.out_of_focus else None,
-        into=room,
-        read_variance=None if maps is None else maps.own_read_variance,
+        mask,
+        None if maps is None else maps.own_read_variance,
+        _background_of(model) if model.out_of_focus else None,
     )
-    said: tuple[str, ...] = ()
-    if mask is not None:
-        _empty_unrecorded(result, mask, model.upsampling)
-        said = mask.sentences
-    if into is not None:
-        return replace(into, warnings=said) if said else into
-    if alone:
-        result = _first_of(result)
-    return replace(result, warnings=said) if said else result
 
 
 def _iter_raw(
@@ -190,8 +241,7 @@ class _Alone:
         self._frame[index[1:]] = values
 
 
-def _background_of(model: Model) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    def estimate(frame: NDArray[Any]) -> NDArray[np.float32]:
-        return out_of_focus_background(frame, model.psf, model.noise, model.upsampling)
-
-    return estimate
+def _background_of(model: Model) -> Background:
+    return partial(
+        out_of_focus_background, psf=model.psf, noise=model.noise, upsampling=model.upsampling
+    )
