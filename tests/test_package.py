@@ -159,8 +159,8 @@ def test_requirements_name_what_is_imported() -> None:
     tops = {name.split(".")[0] for path in SOURCES for name in imports(path)}
     third_party = tops - set(sys.stdlib_module_names) - {"napari_zsdeconvnet"}
     imported = {distribution_of.get(top, top).lower() for top in third_party}
-    # fsspec opens addresses for zarr, and the manifest is npe2's.
-    assert imported | {"fsspec", "npe2"} == requirement_names() | extra_names()
+    # fsspec opens addresses for zarr, dask comes with distributed, and the manifest is npe2's.
+    assert imported | {"dask", "fsspec", "npe2"} == requirement_names() | extra_names()
 
 
 @pytest.mark.parametrize("name", sorted(requirement_names() | extra_names()))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .utils.errors import InputError
     from .workflow.deprecated import predict_sim as predict_sim
     from .workflow.deprecated import train_sim as train_sim
+    from .workflow.distributed import predict_to_zarr
     from .workflow.record import RunRecord
     from .workflow.run import run
 
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "RunRecord": "workflow.record",
     "judge": "quality.verdict",
     "predict_sim": "workflow.deprecated",
+    "predict_to_zarr": "workflow.distributed",
     "register": "modes.registry",
     "run": "workflow.run",
     "simulate": "simulation.sample",
@@ -71,6 +73,7 @@ __all__ = [
     "Result",
     "RunRecord",
     "judge",
+    "predict_to_zarr",
     "read_image",
     "register",
     "run",

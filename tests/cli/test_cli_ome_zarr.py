@@ -68,3 +68,49 @@ def test_predict_and_run_take_it(folder: Path):
     np.testing.assert_array_equal(one.data, other.data)
     record = json.loads(predicted.with_suffix(".json").read_text())
     assert record["prediction"]["source"]["origin"]["channel"] == 1
+
+
+def test_predict_writes_it(folder: Path, capsys: pytest.CaptureFixture[str]):
+    model, out = str(folder / "model.safetensors"), folder / "out.ome.zarr"
+    command = [
+        "predict",
+        model,
+        str(folder / "cells.ome.zarr"),
+        "--channel",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    assert main([*command, "--denoised", "-o", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["images"][0]
+    assert said["denoised"] == str(folder / "out_denoised.ome.zarr")
+    assert main([*command, "-o", str(folder / "tiles.tif")]) == 0
+    result = read_image(out)
+    np.testing.assert_array_equal(result.data[0], read_image(folder / "tiles.tif").data)
+    assert result.channel_names == ("DNA",)
+    assert read_image(said["denoised"]).data.shape == (1, 80, 96)
+    assert main(["info", "--methods", said["record"]]) == 0
+    capsys.readouterr()
+    assert main(["repeat", said["record"], "-o", str(folder / "again"), "--json"]) == 0
+    same = json.loads(capsys.readouterr().out)["same_to_the_bit"]
+    assert same == {"model": True, "deconvolved": True, "denoised": True}
+    capsys.readouterr()
+    for options, problem in (
+        ([], "out.ome.zarr exists; write to another name, or add --force"),
+        (["--force", "--resume"], "There is no unfinished run to go on with"),
+        (["--repeats", "2"], "--repeats cannot be had with an OME-Zarr output"),
+    ):
+        assert main([*command, "-o", str(out), *options]) == 2
+        assert problem in capsys.readouterr().err
+    assert main([*command, "-o", str(folder / "new.tif"), "--workers", "2"]) == 2
+    assert "--workers is for an output that is an OME-Zarr" in capsys.readouterr().err
+    inside = str(folder / "cells.ome.zarr" / "out.ome.zarr")
+    assert main([*command, "-o", inside]) == 2
+    assert "is the input or lies in it" in capsys.readouterr().err
+
+
+def test_run_writes_tiff(folder: Path, capsys: pytest.CaptureFixture[str]):
+    on = [str(folder / "cells.ome.zarr"), "--channel", "0"]
+    assert main(["run", *on, "-o", str(folder / "ran.ome.zarr"), *OPTICS]) == 2
+    assert "which predict alone writes" in capsys.readouterr().err
+    assert not (folder / "ran.ome.zarr").exists()

@@ -12,6 +12,7 @@ from .options import (
     add_axes,
     add_background,
     add_camera_maps,
+    add_cluster,
     add_command,
     add_damping,
     add_device,
@@ -260,11 +261,12 @@ def _add_predict(commands: Commands) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help="a .tif for one image, otherwise a folder; names end in _deconvolved.tif",
+        help="a .tif or .ome.zarr for one image, otherwise a folder; names end in _deconvolved.tif",
     )
     add_force(parser)
     add_mode(parser)
     add_axes(parser)
+    add_cluster(parser)
     parser.add_argument(
         "--denoised", action="store_true", help="also write the denoised image, _denoised.tif"
     )

@@ -22,6 +22,19 @@ MOST_LOST = 0.8
 """Part of the light that a deconvolved volume holds at least, unless it is blank."""
 
 
+class Nowhere:
+    """Room for pixels that nobody asked for."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def __getitem__(self, index: object) -> float:
+        return 0.0
+
+    def __setitem__(self, index: object, values: object) -> None:
+        pass
+
+
 class FrameResult:
     """A frame of a result, filled tile by tile and given its light at the end."""
 

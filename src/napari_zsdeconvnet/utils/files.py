@@ -78,7 +78,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             together.append(part)
     except OSError as error:
-        raise _refusal(error, target) from error
+        raise refusal(error, target) from error
     finally:
         if part is not None and (together is None or part not in together):
             part.discard()
@@ -111,7 +111,7 @@ def replaced_together() -> Iterator[None]:
                 for part in parts:
                     part.replace()
         except OSError as error:
-            raise _refusal(error, part.target) from error
+            raise refusal(error, part.target) from error
     finally:
         _set.reset(outer)
         for part in parts:
@@ -177,6 +177,52 @@ class _Part:
         if self._held is not None:
             os.close(self._held)
         self._held = None
+
+
+def replace_folder(part: Path, target: Path) -> None:
+    """Let a finished folder take the place of another one, or of none.
+
+    Raises
+    ------
+    InputError
+        If it cannot; the old one is where it was.
+    """
+    old = target.with_name(f"{_MARK}{secrets.token_hex(8)}")
+    try:
+        there = target.exists()
+        if there:
+            os.rename(target, old)
+        try:
+            os.rename(part, target)
+        except OSError:
+            if there:
+                os.rename(old, target)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise refusal(error, target) from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Let no other process work in a folder meanwhile, where the system can.
+
+    Raises
+    ------
+    InputError
+        If another one does.
+    """
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None and not _locked(descriptor):
+            raise InputError(
+                "output-busy", f"Another process is writing {folder}; wait until it has ended."
+            )
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _locked(descriptor: int) -> bool:
@@ -302,10 +348,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         _check_kind(target)
         _Part(target).discard()
     except OSError as error:
-        raise _refusal(error, target) from error
+        raise refusal(error, target) from error
 
 
-def _refusal(error: OSError, target: Path) -> InputError:
+def refusal(error: OSError, target: Path) -> InputError:
     """Turn a failure of the file system into bad input."""
     if error.errno in _FULL:
         code = "disk-full"

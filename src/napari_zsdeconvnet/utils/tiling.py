@@ -148,6 +148,7 @@ def fitting_tile(
     overlap: Sequence[int],
     multiple: Sequence[int],
     border: Sequence[int],
+    most: int = WORKING_MEMORY,
 ) -> tuple[int, ...]:
     """Size of the largest window that the free memory holds with ease.
 
@@ -164,10 +165,12 @@ def fitting_tile(
         Size of the frame ([Z,] Y, X).
     overlap, multiple, border : sequence of int
         As for `tiles`.
+    most : int
+        Bytes that it takes at most where the host computes.
     """
     budget = MEMORY_SHARE * free_memory(device)
     if device.type != "cuda":
-        budget = min(budget, WORKING_MEMORY)
+        budget = min(budget, most)
     pixels = budget / bytes_per_pixel
     least = smallest_tile(overlap, multiple)
     depth = 1

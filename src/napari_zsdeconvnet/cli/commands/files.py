@@ -17,9 +17,16 @@ from ...io.axes import about
 from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import LazyArray, Sliced, whole_index
+from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder, written_whole
 from ..console import Console
+
+_OME_SUFFIXES = {
+    ".ome.tif": ".ome.tif",
+    ".ome.tiff": ".ome.tif",
+    **dict.fromkeys((".ome.zarr", ".ome.zarr.zip", ".zarr", ".zarr.zip", ".ozx"), ".ome.tif"),
+}
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -366,6 +373,12 @@ def output_names(
         If one file is named for several inputs, or two inputs would go to the same one.
     """
     target = Path(output)
+    if names_zarr(target):
+        raise InputError(
+            "output-kind",
+            f"{output} is OME-Zarr, which predict alone writes, of one image; name a .tif or a "
+            "folder.",
+        )
     if target.suffix.lower() in ((suffix,) if suffix else (".tif", ".tiff")):
         if len(paths) > 1:
             raise InputError(
@@ -396,9 +409,9 @@ def beside(output: Path, ending: str, what: str) -> Path:
 
 def _stem_and_suffix(path: Path) -> tuple[str, str]:
     """Split a name so that OME files stay OME files."""
-    for suffix in (".ome.tif", ".ome.tiff"):
+    for suffix, own in _OME_SUFFIXES.items():
         if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)], ".ome.tif"
+            return path.name[: -len(suffix)], own
     return path.stem, ".tif"
 
 

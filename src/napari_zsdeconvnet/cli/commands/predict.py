@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...io.image import Image
 from ...io.image_writing import written_image
+from ...io.zarr_stores import names_zarr
 from ...physics.stripe_filter import Damping
 from ...quality.pictures import grey_picture
 from ...utils.errors import InputError
@@ -27,14 +28,26 @@ if TYPE_CHECKING:
     from ...inference.predict import Result, TileProgress
     from ...model.model import Model
 
+T = TypeVar("T")
+
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
     """Deconvolve images and write the results, each with its record."""
     paths = expand(arguments.images)
+    if names_zarr(arguments.output):
+        predict_to_zarr(arguments, paths, console)
+        return
+    for name in ("workers", "scheduler", "resume"):
+        if getattr(arguments, name, None):
+            raise InputError(
+                "option-needs-another",
+                f"--{name} is for an output that is an OME-Zarr; leave it out, or name one with "
+                "-o, as in out.ome.zarr.",
+            )
     files = result_files(arguments, paths)
     for output in [Path(arguments.damp_mask)] if arguments.damp_mask else []:
         check_output(output, [*paths, arguments.model], arguments)
-    damping = _damping(arguments)
+    damping = damping_of(arguments)
 
     from ...model.model import Model
 
@@ -73,6 +86,61 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
     console.result({"model": arguments.model, "images": done})
 
 
+def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console: Console) -> None:
+    """Deconvolve one image into an OME-Zarr, with its record in it, here or on a cluster."""
+    output = Path(arguments.output)
+    if len(paths) > 1:
+        raise InputError(
+            "output-is-one-file",
+            f"{output} is one image and there are {len(paths)}; name a folder instead.",
+        )
+    for name in ("repeats", "damp_mask"):
+        if getattr(arguments, name):
+            raise InputError(
+                "option-not-for-zarr",
+                f"--{name.replace('_', '-')} cannot be had with an OME-Zarr output; leave it out, "
+                "or write a .tif.",
+            )
+    from ...model.model import Model
+    from ...workflow.distributed import RECORD, check_zarr_output, iter_predict_to_zarr
+
+    model = Model.load(arguments.model)
+    if holds_raw_frames(paths[0], model, arguments):
+        raise InputError("sim-not-to-zarr", "Results of raw SIM frames go to TIFF; name a .tif.")
+    outputs = {DECONVOLVED: output}
+    if arguments.denoised:
+        outputs[DENOISED] = _beside_zarr(output, DENOISED)
+    if model.out_of_focus:
+        outputs[BACKGROUND] = _beside_zarr(output, BACKGROUND)
+    image = load(paths[0], arguments, console)
+    for place in outputs.values():
+        check_zarr_output(place, image, force=arguments.force)
+    tiles = iter_predict_to_zarr(
+        model,
+        image,
+        outputs,
+        damping=damping_of(arguments),
+        camera=maps_for(arguments, model.noise, image),
+        **given(arguments, "device", "tile", "workers", "scheduler", "resume", "force"),
+    )
+    with closing(tiles):
+        try:
+            prediction = follow(tiles, image.name, console)
+        except KeyboardInterrupt:
+            raise Interrupted(f"--resume goes on with {output}.") from None
+    console.say(f"{paths[0]} -> {output}")
+    written = {what: str(name) for what, name in outputs.items()}
+    record = str(output / RECORD)
+    done = {**written, "record": record, "input": paths[0], "seconds": prediction.seconds}
+    console.result({"model": arguments.model, "images": [done]})
+
+
+def _beside_zarr(output: Path, what: str) -> Path:
+    """Name another result beside that which is deconvolved."""
+    stem = output.name.removesuffix(".zarr").removesuffix(".ome")
+    return output.with_name(f"{stem.removesuffix(f'_{DECONVOLVED}')}_{what}.ome.zarr")
+
+
 def predict_into_files(
     model: Model, image: Image, names: Mapping[str, Path], console: Console, **settings: Any
 ) -> Prediction:
@@ -94,11 +162,11 @@ def predict_into_files(
     """
     with _room(model, image, names) as into:
         tiles = iter_recorded(model, image, into=into, **settings)
-        prediction = _follow(tiles, image.name, console)
+        _, prediction = follow(tiles, image.name, console)
     return prediction.with_outputs(into, {what: name.name for what, name in names.items()})
 
 
-def _damping(arguments: argparse.Namespace) -> Damping | None:
+def damping_of(arguments: argparse.Namespace) -> Damping | None:
     """Take the damping from the command line, if it is asked for."""
     values = given(arguments, "damp_width", "damp_keep", "damp_mask")
     if arguments.damp is None:
@@ -114,17 +182,15 @@ def _damping(arguments: argparse.Namespace) -> Damping | None:
     return Damping(arguments.damp, **numbers)
 
 
-def _follow(
-    tiles: Generator[TileProgress, None, tuple[Result, Prediction]], what: str, console: Console
-) -> Prediction:
+def follow(tiles: Generator[TileProgress, None, T], what: str, console: Console) -> T:
     """Compute all tiles, with a bar."""
     with console.bar(0, what, "tile") as bar:
         while True:
             try:
                 progress = next(tiles)
             except StopIteration as end:
-                prediction: Prediction = end.value[1]
-                return prediction
+                value: T = end.value
+                return value
             bar.total = progress.total
             bar.update(progress.done - bar.n)
             if progress.message:
@@ -138,6 +204,7 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
 
     The denoised image, where nobody asks for it, goes nowhere.
     """
+    from ...inference.frame_result import Nowhere
     from ...inference.predict import Result
 
     coarse, fine = model.output_shapes(image.data.shape)
@@ -145,7 +212,7 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
     finer = None
     if size is not None:
         finer = (*size[:-2], *(step / model.upsampling for step in size[-2:]))
-    rooms: dict[str, Any] = {DENOISED: _Nowhere(coarse), BACKGROUND: None}
+    rooms: dict[str, Any] = {DENOISED: Nowhere(coarse), BACKGROUND: None}
     grids = dict.fromkeys(rooms, (coarse, size)) | {DECONVOLVED: (fine, finer)}
     with ExitStack() as files:
         for what, name in names.items():
@@ -161,16 +228,3 @@ def _room(model: Model, image: Image, names: Mapping[str, Path]) -> Iterator[Res
                 )
             )
         yield Result(rooms[DENOISED], rooms[DECONVOLVED], rooms[BACKGROUND])
-
-
-class _Nowhere:
-    """Room for pixels that nobody asked for."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-
-    def __getitem__(self, index: object) -> float:
-        return 0.0
-
-    def __setitem__(self, index: object, values: object) -> None:
-        pass

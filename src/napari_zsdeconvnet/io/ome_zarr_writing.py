@@ -1,0 +1,264 @@
+"""Images into OME-Zarr 0.5: arrays in shards that are written one by one, pyramids, metadata."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .axes import ORDER
+from .image import Display, Image
+from .lazy import LazyArray, Sliced, whole_index
+from .zarr_stores import ZarrPixels, require_zarr
+
+if TYPE_CHECKING:
+    import zarr
+    from numpy.typing import ArrayLike, NDArray
+
+_WIDEST_CHUNK = 1024  # pixels along Y and X; a plane of 2048 x 2048 is read in four pieces
+_SMALLEST_LEVEL = 512  # pixels along Y and X, at which a pyramid ends
+_PLANES_IN_SHARD = 16
+_ISOTROPIC = 1.5  # axial step over pixel size, up to which a level halves the planes too
+_SHOWN = (0.5, 99.8)  # percentiles of the coarsest level that are black and white
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array lies in files: chunks are read, shards, a file each, are written at once.
+
+    Attributes
+    ----------
+    chunks, shards
+        Elements along T, C, Z, Y, X.
+    """
+
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shape: Sequence[int], parts: Sequence[int]) -> Layout:
+        """Lay an array out for writers that each fill one box of a grid.
+
+        Parameters
+        ----------
+        shape
+            Of the array, (T, C, Z, Y, X).
+        parts
+            Size of the boxes along Z, Y, X.
+        """
+        (y, high), (x, wide) = map(_cut, shape[-2:], parts[-2:])
+        return cls((1, 1, 1, y, x), (1, 1, min(parts[0], shape[2]), high, wide))
+
+
+def _cut(length: int, part: int) -> tuple[int, int]:
+    """Divide a part of an axis into chunks alike; a part at least as long as all has all of it."""
+    if part >= length:
+        chunk = math.ceil(length / math.ceil(length / _WIDEST_CHUNK))
+        return chunk, chunk * math.ceil(length / chunk)
+    divisor = next(
+        number for number in range(math.ceil(part / _WIDEST_CHUNK), part + 1) if part % number == 0
+    )
+    return part // divisor, part
+
+
+class NewOmeZarr:
+    """An OME-Zarr with one channel that is being written.
+
+    Several processes may fill parts of it at a time, each shard by one of them.
+
+    Parameters
+    ----------
+    folder
+        Where it lies or will lie.
+    axes
+        Letters out of "TCZYX", C among them. Shapes are given along all five, 1 for the others.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], axes: str) -> None:
+        require_zarr(folder)
+        self.folder = Path(folder)
+        self.axes = axes
+
+    @property
+    def group(self) -> zarr.Group:
+        """The group, to be filled."""
+        import zarr
+
+        return zarr.open_group(self.folder, mode="a", zarr_format=3)
+
+    def create(self, key: str, shape: Sequence[int], layout: Layout) -> None:
+        """Make an array of zeros, float32, unless it is there."""
+        from zarr.codecs import BloscCodec
+
+        group = self.group
+        if key not in group:
+            group.create_array(
+                key,
+                shape=self._kept(shape),
+                dtype="float32",
+                chunks=self._kept(layout.chunks),
+                shards=self._kept(layout.shards),
+                compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+                dimension_names=list(self.axes.lower()),
+            )
+
+    def _kept(self, along_all: Sequence[Any]) -> tuple[Any, ...]:
+        """Take what is given along all five axes for those that there are."""
+        pairs = zip(ORDER, along_all, strict=True)
+        return tuple(entry for letter, entry in pairs if letter in self.axes)
+
+    def room(self, key: str, frames: str) -> ZarrRoom:
+        """Give an array as frames, axes "TYX" or "TZYX", to be filled."""
+        return ZarrRoom(self.folder, key, self.axes, frames)
+
+    def pixels(self, key: str, axes: str) -> NDArray[Any]:
+        """Give an array to be read, with these of its axes."""
+        lazily: Any = LazyArray(ZarrPixels(self.folder, key), self.axes, axes)
+        return lazily  # type: ignore[no-any-return]
+
+    def begin_levels(self, voxel_size: Sequence[float] | None) -> list[tuple[int, int, int]]:
+        """Make the coarser levels; gives by how much each is coarser than 0 along Z, Y, X."""
+        lengths = dict(zip(self.axes, _array(self.group, "0").shape, strict=True))
+        shape = tuple(lengths.get(letter, 1) for letter in ORDER)
+        factors = [(1, 1, 1)]
+        step = voxel_size if voxel_size is not None and len(voxel_size) == 3 else None
+        while max(shape[-2:]) > _SMALLEST_LEVEL:
+            z, y, x = factors[-1]
+            flat = step is None or step[0] * z > _ISOTROPIC * step[1] * y
+            halved = (1 if flat or shape[2] < 2 else 2, 2, 2)
+            shape = (
+                *shape[:2],
+                *(math.ceil(n / f) for n, f in zip(shape[2:], halved, strict=True)),
+            )
+            factors.append((z * halved[0], y * 2, x * 2))
+            parts = (_PLANES_IN_SHARD, _WIDEST_CHUNK, _WIDEST_CHUNK)
+            self.create(str(len(factors) - 1), shape, Layout.of(shape, parts))
+        return factors
+
+    def fill_level(self, level: int, frame: int) -> None:
+        """Average the level before it into a frame of a level, shard by shard.
+
+        It can be done again. Edges that are not whole are averaged over what there is.
+        """
+        group = self.group
+        fine, coarse = (_array(group, str(number)) for number in (level - 1, level))
+        first = self.axes.index("C") + 1
+        begin = self._kept((frame, 0, None, None, None))[:first]
+        factors = [
+            1 if a == b else 2
+            for a, b in zip(fine.shape[first:], coarse.shape[first:], strict=True)
+        ]
+        for place in _boxes(coarse.shape[first:], coarse.shards[first:]):
+            cut = tuple(
+                slice(one.start * f, one.stop * f) for one, f in zip(place, factors, strict=True)
+            )
+            pixels = np.asarray(fine[(*begin, *cut)])
+            for axis, factor in enumerate(factors):
+                if factor == 2:
+                    pixels = _pairs(pixels, axis)
+            coarse[(*begin, *place)] = pixels
+
+    def describe(self, image: Image, factors: Sequence[tuple[int, int, int]], **more: Any) -> None:
+        """Write the metadata of a finished pyramid.
+
+        Parameters
+        ----------
+        image
+            With voxel size, position, interval, channel name and colour of level 0.
+        factors
+            As `begin_levels` gives them.
+        **more
+            Attributes beside those of OME.
+        """
+        length = {"unit": "micrometer"} if image.voxel_size is not None else {}
+        time = {"unit": "second"} if image.frame_interval else {}
+        space = ({"name": name, "type": "space", **length} for name in "zyx")
+        axes = [{"name": "t", "type": "time", **time}, {"name": "c", "type": "channel"}, *space]
+        size = (1.0,) * 3 if image.voxel_size is None else image.voxel_size
+        steps = size if len(size) == 3 else (1.0, *size)
+        datasets = []
+        for level, factor in enumerate(factors):
+            scale = [step * f for step, f in zip(steps, factor, strict=True)]
+            moved = [
+                start + step * (f - 1) / 2
+                for start, step, f in zip(image.position, steps, factor, strict=True)
+            ]
+            scales = self._kept((image.frame_interval or 1.0, 1.0, *scale))
+            along: list[Any] = [{"type": "scale", "scale": list(scales)}]
+            shifts = self._kept((0.0, 0.0, *moved))
+            if any(shifts):
+                along.append({"type": "translation", "translation": list(shifts)})
+            datasets.append({"path": str(level), "coordinateTransformations": along})
+        group = self.group
+        pixels = np.asarray(_array(group, str(len(factors) - 1))[...])
+        named = {"name": image.name, "axes": list(self._kept(axes)), "datasets": datasets}
+        channels = [_channel(image, pixels)]
+        ome: Any = {"version": "0.5", "multiscales": [named], "omero": {"channels": channels}}
+        group.attrs.update({"ome": ome, **more})
+
+
+def _array(group: Any, key: str) -> Any:
+    return group[key]
+
+
+def _channel(image: Image, pixels: NDArray[Any]) -> dict[str, Any]:
+    """Describe the channel, with a contrast that suits the pixels of a coarse level."""
+    display = image.display[0] if image.display else Display()
+    low, high = (float(value) for value in np.percentile(pixels, _SHOWN))
+    least, most = float(pixels.min()), float(pixels.max())
+    if high <= low:
+        low, high = least, max(most, least + 1)
+    return {
+        "label": image.channel_names[0] if image.channel_names else "Channel 0",
+        "color": display.colour or "FFFFFF",
+        "active": True,
+        "window": {"min": least, "max": max(most, high), "start": low, "end": high},
+    }
+
+
+def _boxes(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    ranges = (range(0, length, part) for length, part in zip(shape, size, strict=True))
+    for place in product(*ranges):
+        yield tuple(
+            slice(start, min(start + part, length))
+            for start, part, length in zip(place, size, shape, strict=True)
+        )
+
+
+def _pairs(pixels: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Average neighbours along an axis; one that is left over stays."""
+    first = pixels[(slice(None),) * axis + (slice(0, None, 2),)].copy()
+    second = pixels[(slice(None),) * axis + (slice(1, None, 2),)]
+    paired = (slice(None),) * axis + (slice(0, second.shape[axis]),)
+    first[paired] = (first[paired] + second) / 2
+    return first
+
+
+class ZarrRoom(Sliced):
+    """An array with one channel, written and read as frames, axes "TYX" or "TZYX"."""
+
+    def __init__(self, folder: str | os.PathLike[str], key: str, axes: str, frames: str) -> None:
+        import zarr
+
+        self._array = _array(zarr.open_group(folder, mode="r+"), key)
+        self._axes, self._frames = axes, frames
+        lengths = dict(zip(axes, self._array.shape, strict=True))
+        self.shape = tuple(int(lengths.get(letter, 1)) for letter in frames)
+        self.dtype = np.dtype(np.float32)
+
+    def _place(self, index: Any) -> tuple[int | slice, ...]:
+        """Give the place in the array; a frame of the only one has no index there."""
+        wanted = dict(zip(self._frames, whole_index(index, self.shape), strict=True))
+        return tuple(wanted.get(letter, 0) for letter in self._axes)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        return np.asarray(self._array[self._place(index)])
+
+    def __setitem__(self, index: Any, values: ArrayLike) -> None:
+        self._array[self._place(index)] = values

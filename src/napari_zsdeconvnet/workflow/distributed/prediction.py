@@ -1,0 +1,449 @@
+"""A model put to a recording beyond memory: OME-Zarr in, OME-Zarr out, by one process or many."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...inference.predict import TileProgress, check_memory, exhaust, output_shape
+from ...inference.tile_computer import TileComputer, TileSource
+from ...io.image import Image
+from ...io.lazy import LazyArray
+from ...io.ome_zarr_writing import Layout
+from ...model.model import Model
+from ...model.predicting import prepared
+from ...model.provenance import installed_versions, now, weights_fingerprint
+from ...noise.camera_maps import CameraMaps
+from ...physics.stripe_filter import Damping
+from ...utils.devices import fixed_threads, resolve_device, thread_count
+from ...utils.errors import InputError
+from ...utils.files import locked_folder, make_folder, refusal, replace_folder, written_whole
+from ...utils.phases import go_on
+from ...utils.tiling import fitting_tile, smallest_tile, tiles
+from ..record import Output, Prediction, RunRecord
+from .running import batches, cluster, run_tasks, threads_for
+from .tasks import FINAL, UNCORRECTED, Work
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+RECORD = "zsdeconvnet.json"
+"""Name of the run record in a result."""
+
+_JOB = "job.json"
+_MEMORY = 3 * 2**29  # bytes for the window of a tile; a worker takes as much again at most
+_NAMED = 5
+
+
+def predict_to_zarr(
+    model: Model, image: Image, output: str | os.PathLike[str], **settings: Any
+) -> Prediction:
+    """Deconvolve an image of any size into an OME-Zarr, here or on a cluster.
+
+    Parameters
+    ----------
+    model
+        As trained or loaded.
+    image
+        Axes ([T,] [Z,] Y, X). For a cluster its pixels are read from an OME-Zarr.
+    output
+        Folder to write, .ome.zarr; it gets its name once it is complete.
+    **settings
+        As for `iter_predict_to_zarr`: ``workers``, ``scheduler`` or ``client``, ``tile``,
+        ``resume``, ``force``, ...
+
+    Returns
+    -------
+    Prediction
+        What was done, as the record in the output has it.
+
+    Raises
+    ------
+    InputError
+        As from `iter_predict_to_zarr`.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> sample = zs.simulate("filaments", shape=(64, 64))
+    >>> run = zs.train(sample.raw, sample.psf, sample.noise, steps=0, device="cpu")
+    >>> image = zs.Image(sample.raw, "YX", sample.voxel_size, name="cells")
+    >>> _ = zs.predict_to_zarr(run.model, image, "cells.ome.zarr", device="cpu")
+    >>> zs.read_image("cells.ome.zarr").data.shape
+    (1, 128, 128)
+    """
+    return exhaust(iter_predict_to_zarr(model, image, {"deconvolved": Path(output)}, **settings))
+
+
+def iter_predict_to_zarr(
+    model: Model,
+    image: Image,
+    outputs: Mapping[str, Path],
+    *,
+    device: str = "auto",
+    tile: int | tuple[int, ...] | None = None,
+    damping: Damping | None = None,
+    camera: CameraMaps | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Generator[TileProgress, None, Prediction]:
+    """Deconvolve an image into OME-Zarr, tile by tile, in this process or on a cluster.
+
+    Tiles are written to a folder beside the output, which takes its name once everything is
+    complete. A run that ended before goes on there. The result does not depend on who computes.
+
+    Parameters
+    ----------
+    model, image
+        The image has one channel, axes ([T,] [Z,] Y, X), and, for a cluster, pixels that each
+        worker can read, as those of OME-Zarr.
+    outputs
+        The folders to write by what they hold: "deconvolved" and perhaps "denoised" and
+        "background".
+    device, tile, damping, camera
+        As for `Model.iter_predict`.
+    workers, scheduler, client
+        As for `cluster`; a cluster needs a file system that all workers share.
+    resume
+        Whether to go on with a run that ended before it was complete.
+    force
+        Whether an output that exists is replaced, and a run that is not complete begun anew.
+
+    Yields
+    ------
+    TileProgress
+        After every tile.
+
+    Returns
+    -------
+    Prediction
+        For the record, which is in each output already.
+
+    Raises
+    ------
+    InputError
+        If an output exists or lies in the input, or tiles could not be computed: those that could
+        are kept for ``resume``.
+    """
+    began, begun = now(), time.perf_counter()
+    image = _without_channel(image)
+    chosen = resolve_device(device)
+    main = Path(outputs["deconvolved"])
+    for output in outputs.values():
+        check_zarr_output(output, image, force=force)
+    folder = unfinished(main)
+    _check_unfinished(folder, resume, force)
+    seen = prepared(model, image, camera=camera)
+    for sentence in seen.warnings:
+        yield TileProgress(0, 1, sentence)
+    source = TileSource(seen.frames, damping, seen.read_variance, seen.background)
+    computer = TileComputer(model.network, source, model.noise, model.scale, chosen)
+    shape = tuple(int(length) for length in seen.frames.shape)
+    check_memory(model.network, chosen, shape, results=False)
+    job = _job(model, image, outputs, damping)
+    size = _tile_size(model, chosen, shape, tile, folder if resume else None, job)
+    network = model.network
+    cover = tuple(tiles(shape[1:], size, network.reach, network.multiples, network.border))
+    names = tuple(outputs)
+    with _kept(folder, {**job, "tile": list(size)}) as keep:
+        with cluster(workers, scheduler, client) as computing:
+            threads = threads_for(computing) or thread_count(chosen)
+            axes = "".join(letter for letter in "TCZYX" if letter in f"C{image.axes}")
+            work = Work(computer, cover, seen.mask, folder, names, threads, axes)
+            factors = _make_arrays(work, image, model, size)
+            yield from _compute(work, computing, size)
+            yield from _complete(work, computing, factors, size)
+        with fixed_threads(threads):
+            prediction = Prediction.now(
+                image,
+                device,
+                started=began,
+                seconds=time.perf_counter() - begun,
+                tile=size,
+                damping=damping,
+                camera=camera,
+                warnings=seen.warnings,
+            )
+        prediction = _described(work, image, model, outputs, factors, prediction)
+        for name, output in outputs.items():
+            replace_folder(folder / name, output.resolve())
+        keep.clear()
+    return prediction
+
+
+def _without_channel(image: Image) -> Image:
+    """Leave out an axis of one channel; of several, one has to be chosen first."""
+    axes = image.axes.replace("C", "")
+    if axes == image.axes or image.data.shape[image.axes.index("C")] > 1:
+        return image
+    lazily: Any = LazyArray(image.data, image.axes, axes)
+    return replace(image, data=lazily, axes=axes)
+
+
+def unfinished(output: Path) -> Path:
+    """Name the folder where an output is written before it is complete."""
+    output = output.resolve()
+    return output.with_name(f".{output.name}.unfinished")
+
+
+def check_zarr_output(output: Path, image: Image, *, force: bool) -> None:
+    """Refuse an output that exists, unless it may be replaced, or that lies in the input.
+
+    Raises
+    ------
+    InputError
+        With what to do.
+    """
+    target = output.resolve()
+    origin = None if image.origin is None else Path(image.origin.path).resolve()
+    if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
+        raise InputError(
+            "output-is-input",
+            f"{output} is the input or lies in it, or the other way round; write to another name "
+            "with -o.",
+        )
+    if target.exists() and not target.is_dir():
+        raise InputError("not-a-folder", f"{output} is a file; write to another name with -o.")
+    if target.exists() and not force:
+        raise InputError(
+            "output-exists",
+            f"{output} exists; write to another name, or add --force to replace it.",
+        )
+
+
+def _check_unfinished(folder: Path, resume: bool, force: bool) -> None:
+    if resume and not (folder / _JOB).is_file():
+        raise InputError(
+            "nothing-to-resume",
+            f"There is no unfinished run to go on with ({folder}); leave --resume out.",
+        )
+    if not folder.exists() or resume:
+        return
+    if not force and any((folder / "tiles").glob("*.npz")):
+        raise InputError(
+            "output-unfinished",
+            f"A run for this output ended before it was complete ({folder}); add --resume to go "
+            "on with it, or --force to begin anew.",
+        )
+    with locked_folder(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _job(
+    model: Model, image: Image, outputs: Mapping[str, Path], damping: Damping | None
+) -> dict[str, Any]:
+    """Describe a run, so that another one can tell whether it may go on with it."""
+    origin = image.origin
+    return {
+        "model": weights_fingerprint(model.network.state_dict()),
+        "image": None if origin is None else [origin.path, origin.channel, origin.level],
+        "shape": [int(length) for length in image.data.shape],
+        "outputs": sorted(outputs),
+        "damping": None if damping is None else repr(damping),
+        "versions": installed_versions(),
+    }
+
+
+def _tile_size(
+    model: Model,
+    device: torch.device,
+    shape: tuple[int, ...],
+    tile: int | tuple[int, ...] | None,
+    unfinished: Path | None,
+    job: Mapping[str, Any],
+) -> tuple[int, ...]:
+    """Choose the window of a tile, or take that of the run that is gone on with."""
+    network = model.network
+    overlap, multiples = network.reach, network.multiples
+    least = smallest_tile(overlap, multiples)
+    if unfinished is not None:
+        before = json.loads((unfinished / _JOB).read_text(encoding="utf-8"))
+        other = [name for name, value in job.items() if before.get(name) != value]
+        if other:
+            raise InputError(
+                "resume-other-run",
+                f"The unfinished run has another {' and '.join(other)} than this one; give the "
+                "same ones, or --force to begin anew.",
+            )
+        return tuple(before["tile"])
+    if tile is None:
+        border = network.border or network.reach
+        per_pixel = network.memory_per_pixel(device)
+        size = fitting_tile(device, per_pixel, shape[1:], overlap, multiples, border, most=_MEMORY)
+    else:
+        given = (tile,) if isinstance(tile, int) else tuple(tile)
+        width = given[-1]
+        size = given if len(given) > 1 else (*((10**6,) if len(shape) == 4 else ()), width, width)
+        if len(size) != len(shape) - 1:
+            raise InputError(
+                "tile-wrong",
+                f"The tile is {tile}: give one number, or one for each of the {len(shape) - 1} "
+                "axes.",
+            )
+    return tuple(map(max, size, least))
+
+
+@contextmanager
+def _kept(folder: Path, job: Mapping[str, Any]) -> Iterator[list[Path]]:
+    """Make the folder of an unfinished run; it stays after a failure if any tile is done.
+
+    The list that is given is cleared once the run is complete.
+    """
+    make_folder(folder / "tiles")
+    keep = [folder]
+    with locked_folder(folder):
+        try:
+            with written_whole(folder / _JOB) as temporary:
+                temporary.write_text(json.dumps(job, indent=2), encoding="utf-8")
+            yield keep
+        except OSError as error:
+            raise refusal(error, folder) from error
+        finally:
+            if not (keep and any((folder / "tiles").glob("*.npz"))):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_arrays(
+    work: Work, image: Image, model: Model, size: tuple[int, ...]
+) -> dict[str, list[tuple[int, int, int]]]:
+    """Make the arrays of all results, whose shards are the tiles; gives the levels of each."""
+    first = work.cover[0].shape  # inner tiles have the size of the first
+    factors = {}
+    for name in work.outputs:
+        upsampling = model.upsampling if name == "deconvolved" else 1
+        shape = output_shape(work.computer.network, work.shape) if upsampling > 1 else work.shape
+        full = (shape[0], 1, *((1,) if "Z" not in work.letters else ()), *shape[1:])
+        parts = (1, *first)[-3:]
+        parts = (parts[0], upsampling * parts[1], upsampling * parts[2])
+        room = work.result(name)
+        keys = [FINAL, UNCORRECTED] if work.corrected and name != "background" else [FINAL]
+        for key in keys:
+            room.create(key, full, Layout.of(full, parts))
+        factors[name] = room.begin_levels(finer(image, upsampling).voxel_size)
+    return factors
+
+
+def finer(image: Image, upsampling: int) -> Image:
+    """Give the image the grid of a result with so many pixels in place of one."""
+    size, (z, y, x) = image.voxel_size, image.position
+    if size is None:
+        return image
+    *depth, high, wide = size
+    shift = (1 - 1 / upsampling) / 2
+    return replace(
+        image,
+        voxel_size=(*depth, high / upsampling, wide / upsampling),
+        position=(z, y - shift * high, x - shift * wide),
+    )
+
+
+def _compute(
+    work: Work, client: Client | None, size: tuple[int, ...]
+) -> Generator[TileProgress, None, None]:
+    """Compute all tiles that are not there, and say at the end which could not be."""
+    missing = work.missing()
+    total, failed = work.tile_count, list[tuple[int, str]]()
+    done = total - len(missing)
+    message = f"{done} of {total} tiles are there from before." if done else ""
+    if message:
+        yield TileProgress(done, total, message, size)
+    if client is None:
+        for one in work.tiles(missing):
+            go_on()
+            if isinstance(one, tuple):
+                failed.append(one)
+                continue
+            done += 1
+            yield TileProgress(done, total, "", size)
+    else:
+        for batch, result in run_tasks(client, work, _tiles, batches(missing, client)):
+            go_on()
+            if isinstance(result, BaseException):
+                failed += [(number, str(result) or type(result).__name__) for number in batch]
+                continue
+            failed += [one for one in result if isinstance(one, tuple)]
+            done += len([one for one in result if isinstance(one, int)])
+            yield TileProgress(done, total, "", size)
+    if failed:
+        reasons = list(dict.fromkeys(reason for _, reason in failed))
+        raise InputError(
+            "tiles-failed",
+            f"{len(failed)} of {total} tiles could not be computed: "
+            + " ".join(reasons[:_NAMED])
+            + " The others are kept; --resume goes on with what is missing.",
+            tiles=tuple(number for number, _ in failed),
+        )
+
+
+def _complete(
+    work: Work,
+    client: Client | None,
+    factors: Mapping[str, list[tuple[int, int, int]]],
+    size: tuple[int, ...],
+) -> Generator[TileProgress, None, None]:
+    """Finish frames and make the coarser levels."""
+    total = work.tile_count
+    frames = range(work.frames)
+    for _, result in run_tasks(client, work, _finish, list(frames)):
+        _raise_if_failed(result)
+        yield TileProgress(total, total, "", size)
+    most = max(len(levels) for levels in factors.values())
+    for level in range(1, most):
+        names = tuple(name for name, levels in factors.items() if level < len(levels))
+        part = replace(work, outputs=names)
+        for _, result in run_tasks(client, part, _level, [(level, frame) for frame in frames]):
+            _raise_if_failed(result)
+            yield TileProgress(total, total, "", size)
+
+
+def _raise_if_failed(result: Any) -> None:
+    if isinstance(result, BaseException):
+        raise result
+
+
+def _tiles(work: Work, numbers: list[int]) -> list[int | tuple[int, str]]:
+    return list(work.tiles(numbers))
+
+
+def _finish(work: Work, frame: int) -> None:
+    work.finish_frame(frame)
+
+
+def _level(work: Work, place: tuple[int, int]) -> None:
+    work.fill_level(*place)
+
+
+def _described(
+    work: Work,
+    image: Image,
+    model: Model,
+    outputs: Mapping[str, Path],
+    factors: Mapping[str, list[tuple[int, int, int]]],
+    prediction: Prediction,
+) -> Prediction:
+    """Write metadata and record into the finished results."""
+    axes = work.axes.replace("C", "")
+    found = {}
+    for name, output in outputs.items():
+        room = work.result(name)
+        if UNCORRECTED in room.group:
+            del room.group[UNCORRECTED]
+        grid = finer(image, model.upsampling if name == "deconvolved" else 1)
+        room.describe(replace(grid, name=output.name), factors[name])
+        found[name] = Output.of(output.name, room.pixels(FINAL, axes), axes)
+    prediction = replace(prediction, outputs=found)
+    for name in outputs:
+        RunRecord.of(model, prediction=prediction).write(work.folder / name / RECORD)
+    return prediction

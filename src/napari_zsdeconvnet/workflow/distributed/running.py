@@ -1,0 +1,164 @@
+"""Doing tasks: here, by processes of this machine, or by those of any Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ...utils.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_RETRIES = 2
+_WAITING = 3  # tasks for each worker that are with the scheduler at a time
+_BATCH = 4  # tiles in a task at most; within one the next is read while one is computed
+
+
+@contextmanager
+def cluster(
+    workers: int | None = None, scheduler: str | None = None, client: Client | None = None
+) -> Iterator[Client | None]:
+    """Give the cluster that is asked for, or None for this process alone.
+
+    Parameters
+    ----------
+    workers
+        Processes of this machine.
+    scheduler
+        Address of a scheduler that runs.
+    client
+        Of any cluster; it is used as it is.
+
+    Raises
+    ------
+    InputError
+        If distributed is not installed, or the scheduler does not answer.
+    """
+    if client is not None or (workers is None and scheduler is None):
+        yield client
+        return
+    try:
+        import distributed
+    except ImportError as error:
+        raise InputError(
+            "extra-missing",
+            "Workers need dask and distributed, which are not installed; run: "
+            'pip install "napari-zsdeconvnet[cluster]".',
+        ) from error
+    untyped: Any = distributed
+    if scheduler is not None:
+        try:
+            there = untyped.Client(scheduler, timeout=20, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                "scheduler-missing",
+                f"No scheduler answers at {scheduler} ({error}); check the address, or start one "
+                "with: dask scheduler.",
+            ) from error
+        with there:
+            _check_versions(there)
+            yield there
+        return
+    with (
+        untyped.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,  # a lost worker is said by its tiles
+        ) as local,
+        untyped.Client(local, set_as_default=False) as here,
+    ):
+        yield here
+
+
+def _check_versions(client: Client) -> None:
+    """Refuse workers that have another version of this package."""
+    from ...model.provenance import installed_versions
+
+    mine = installed_versions().get("napari-zsdeconvnet")
+    try:
+        found = client.run(_own_version)
+    except Exception as error:  # what a worker without the package raises
+        raise InputError(
+            "worker-without-package",
+            f"A worker cannot import napari-zsdeconvnet ({error}); install version {mine} there.",
+        ) from error
+    for worker, version in found.items():
+        if version != mine:
+            raise InputError(
+                "worker-version",
+                f"The worker {worker} has napari-zsdeconvnet {version}, and here it is {mine}; "
+                "install the same version on both.",
+            )
+
+
+def _own_version() -> str | None:
+    from napari_zsdeconvnet.model.provenance import installed_versions
+
+    return installed_versions().get("napari-zsdeconvnet")
+
+
+def threads_for(client: Client | None) -> int | None:
+    """Return the threads of a task on a cluster; None for what is fastest in this process."""
+    if client is None:
+        return None
+    listed = client.scheduler_info(n_workers=-1)["workers"].values()
+    hosts: dict[str, int] = {}
+    for worker in listed:
+        hosts[worker["host"]] = hosts.get(worker["host"], 0) + max(worker["nthreads"], 1)
+    busiest = max(hosts.values(), default=1)
+    return max((os.cpu_count() or 1) // busiest, 1)
+
+
+def run_tasks(
+    client: Client | None,
+    work: Any,
+    do: Callable[[Any, Any], Any],
+    items: Sequence[Any],
+) -> Iterator[tuple[Any, Any]]:
+    """Do ``do(work, item)`` for all items, in any order; gives each with its result.
+
+    On a cluster a task that was lost with its worker is done again. The result of one that fails
+    for good is its exception.
+    """
+    if client is None:
+        for item in items:
+            yield item, do(work, item)
+        return
+    import distributed
+
+    untyped: Any = distributed
+    there = untyped.Client.scatter(client, work, broadcast=True, hash=False)
+    coming = iter(items)
+    room = _WAITING * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    item_of: dict[Any, Any] = {}
+
+    def submitted() -> Any:
+        for item in coming:
+            future = client.submit(do, there, item, retries=_RETRIES, pure=False)
+            item_of[future.key] = item
+            return future
+        return None
+
+    first = [future for future in (submitted() for _ in range(room)) if future is not None]
+    futures = untyped.as_completed(first, loop=client.loop)
+    for future in futures:
+        error = future.exception()
+        result = future.result() if error is None else error
+        following = submitted()
+        if following is not None:
+            futures.add(following)
+        yield item_of.pop(future.key), result
+        future.release()
+
+
+def batches(numbers: Sequence[int], client: Client | None) -> list[list[int]]:
+    """Divide tiles into tasks, such that all workers have some."""
+    workers = 1 if client is None else len(client.scheduler_info(n_workers=-1)["workers"])
+    size = max(min(_BATCH, len(numbers) // max(4 * workers, 1)), 1)
+    return [list(numbers[first : first + size]) for first in range(0, len(numbers), size)]

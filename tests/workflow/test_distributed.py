@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import distributed
+import numpy as np
+import pytest
+import torch
+import yaozarrs
+import zarr
+from torch.nn import functional as F
+
+from napari_zsdeconvnet.io.image import Display, Image
+from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.ome_zarr_writing import Layout
+from napari_zsdeconvnet.model.model import Model
+from napari_zsdeconvnet.model.presets import PRESETS
+from napari_zsdeconvnet.networks.base import TwoStageNetwork
+from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.psf.psf import PSF
+from napari_zsdeconvnet.utils.errors import InputError
+from napari_zsdeconvnet.workflow.distributed import RECORD, iter_predict_to_zarr, predict_to_zarr
+from napari_zsdeconvnet.workflow.distributed.prediction import unfinished
+from napari_zsdeconvnet.workflow.record import Output, RunRecord
+
+NOISE = NoiseModel(offset=100, gain=2.0, read_variance=9.0)
+PIXEL = 0.1
+
+
+class Losing(TwoStageNetwork):
+    """Loses a tenth of the light in one output and a sixth in the other, and blurs both."""
+
+    multiple = 4
+    receptive_field = 8
+    bytes_per_pixel = 100
+    computed = 0
+
+    def forward(
+        self, image: torch.Tensor, excess: object = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.computed += 1
+        window = F.avg_pool2d(image.reshape(-1, 1, *image.shape[-2:]), 3, 1, 1)
+        fine = F.interpolate(window, scale_factor=2.0)
+        shape = image.shape[:-2]
+        return (
+            0.9 * window.reshape(*shape, *window.shape[-2:]),
+            0.83 * fine.reshape(*shape, *fine.shape[-2:]),
+        )
+
+
+class LosingVolume(Losing):
+    """The same of volumes, whose results are balanced as a whole."""
+
+    axial_field = 2
+
+
+class KeepingVolume(LosingVolume):
+    """One whose results need no correction."""
+
+    keeps_light = True
+
+
+def model_of(network: TwoStageNetwork) -> Model:
+    deep = network.axial_field is not None
+    step = (0.3,) if deep else ()
+    spot = np.full((5,) * (3 if deep else 2), 1e-3)
+    spot[(2,) * spot.ndim] = 1
+    return Model(
+        network=network,
+        preset="fast",
+        settings=asdict(PRESETS["fast"]),
+        psf=PSF.from_array(spot, (*step, PIXEL / 2, PIXEL / 2)),
+        noise=NOISE,
+        scale=50.0,
+        axes="ZYX" if deep else "YX",
+        voxel_size=(*step, PIXEL, PIXEL),
+        seed=0,
+        data_hash="",
+    )
+
+
+def recording(folder: Path, axes: str) -> Image:
+    """Two frames or volumes of noise as OME-Zarr, read lazily."""
+    lengths = {"T": 2, "Z": 6, "Y": 70, "X": 90}
+    shape = [lengths[letter] for letter in axes]
+    pixels = np.random.default_rng(1).poisson(300, shape).astype(np.uint16)
+    group = zarr.open_group(folder / "in.ome.zarr", mode="w")
+    group.create_array("0", data=pixels, chunks=(1,) * (len(axes) - 2) + (32, 32))
+    sizes = {"T": 0.5, "Z": 0.3, "Y": PIXEL, "X": PIXEL}
+    kinds: dict[str, Any] = {"T": {"type": "time", "unit": "second"}}
+    space = {"type": "space", "unit": "micrometer"}
+    described = {
+        "axes": [{"name": letter.lower(), **kinds.get(letter, space)} for letter in axes],
+        "datasets": [
+            {
+                "path": "0",
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [sizes[letter] for letter in axes]}
+                ],
+            }
+        ],
+    }
+    channels = [{"label": "Actin", "color": "00FF00"}]
+    ome: Any = {"multiscales": [described], "omero": {"channels": channels}}
+    group.attrs["ome"] = {"version": "0.5", **ome}
+    return read_image(folder / "in.ome.zarr")
+
+
+def written(path: Path) -> np.ndarray:
+    """Pixels of a result without its channel."""
+    image = read_image(path)
+    return np.asarray(image.data).squeeze(image.axes.index("C"))
+
+
+@pytest.fixture
+def threads() -> Any:
+    """A cluster of two workers in this process."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+CASES = [(Losing, "TYX"), (Losing, "YX"), (LosingVolume, "TZYX"), (KeepingVolume, "ZYX")]
+TILE = {"YX": 40, "ZYX": (12, 40, 40)}
+
+
+@pytest.mark.parametrize(("network", "axes"), CASES)
+def test_results_are_those_of_one_machine_to_the_bit(
+    network: Any, axes: str, tmp_path: Path, threads: Any
+):
+    model, image = model_of(network()), recording(tmp_path, axes)
+    tile = TILE[model.axes]
+    expected = model.predict(image, device="cpu", tile=tile)
+    outputs = {name: tmp_path / f"{name}.ome.zarr" for name in ("deconvolved", "denoised")}
+    for client in (None, threads):
+        steps = iter_predict_to_zarr(
+            model, image, outputs, device="cpu", tile=tile, client=client, force=True
+        )
+        states = list(steps)
+        assert states[-1].done == states[-1].total > 2
+        np.testing.assert_array_equal(written(outputs["deconvolved"]), expected.deconvolved)
+        np.testing.assert_array_equal(written(outputs["denoised"]), expected.denoised)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "deconvolved.ome.zarr",
+            "denoised.ome.zarr",
+            "in.ome.zarr",
+        ]
+
+
+def test_metadata_are_kept_and_others_can_read_it(tmp_path: Path):
+    image = recording(tmp_path, "TZYX")
+    image = replace(image, display=(Display("00FF00"),), position=(3.0, 1.0, 2.0))
+    out = tmp_path / "out.ome.zarr"
+    prediction = predict_to_zarr(
+        model_of(KeepingVolume()), image, out, device="cpu", tile=(9, 40, 40)
+    )
+    yaozarrs.validate_zarr_store(str(out))
+    result = read_image(out)
+    assert result.axes == "TCZYX"
+    assert result.voxel_size == pytest.approx((0.3, PIXEL / 2, PIXEL / 2))
+    assert result.frame_interval == 0.5
+    assert result.channel_names == ("Actin",)
+    assert result.display[0].colour == "00FF00"
+    assert result.position == pytest.approx((3, 1 - PIXEL / 4, 2 - PIXEL / 4))
+    low, high = result.display[0].window or (0, 0)
+    assert result.data[:].min() <= low < high <= result.data[:].max()
+    record = RunRecord.read(out / RECORD)
+    assert record.prediction is not None
+    assert record.prediction.outputs == prediction.outputs
+    assert prediction.outputs["deconvolved"] == Output.of(out.name, written(out), "TZYX")
+
+
+def test_an_axis_of_one_channel_is_left_out_and_of_several_one_is_wanted(tmp_path: Path):
+    image, model = recording(tmp_path, "YX"), model_of(Losing())
+    pixels = np.asarray(image.data)
+    one, two = (
+        replace(image, data=np.stack([pixels] * count), axes="CYX", origin=None) for count in (1, 2)
+    )
+    predict_to_zarr(model, one, tmp_path / "one.ome.zarr", device="cpu")
+    predict_to_zarr(model, image, tmp_path / "plain.ome.zarr", device="cpu")
+    np.testing.assert_array_equal(
+        written(tmp_path / "one.ome.zarr"), written(tmp_path / "plain.ome.zarr")
+    )
+    with pytest.raises(InputError, match="has 2 channels"):
+        predict_to_zarr(model, two, tmp_path / "two.ome.zarr", device="cpu")
+
+
+def test_a_pyramid_averages_what_lies_under_each_pixel(tmp_path: Path):
+    image = recording(tmp_path, "YX")
+    wide = np.tile(np.asarray(image.data), (4, 8))[:, :701]
+    out = tmp_path / "out.ome.zarr"
+    predict_to_zarr(model_of(Losing()), replace(image, data=wide, origin=None), out, device="cpu")
+    fine, coarse = written(out), read_image(out, level=1)
+    assert coarse.data.shape == (1, 280, 701)
+    expected = fine.reshape(280, 2, 701, 2).mean((1, 3))
+    np.testing.assert_allclose(coarse.data[0], expected, rtol=1e-5)
+    assert coarse.voxel_size == pytest.approx((PIXEL, PIXEL))
+    assert coarse.position[1:] == pytest.approx((0, 0), abs=1e-9)
+    third = read_image(out, level=2)
+    assert third.data.shape == (1, 140, 351)
+    np.testing.assert_allclose(
+        third.data[0, :, 350], coarse.data[0].reshape(140, 2, 701)[:, :, 700].mean(1), rtol=1e-5
+    )
+    with pytest.raises(InputError, match="has 3 levels"):
+        read_image(out, level=3)
+
+
+@pytest.mark.parametrize(
+    ("length", "part", "chunk", "shard"),
+    [
+        (4000, 208, 208, 208),
+        (4000, 4608, 1000, 4000),
+        (1999, 1999, 1000, 2000),
+        (9000, 3072, 1024, 3072),
+    ],
+)
+def test_chunks_divide_shards_and_a_shard_is_a_tile(length: int, part: int, chunk: int, shard: int):
+    layout = Layout.of((1, 1, 30, length, length), (16, part, part))
+    assert layout == Layout((1, 1, 1, chunk, chunk), (1, 1, 16, shard, shard))
+
+
+class TestARunThatEndedEarly:
+    def begin(self, folder: Path, **settings: Any) -> Any:
+        image = recording(folder, "TYX")
+        self.model = model_of(Losing())
+        outputs = {"deconvolved": folder / "out.ome.zarr"}
+        return iter_predict_to_zarr(
+            self.model, image, outputs, **{"device": "cpu", "tile": 40, **settings}
+        )
+
+    def test_goes_on_with_what_is_missing(self, tmp_path: Path):
+        steps = self.begin(tmp_path)
+        for _ in range(5):
+            total = next(steps).total
+        steps.close()
+        out = tmp_path / "out.ome.zarr"
+        assert not out.exists()
+        assert unfinished(out).is_dir()
+        with pytest.raises(InputError, match="add --resume to go on with it, or --force"):
+            next(self.begin(tmp_path))
+        image, other = recording(tmp_path, "TYX"), Losing()
+        other.extra = torch.nn.Parameter(torch.zeros(1))
+        with pytest.raises(InputError, match="unfinished run has another model"):
+            predict_to_zarr(model_of(other), image, out, device="cpu", resume=True)
+        states = list(self.begin(tmp_path, resume=True, tile=None))
+        assert f"5 of {total} tiles are there from before" in states[0].message
+        assert self.model.network.computed == total - 5
+        expected = self.model.predict(recording(tmp_path, "TYX"), device="cpu", tile=40)
+        np.testing.assert_array_equal(written(out), expected.deconvolved)
+        assert not unfinished(out).exists()
+
+    def test_begins_anew_where_that_is_asked_for(self, tmp_path: Path):
+        steps = self.begin(tmp_path)
+        next(steps)
+        steps.close()
+        states = list(self.begin(tmp_path, force=True))
+        assert self.model.network.computed == states[-1].total
+
+    def test_leaves_nothing_where_nothing_was_done(self, tmp_path: Path):
+        with pytest.raises(InputError, match="no unfinished run"):
+            next(self.begin(tmp_path, resume=True))
+        assert not unfinished(tmp_path / "out.ome.zarr").exists()
+
+    @pytest.mark.parametrize("on_cluster", [False, True])
+    def test_names_the_chunks_that_cannot_be_read(
+        self, tmp_path: Path, threads: Any, on_cluster: bool
+    ):
+        steps = self.begin(tmp_path, client=threads if on_cluster else None)
+        next(steps)
+        chunk = tmp_path / "in.ome.zarr/0/c/1/2/2"
+        whole = chunk.read_bytes()
+        chunk.write_bytes(whole[:9])
+        with pytest.raises(InputError, match=r"chunk 0/c/1/2/2 cannot be read.*--resume") as caught:
+            list(steps)
+        failed = len(caught.value.fields["tiles"])
+        chunk.write_bytes(whole)
+        again = iter_predict_to_zarr(
+            self.model,
+            read_image(tmp_path / "in.ome.zarr"),
+            {"deconvolved": tmp_path / "out.ome.zarr"},
+            device="cpu",
+            resume=True,
+        )
+        before = self.model.network.computed
+        list(again)
+        assert self.model.network.computed - before == failed > 0
+
+
+def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):
+    model, image = model_of(Losing()), recording(tmp_path, "YX")
+    for name in ("in.ome.zarr", "in.ome.zarr/out.ome.zarr"):
+        with pytest.raises(InputError, match="is the input or lies in it"):
+            predict_to_zarr(model, image, tmp_path / name, device="cpu", force=True)
+    out = tmp_path / "out.ome.zarr"
+    predict_to_zarr(model, image, out, device="cpu")
+    with pytest.raises(InputError, match=r"exists.*--force"):
+        predict_to_zarr(model, image, out, device="cpu")
+    before = written(out)
+    predict_to_zarr(model, image, out, device="cpu", force=True)
+    np.testing.assert_array_equal(written(out), before)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path):
+    image = recording(tmp_path, "YX")
+    with pytest.raises(InputError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
+        predict_to_zarr(
+            model_of(Losing()), image, tmp_path / "out.ome.zarr", scheduler="tcp://127.0.0.1:9"
+        )
+    assert not unfinished(tmp_path / "out.ome.zarr").exists()
+
+
+@pytest.mark.slow
+def test_the_tiles_of_a_worker_that_dies_are_computed_by_another(tmp_path: Path):
+    model = model_of(Losing())
+    image = recording(tmp_path, "TYX")
+    out = tmp_path / "out.ome.zarr"
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        client.run(_importable, str(Path(__file__).parent))
+        steps = iter_predict_to_zarr(
+            model, image, {"deconvolved": out}, device="cpu", tile=40, client=client
+        )
+        next(steps)
+        victim = next(iter(client.run(os.getpid).values()))
+        os.kill(victim, signal.SIGKILL)
+        list(steps)
+    expected = model.predict(image, device="cpu", tile=40)
+    np.testing.assert_array_equal(written(out), expected.deconvolved)
+
+
+def _importable(folder: str) -> None:
+    import sys
+
+    sys.path.insert(0, folder)
