@@ -54,7 +54,7 @@ def test_an_image_becomes_its_result_its_model_and_its_verdict(cell, tmp_path, c
     again = ["run", str(cell), "-o", str(out), "--model", str(out / "cell_model.safetensors")]
     again.append("--force")
     assert main([*again, "--no-verdict", "--device", "cpu", *OPTICS]) == 0
-    assert "At hand" in capsys.readouterr().out
+    assert "Reusing the model" in capsys.readouterr().out
 
 
 def test_raw_sim_is_reconstructed_on_the_way(tmp_path, capsys):

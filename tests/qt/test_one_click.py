@@ -132,7 +132,7 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     # The next time everything is known and the model is at hand.
     one_click.start_button.click()
     wait_for_end(qtbot, one_click)
-    assert "At hand" in one_click.steps.said["model"]
+    assert "Reusing the model" in one_click.steps.said["model"]
     assert WAITING not in one_click.steps.states.values()  # nothing looks as if it were to come
 
     # And a noise that the user has calibrated since makes another model.

@@ -393,7 +393,7 @@ class TestEnding:
         last = list(run)[-1]
         assert (last.step, last.steps, last.finished) == (40, 70, True)
         assert last.message == run.ending
-        assert "after 40 steps: held-out pairs have gained nothing in the last 20" in run.ending
+        assert "after 40 steps: no further improvement in 20 steps" in run.ending
         assert run.model.steps_trained == 40
 
     def test_resumed_it_does_all_its_steps(self, start, tmp_path: Path):

@@ -230,18 +230,25 @@ def reblur(residual: Residual, noise: NoiseModel, brightness: float) -> Measure:
 # Sharpness
 
 
+def _times_higher(ratio: float) -> str:
+    """Say how a contrast has changed; less than a twentieth is no change that can be told."""
+    if abs(ratio - 1) < 0.05:
+        return "is unchanged"
+    return f"is {ratio:.1f} times as high"
+
+
 def sharper(spectrum: Sharpening, scale: float, unit: str) -> Measure:
     """Judge whether the result was deconvolved at all; lengths times `scale` have the unit."""
     before, after = scale * spectrum.width_before, scale * spectrum.width_after
     value = before / after if after > 0 and math.isfinite(after) else 0.0
     found = (
-        f"the contrast of the finest structure that the image shows is raised "
-        f"{spectrum.raised:.1f}-fold, and blur goes from {before:.0f} to {after:.0f} {unit} (full "
-        "width at half maximum)"
+        f"the contrast of the finest structure that the image shows "
+        f"{_times_higher(spectrum.raised)}, and blur goes from {before:.0f} to {after:.0f} {unit} "
+        "(full width at half maximum)"
     )
     good = f"Sharpened to {after:.0f} {unit}: {found}."
     if spectrum.along_z >= HAZE:  # planes that lose their haze lose contrast across as well
-        haze = f"the contrast of coarse structure along z is raised {spectrum.along_z:.1f}-fold"
+        haze = f"the contrast of coarse structure along z {_times_higher(spectrum.along_z)}"
         across = f"; across, {found}" if value >= SHARPER else ""
         good = f"Haze went back to where it is from: {haze}{across}."
         value = max(value, spectrum.along_z)
@@ -379,7 +386,7 @@ def blank(found: Blank, raised: float, contrast: float) -> Measure:
         words += f", {100 * found.structure / contrast:.2g} % of the result's contrast"
     words += ")"
     if raised > 1:
-        words += f", where it raises true structure {raised:.1f}-fold"
+        words += f", where the contrast of true structure {_times_higher(raised)}"
     return _judged(
         "blank",
         height / raised,

@@ -75,7 +75,7 @@ def completed(
         noise = noise.with_correlation_from(recordings[0].data, cutoff=cutoff, axes=axes)
         if noise.correlation is not None:
             notes.append(
-                "Neighbouring pixels share noise, as resampling or filters leave it: noise that is "
-                "shared alike is drawn for training."
+                "The noise of neighbouring pixels is correlated, as resampling or filters leave "
+                "it: training imitates this correlated noise."
             )
     return KnownCamera(noise, maps, recordings, tuple(notes))

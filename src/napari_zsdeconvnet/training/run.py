@@ -135,15 +135,15 @@ class TrainingRun(Iterator[Progress]):
         worse = self._look()
         if self._nothing_gained():
             self.ending = (
-                f"Ended by itself after {self.step} steps: held-out pairs have gained nothing in "
-                f"the last {self._preset.patience}."
+                f"Ended by itself after {self.step} steps: no further improvement in "
+                f"{self._preset.patience} steps."
             )
         elif worse and self._plateau is not None:
             blind = self._best is not None and self._best.trust is Trust.NOTHING
             self.ending = f"Ended by itself after {self.step} steps: " + (
                 "what more of them bring cannot be judged."
                 if blind
-                else "held-out pixels say that more make the result worse."
+                else "more steps make the result worse, as the held-out pixels show."
             )
         last = self.finished
         network = self._kept.network

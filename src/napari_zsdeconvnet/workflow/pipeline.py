@@ -287,7 +287,7 @@ class Pipeline(Iterator[Step]):
                 return
         else:
             yield Began("model")
-            words = ("At hand, for such recordings:", _facts(model), _stopped_words(model))
+            words = (f"Reusing {_origin(model)}:", _facts(model), _stopped_words(model))
             yield ModelReady(model, " ".join(filter(None, words)), False)
         yield Began("result")
         tiles = iter_recorded_by(
@@ -417,6 +417,11 @@ def _preset(mode: Mode, preset: str | Preset) -> Preset:
 
 def _stopped_words(model: Model) -> str:
     return f"The training of the model at hand was {model.stopped}." if model.stopped else ""
+
+
+def _origin(model: Model) -> str:
+    steps = model.steps_trained
+    return f"the model trained for {steps} steps" if steps else "the pretrained weights"
 
 
 def _facts(model: Model) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from psygnal import Signal
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ...io.units import checked_length
@@ -16,12 +17,12 @@ from ..workers.window_text import worded
 from .forms import heading, note, plain, stack
 from .optics_boxes import QUANTITIES, modality_box, optics_box
 from .optics_metadata import TYPED, Facts, needed, preset_values
+from .shades import is_new_theme, shades_on
 
 if TYPE_CHECKING:
     from ..workers.preferences import MicroscopePreset
 
 UNKNOWN = "not known"
-_MARK = "#ff9a3c"
 
 
 class AskForm(QWidget):
@@ -219,8 +220,14 @@ class AskForm(QWidget):
             if value is not None:
                 self.boxes[name].value = value * QUANTITIES[name].shown
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if is_new_theme(event) and self.isVisible():
+            self._show()
+
     def _show(self) -> None:
-        asked = self.asked
+        asked, shades = self.asked, shades_on(self)
         for name, box in self._rows.items():
             applies = name in asked or (name == "preset" and len(self._presets) > 1)
             for widget in (self._labels[name], box.native, self._notes[name]):
@@ -229,10 +236,10 @@ class AskForm(QWidget):
                 continue
             empty = self._is_empty(name)
             marked = empty or name in self._unsure
-            style = f"color: {_MARK};" if marked else "color: gray;"
-            self._labels[name].setStyleSheet(f"color: {_MARK};" if marked else "")
-            self._notes[name].setStyleSheet(style)
-            self._notes[name].setText("● type it in" if empty else self._origin(name))
+            self._labels[name].setStyleSheet(f"color: {shades.caution};" if marked else "")
+            noted = shades.caution if marked else shades.quiet
+            self._notes[name].setStyleSheet(f"color: {noted};")
+            self._notes[name].setText("● required" if empty else self._origin(name))
         self.hint.setText(
             "What is marked ● is not known and cannot be guessed."
             if self.missing

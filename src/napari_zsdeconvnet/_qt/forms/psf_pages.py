@@ -142,7 +142,7 @@ class FilePage(Page):
             nullable=True,
             tooltip="TIFF, MRC (also a radially averaged OTF) or .npy.",
         )
-        self.voxel_size = _pixel("Its pixel", "as the file says")
+        self.voxel_size = _pixel("PSF pixel size", "as the file says")
         self.step = _step("as the file says")
         self.axes = _axes_box()
         self.in_focus = _plane_box()
@@ -242,7 +242,7 @@ class BeadsPage(Page):
             tooltip="Beads on a dark background, recorded with the same optics.",
             choices=lambda _: image_layers(viewer),
         )
-        self.voxel_size = _pixel("Its pixel", "as the layer says")
+        self.voxel_size = _pixel("PSF pixel size", "as the layer says")
         self.step = _step("as the layer says")
         self.diameter = number(
             "Diameter",

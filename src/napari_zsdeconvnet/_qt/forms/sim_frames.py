@@ -44,7 +44,7 @@ class SIMChooser(LayerChooser):
         self._shown: ImageLayer | None = None
         self.frames: RawFrames | None = None
         self.order_box = ComboBox(
-            label="Their order",
+            label="Frame order",
             choices=ORDERS,
             tooltip="Orientation by orientation: frames 1, 2, 3 are the phases of one orientation. "
             "Phase by phase: frames 1, 4, 7 are. Automatic tries both.",

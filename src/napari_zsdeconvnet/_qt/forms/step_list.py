@@ -6,23 +6,24 @@ import html
 from collections.abc import Sequence
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from .forms import note
+from .shades import is_new_theme, shades_on
 
 WAITING, ACTIVE, DONE, DOUBTFUL = "waiting", "active", "done", "doubtful"
 FAILED, ENDED = "failed", "ended"
 
-_LINK, _CAUTION = "#4aa3ff", "#ff9a3c"
 _SIGNS = {
-    WAITING: ("○", "gray"),
-    ACTIVE: ("▶", "#4aa3ff"),
-    DONE: ("✓", "#39d353"),
-    DOUBTFUL: ("⚠", "#ff9a3c"),
-    FAILED: ("✗", "#ff5c5c"),
-    ENDED: ("■", "#ff9a3c"),
+    WAITING: ("○", "quiet"),
+    ACTIVE: ("▶", "link"),
+    DONE: ("✓", "good"),
+    DOUBTFUL: ("⚠", "caution"),
+    FAILED: ("✗", "bad"),
+    ENDED: ("■", "caution"),
 }
+"""The sign of a state, and the name of its colour in `Shades`."""
 
 
 class StepList(QWidget):
@@ -33,9 +34,9 @@ class StepList(QWidget):
 
     def __init__(self, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.labels: dict[str, QLabel] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self.labels: dict[str, QLabel] = {}
         self._titles: dict[str, str] = {}
         self._links: dict[str, Sequence[tuple[str, str]]] = {}
         self._at_once: dict[str, tuple[str, str]] = {}
@@ -90,18 +91,27 @@ class StepList(QWidget):
                     self.say(key, state, words)
                     return
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if is_new_theme(event):
+            for key in self.labels:
+                self._show(key)
+
     def _on_link(self, target: str) -> None:
         self.clicked.emit(target)
 
     def _show(self, key: str) -> None:
-        sign, colour = _SIGNS[self.states[key]]
+        shades = shades_on(self)
+        sign, name = _SIGNS[self.states[key]]
+        colour = getattr(shades, name)
         first, *cautions = html.escape(self.said[key]).split("\n")
         lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
-        lines += [f"<small style='color:{_CAUTION}'>{words}</small>" for words in cautions]
+        lines += [f"<small style='color:{shades.caution}'>{words}</small>" for words in cautions]
         links = () if self.states[key] == WAITING else self._links[key]
         if self.states[key] == ACTIVE:
             links = [self._at_once[key]] if key in self._at_once else ()
         lines[-1] += "".join(
-            f" <a href='{to}' style='color:{_LINK}'>{shown}</a>" for shown, to in links
+            f" <a href='{to}' style='color:{shades.link}'>{shown}</a>" for shown, to in links
         )
         self.labels[key].setText("<br>".join(lines))

@@ -38,10 +38,11 @@ class DampingForm(QWidget):
             "The counts stay.",
         )
         self.axis = ComboBox(
-            label="They alternate",
-            choices=[("from row to row", "Y"), ("from column to column", "X")],
+            label="Stripe direction",
+            choices=[("horizontal", "Y"), ("vertical", "X")],
             value=usual.axis,
-            tooltip="From row to row: horizontal stripes, a vertical line in Fourier space.",
+            tooltip="Horizontal stripes differ from row to row and make a vertical line in Fourier "
+            "space; vertical ones differ from column to column.",
         )
         self.half_width = _frequency(
             "Half width",

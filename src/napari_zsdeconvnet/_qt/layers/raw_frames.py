@@ -129,5 +129,5 @@ def _no_whole_number(name: str, leading: list[int], orientations: int, phases: i
         "layer-frame-counts",
         f"Layer {name!r} has {' x '.join(map(str, leading))} frames, which make no whole "
         f"number of images of {orientations} orientations and {phases} phases{as_usual}: correct "
-        f"the two under 'What is known'{elsewhere}, or open a complete recording.",
+        f"the two under 'Known pattern values'{elsewhere}, or open a complete recording.",
     )

@@ -90,7 +90,7 @@ class CompareWidget(WorkPanel):
         fill(
             self.body,
             *(heading("Classical results"), self.form, self.known_label, self.action_rows),
-            *(heading("Two layers in one place"), self.sides, self.swipe_button, self.slider),
+            *(heading("Two layers side by side"), self.sides, self.swipe_button, self.slider),
         )
         self.body.addStretch(1)
 

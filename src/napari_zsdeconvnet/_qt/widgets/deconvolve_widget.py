@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..forms.choosers import MODEL_FILES
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import button, fill, note, offer, open_file
+from ..forms.forms import button, fill, name_absent, note, offer, open_file
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
 from ..forms.stripe_filter import DampingForm
@@ -72,16 +72,18 @@ class DeconvolveWidget(WorkPanel):
         self.repeats_box = SpinBox(
             label="Averaging",
             tooltip="Average over this many freshly re-corrupted copies of the image, which "
-            "calms what noise is left; time grows accordingly. 0 takes the image as it is.",
+            "calms what noise is left; time grows accordingly. Off takes the image as it is.",
             max=256,
         )
+        name_absent(self.repeats_box.native, "off")
         self.tile_box = SpinBox(
             label="Tile",
             tooltip="Width in raw pixels of the parts computed at a time, overlap included. "
-            "0 takes what fits into the free memory; the result is the same.",
+            "Automatic takes what fits into the free memory; the result is the same.",
             max=16384,
             step=64,
         )
+        name_absent(self.tile_box.native, "automatic")
         self.device = DeviceChooser(self)
         for box in (self.device.box, self.repeats_box, self.tile_box):
             self.form.add(box)

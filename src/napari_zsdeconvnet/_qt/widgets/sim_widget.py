@@ -113,7 +113,7 @@ class SIMWidget(TrainingPanel):
         self.report = note(rich=True)
 
     def _lay_out(self) -> None:
-        self.known_panel = collapsible("What is known", self.known)
+        self.known_panel = collapsible("Known pattern values", self.known)
         self.training = Form(self.preset_box)
         self.action_rows.insertWidget(1, self.deconvolve_button)
         fill(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.viewer import Viewer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from ..forms.forms import note, say, stack
+from ..forms.shades import is_new_theme, shades_on
 from ..forms.verdict_text import failed_html, headline_html, others_html
 from ..plots.spectrum_plot import SpectrumPlot
 
 if TYPE_CHECKING:
+    from ...quality.verdict import Verdict
     from ..layers.state import Judged
 
 
@@ -20,6 +23,7 @@ class VerdictReport(QWidget):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        self._verdict: Verdict | None = None
         self.headline = note(rich=True)
         font = self.headline.font()
         font.setBold(True)
@@ -33,14 +37,26 @@ class VerdictReport(QWidget):
 
     def show_verdict(self, judged: Judged, subject: str) -> None:
         """Show what was found, and on what."""
-        verdict = judged.verdict
-        say(self.headline, headline_html(verdict))
+        self._verdict = verdict = judged.verdict
         say(self.subject, subject)
-        say(self.failed, failed_html(verdict))
+        self._write()
         unit = "output pixel" if judged.model.psf.voxel_size is None else "µm"
         self.plot.show_spectrum(verdict.spectrum, unit)
-        say(self.others, others_html(verdict))
         self.show()
+
+    def _write(self) -> None:
+        """Write the verdict in the colours of the theme."""
+        if self._verdict is not None:
+            shades = shades_on(self)
+            say(self.headline, headline_html(self._verdict, shades))
+            say(self.failed, failed_html(self._verdict, shades))
+            say(self.others, others_html(self._verdict, shades))
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if is_new_theme(event):
+            self._write()
 
     def clear(self) -> None:
         """Show nothing."""
