@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_zsdeconvnet.cli.commands.files import one_of
 from napari_zsdeconvnet.cli.commands.training_psf import with_recorded
 from napari_zsdeconvnet.cli.console import Console
 from napari_zsdeconvnet.io.acquisition import Optics, Recorded, recorded
 from napari_zsdeconvnet.io.image_files import read_image, read_recorded
 from napari_zsdeconvnet.io.image_writing import write_image
+from napari_zsdeconvnet.io.selection import one_of
 
 OME = """<?xml version="1.0" encoding="UTF-8"?>
 <OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..io.image import Image, planes_by_step
 from ..io.image_files import read_image
 from ..io.lazy import is_lazy
+from ..io.selection import channel_count
 from ..model.model import Model
 from ..modes.base import Known, Mode
 from ..modes.registry import find_mode
@@ -20,6 +21,7 @@ from ..noise.camera_maps import Camera
 from ..psf.microscope import Microscope
 from ..psf.psf import PSF
 from ..utils.errors import InputError, Remedy
+from .channels import ChannelRuns
 from .pipeline import Pipeline
 
 _USUAL = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TCZYX"}
@@ -29,7 +31,7 @@ _FROM_THE_FILE = ("na", "wavelength", "refractive_index")
 def run(
     recording: str | os.PathLike[str] | ArrayLike | Image,
     *,
-    microscope: Microscope | None = None,
+    microscope: Microscope | Sequence[Microscope] | None = None,
     psf: PSF | str | os.PathLike[str] | None = None,
     camera: Camera | None = None,
     mode: str | type[Mode] | None = None,
@@ -37,8 +39,9 @@ def run(
     axes: str | None = None,
     voxel_size: float | Sequence[float] | None = None,
     known: Known | None = None,
+    channels: Sequence[int] | None = None,
     **settings: Any,
-) -> Pipeline:
+) -> Pipeline | ChannelRuns:
     """Take one recording from raw counts to its result, step by step.
 
     Nothing is computed before the run is iterated. Each step says what was assumed; `finish` does
@@ -49,7 +52,8 @@ def run(
     recording : path, array_like or Image
         Raw counts.
     microscope : Microscope, optional
-        By default what the file says of aperture and emission.
+        By default what the file says of aperture and emission. One for each channel where the
+        recording has several.
     psf : PSF or path, optional
         Goes before the microscope.
     camera : NoiseModel or CameraMaps, optional
@@ -65,13 +69,18 @@ def run(
         Micrometres along ([Z,] Y, X); an `Image` or file may bring its own.
     known : Known, optional
         What else is known and wanted, such as the offset, or the frame to be judged.
+    channels : sequence of int, optional
+        Of a recording with several channels those that are deconvolved, counted from 0; the others
+        are left as they are. By default all of them.
     **settings
         As for `Pipeline`: ``preset``, ``steps``, ``seed``, ``device``, ``judged``, ...
 
     Returns
     -------
-    Pipeline
+    Pipeline or ChannelRuns
         An iterator of steps. Its `result` has `denoised`, `deconvolved`, `report` and `record`.
+        Of a recording with several channels that is `ChannelResults`: all channels in one
+        image, and what came of each of them.
 
     Raises
     ------
@@ -94,13 +103,36 @@ def run(
     if isinstance(psf, str | os.PathLike):
         psf = PSF.read(psf)
     given = replace(given, psf=psf or given.psf, camera=camera or given.camera)
-    kind, _ = find_mode(image, mode, given)
-    scope = microscope or given.microscope
-    if scope is None and given.psf is None:
-        scope = microscope_of(image, kind)
     if isinstance(model, str | os.PathLike):
         model = Model.load(model)
-    return Pipeline(kind(image, replace(given, microscope=scope)), model=model, **settings)
+    count = channel_count(image)
+    scopes = _one_for_each(microscope, count)
+
+    def begin(channel: int, image: Image) -> Pipeline:
+        kind, _ = find_mode(image, mode, given)
+        scope = scopes[channel] or given.microscope
+        if scope is None and given.psf is None:
+            scope = microscope_of(image, kind)
+        return Pipeline(kind(image, replace(given, microscope=scope)), model=model, **settings)
+
+    kind, _ = find_mode(image, mode, given)
+    if count == 1 or kind.takes_channels:
+        return begin(0, image)
+    return ChannelRuns(image, begin, channels)
+
+
+def _one_for_each(
+    microscope: Microscope | Sequence[Microscope] | None, count: int
+) -> Sequence[Microscope | None]:
+    """Give each channel its microscope."""
+    if microscope is None or isinstance(microscope, Microscope):
+        return [microscope] * count
+    if len(microscope) != count:
+        raise InputError(
+            "microscopes-for-channels",
+            f"{len(microscope)} microscopes are given for {count} channels: give one for each.",
+        )
+    return microscope
 
 
 def opened(

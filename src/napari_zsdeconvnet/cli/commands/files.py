@@ -8,15 +8,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...io.axes import about
 from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ...io.image_files import read_image
-from ...io.lazy import LazyArray, Sliced, whole_index
+from ...io.lazy import LazyArray
+from ...io.selection import one_of
 from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder, written_whole
@@ -248,62 +248,6 @@ def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[floa
         f"--voxel-size has {len(typed)} length{'s' if len(typed) > 1 else ''}; give {form}, in "
         "micrometres.",
     )
-
-
-def one_of(image: Image, letter: str, index: int | None) -> Image:
-    """Take one channel (C) or plane (Z), counted from 0, or the only one."""
-    count = image.data.shape[image.axes.index(letter)] if letter in image.axes else 1
-    if index is None:
-        if count > 1:
-            return image
-        index = 0
-    if index >= count:
-        what = "channel" if letter == "C" else "plane"
-        raise InputError(
-            "index-out-of-range",
-            f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
-            f"is none of number {index}; choose another --{what}.",
-        )
-    if letter not in image.axes:
-        return image
-    several = len(image.optics) > 1
-    taken: dict[str, Any] = {"channel" if letter == "C" else "plane": index}
-    z, y, x = image.position
-    if letter == "Z":
-        z += index * (image.steps[0] or 0.0)
-    return replace(
-        image,
-        origin=None if image.origin is None else replace(image.origin, **taken),
-        data=_taken(image.data, image.axes.index(letter), index),
-        axes=image.axes.replace(letter, ""),
-        channel_names=image.channel_names[index : index + 1] if letter == "C" else (),
-        optics=image.optics[index : index + 1] if letter == "C" and several else image.optics,
-        display=image.display[index : index + 1] if letter == "C" else image.display,
-        position=(z, y, x),
-    )
-
-
-def _taken(data: Any, axis: int, index: int) -> NDArray[Any]:
-    """Take one element along an axis, without reading what is not in memory."""
-    if isinstance(data, np.ndarray):
-        place: Any = (*(slice(None),) * axis, index)
-        return cast("NDArray[Any]", data[place])
-    return cast("NDArray[Any]", _Taken(data, axis, index))
-
-
-class _Taken(Sliced):
-    """A lazily read array at one place of an axis, which is gone."""
-
-    def __init__(self, source: Any, axis: int, index: int) -> None:
-        self._source = source
-        self._axis, self._index = axis, index
-        self.shape = (*source.shape[:axis], *source.shape[axis + 1 :])
-        self.dtype = source.dtype
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        wanted = whole_index(index, self.shape)
-        place = (*wanted[: self._axis], self._index, *wanted[self._axis :])
-        return np.asarray(self._source[place])
 
 
 def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.Namespace) -> None:

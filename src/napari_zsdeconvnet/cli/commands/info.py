@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...io.image import Image, as_frames, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import volumes_in_slabs
+from ...io.selection import one_of
 from ...io.zarr_stores import is_address
 from ...noise.processed_images import processed_words
 from ...noise.usable_pixels import checked
@@ -20,7 +21,7 @@ from ...sim.patterns import Patterns
 from ...utils.errors import InputError
 from ...workflow.record import RunRecord, methods_paragraph
 from ..console import Console, worded
-from .files import level_of, one_of
+from .files import level_of
 from .noise import read_noise
 from .records import is_record
 from .summaries import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
