@@ -177,3 +177,7 @@ def test_requirement_is_free_of_the_gpl(name: str) -> None:
 def test_ci_runs_the_command_of_the_readme() -> None:
     command = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1]
     assert command in (ROOT / "README.md").read_text("utf-8").splitlines()
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) < 900

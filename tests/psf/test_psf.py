@@ -714,7 +714,7 @@ def test_no_beads_and_no_pixel_size_are_refused() -> None:
 
 def test_describe_and_profile_say_grid_width_and_unit(airy: PSF) -> None:
     text = airy.describe()
-    for part in ("119x119", "32.5 x 32.5 nm", "194 x", "cycles per µm", "NA 1.4"):
+    for part in ("119x119", "32.5 x 32.5 nm", "194 x", "finest period 19", "NA 1.4"):
         assert part in text
     positions, values = airy.profile()
     assert positions[np.argmax(values)] == 0

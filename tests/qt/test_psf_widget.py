@@ -55,7 +55,7 @@ def test_a_simulated_psf_lies_on_half_the_pixel_of_the_layer(open_widget, viewer
     text = widget.description.text()
     assert f"FWHM: {state.psf.fwhm[0] * 1000:.0f} nm (y)" in text
     assert "pixels of 32.5 nm" in text
-    assert "cycles per µm" in text
+    assert f"Finest period: {1000 / state.psf.otf_cutoff:.0f} nm" in text
     assert state.optics.na == 1.3
     assert state.optics.wavelength == pytest.approx(0.6)
     behind = widget.profile.legend.brush().color()  # the line at half of the peak runs below it

@@ -571,10 +571,9 @@ class PSF:
             "cut off" if math.isnan(w) else form.format(scale * w) for w in self.fwhm
         )
         letters = ", ".join(self.axes.lower())
-        period = "pixel" if self.voxel_size is None else "µm"
         return (
             f"{self.array.ndim}D PSF, {grid} pixels{step}; FWHM {width} {unit} ({letters}); "
-            f"passes up to {self.otf_cutoff:.3g} cycles per {period}; {self.source}."
+            f"finest period {form.format(scale / self.otf_cutoff)} {unit}; {self.source}."
         )
 
     # Keeping it

@@ -296,7 +296,7 @@ class BeadsPage(Page):
 
 def _axes_box() -> ComboBox:
     return ComboBox(
-        label="Its axes",
+        label="PSF axes",
         choices=[
             ("as it says", None),
             *(("Y, X, Z", "YXZ"), ("Y, Z, X", "YZX"), ("X, Y, Z", "XYZ"), ("Z, X, Y", "ZXY")),

@@ -357,22 +357,22 @@ def _reach(psf: PSF) -> float:
 def _facts(psf: PSF) -> list[str]:
     shape = " x ".join(str(length) for length in psf.array.shape)
     if psf.voxel_size is None:
-        grid, unit = "pixels of unknown size, taken for the output's", "pixel"
+        grid = "pixels of unknown size, taken for the output's"
         width = ", ".join(f"{w:.2f} ({a.lower()})" for w, a in zip(psf.fwhm, psf.axes, strict=True))
         width += " pixels"
     else:
-        grid, unit = f"pixels of {_nm(psf.voxel_size)}", "µm"
+        grid = f"pixels of {_nm(psf.voxel_size)}"
         width = ", ".join(
             "cut off" if math.isnan(w) else f"{w * NANOMETRES:.0f} nm ({a.lower()})"
             for w, a in zip(psf.fwhm, psf.axes, strict=True)
         )
-    cutoff = psf.otf_cutoff
-    finest = f", a period of {NANOMETRES / cutoff:.0f} nm" if psf.voxel_size else ""
+    period = 1 / psf.otf_cutoff
+    finest = f"{period * NANOMETRES:.0f} nm" if psf.voxel_size else f"{period:.3g} pixels"
     return [
         f"From: {psf.source}",
         f"Grid: {shape} {grid}",
         f"FWHM: {width}",
-        f"Cutoff: {cutoff:.3g} cycles per {unit}{finest}",
+        f"Finest period: {finest}",
     ]
 
 
