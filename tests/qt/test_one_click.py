@@ -93,7 +93,7 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     one_click.start(raw)
     wait_for_form(qtbot, one_click)
     # Nothing is known, nothing is invented, and nothing goes on.
-    assert one_click.form.missing == "required: Raw pixel, NA, Emission."
+    assert one_click.form.missing == "type in: Raw pixel, NA, Emission."
     assert not one_click.start_button.isEnabled()
     fill(one_click, pixel_size=1000 * PIXEL, **OPTICS)
     assert one_click.start_button.text() == "Go on"
@@ -236,7 +236,7 @@ def test_a_psf_for_volumes_replaces_the_optics_as_soon_as_the_layer_is_read_as_o
     wait_for_form(qtbot, one_click)
     assert "NA" in one_click.form.missing, "of an image the PSF has too many axes"
     one_click.image.kind_box.value = "volume"
-    assert one_click.form.missing == "required: Raw pixel, Plane step."
+    assert one_click.form.missing == "type in: Raw pixel, Plane step."
     state.psf = None
     assert "NA" in one_click.form.missing
 

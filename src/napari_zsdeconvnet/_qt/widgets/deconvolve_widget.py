@@ -61,7 +61,7 @@ class DeconvolveWidget(WorkPanel):
 
     def _build(self) -> None:
         self.one_click_button = button(
-            "Deconvolve selected layer",
+            "Deconvolve…",
             lambda: deconvolve_layer(self._viewer),
             "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
             f"that is selected in the layer list ({SHOWN_KEY}).",
