@@ -23,6 +23,7 @@ extensions = [
     "command_pages",
 ]
 exclude_patterns = ["_build", "**/_*"]
+templates_path = ["_templates"]
 
 html_theme = "furo"
 html_title = f"napari-zsdeconvnet {version}"
