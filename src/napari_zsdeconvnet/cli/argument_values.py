@@ -77,6 +77,16 @@ def wavelength(text: str) -> float:
     return _of_a_microscope(text, *_WAVELENGTHS)
 
 
+def wavelengths(text: str) -> list[float]:
+    """Read several wavelengths of light in micrometres, with commas between them."""
+    return [wavelength(part) for part in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """Read several whole numbers from 0 on, with commas between them."""
+    return [count(part) for part in text.split(",")]
+
+
 def _of_a_microscope(text: str, smallest: float, largest: float) -> float:
     try:
         return checked_length(positive(text), "it", smallest, largest)

@@ -34,6 +34,7 @@ def add_run(commands: Commands) -> None:
         "zsdeconvnet run cell.tif --na 1.4 --wavelength 0.525 -o results/",
         'zsdeconvnet run "cells/*.tif" --na 1.4 --wavelength 0.525 -o results/',
         "zsdeconvnet run raw.tif --mode sim --na 1.41 --wavelength 0.525 -o results/",
+        "zsdeconvnet run cells.ome.tif --na 1.4 --wavelengths 0.461,0.525 -o results/",
         "zsdeconvnet run cell.tif --steps 0 --no-verdict -o quick/",
     )
     add_images(parser)
@@ -47,6 +48,7 @@ def add_run(commands: Commands) -> None:
     add_force(output)
     output.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
     _add_optics(parser)
+    _add_channels(parser)
     training = add_training(parser)
     training.add_argument("--model", metavar="MODEL", help="used as it is if it fits the recording")
     _add_start(training)
@@ -54,6 +56,23 @@ def add_run(commands: Commands) -> None:
         "--resume", metavar="CHECKPOINT", help="go on with a training that broke off or was stopped"
     )
     _add_rest(parser)
+
+
+def _add_channels(parser: argparse.ArgumentParser) -> None:
+    """Add what is said of a recording with several channels, which all are deconvolved."""
+    channels = parser.add_argument_group("several channels, in place of --channel and --wavelength")
+    channels.add_argument(
+        "--channels",
+        type=values.counts,
+        metavar="N,N",
+        help="those that are deconvolved, from 0, as in 0,2 (all); the others stay as they are",
+    )
+    channels.add_argument(
+        "--wavelengths",
+        type=values.wavelengths,
+        metavar="UM,UM",
+        help="of the emission of each channel, as in 0.461,0.525, by default what the file says",
+    )
 
 
 def add_train(commands: Commands) -> None:
