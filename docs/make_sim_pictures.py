@@ -111,9 +111,9 @@ def compute(recording: Recording, folder: Path, results: Path, steps: int) -> No
     known = f"--patterns {base}_patterns.json {camera}"
     for command in (
         f"sim estimate {raw} {recording.microscope} {camera} --save {base}_patterns.json",
-        f"sim reconstruct {raw} {known} --widefield -o {base}_sim.tif",
-        f"train {raw} {known} {noise} --steps {steps} --seed 1 -o {base}.safetensors",
-        f"predict {base}.safetensors {raw} {camera} --denoised -o {base}_deconvolved.tif",
+        f"sim reconstruct {raw} {known} --widefield --force -o {base}_sim.tif",
+        f"train {raw} {known} {noise} --steps {steps} --seed 1 --force -o {base}.safetensors",
+        f"predict {base}.safetensors {raw} {camera} --denoised --force -o {base}_deconvolved.tif",
     ):
         print(f"zsdeconvnet {command}", flush=True)
         shell = [sys.executable, "-m", "napari_zsdeconvnet.cli.main", *command.split()]

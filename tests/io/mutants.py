@@ -297,7 +297,7 @@ def calls(path: Path, sound: Path, number: int) -> list[list[str]]:
     out = str(path.with_name("out.tif"))
     if path.suffix == ".safetensors":
         predict = ["predict", str(path), str(sound / "cell.tif"), "-o", out]
-        return [["info", str(path)], [*predict, "--device", "cpu"]]
+        return [["info", str(path)], [*predict, "--force", "--device", "cpu"]]
     if path.suffix == ".json":
         more = [["info", "--methods", str(path)], ["repeat", str(path), "-o", str(path.parent)]]
         return [["info", str(path)], more[number % 2]]
