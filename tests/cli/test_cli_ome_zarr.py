@@ -96,7 +96,7 @@ def test_predict_writes_it(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert same == {"model": True, "deconvolved": True, "denoised": True}
     capsys.readouterr()
     for options, problem in (
-        ([], "out.ome.zarr exists; write to another name, or add --force"),
+        ([], "out.ome.zarr exists: replace it with --force, or write to another name"),
         (["--force", "--resume"], "There is no unfinished run to go on with"),
         (["--repeats", "2"], "--repeats cannot be had with an OME-Zarr output"),
     ):

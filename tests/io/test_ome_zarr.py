@@ -128,6 +128,18 @@ class TestMetadata:
         (note,) = read_image(path, level=1).notes
         assert "the scale of level 1 does not suit its size" in note
 
+    def test_a_level_of_another_type(self, tmp_path: Path):
+        path = written(tmp_path / "a.zarr")
+        group = zarr.open_group(path)
+        group.create_array("1", data=PIXELS[:, :, ::2, ::2].astype(np.uint8))
+        ome: Any = dict(group.attrs)["ome"]
+        scale = [{"type": "scale", "scale": [1, 0.3, 0.2, 0.2]}]
+        coarse = {"path": "1", "coordinateTransformations": scale}
+        ome["multiscales"][0]["datasets"].append(coarse)
+        group.attrs["ome"] = ome
+        (note,) = read_image(path, level=1).notes
+        assert "level 1 holds uint8 and level 0 uint16" in note
+
     @pytest.mark.parametrize(
         ("told", "problem"),
         [

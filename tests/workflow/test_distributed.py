@@ -244,7 +244,7 @@ class TestARunThatEndedEarly:
         out = tmp_path / "out.ome.zarr"
         assert not out.exists()
         assert unfinished(out).is_dir()
-        with pytest.raises(InputError, match="add --resume to go on with it, or --force"):
+        with pytest.raises(InputError, match="go on with resume=True, or begin anew"):
             next(self.begin(tmp_path))
         image, other = recording(tmp_path, "TYX"), Losing()
         other.extra = torch.nn.Parameter(torch.zeros(1))
@@ -278,7 +278,7 @@ class TestARunThatEndedEarly:
         chunk = tmp_path / "in.ome.zarr/0/c/1/2/2"
         whole = chunk.read_bytes()
         chunk.write_bytes(whole[:9])
-        with pytest.raises(InputError, match=r"chunk 0/c/1/2/2 cannot be read.*--resume") as caught:
+        with pytest.raises(InputError, match=r"chunk 0/c/1/2/2 cannot .*resume=True") as caught:
             list(steps)
         failed = len(caught.value.fields["tiles"])
         chunk.write_bytes(whole)
@@ -301,7 +301,7 @@ def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):
             predict_to_zarr(model, image, tmp_path / name, device="cpu", force=True)
     out = tmp_path / "out.ome.zarr"
     predict_to_zarr(model, image, out, device="cpu")
-    with pytest.raises(InputError, match=r"exists.*--force"):
+    with pytest.raises(InputError, match="exists: replace it with force=True"):
         predict_to_zarr(model, image, out, device="cpu")
     before = written(out)
     predict_to_zarr(model, image, out, device="cpu", force=True)

@@ -114,7 +114,7 @@ def infer(
     overlap, multiples = network.reach, network.multiples
     check_memory(network, device, tuple(frames.shape), results=into is None)
     result = into or empty_result(network, tuple(frames.shape), background is not None)
-    size = _tile_size(tile, frames.ndim - 1) or _usual_tile(network, device, frames.shape[1:])
+    size = spelled_tile(tile, frames.ndim - 1) or _usual_tile(network, device, frames.shape[1:])
     size = tuple(map(max, size, smallest_tile(overlap, multiples)))
     message = ""
     source = TileSource(frames, damping, read_variance, background)
@@ -230,7 +230,7 @@ def output_shape(network: TwoStageNetwork, shape: tuple[int, ...]) -> tuple[int,
     return (*others, network.upsampling * height, network.upsampling * width)
 
 
-def _tile_size(tile: int | tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
+def spelled_tile(tile: int | tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
     """Spell out a tile's size: one number is its width, and a volume's tile has all planes."""
     if tile is None:
         return None

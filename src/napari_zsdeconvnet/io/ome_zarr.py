@@ -246,16 +246,24 @@ class _Level:
     def problems(
         self, group: zarr.Group, shape: tuple[int, ...], letters: Sequence[str]
     ) -> list[str]:
-        """Say where the scale of a level does not suit its size."""
-        if self.finest is None or not self.suited(group, shape, letters):
-            return []
-        return [
-            f"the scale of level {self.number} does not suit its size beside that of level 0; its "
-            "pixel size may be wrong."
-        ]
+        """Say where a level does not suit the finest one, by its scale or type."""
+        first: Any = None if self.finest is None else group.get(self.finest.key)
+        said = []
+        if first is not None and self._misfits(group, shape, letters):
+            said.append(
+                f"the scale of level {self.number} does not suit its size beside that of level 0; "
+                "its pixel size may be wrong."
+            )
+        own: Any = group[self.key]
+        if first is not None and first.dtype != own.dtype:
+            said.append(
+                f"level {self.number} holds {own.dtype} and level 0 {first.dtype}: its counts may "
+                "be scaled; take level 0 to train."
+            )
+        return said
 
-    def suited(self, group: zarr.Group, shape: tuple[int, ...], letters: Sequence[str]) -> bool:
-        """Tell whether scale and shape differ from those of the finest level unlike."""
+    def _misfits(self, group: zarr.Group, shape: tuple[int, ...], letters: Sequence[str]) -> bool:
+        """Tell whether its scale differs from that of the finest level otherwise than its shape."""
         first = self.finest
         if first is None or first.scale is None or self.scale is None or first.key not in group:
             return False

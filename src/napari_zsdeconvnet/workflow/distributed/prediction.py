@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...inference.predict import TileProgress, check_memory, exhaust, output_shape
+from ...inference.predict import TileProgress, check_memory, exhaust, output_shape, spelled_tile
 from ...inference.tile_computer import TileComputer, TileSource
 from ...io.image import Image
 from ...io.lazy import LazyArray
@@ -25,7 +25,7 @@ from ...model.provenance import installed_versions, now, weights_fingerprint
 from ...noise.camera_maps import CameraMaps
 from ...physics.stripe_filter import Damping
 from ...utils.devices import fixed_threads, resolve_device, thread_count
-from ...utils.errors import InputError
+from ...utils.errors import InputError, Remedy
 from ...utils.files import locked_folder, make_folder, refusal, replace_folder, written_whole
 from ...utils.phases import go_on
 from ...utils.tiling import fitting_tile, smallest_tile, tiles
@@ -210,16 +210,17 @@ def check_zarr_output(output: Path, image: Image, *, force: bool) -> None:
     origin = None if image.origin is None else Path(image.origin.path).resolve()
     if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
         raise InputError(
-            "output-is-input",
-            f"{output} is the input or lies in it, or the other way round; write to another name "
-            "with -o.",
+            "zarr-is-input",
+            f"{output} is the input or lies in it, or the other way round; write to another name.",
         )
     if target.exists() and not target.is_dir():
-        raise InputError("not-a-folder", f"{output} is a file; write to another name with -o.")
+        raise InputError("not-a-folder", f"{output} is a file; write to another name.")
     if target.exists() and not force:
         raise InputError(
-            "output-exists",
-            f"{output} exists; write to another name, or add --force to replace it.",
+            "zarr-exists",
+            f"{output} exists",
+            Remedy("replace"),
+            "write to another name",
         )
 
 
@@ -227,15 +228,16 @@ def _check_unfinished(folder: Path, resume: bool, force: bool) -> None:
     if resume and not (folder / _JOB).is_file():
         raise InputError(
             "nothing-to-resume",
-            f"There is no unfinished run to go on with ({folder}); leave --resume out.",
+            f"There is no unfinished run to go on with ({folder}); begin one.",
         )
     if not folder.exists() or resume:
         return
     if not force and any((folder / "tiles").glob("*.npz")):
         raise InputError(
             "output-unfinished",
-            f"A run for this output ended before it was complete ({folder}); add --resume to go "
-            "on with it, or --force to begin anew.",
+            f"A run for this output ended before it was complete ({folder})",
+            Remedy("resume"),
+            Remedy("begin-anew"),
         )
     with locked_folder(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -274,24 +276,16 @@ def _tile_size(
         if other:
             raise InputError(
                 "resume-other-run",
-                f"The unfinished run has another {' and '.join(other)} than this one; give the "
-                "same ones, or --force to begin anew.",
+                f"The unfinished run has another {' and '.join(other)} than this one",
+                "give the same",
+                Remedy("begin-anew"),
             )
         return tuple(before["tile"])
-    if tile is None:
+    size = spelled_tile(tile, len(shape) - 1)
+    if size is None:
         border = network.border or network.reach
         per_pixel = network.memory_per_pixel(device)
         size = fitting_tile(device, per_pixel, shape[1:], overlap, multiples, border, most=_MEMORY)
-    else:
-        given = (tile,) if isinstance(tile, int) else tuple(tile)
-        width = given[-1]
-        size = given if len(given) > 1 else (*((10**6,) if len(shape) == 4 else ()), width, width)
-        if len(size) != len(shape) - 1:
-            raise InputError(
-                "tile-wrong",
-                f"The tile is {tile}: give one number, or one for each of the {len(shape) - 1} "
-                "axes.",
-            )
     return tuple(map(max, size, least))
 
 
@@ -382,7 +376,8 @@ def _compute(
             "tiles-failed",
             f"{len(failed)} of {total} tiles could not be computed: "
             + " ".join(reasons[:_NAMED])
-            + " The others are kept; --resume goes on with what is missing.",
+            + " The others are kept",
+            Remedy("resume"),
             tiles=tuple(number for number, _ in failed),
         )
 
