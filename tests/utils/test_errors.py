@@ -52,7 +52,6 @@ SHARED = {
     "record-image-count",
     "result-arrays-shape",
     "sim-period-impossible",
-    "tile-wrong",
     "voxel-size-unknown",
     "voxel-size-wrong",
     "wavelengths-swapped",

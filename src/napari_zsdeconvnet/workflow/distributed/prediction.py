@@ -210,14 +210,14 @@ def check_zarr_output(output: Path, image: Image, *, force: bool) -> None:
     origin = None if image.origin is None else Path(image.origin.path).resolve()
     if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
         raise InputError(
-            "zarr-is-input",
+            "output-is-input",
             f"{output} is the input or lies in it, or the other way round; write to another name.",
         )
     if target.exists() and not target.is_dir():
         raise InputError("not-a-folder", f"{output} is a file; write to another name.")
     if target.exists() and not force:
         raise InputError(
-            "zarr-exists",
+            "output-exists",
             f"{output} exists",
             Remedy("replace"),
             "write to another name",

@@ -45,7 +45,7 @@ def cluster(
         import distributed
     except ImportError as error:
         raise InputError(
-            "cluster-missing",
+            "extra-missing",
             "Workers need dask and distributed, which are not installed; run: "
             'pip install "napari-zsdeconvnet[cluster]".',
         ) from error
