@@ -1,4 +1,7 @@
-"""The steps of one click: what was done, what was assumed, and the way to change it."""
+"""The steps of one click: what was done, what was assumed, and the way to change it.
+
+A step that is done shows the beginning of what it has to say. A link unfolds the rest.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,19 @@ _SIGNS = {
 """The sign of a state, and the name of its colour in `Shades`."""
 
 
+_DETAILS = "details:"
+"""What a link to the rest of a step stands for, before the key of the step."""
+
+_ENDS = ("; ", ". ")
+"""Where the beginning of a text ends."""
+
+
+def beginning(text: str) -> str:
+    """Return the first sentence or clause of a text."""
+    end = min((place for mark in _ENDS if (place := text.find(mark)) > 0), default=len(text))
+    return text[:end].rstrip(".") + "." if end < len(text) else text
+
+
 class StepList(QWidget):
     """Lists steps, each with a sentence and links to what it assumed."""
 
@@ -40,6 +56,7 @@ class StepList(QWidget):
         self._titles: dict[str, str] = {}
         self._links: dict[str, Sequence[tuple[str, str]]] = {}
         self._at_once: dict[str, tuple[str, str]] = {}
+        self._unfolded: set[str] = set()
         self.states: dict[str, str] = {}
         self.said: dict[str, str] = {}
 
@@ -53,6 +70,7 @@ class StepList(QWidget):
             label.hide()  # Qt deletes it later, and would show it until then
             label.deleteLater()
         self.labels, self.states, self.said, self._at_once = {}, {}, {}, {}
+        self._unfolded.clear()
         for key, title, links in steps:
             label = note(rich=True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -98,20 +116,38 @@ class StepList(QWidget):
             for key in self.labels:
                 self._show(key)
 
+    def unfold(self, key: str, *, whole: bool = True) -> None:
+        """Show all that a step has to say, or its beginning."""
+        if key in self.labels:
+            (self._unfolded.add if whole else self._unfolded.discard)(key)
+            self._show(key)
+
     def _on_link(self, target: str) -> None:
-        self.clicked.emit(target)
+        key = target.removeprefix(_DETAILS)
+        if target.startswith(_DETAILS):
+            self.unfold(key, whole=key not in self._unfolded)
+        else:
+            self.clicked.emit(target)
 
     def _show(self, key: str) -> None:
         shades = shades_on(self)
         sign, name = _SIGNS[self.states[key]]
         colour = getattr(shades, name)
-        first, *cautions = html.escape(self.said[key]).split("\n")
+        whole = self.said[key].split("\n")
+        # What is wrong or doubtful is shown in full; what is done can wait.
+        brief = [beginning(part) for part in whole] if self.states[key] == DONE else whole
+        folded = brief != whole
+        shown = whole if key in self._unfolded else brief
+        first, *cautions = map(html.escape, shown)
         lines = [f"<span style='color:{colour}'>{sign}</span> <b>{self._titles[key]}</b> {first}"]
         lines += [f"<small style='color:{shades.caution}'>{words}</small>" for words in cautions]
         links = () if self.states[key] == WAITING else self._links[key]
         if self.states[key] == ACTIVE:
             links = [self._at_once[key]] if key in self._at_once else ()
+        if folded:
+            words = "Less" if key in self._unfolded else "Details"
+            links = ((words, f"{_DETAILS}{key}"), *links)
         lines[-1] += "".join(
-            f" <a href='{to}' style='color:{shades.link}'>{shown}</a>" for shown, to in links
+            f" <a href='{to}' style='color:{shades.link}'>{text}</a>" for text, to in links
         )
         self.labels[key].setText("<br>".join(lines))
