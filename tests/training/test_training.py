@@ -31,7 +31,7 @@ from napari_zsdeconvnet.utils.errors import InputError
 QUICK = replace(PRESETS["fast"], patch=48, batch=2, guarded=False)
 AVERAGED = replace(QUICK, weight_average=0.9)
 SHARED = replace(AVERAGED, pretrained_share=0.4)
-RESTING = replace(QUICK, denoising_passes=2)
+RESTING = replace(QUICK, denoising_passes=2, coarse_passes=1)
 NOISE = NoiseModel(offset=100, gain=1.0, read_variance=4.0)
 PIXEL = (0.0626, 0.0626)
 TERMS = ("total", "denoising", "deconvolution", "hessian")

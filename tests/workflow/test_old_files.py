@@ -79,7 +79,11 @@ def test_a_record_is_written_as_it_was_read(name: str, tmp_path: Path):
     if not name.endswith("11-25"):  # records of that day had other entries
         written = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
         # What came later has the values of before there was a choice.
-        written["settings"] |= {"pretrained_share": 0.0, "denoising_passes": 0}
+        written["settings"] |= {
+            "pretrained_share": 0.0,
+            "denoising_passes": 0,
+            "coarse_passes": 0,
+        }
         predicted = (written.get("prediction") or {}).get("source")
         for source in filter(None, (*written["sources"], predicted)):
             if source["origin"] is not None:

@@ -26,6 +26,7 @@ _LARGEST = {
     "axial_margin": 2**9,
     "patience": 10**8,
     "denoising_passes": 10**8,
+    "coarse_passes": 10**8,
 }
 """What no run comes near; beyond it a file is damaged."""
 
@@ -108,6 +109,9 @@ class Preset:
     denoising_passes: int = 0
     """Times that each pixel may be drawn until the denoiser rests, whose rate falls to zero on the
     way: drawn more often, it learns the noise of a small recording by heart. 0: it never rests."""
+    coarse_passes: int = 0
+    """The same for all levels of the U-Nets but the finest. They hold most of the weights and see
+    much of a small recording at once."""
 
     @property
     def denoiser_alone(self) -> bool:
@@ -118,15 +122,16 @@ class Preset:
         """Give the steps out of ``steps`` after which a sequential run turns to the corrector."""
         return max(round(self.denoising_share * steps), 1)
 
-    def denoiser_rate_at(self, step: int, pixels: int) -> float:
-        """Give the part of the learning rate that the denoiser has at a step (1 to ``steps``).
+    def part_of_rate_at(self, step: int, passes: int, pixels: int) -> float:
+        """Give the part of the learning rate that weights have at a step (1 to ``steps``).
 
-        ``pixels`` are those of all recordings together.
+        It falls evenly from 1 to 0 until each of all ``pixels`` was drawn ``passes`` times; with 0
+        passes it stays 1.
         """
-        if not self.denoising_passes:
+        if not passes:
             return 1.0
         drawn = (step - 1) * self.batch * self.patch**2 * (self.planes or 1)
-        return max(1.0 - drawn / (self.denoising_passes * pixels), 0.0)
+        return max(1.0 - drawn / (passes * pixels), 0.0)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step (1 to ``steps``)."""
@@ -178,6 +183,7 @@ PRESETS = {
             guarded=True,
             weight_average=0.98,
             denoising_passes=600,
+            coarse_passes=150,
             # More would blur again what is shown at a stated resolution.
             hessian_weight=0.005,
         ),
@@ -354,6 +360,7 @@ _OF_THE_START = (
     "weight_average",
     "pretrained_share",
     "denoising_passes",
+    "coarse_passes",
     "hessian_weight",
 )
 """Settings that what a run begins with decides; all others are kept."""

@@ -68,6 +68,11 @@ class TwoStageNetwork(nn.Module):
         return denoiser, others
 
     @property
+    def finest(self) -> list[nn.Parameter]:
+        """The weights of the finest level of both stages; all of them where there are no levels."""
+        return list(self.parameters())
+
+    @property
     def multiples(self) -> tuple[int, ...]:
         """What each spatial axis must be divisible by."""
         lateral = (self.multiple, self.multiple)

@@ -160,6 +160,14 @@ class InformedNetwork(TwoStageNetwork):
         self.see_through(psf)
         self.shot, self.read = 1e-2, 1e-4
 
+    @property
+    def finest(self) -> list[nn.Parameter]:
+        """The weights on the grid of the features, without those of any coarser level."""
+        finest: list[nn.Module] = [self.denoised, self.corrected]
+        for unet in (self.denoiser, self.corrector):
+            finest += [unet.entry, unet.before[0], unet.reduce[0], unet.after[0]]
+        return [weight for module in finest for weight in module.parameters()]
+
     def see_through(self, psf: PSF) -> None:
         """Put another PSF in the place of the first, on the output grid."""
         widths = [width / step for width, step in zip(psf.fwhm, psf.steps, strict=True)]

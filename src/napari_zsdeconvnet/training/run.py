@@ -35,6 +35,7 @@ from .early_stopping import Plateau
 from .kept_weights import KeptWeights
 from .objectives import LOOK_EVERY, RecorruptedObjective, Setting
 from .progress import NonFiniteLossError, Previews, Progress
+from .rates import Rates
 from .registry import OBJECTIVES
 from .sim_pairs import RawSIM
 from .validation import Validation
@@ -81,9 +82,9 @@ class TrainingRun(Iterator[Progress]):
         self._network = move_network(model.network, device)
         self._kept = KeptWeights(self._network, preset)
         loaded("torch._dynamo")  # which the first optimiser does, for seconds
-        denoiser, others = self._network.stages
+        self._rates = Rates(self._network, preset)
         self._optimiser = torch.optim.Adam(
-            [{"params": denoiser}, {"params": others}], lr=preset.learning_rate, betas=preset.betas
+            self._rates.groups, lr=preset.learning_rate, betas=preset.betas
         )
         self._objective = OBJECTIVES[preset.objective](
             Setting.of(model, recordings, preset, steps, device, raw),
@@ -280,7 +281,7 @@ class TrainingRun(Iterator[Progress]):
     def _optimise(self, rate: float) -> dict[str, float]:
         """One step of Adam on equation 4."""
         self._network.train()
-        self._set_rates(rate)
+        self._rates.set_for(self._optimiser, self.step + 1, rate, self._objective.setting.pixels)
         terms = self._objective.losses(self.step + 1)
         terms["total"].backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(
@@ -310,14 +311,6 @@ class TrainingRun(Iterator[Progress]):
             self._note_step()
         self._optimiser.zero_grad(set_to_none=True)
         return values
-
-    def _set_rates(self, rate: float) -> None:
-        """Set the learning rate of both stages, and save the gradients of a denoiser at rest."""
-        denoiser, others = self._optimiser.param_groups
-        part = self._preset.denoiser_rate_at(self.step + 1, self._objective.setting.pixels)
-        denoiser["lr"], others["lr"] = part * rate, rate
-        for weight in denoiser["params"]:
-            weight.requires_grad_(part > 0)
 
     def _note_step(self) -> None:
         """Keep under which conditions the step was done."""

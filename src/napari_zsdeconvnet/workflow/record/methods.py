@@ -254,12 +254,12 @@ def _left_as_it_was(record: RunRecord) -> str:
         settings["objective"] == "sequential" and settings["denoising_share"] == 1
     ):
         said += " Its first stage was trained, and the second was left as it was."
-    passes = settings["denoising_passes"]
-    if passes:
-        said += (
-            " The learning rate of the first stage falls to zero by the time that each pixel has "
-            f"been drawn {passes} times."
-        )
+    for name, part in (("denoising_passes", "first stage"), ("coarse_passes", "coarser levels")):
+        if settings[name]:
+            said += (
+                f" The learning rate of the {part} falls to zero by the time that each pixel has "
+                f"been drawn {settings[name]} times."
+            )
     share = settings["pretrained_share"]
     if share:
         said += (
