@@ -156,7 +156,7 @@ class TestTraining:
         options = {"voxel_size": sample.voxel_size, "device": "cpu", "preview_every": 0}
         run = zs.train(by_rows(sample.raw), sample.psf, CAMERA, seed=1, **options)
         assert run.model.noise.correlation == pytest.approx((0.5, 0), abs=0.06)
-        assert any("share noise" in warning for warning in run.warnings)
+        assert any("noise of neighbouring pixels is correlated" in one for one in run.warnings)
         plain = zs.train(sample.raw, sample.psf, CAMERA, seed=1, **options)
         assert plain.model.noise == CAMERA
 

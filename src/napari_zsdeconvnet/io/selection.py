@@ -47,7 +47,7 @@ def one_of(image: Image, letter: str, index: int | None) -> Image:
         raise InputError(
             "index-out-of-range",
             f"{image.name} has {count} {what}{'s' if count > 1 else ''}, counted from 0, so there "
-            f"is none of number {index}; choose another --{what}.",
+            f"is none of number {index}; choose another {what}.",
         )
     if letter not in image.axes:
         return image
