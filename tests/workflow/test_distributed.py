@@ -23,7 +23,12 @@ from napari_zsdeconvnet.networks.base import TwoStageNetwork
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.psf.psf import PSF
 from napari_zsdeconvnet.utils.errors import InputError
-from napari_zsdeconvnet.workflow.distributed import RECORD, iter_predict_to_zarr, predict_to_zarr
+from napari_zsdeconvnet.workflow.distributed import (
+    RECORD,
+    iter_predict_to_zarr,
+    predict_to_zarr,
+    running,
+)
 from napari_zsdeconvnet.workflow.distributed.prediction import unfinished
 from napari_zsdeconvnet.workflow.record import Output, RunRecord
 
@@ -308,7 +313,8 @@ def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):
     np.testing.assert_array_equal(written(out), before)
 
 
-def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path):
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(running, "_ANSWERS", 1)
     image = recording(tmp_path, "YX")
     with pytest.raises(InputError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
         predict_to_zarr(

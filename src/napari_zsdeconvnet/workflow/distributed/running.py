@@ -13,6 +13,7 @@ from ...utils.errors import InputError
 if TYPE_CHECKING:
     from distributed import Client
 
+_ANSWERS = 20  # seconds in which a scheduler has to answer
 _RETRIES = 2
 _WAITING = 3  # tasks for each worker that are with the scheduler at a time
 _BATCH = 4  # tiles in a task at most; within one the next is read while one is computed
@@ -52,7 +53,7 @@ def cluster(
     untyped: Any = distributed
     if scheduler is not None:
         try:
-            there = untyped.Client(scheduler, timeout=20, set_as_default=False)
+            there = untyped.Client(scheduler, timeout=_ANSWERS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 "scheduler-missing",
