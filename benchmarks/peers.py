@@ -72,7 +72,7 @@ def report(
         text = EXPLANATION.format(
             heading=heading,
             machine=machine(),
-            extent=_extent(options),
+            extent=_extent(done),
             table=_matrix(done),
             pictures=pictures,
             every=_every(done),
@@ -86,10 +86,14 @@ def report(
     return write
 
 
-def _extent(options: argparse.Namespace) -> str:
-    side = options.size
-    planes = getattr(options, "planes", None)
-    return f"{planes}x{side}x{side} voxels" if planes else f"{side}x{side} pixels"
+def _extent(results: list[dict[str, Any]]) -> str:
+    """Say the sizes of the recordings."""
+    cases = [result["case"] for result in results]
+    sizes = dict.fromkeys((case.get("planes"), case["size"]) for case in cases)
+    return " and ".join(
+        f"{planes}x{side}x{side} voxels" if planes else f"{side}x{side} pixels"
+        for planes, side in sizes
+    )
 
 
 def place_of(result: dict[str, Any]) -> tuple[str, float]:

@@ -223,4 +223,4 @@ def _resolution(result: Result) -> str:
     known = result.get("truth_fwhm") or TRUTH_FWHM[Case(**result["case"]).axes]
     widths = [1000 * width for width in known]
     lateral = f"{widths[-1]:.0f} nm"
-    return lateral if len(widths) == 2 else f"{lateral}, {widths[0]:.0f} nm along z"
+    return lateral if len(widths) == 2 else f"{lateral}, z {widths[0]:.0f} nm"
