@@ -11,9 +11,9 @@ from leaks import settle, widgets
 from menu import PLUGIN, WIDGETS
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QPushButton
-from real_events import AVAILABLE, MISSING, User
+from real_events import AVAILABLE, MISSING, User, menu_item
 
-from napari_zsdeconvnet._qt.forms.navigation import ALL_PAGES, open_widget
+from napari_zsdeconvnet._qt.forms.navigation import ALL_PAGES, TITLE, open_widget
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.main_widget import PAGES
 from napari_zsdeconvnet._qt.widgets.one_click import deconvolve_layer
@@ -78,6 +78,13 @@ def test_a_click_shows_each_page_within_a_small_window(qtbot, viewer, raw, opene
     assert {name: widget.show_page(name) for name in PAGES} == shown, "pages stay as they are"
 
 
+def test_every_page_offers_layers_that_come_later(viewer, opened):
+    _, widget = opened()
+    pages = [widget.show_page(name) for name in ("One click", "Train", "PSF")]
+    layer = viewer.add_image(np.ones((64, 64), np.uint16), name="later")
+    assert [page.image.layer for page in pages] == [layer] * 3
+
+
 def test_links_between_pages_stay_in_the_dock(viewer, raw, opened):
     _, widget = opened()
     widget.show_page("Train").known.noise_button.click()
@@ -99,6 +106,22 @@ def test_a_page_that_has_a_dock_of_its_own_is_shown_there(viewer, opened):
     _, widget = opened()
     assert open_widget(viewer, "PSF") is own
     assert type(widget.page).__name__ == "OneClickWidget"
+
+
+def test_docks_that_the_menu_has_opened_are_not_opened_twice(plugin, qtbot, viewer):
+    bar = viewer.window._qt_window.menuBar()
+    for name in (ALL_PAGES, "PSF"):
+        menu_item(bar, "Plugins", TITLE, f"{name} ({TITLE})").trigger()
+        qtbot.waitUntil(lambda name=name: f"{name} ({TITLE})" in viewer.window.dock_widgets)
+    docks = dict(viewer.window.dock_widgets)
+    viewer.layers.selection.active = viewer.add_image(np.zeros((64, 64), np.uint16), name="empty")
+    deconvolve_layer(viewer)
+    assert open_widget(viewer, "PSF") is docks[f"PSF ({TITLE})"]
+    assert dict(viewer.window.dock_widgets) == docks
+    page = docks[f"{ALL_PAGES} ({TITLE})"].page
+    qtbot.waitUntil(lambda: page.asking or bool(page.status_label.text()), timeout=LONG)
+    page.cancel()
+    qtbot.waitUntil(lambda: not page.running, timeout=LONG)
 
 
 def test_the_layer_command_starts_in_the_dock(plugin, qtbot, viewer):

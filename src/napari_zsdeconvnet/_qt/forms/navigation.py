@@ -15,6 +15,9 @@ from ..workers.preferences import PLUGIN
 Show = Callable[[str], Any]
 """Shows the page of this name and returns it."""
 
+TITLE = "ZS-DeconvNet"
+"""The plugin, as the manifest names it."""
+
 ALL_PAGES = "All steps"
 """The dock of all pages, as the manifest names it."""
 
@@ -56,17 +59,32 @@ def open_widget(viewer: Viewer, name: str) -> Any:
 
 def has_dock(viewer: Viewer, name: str) -> bool:
     """Tell whether a page is open in a dock of its own."""
-    docks = getattr(unwrapped(viewer).window, "dock_widgets", ())
-    return f"{name} ({PLUGIN})" in docks
+    return _docked(viewer, name) is not None
+
+
+def _docked(viewer: Viewer, name: str) -> Any:
+    """Return the content of a dock that is open, or None.
+
+    napari names what its menu opens after the plugin's title, and what a program opens after the
+    package.
+    """
+    docks = getattr(unwrapped(viewer).window, "dock_widgets", {})
+    found = (docks.get(f"{name} ({plugin})") for plugin in (TITLE, PLUGIN))
+    return next((one for one in found if one is not None), None)
 
 
 def open_dock(viewer: Viewer, name: str) -> Any:
     """Open a dock of the plugin in front of the others, or say why it cannot be."""
-    try:
-        dock, widget = unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
-    except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
-        show_error(error)
-        return None
+    widget = _docked(viewer, name)
+    if widget is not None:
+        dock = widget.parentWidget()
+    else:
+        window = unwrapped(viewer).window
+        try:
+            dock, widget = window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+        except (ValueError, KeyError) as error:  # napari's words for a manifest it lacks
+            show_error(error)
+            return None
     dock.show()
     dock.raise_()
     return widget

@@ -8,7 +8,7 @@ would.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import (
@@ -27,7 +27,7 @@ from ..forms.forms import tip
 from ..forms.navigation import offer_pages, withdraw_pages
 from ..forms.panel import Panel
 from ..layers.state import unwrapped
-from ..workers.connections import alive
+from ..workers.connections import alive, end_with
 from .one_click import NAME as ONE_CLICK
 
 if TYPE_CHECKING:
@@ -160,6 +160,9 @@ class MainWidget(QWidget):
         layout.addWidget(line)
         layout.addWidget(self._stack, 1)
         offer_pages(self._viewer, self.show_page)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+            end_with(self, event, self.reset_choices)  # napari connects it to all of these
         self.show_page(ONE_CLICK)
 
     def _navigation(self) -> QWidget:
@@ -209,6 +212,12 @@ class MainWidget(QWidget):
             one.setChecked(one.objectName() == name)
         self._bring_forward()
         return page
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Let all pages offer the layers that the viewer holds now; napari calls it alone."""
+        for page in self._made.values():
+            if alive(page):
+                page.reset_choices()
 
     def _bring_forward(self) -> None:
         dock = self.parentWidget()
