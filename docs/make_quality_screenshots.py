@@ -42,7 +42,7 @@ class QualityTutorial(Tutorial):
     def deconvolve(self, model: Model) -> None:
         """Apply a model."""
         self.state.model = model
-        deconvolve = self.open("Deconvolve")
+        deconvolve = self.open("Apply model")
         deconvolve.deconvolve_button.click()
         self.wait_for(lambda: not deconvolve.running, "the deconvolution")
 

@@ -91,7 +91,7 @@ class RealTutorial(Tutorial):
 
     def apply(self, model: Path | None) -> None:
         """Apply the model just trained, or load one."""
-        deconvolve = self.open("Deconvolve")
+        deconvolve = self.open("Apply model")
         if model is not None:
             deconvolve.load_model(model)
             self.wait_for(lambda: self.state.model is not None, "the model")

@@ -166,7 +166,7 @@ class Tutorial:
     def deconvolve(self, model: Path) -> None:
         """Load the model and apply it."""
         self.state.model = None
-        deconvolve = self.open("Deconvolve")
+        deconvolve = self.open("Apply model")
         deconvolve.load_model(model)
         self.wait_for(lambda: self.state.model is not None, "the model")
         deconvolve.image.layer = self.raw

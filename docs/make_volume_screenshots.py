@@ -107,7 +107,7 @@ class VolumeTutorial(Tutorial):
             notification.close()
         self.show_only(self.raw)
         self.state.model = None
-        deconvolve = self.open("Deconvolve")
+        deconvolve = self.open("Apply model")
         deconvolve.load_model(model)
         self.wait_for(lambda: self.state.model is not None, "the model")
         deconvolve.image.layer = self.raw

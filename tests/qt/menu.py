@@ -4,11 +4,11 @@ from __future__ import annotations
 
 PLUGIN = "napari-zsdeconvnet"
 WIDGETS = {
-    "One click": "OneClickWidget",
+    "Deconvolve…": "OneClickWidget",
     "Noise calibration": "NoiseWidget",
     "PSF": "PSFWidget",
     "Train": "TrainWidget",
-    "Deconvolve": "DeconvolveWidget",
+    "Apply model": "DeconvolveWidget",
     "Quality": "QualityWidget",
     "Compare": "CompareWidget",
     "SIM": "SIMWidget",

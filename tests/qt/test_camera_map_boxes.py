@@ -84,7 +84,7 @@ def test_training_and_deconvolving_use_the_maps_of_the_region(qtbot, viewer, cal
     )
     calibrated.maps.column_box.value = START[1] + 8
     deconvolve = DeconvolveWidget(viewer)
-    viewer.window.add_dock_widget(deconvolve, name="Deconvolve")
+    viewer.window.add_dock_widget(deconvolve, name="Apply model")
     deconvolve.image.layer_box.value = crop
     deconvolve.start()
     qtbot.waitUntil(lambda: not deconvolve.running, timeout=LONG)

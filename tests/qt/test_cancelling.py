@@ -68,7 +68,7 @@ def test_training_says_what_it_prepares_and_is_cancelled_at_once(qtbot, viewer, 
 
 def test_one_click_is_cancelled_at_once_while_it_prepares(qtbot, viewer, raw, endless):
     widget = OneClickWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="One click")
+    viewer.window.add_dock_widget(widget, name="Deconvolve…")
     widget.start(raw)
     qtbot.waitUntil(lambda: widget.asking, timeout=LONG)
     widget.form.boxes["na"].value = 1.3

@@ -27,7 +27,7 @@ LONG = 120_000  # milliseconds; shared machines can be slow
 @pytest.fixture
 def widget(viewer, raw):
     widget = DeconvolveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Deconvolve")
+    viewer.window.add_dock_widget(widget, name="Apply model")
     return widget
 
 

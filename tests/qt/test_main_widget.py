@@ -80,7 +80,7 @@ def test_a_click_shows_each_page_within_a_small_window(qtbot, viewer, raw, opene
 
 def test_every_page_offers_layers_that_come_later(viewer, opened):
     _, widget = opened()
-    pages = [widget.show_page(name) for name in ("One click", "Train", "PSF")]
+    pages = [widget.show_page(name) for name in ("Deconvolve…", "Train", "PSF")]
     layer = viewer.add_image(np.ones((64, 64), np.uint16), name="later")
     assert [page.image.layer for page in pages] == [layer] * 3
 

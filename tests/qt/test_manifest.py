@@ -38,7 +38,7 @@ def test_deconvolve_stands_in_the_filter_menu_while_one_image_is_selected(manife
 
     actions, _ = _npe2_manifest_to_actions(manifest)
     (action,) = [one for one in actions if one.id == "napari-zsdeconvnet.deconvolve_layer"]
-    assert action.title == "Deconvolve (ZS-DeconvNet)"
+    assert action.title == "Deconvolve… (ZS-DeconvNet)"
     (rule,) = action.menus
     assert rule.id == "napari/layers/filter"
     for count, shown in ((0, False), (1, True), (2, False)):

@@ -55,7 +55,7 @@ def pixels():
 @pytest.fixture
 def one_click(viewer):
     widget = OneClickWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="One click")
+    viewer.window.add_dock_widget(widget, name="Deconvolve…")
     return widget
 
 
@@ -429,7 +429,7 @@ def test_the_menu_command_opens_it_on_the_selected_layer(viewer, pixels, monkeyp
     )
     raw = add(viewer, pixels)
     deconvolve_layer(viewer)
-    assert asked == ["One click", raw]
+    assert asked == ["Deconvolve…", raw]
 
 
 def test_the_key_starts_it_while_a_widget_is_open(viewer, one_click, notifications):

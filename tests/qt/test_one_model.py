@@ -68,7 +68,7 @@ def clicked(qtbot, viewer, mode, pixels, axes, size, optics):
     labels = tuple(axes.lower())
     raw = viewer.add_image(pixels, name="raw", scale=(*steps, *size), axis_labels=labels)
     widget = OneClickWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="One click")
+    viewer.window.add_dock_widget(widget, name="Deconvolve…")
     if mode in ("sim-stack", "averaged"):
         widget.mode_box.value = mode
     widget.start(raw)

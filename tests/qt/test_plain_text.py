@@ -18,8 +18,8 @@ from napari_zsdeconvnet.quality.verdict import Verdict
 
 EVIL = "<img src='file:///etc/x.png'>&lt;<b>ha</b><a href='file:///x'>click</a>"
 WIDGETS = (
-    *("One click", "Queue", "Noise calibration", "PSF", "Train"),
-    *("Deconvolve", "SIM", "Models", "Quality", "Compare"),
+    *("Deconvolve…", "Queue", "Noise calibration", "PSF", "Train"),
+    *("Apply model", "SIM", "Models", "Quality", "Compare"),
 )
 
 

@@ -34,7 +34,7 @@ def user(qtbot):
 def one_click(qtbot, viewer, sample, user):
     """One click with its form open, for a layer of which nothing is known."""
     widget = OneClickWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="One click")
+    viewer.window.add_dock_widget(widget, name="Deconvolve…")
     viewer.add_image(sample.raw, name="cell")
     user.use(viewer.window._qt_window)
     user.click(widget.start_button)
@@ -109,7 +109,7 @@ def test_result_of_a_training_stopped_before_its_first_preview_is_seen(
     result.visible, result.opacity, result.blending = False, 0.0, "translucent"
     viewer.layers.move(viewer.layers.index(result), 0)
     widget = DeconvolveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Deconvolve", tabify=True).raise_()
+    viewer.window.add_dock_widget(widget, name="Apply model", tabify=True).raise_()
     qtbot.wait(200)
     user.click(widget.start_button)
     qtbot.waitUntil(lambda: widget.status_label.text().startswith("Done"), timeout=LONG)

@@ -81,7 +81,7 @@ def test_the_window_answers_while_it_trains_and_deconvolves(qtbot, viewer, raw):
     check(lateness.stop(), "training")
 
     deconvolve = DeconvolveWidget(viewer)
-    viewer.window.add_dock_widget(deconvolve, name="Deconvolve")
+    viewer.window.add_dock_widget(deconvolve, name="Apply model")
     deconvolve.repeats_box.value = 4
     qtbot.wait(200)
     deconvolve.start()
@@ -95,7 +95,7 @@ def test_the_window_answers_while_it_trains_and_deconvolves(qtbot, viewer, raw):
 def test_the_window_answers_during_one_click(qtbot, viewer, raw, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], steps=30))
     widget = OneClickWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="One click")
+    viewer.window.add_dock_widget(widget, name="Deconvolve…")
     ViewerState.of(viewer).noise = None  # it is to be measured, too
     widget.start(raw)
     # napari makes the layers of the previews before the work, with nothing to show.

@@ -141,7 +141,7 @@ def test_train_and_deconvolve(qtbot, viewer, sim, sample):
     )
 
     other = DeconvolveWidget(viewer)
-    viewer.window.add_dock_widget(other, name="Deconvolve")
+    viewer.window.add_dock_widget(other, name="Apply model")
     assert "in the SIM window" in other.mismatch_label.text()
 
 

@@ -182,7 +182,7 @@ def train(walk):
 
 
 def deconvolve(walk):
-    _, widget = dock = walk.open("Deconvolve")
+    _, widget = dock = walk.open("Apply model")
     walk.user.click(widget.start_button)
     walk.wait(lambda: widget.status_label.text().startswith("Done") and not widget.running)
     result = walk.viewer.layers["cell deconvolved"]
@@ -218,7 +218,7 @@ def compare(walk):
 
 def one_click(walk):
     """The form has the focus in its first empty box, and takes what is typed."""
-    _, widget = dock = walk.open("One click")
+    _, widget = dock = walk.open("Deconvolve…")
     walk.viewer.layers["cell"].scale = (1, 1)
     walk.viewer.layers["cell"].units = ("pixel", "pixel")
     walk.user.click(widget.start_button)
@@ -264,10 +264,10 @@ STATIONS = {
     "Noise calibration": noise,
     "PSF": psf,
     "Train": train,
-    "Deconvolve": deconvolve,
+    "Apply model": deconvolve,
     "Quality": quality,
     "Compare": compare,
-    "One click": one_click,
+    "Deconvolve…": one_click,
     "SIM": sim,
     "Queue": queue,
     "Models": models,

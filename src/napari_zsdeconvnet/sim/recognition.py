@@ -32,7 +32,7 @@ def raw_sim_taken_for_frames(stack: ArrayLike | Image, axes: str | None = None) 
         return None
     words, phases = found
     remedy = (
-        "process it as raw SIM (mode sim; in napari tick 'raw SIM frames' in One click, or "
+        "process it as raw SIM (mode sim; in napari tick 'raw SIM frames' in Deconvolve…, or "
         "open SIM)"
         if phases == 3
         else "reconstruct the stack that they belong to first"

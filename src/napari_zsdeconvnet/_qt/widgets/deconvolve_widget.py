@@ -1,4 +1,4 @@
-"""The dock widget *Deconvolve*: a model and an image in, two result layers out."""
+"""The dock widget *Apply model*: a model and an image in, two result layers out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..layers.state import Made
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
 from ..workers.workers import Job, Turns, in_background
-from .one_click import SHOWN_KEY, bind_key, deconvolve_layer
+from .one_click import NAME, SHOWN_KEY, bind_key, deconvolve_layer
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 class DeconvolveWidget(WorkPanel):
     """Applies a model to a layer of the viewer."""
 
-    title = "Deconvolve"
+    title = "Apply model"
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(
             viewer,
-            action="Deconvolve",
+            action="Apply model",
             image="The raw image, volume or series of either to deconvolve, in camera counts.",
             purpose="Add the denoised and deconvolved image.",
             parent=parent,
@@ -61,7 +61,7 @@ class DeconvolveWidget(WorkPanel):
 
     def _build(self) -> None:
         self.one_click_button = button(
-            "Deconvolve…",
+            NAME,
             lambda: deconvolve_layer(self._viewer),
             "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
             f"that is selected in the layer list ({SHOWN_KEY}).",
@@ -115,7 +115,7 @@ class DeconvolveWidget(WorkPanel):
         """
         result = self._result
         if result is None:
-            show_error("there is no result of this image; press Deconvolve first.")
+            show_error("there is no result of this image; press Apply model first.")
         elif path is None:
             save_record(self, result)
         else:

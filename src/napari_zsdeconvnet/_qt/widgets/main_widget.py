@@ -67,7 +67,7 @@ ROWS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         (
             Page(
                 ONE_CLICK,
-                "Deconvolve",
+                ONE_CLICK,
                 "one_click_widget:OneClickWidget",
                 "Deconvolve one layer: noise, PSF, training, result and check in one go. "
                 "Begin here.",
@@ -105,7 +105,7 @@ ROWS: tuple[tuple[str, tuple[Page, ...]], ...] = (
                 "Step 3: train on the recording and watch.",
             ),
             Page(
-                "Deconvolve",
+                "Apply model",
                 "Apply",
                 "deconvolve_widget:DeconvolveWidget",
                 "Step 4: apply a trained model.",

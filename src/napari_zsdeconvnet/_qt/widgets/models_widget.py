@@ -69,7 +69,7 @@ class ModelsWidget(Panel):
         self.list.itemDoubleClicked.connect(lambda *_: self.load())
         self.details = note()
         self.load_button = button(
-            "Load", self.load, "Take the model for Deconvolve, One click and Queue."
+            "Load", self.load, "Take the model for Apply model, Deconvolve… and Queue."
         )
         self.rename_button = button("Rename…", self._on_rename)
         self.delete_button = button("Delete…", self._on_delete)

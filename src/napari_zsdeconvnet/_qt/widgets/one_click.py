@@ -13,7 +13,7 @@ from ..workers.notifications import show_error
 if TYPE_CHECKING:
     from .one_click_widget import OneClickWidget
 
-NAME = "One click"
+NAME = "Deconvolve…"
 
 KEY = "Control-Alt-D"
 """Bound once a widget of the plugin that offers it is open: napari 0.9 takes no keys from a
@@ -23,7 +23,7 @@ SHOWN_KEY = KEY.replace("Control", "Ctrl").replace("-", "+")
 
 
 def deconvolve_layer(viewer: Viewer) -> None:
-    """Deconvolve the selected layer: open *One click* and start."""
+    """Deconvolve the selected layer: open *Deconvolve…* and start."""
     layer = viewer.layers.selection.active
     if not isinstance(layer, ImageLayer):
         show_error("Select an image layer first, then deconvolve it.")
@@ -32,7 +32,7 @@ def deconvolve_layer(viewer: Viewer) -> None:
 
 
 def start_one_click(viewer: Viewer, layer: ImageLayer) -> OneClickWidget | None:
-    """Open *One click* and start on a layer, in the dock of all pages unless it has its own."""
+    """Open *Deconvolve…* and start on a layer, in the dock of all pages unless it has its own."""
     if not has_dock(viewer, NAME):
         open_dock(viewer, ALL_PAGES)
     widget: OneClickWidget | None = open_widget(viewer, NAME)

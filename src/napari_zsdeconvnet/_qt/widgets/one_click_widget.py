@@ -1,4 +1,4 @@
-"""The dock widget *One click*: one layer from its raw counts to a deconvolved image.
+"""The dock widget *Deconvolve…*: one layer from its raw counts to a deconvolved image.
 
 It shows what `pipeline` does, asks in one form what nothing says, and leads to the widget in which
 each assumption can be changed.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class OneClickWidget(OneClickSteps):
     """Takes a layer from raw counts to a deconvolved image with its verdict, in one go."""
 
-    title = "One click"
+    title = NAME
 
     def __init__(self, viewer: napari.viewer.Viewer, *, parent: QWidget | None = None) -> None:
         super().__init__(viewer, action="Deconvolve", parent=parent)
@@ -261,7 +261,7 @@ class OneClickWidget(OneClickSteps):
         self._last = self._run = None
         self._job = self._started(
             driven(partial(_pipeline, make, model, settings)),
-            "ZS-DeconvNet one click",
+            "ZS-DeconvNet deconvolution",
             on_values=self._on_steps,
             before=self._previews.prepare(layer, task.reading) if model is None else None,
         )

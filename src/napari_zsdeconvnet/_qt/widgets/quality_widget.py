@@ -188,7 +188,7 @@ class QualityWidget(WorkPanel):
         self.second_box.reset_choices()
         model = self._state.model
         name = model.describe().splitlines()[0] if model is not None else "none yet; train one, or "
-        name += "" if model is not None else "load it in Deconvolve."
+        name += "" if model is not None else "load it in Apply model."
         self.model_label.setText(f"<b>Model:</b> {escape(name)}")
         show_mismatch(self.mismatch_label, None if self._raw_frames else model, self.image)
         self._show_verdict()
@@ -211,7 +211,7 @@ class QualityWidget(WorkPanel):
 
     def _missing(self) -> str:
         if self._state.model is None:
-            return "there is no model; train one, or load it in Deconvolve."
+            return "there is no model; train one, or load it in Apply model."
         if self.image.layer is None:
             return "there is no image to judge; open one first."
         return self.image.missing

@@ -234,8 +234,8 @@ class QueueWidget(ActionPanel):
         self.form.ask(first.facts(), title=self._title(self._asked), **first.asked_as)
         self.form.show()
         self._say(
-            f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in One "
-            "click. Otherwise complete the form, then press Go on."
+            f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in "
+            "Deconvolve…. Otherwise complete the form, then press Go on."
         )
         self._update_buttons()
         self.form.take_focus()  # not before: what is disabled takes none

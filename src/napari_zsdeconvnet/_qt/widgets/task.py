@@ -41,7 +41,7 @@ _NOISE = ("noise", "Noise.", (("Change…", "Noise calibration"),))
 _PATTERNS = ("patterns", "Patterns.", (("Change…", "SIM"),))
 _MODEL = ("model", "Model.", (("Train anew", "anew"), ("Train…", "Train")))
 _SIM_MODEL = ("model", "Model.", (("Train anew", "anew"), ("SIM…", "SIM")))
-_RESULT = ("result", "Result.", (("Deconvolve…", "Deconvolve"),))
+_RESULT = ("result", "Result.", (("Apply model…", "Apply model"),))
 _SIM_RESULT = ("result", "Result.", (("SIM…", "SIM"),))
 _VERDICT = ("verdict", "Verdict.", (("Quality…", "Quality"),))
 

@@ -1,4 +1,4 @@
-"""`zsdeconvnet run`: a recording from start to finish, as one click does it in napari."""
+"""`zsdeconvnet run`: a recording from start to finish, as *Deconvolve…* does it in napari."""
 
 from __future__ import annotations
 
