@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -181,3 +183,36 @@ def test_ci_runs_the_command_of_the_readme() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) < 900
+
+
+def packaging_script(name: str) -> dict[str, Any]:
+    """Return the names of a script in ``packaging/``."""
+    return runpy.run_path(str(ROOT / "packaging" / f"{name}.py"), run_name="script")
+
+
+def test_the_conda_recipe_requires_what_the_package_does(tmp_path: Path) -> None:
+    sdist = tmp_path / "napari_zsdeconvnet-9.8.7.tar.gz"
+    sdist.write_bytes(b"archive")
+    text = packaging_script("recipe")["recipe"](sdist)
+    assert "@" not in text.partition("schema_version")[2]
+    assert 'version: "9.8.7"' in text
+    assert f"sha256: {hashlib.sha256(b'archive').hexdigest()}" in text
+    run = text.partition("  run:\n")[2].partition("\n\n")[0]
+    names = {line.split()[1] for line in run.splitlines()} - {"python"}
+    assert names == requirement_names() - {"napari", "torch"} | {"napari-base", "pytorch"}
+    with pytest.raises(SystemExit, match="not a source archive"):
+        packaging_script("recipe")["recipe"](tmp_path / "other.zip")
+
+
+def test_every_python_has_a_lock_that_keeps_to_the_constraints() -> None:
+    pythons = packaging_script("lock")["pythons"]()
+    assert pythons[0] == "3.11"
+    pinned = re.findall(r"^(\S+)==(\S+)", (ROOT / "constraints.txt").read_text("utf-8"), re.M)
+    for python in pythons:
+        lock = ROOT / "packaging" / "constraints" / f"py{python.replace('.', '')}.txt"
+        locked = dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text("utf-8"), re.M))
+        assert requirement_names() | extra_names() <= set(locked), lock
+        # Constraints alone, such as tox, are in no lock.
+        assert {n: locked[n] for n, _ in pinned if n in locked} == {
+            n: version for n, version in pinned if n in locked
+        }, f"{lock.name} is older than constraints.txt: run `tox -e lock`"
