@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,80 +18,34 @@ from napari_zsdeconvnet.quality.pictures import side_by_side
 
 Result = dict[str, Any]
 
-COLUMNS: dict[str, tuple[str, Callable[[Result], str]]] = {}
 
+def comparison_table(results: Sequence[Result]) -> str:
+    """Put recordings below each other and methods side by side, those of an earlier version last.
 
-def _column(title: str, key: str, pattern: str) -> None:
-    def text(result: Result) -> str:
-        value = result.get(key)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        return "none" if value == math.inf else format(value, pattern)
-
-    COLUMNS[title] = (key, text)
-
-
-_column("denoised PSNR", "denoised_psnr", ".1f")
-_column("denoised SSIM", "denoised_ssim", ".3f")
-_column("PSNR", "psnr", ".1f")
-_column("SSIM", "ssim", ".3f")
-_column("second exposure PSNR", "psnr_second_exposure", ".1f")
-_column("filament, nm", "filament_nm", ".0f")
-_column("filament along z, nm", "filament_axial_nm", ".0f")
-_column("two lines, nm", "two_lines_nm", ".0f")
-_column("FRC, nm", "frc_nm", ".0f")
-_column("pattern power, %", "pattern_power", "+.0f")
-_column("flux error, %", "flux_error", "+.1f")
-_column("time, s", "seconds", ".1f")
-_column("CPU time, s", "cpu_seconds", ".1f")
-_column("memory, MiB", "peak_memory_mib", ".0f")
-
-
-def full_table(results: Sequence[Result]) -> str:
-    """Put one result in a row, phantoms and photons in their order; leave empty columns out."""
-    rows = []
-    derived_results = [
-        {**result, "flux_error": 100 * (result["flux_ratio"] - 1)} for result in results
+    A cell has PSNR in dB and SSIM of the deconvolved result, and the CPU seconds of a training.
+    """
+    methods = sorted(dict.fromkeys(map(_column, results)), key=lambda name: "earlier" in name)
+    found = {(_recording(result), _column(result)): _scores(result) for result in results}
+    rows = [
+        [*recording, *(found.get((recording, method), "") for method in methods)]
+        for recording in dict.fromkeys(map(_recording, results))
     ]
-    columns = {
-        title: text
-        for title, (_, text) in COLUMNS.items()
-        if any(text(derived) for derived in derived_results)
-    }
-    for result, derived in zip(results, derived_results, strict=True):
-        case = result["case"]
-        method = label(result)
-        if case["steps"] is None and result["note"]:
-            method += f" ({result['note']})"
-        cells = [text(derived) for text in columns.values()]
-        rows.append([case["phantom"], f"{case['photons']:g}", method, *cells])
-    return table(["phantom", "photons", "method", *columns], rows)
+    return table(["phantom", "photons", *methods], rows)
 
 
-def summary_table(results: Sequence[Result]) -> str:
-    """Average over the phantoms each method that has seen all phantoms of its light."""
-    groups: dict[tuple[float, str], dict[str, Result]] = {}
-    for result in results:
-        if result["case"]["phantom"] != "reference":
-            key = (result["case"]["photons"], label(result))
-            groups.setdefault(key, {})[result["case"]["phantom"]] = result
-    phantoms = {result["case"]["phantom"] for result in results} - {"reference"}
-    rows = []
-    for (photons, method), found in sorted(groups.items(), key=lambda group: group[0][0]):
-        if len(found) < len(phantoms):
-            continue
-        means = [
-            np.mean([math.nan if result[key] is None else result[key] for result in found.values()])
-            for key in ("denoised_psnr", "denoised_ssim", "psnr", "ssim", "seconds")
-        ]
-        patterns = (".1f", ".3f", ".1f", ".3f", ".1f")
-        cells = [
-            "" if math.isnan(mean) else format(mean, pattern)
-            for mean, pattern in zip(means, patterns, strict=True)
-        ]
-        rows.append([f"{photons:g}", method, str(len(found)), *cells])
-    header = ["photons", "method", "phantoms", "denoised PSNR", "denoised SSIM", "PSNR", "SSIM"]
-    return table([*header, "time, s"], rows)
+def _recording(result: Result) -> tuple[str, str]:
+    return result["case"]["phantom"], f"{result['case']['photons']:g}"
+
+
+def _column(result: Result) -> str:
+    return label(result) + (", earlier version" if result.get("outdated") else "")
+
+
+def _scores(result: Result) -> str:
+    scores = f"{result['psnr']:.1f} / {result['ssim']:.3f}"
+    if result["case"]["steps"] is None:
+        return scores
+    return f"{scores} ({result['cpu_seconds']:.0f} s)"
 
 
 def label(result: Result) -> str:

@@ -13,40 +13,24 @@ from __future__ import annotations
 
 import sys
 
-from runner import DOCS, RESULTS, Benchmark, run
+from runner import PAGE, RESULTS, TITLE, Benchmark, run
 
 from napari_zsdeconvnet.simulation.phantoms_3d import PHANTOMS_3D
 
 EXPLANATION = """\
-## Phantoms
+## Volumes
 
-Every figure below is measured on simulated widefield stacks of {planes}x{size}x{size} voxels whose
-truth is known, recorded with an offset of 100 counts, a gain of 1 count per electron and a read
-variance of 4 counts squared; NA 1.1 in water, emission 525 nm, voxels of 200 x 90 x 90 nm.
-*Photons* is the 99.9th percentile of the expected photons per voxel. Light from beyond the sides
-and from above and below the stack is part of it. Each phantom is recorded twice with independent
-noise: methods see, and networks are trained on, the first exposure alone. Nothing is enlarged:
-every result has the grid of the stack. *reference* is a stack of 40x256x256 voxels of 185.2 x 92.6
-x 92.6 nm that another program simulated; its second exposure is ours, and the courses of its
-filaments are not known.
+Simulated widefield stacks of {planes}x{size}x{size} voxels of 200 x 90 x 90 nm: NA 1.1 in water,
+emission 525 nm, offset 100 counts, gain 1, read variance 4, with light from beyond all faces.
+*reference* is a stack of 40x256x256 voxels that another program simulated. PSNR / SSIM are
+against the truth at 150 nm laterally and 350 nm along z. *RL plain* is not told of the read
+noise.
 
-- *Denoised* is compared with the noise-free stack, and *PSNR* and *SSIM* compare the deconvolved
-  stack with the truth at 150 nm FWHM sideways and 350 nm along z, both after one linear fit of the
-  intensities, with 3 planes and 12 pixels left out at each border and the span of the reference as
-  data range. SSIM has a Gaussian window of sigma 1.5 voxels along all three axes.
-- *Second exposure*: the same model applied to noise that it has not seen.
-- *Filament* is the median full width at half maximum of lines whose true width is zero, sideways
-  and along z, the latter where they rise by less than 20 degrees.
-- *RL best* is Richardson-Lucy stopped where its PSNR against the truth is highest, which no user
-  could know, and is told of the read noise; *RL plain best* likewise, and is not. Both hold the
-  light of the stack and continue it by reflection. "Denoised" is the estimate blurred again.
-- *Memory* is the peak above what the process held before the method began.
-
-Computed on {machine}.
+`python benchmarks/run_3d.py` on {machine}.
 """
 
 BENCHMARK = Benchmark(
-    title="Benchmarks in 3D",
+    title=TITLE,
     explanation=EXPLANATION,
     phantoms=tuple(PHANTOMS_3D),
     photons=(10.0, 50.0, 200.0),
@@ -57,7 +41,8 @@ BENCHMARK = Benchmark(
     reference_size=256,
     reference_planes=40,
     results=RESULTS / "3d",
-    page=DOCS / "benchmarks_3d.md",
+    page=PAGE,
+    section="volumes",
 )
 
 if __name__ == "__main__":

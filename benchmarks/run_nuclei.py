@@ -5,7 +5,7 @@
     python benchmarks/run_nuclei.py --report-only
 
 Each result is kept in results/nuclei/, so that an interrupted run goes on where it was; the table
-is a part of docs/benchmarks_3d.md. The row "deconwolf" needs its command `dw` on the path.
+is a part of docs/benchmarks.md. The row "deconwolf" needs its command `dw` on the path.
 """
 
 from __future__ import annotations
@@ -203,41 +203,33 @@ def report(folder: Path, page: Path) -> None:
     """Write the table from what is there."""
     order = ["raw", "RL", "deconwolf", "fast"]
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    rows = []
-    for case in sorted(CASES):
-        results = {
-            entry["method"]: entry
-            for entry in found
-            if Case(*(entry[name] for name in Case._fields)) == case
-        }
-        for method in filter(results.get, order):
-            entry = results[method]
-            name = method if entry["steps"] is None else f"{method}, {entry['steps']} steps"
-            rows.append(
-                [
-                    *(case.microscope, f"{case.planes}", case.kind, f"{case.photons:g}", name),
-                    *(f"{entry['psnr']:.1f}", f"{entry['haze_percent']:.1f}"),
-                    *(f"{entry['axial_nm']}", f"{entry['cpu_seconds']:.0f}"),
-                ]
-            )
-    header = ["microscope", "planes", "nucleus", "photons", "method", "PSNR", "haze, %"]
-    header += ["axial, nm", "CPU time, s"]
-    set_section(page, "nuclei", EXPLANATION + table(header, rows), title="Benchmarks in 3D")
+    cells = {
+        (Case(*(entry[name] for name in Case._fields)), entry["method"]): (
+            f"{entry['psnr']:.1f}, {entry['haze_percent']:.1f} %, {entry['axial_nm']} nm"
+        )
+        for entry in found
+    }
+    methods = [method for method in order if method in {entry["method"] for entry in found}]
+    rows = [
+        [
+            *(case.microscope, f"{case.planes}", case.kind, f"{case.photons:g}"),
+            *(cells.get((case, method), "") for method in methods),
+        ]
+        for case in sorted({case for case, _ in cells})
+    ]
+    header = ["microscope", "planes", "nucleus", "photons", *methods]
+    set_section(page, "nuclei", EXPLANATION + table(header, rows), title="Benchmarks")
 
 
 EXPLANATION = f"""\
 ## Thick nuclei
 
-`python benchmarks/run_nuclei.py` simulates nuclei, filled or of spots, in a widefield, a spinning
-disk (confocal with a pinhole of 2 Airy units) and a light-sheet microscope (sheet of 2 um): NA
-{OBJECTIVE["na"]}, emission 461 nm, voxels of 300 x 130 x 130 nm, {WIDTH} x {WIDTH} pixels, gain 2,
-read variance 16. All methods know the whole PSF. *Haze* is the light outside the planes of the
-nucleus, two fifths of the stack; *axial* is the width along z of the Gaussian that makes the truth
-most like the result, 150 at least; *PSNR* is against the truth at 150 nm and 350 nm along z. *RL*
-is accelerated Richardson-Lucy from a flat start in an open field, much as deconwolf does it; the
-row of deconwolf itself is there where its command `dw` is. Dim stacks would do better with fewer of
-its steps. *fast* is trained for {STEPS} steps here, and was when it began with random weights.
-Of {len(CASES)} cases those are shown that have been computed.
+Simulated nuclei, filled or of spots, in a widefield, a confocal (pinhole of 2 Airy units) and a
+light-sheet microscope (sheet of 2 µm): NA {OBJECTIVE["na"]}, emission 461 nm, voxels of 300 x 130
+x 130 nm, {WIDTH} x {WIDTH} pixels. *Haze* is the light outside the planes of the nucleus. *Axial*
+is the width along z of the Gaussian that makes the truth most like the result. Cells have PSNR
+against the truth at 150 nm and 350 nm along z, haze and axial. *RL* is accelerated
+Richardson-Lucy, {CLASSICAL_STEPS} steps; *fast* is trained for {STEPS} steps from random weights.
 
 """
 
@@ -253,7 +245,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=["raw", "RL", "fast", "deconwolf"])
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of fast, by default {STEPS}")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "nuclei")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks_3d.md")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument("--report-only", action="store_true")
     given = parser.parse_args()
     given.results.mkdir(parents=True, exist_ok=True)

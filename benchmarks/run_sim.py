@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from cases import Case
-from report import draw, full_table, machine, set_section, summary_table
-from runner import DOCS, HERE, RESULTS, with_defaults
+from report import comparison_table, draw, machine, set_section
+from runner import HERE, PAGE, RESULTS, TITLE, with_defaults
 from sim_cases import VOLUME_METHODS, reconstruction_settings
 from sim_methods import METHODS
 from sim_report import checks_table, speed_table
@@ -38,87 +38,47 @@ FIRST_SEED = 7401
 TRAINED = {"fast": "SIM", "sim": "ZYX"}
 """Methods that are trained, and whose presets theirs are."""
 
-INTRODUCTION = """\
-Everything here is measured by `benchmarks/run_sim.py` on simulated recordings, but for three
-lines of the first table. There is no raw 3D-SIM recording among them.
-
-Computed on {machine}. The
-stacks were computed before later changes of the training engine, with presets equal to those of
-today, and on patterns that earlier estimators found, as were the images that are not *fast*.
-"""
-
 CHECKS = """\
-## What has to be reached
+## Raw SIM: patterns and reconstruction
 
-Raw frames of {size}x{size} pixels of 62.6 nm, NA 1.41, emission 525 nm, period 200 nm, depth 0.8;
-filaments and vesicles of {seeds} seeds that set nothing, with other angles for each. The patterns
-are estimated blindly. *Worst* is over all orientations of all recordings; a line is met only if
-the worst is within the target.
+Raw frames of {size}x{size} pixels of 62.6 nm, NA 1.41, emission 525 nm, period 200 nm, modulation
+depth 0.8; filaments and vesicles of {seeds} seeds that no setting was chosen by. The patterns are
+estimated blindly. *Worst* is over all orientations of all recordings, and has to be within the
+target. The last lines are of real recordings.
 
 {table}
 
-- A *step* is one of the spectrum of the frames, 1 / (pixels x pixel size); phases are those of
-  each frame at the centre of the image.
-- *Noise-free recovery*: frames without noise, reconstructed with the true patterns, against the
-  truth times the transfer function of the reconstruction, which the benchmark computes itself.
-- *Resolution* is read where the Fourier ring correlation falls to 1/7 between the reconstructions
-  of two exposures by the patterns of the first, and between their means; the edges of the bands are
-  {edges} nm, a ratio of {ratio}. The target is for light enough that optics and not noise ends the
-  correlation. Noise moves the crossing of one pair by about a nanometre in either image, so that
-  the sums of {pairs} pairs of exposures are correlated for each structure; the range over single
-  pairs stands beside it.
-- *Residual peaks*: noise-free frames are reconstructed by the patterns that were estimated on the
-  noisy ones, and by the true ones. The difference at the pattern frequencies, of the worst
-  orientation, is given over the power of the spectrum around them; in the second place that to
-  the truth within the band, which structures across the border of the image add to.
+A *step* is 1 / (pixels x pixel size) of the frames' spectrum. *Resolution* is the 1/7 crossing of
+the Fourier ring correlation between two exposures; the edges of the bands are {edges} nm, a ratio
+of {ratio}. *Residual peaks* are the differences at the pattern frequencies between the
+reconstructions by estimated and by true patterns.
 """
 
 SPEED = """\
-## Time before training
+## Raw SIM: time before training
 
-{size}x{size} raw pixels, nine frames, {threads} threads, the fastest of five. Other programs may
-have had a part of the cores: CPU seconds are those of all threads.
+{size}x{size} raw pixels, nine frames, {threads} threads, the fastest of five.
 
 {table}
 """
 
 IMAGES = """\
-## Raw 2D-SIM
+## Raw SIM: images
 
-{size}x{size} raw pixels as above, angles of 18, 78 and 138 degrees, offset 100 counts, gain 1
-count per electron, read variance 4 counts squared. *Photons* is the 99.9th percentile of the
-expected photons of a raw frame. The patterns are estimated on the first exposure itself; the
-nominal period and angles are given, as they are known of a microscope, and count only where a
-pattern is below the noise.
-
-- *PSNR* and *SSIM* compare with the truth at 60 nm FWHM, after one linear fit of the intensities,
-  32 pixels left out at each border. 60 nm are about half of the width of the SIM PSF, as the 100
-  nm of the widefield benchmark are of its PSF, and two pixels of the result. *Denoised* is
-  compared with the reconstruction of the noise-free frames.
-- *widefield* is the mean of the nine frames, enlarged. *Wiener* has the default settings, and
-  *Wiener + RL* deconvolves that by Richardson-Lucy, stopped where its PSNR against the truth is
-  highest. *Wiener best* and *Wiener + RL best* have that of four Wiener constants, too, by which
-  they score highest. No user could know either.
-- *fast* begins with pretrained weights, and is trained on the first exposure alone. From random
-  weights, the former default, 400 steps (50 CPU seconds) came to 36.3, 38.6, 39.6 and 41.5 dB on
-  filaments of 10, 30, 100 and 1000 photons, and to 35.4, 40.0, 41.8 and 41.7 dB on vesicles.
-  *Second exposure* is noise that it has not seen.
-- *FRC* is between both exposures; after what is not linear it is an optimistic bound, and 63 nm
-  are two pixels, the least there is. It was taken with all of the images faded (a Hann window).
-- *Pattern power*: how much more power than the truth has, fitted around them, lies at the pattern
-  frequencies, in percent of the power around them. The notch takes some away; of three
-  orientations noise scatters by about 50.
-- *Time* includes the estimate of the patterns and the training.
+{size}x{size} raw pixels as above, offset 100 counts, gain 1, read variance 4. Cells have PSNR /
+SSIM against the truth at 60 nm and, of trainings, CPU seconds. *Widefield* is the mean of the
+frames. *Wiener + RL* is the reconstruction deconvolved by Richardson-Lucy at its best; *best* has
+the best of four Wiener constants, too. All but *fast* were computed on patterns of an earlier
+estimator.
 """
 
 VOLUMES = """\
 ## Reconstructed 3D-SIM stacks
 
-{planes}x{size}x{size} voxels of 125 x 40 x 40 nm, simulated as an engine hands them over: the
-truth blurred by the widefield PSF (NA 1.4) narrowed by half, with the coloured noise of a Wiener
-reconstruction of 15 frames. Nothing is known of real stacks from this. *PSNR* and *SSIM* compare
-with the truth at 60 nm sideways and 150 nm along z, 3 planes and 12 pixels left out at each
-border. *RL best* is stopped where its PSNR is highest; *sim* is trained on the stack itself.
+{planes}x{size}x{size} voxels of 125 x 40 x 40 nm, simulated: the truth blurred by a widefield PSF
+(NA 1.4) of half the width, with the correlated noise of a Wiener reconstruction. PSNR / SSIM are
+against the truth at 60 nm laterally and 150 nm along z. *sim* is trained on the stack itself, by
+an earlier version. No real stack is among them.
 """
 
 
@@ -170,7 +130,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="threads of every computation but speed")
     parser.add_argument("--picture-photons", type=float, default=30.0)
     parser.add_argument("--results", type=Path, default=RESULTS / "sim")
-    parser.add_argument("--page", type=Path, default=DOCS / "benchmarks_sim.md")
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--again", action="store_true", help="compute known cases anew")
     parser.add_argument("--report-only", action="store_true", help="compute nothing")
     return parser.parse_args()
@@ -288,30 +248,31 @@ def _report(options: argparse.Namespace) -> None:
         known = _known(job, options.results)
         if known:
             results[job.part].append(known)
-    title = "Benchmarks of structured illumination"
-    sections = {"machine": INTRODUCTION.format(machine=machine())}
+    sections = {}
     if results["checks"]:
         cutoff, fringes = 2 * 1.41 / 0.525, 1 / 0.2
-        sections["checks"] = CHECKS.format(
+        sections["sim checks"] = CHECKS.format(
             size=options.size,
             seeds=len(results["checks"]),
             table=checks_table(results["checks"], results["recordings"]),
             edges=f"{1000 / cutoff:.0f} and {1000 / (cutoff + fringes):.0f}",
             ratio=f"{1 + fringes / cutoff:.2f}",
-            pairs=len(results["checks"][0]["patterns"][0]["sim_frc_nm_of_pairs"]),
         )
     if results["speed"]:
-        sections["speed"] = SPEED.format(
+        sections["sim speed"] = SPEED.format(
             size=options.speed_size, threads=2, table=speed_table(results["speed"][0])
         )
     if results["images"]:
-        sections["images"] = _tables(IMAGES.format(size=options.size), results["images"], options)
+        sections["sim images"] = _tables(
+            IMAGES.format(size=options.size), results["images"], options
+        )
     if results["volumes"]:
         planes, size = options.volume
         text = VOLUMES.format(planes=planes, size=size)
-        sections["volumes"] = _tables(text, results["volumes"], options)
+        sections["sim volumes"] = _tables(text, results["volumes"], options)
     for name, text in sections.items():
-        set_section(options.page, name, text, title=title)
+        text += f"\n`python benchmarks/run_sim.py` on {machine()}.\n"
+        set_section(options.page, name, text, title=TITLE)
     print(f"Wrote {sum(map(len, results.values()))} cases to {options.page}.")
 
 
@@ -323,15 +284,13 @@ def _tables(text: str, results: list[dict[str, Any]], options: argparse.Namespac
         return PHANTOMS.index(case["phantom"]), case["photons"], methods.index(case["method"])
 
     results = sorted(results, key=order)
-    text += f"\n### Averages over the phantoms\n\n{summary_table(results)}\n"
+    text += f"\n{comparison_table(results)}\n"
     kind = "images" if results[0]["case"]["planes"] is None else "volumes"
-    picture = options.page.parent / "images" / f"{options.page.stem}_{kind}.png"
-    if draw(picture, results, options.results, options.picture_photons):
-        text += (
-            f"\n![The middle of each phantom by each method](images/{picture.name})\n\n"
-            f"The middle of each phantom at {options.picture_photons:g} photons.\n"
-        )
-    return text + f"\n### Every case\n\n{full_table(results)}\n"
+    picture = options.page.parent / "images" / f"benchmarks_sim_{kind}.png"
+    draw(picture, results, options.results, options.picture_photons)
+    if picture.is_file():
+        text += f"\n![The middle of each phantom by each method](images/{picture.name})\n"
+    return text
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from typing import Any
 from cases import REFERENCE, Case
 from methods import TRAINED
 from peer_methods import METHODS
-from report import draw, full_table, machine, set_section, summary_table
+from report import comparison_table, draw, machine, set_section
 
 from napari_zsdeconvnet.model.presets import Preset, presets_for
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
+TITLE = "Benchmarks"
 
 RARE = ((REFERENCE, 50.0), ("filaments", 50.0))
 """Where `paper` runs unless it is asked for everywhere."""
@@ -34,8 +36,10 @@ class Benchmark:
 
     Attributes
     ----------
-    title, explanation
-        Of its page; the explanation may name {size}, {planes} and {machine}.
+    title
+        Of the page.
+    explanation
+        What stands above the table; it may name {size}, {planes} and {machine}.
     phantoms, photons, methods
         All of these combine, unless the command line names others.
     paper_steps
@@ -51,7 +55,9 @@ class Benchmark:
     fast_steps
         Lengths of the runs of `fast`; None for the preset's own.
     report
-        Writes the page from the results; None for tables of phantoms.
+        Writes the page from the results; None for one table of phantoms.
+    section
+        Name of the part of the page that is written, and of its picture.
     """
 
     title: str
@@ -69,6 +75,7 @@ class Benchmark:
     places: tuple[tuple[str, float], ...] = ()
     fast_steps: tuple[int | None, ...] = (None,)
     report: Callable[[list[dict[str, Any]], argparse.Namespace], None] | None = None
+    section: str = "phantoms"
 
 
 def run(benchmark: Benchmark, description: str) -> int:
@@ -221,15 +228,17 @@ def _summary(case: Case, folder: Path) -> str:
 
 
 def _valid_results(benchmark: Benchmark, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Read every result of this size whose preset is still the same, from this run or earlier."""
+    """Read every result of this size; those of presets that have changed since are marked."""
     results = []
     for path in options.results.glob("*.json"):
         result = json.loads(path.read_text())
         case = _case(result)
         outdated = case.method in TRAINED and case.preset != _settings(case.method, case.axes)
         extent = {"size": case.size, "planes": case.planes}
-        if not outdated and extent == _extent(benchmark, options, case.phantom):
-            results.append({**result, "name": path.stem})
+        # A page with tables of its own shows what is of today alone.
+        shown = not (outdated and benchmark.report)
+        if shown and extent == _extent(benchmark, options, case.phantom):
+            results.append({**result, "name": path.stem, "outdated": outdated})
 
     places, methods = [REFERENCE, *benchmark.phantoms], list(METHODS)
 
@@ -267,13 +276,10 @@ def _report(
 ) -> None:
     planes = None if benchmark.planes is None else options.planes
     text = benchmark.explanation.format(machine=machine(), size=options.size, planes=planes)
-    text += f"\n### Averages over the phantoms\n\n{summary_table(results)}\n"
-    picture = options.page.parent / "images" / f"{options.page.stem}.png"
-    if draw(picture, results, options.results, options.picture_photons):
-        text += (
-            f"\n![The middle of each phantom by each method](images/{picture.name})\n\n"
-            f"The middle of each phantom at {options.picture_photons:g} photons.\n"
-        )
-    text += f"\n### Every case\n\n{full_table(results)}\n"
-    set_section(options.page, "phantoms", text, title=benchmark.title)
+    text += f"\n{comparison_table(results)}\n"
+    picture = options.page.parent / "images" / f"benchmarks_{benchmark.section}.png"
+    draw(picture, results, options.results, options.picture_photons)
+    if picture.is_file():
+        text += f"\n![The middle of each phantom by each method](images/{picture.name})\n"
+    set_section(options.page, benchmark.section, text, title=benchmark.title)
     print(f"Wrote {len(results)} cases to {options.page}.")

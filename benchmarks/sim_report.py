@@ -11,8 +11,6 @@ from report import table
 
 Result = dict[str, Any]
 
-_PEAKS = ("estimate", "truth")
-
 
 @dataclass(frozen=True)
 class Line:
@@ -93,12 +91,6 @@ def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
     for photons in (30.0, 100.0, 1000.0):
         found = patterns(photons, photons)
         gains = [entry["widefield_frc_nm"] / entry["sim_frc_nm"] for entry in found]
-        single = np.divide(
-            *(
-                [entry[f"{name}_frc_nm_of_pairs"] for entry in found]
-                for name in ("widefield", "sim")
-            )
-        )
         sizes = [
             np.median([entry[f"{name}_frc_nm"] for entry in found]) for name in ("widefield", "sim")
         ]
@@ -106,20 +98,18 @@ def _simulated(checks: Sequence[Result]) -> Iterable[Line]:
             f"resolution over widefield, {photons:g} photons",
             "1.7 to 2.0" if photons == 1000 else "",
             f"median {np.median(gains):.2f}, {min(gains):.2f} to {max(gains):.2f} "
-            f"({sizes[0]:.0f} and {sizes[1]:.0f} nm); of single pairs {single.min():.2f} to "
-            f"{single.max():.2f}",
+            f"({sizes[0]:.0f} and {sizes[1]:.0f} nm)",
             min(gains) >= 1.7 and max(gains) <= 2.0 if photons == 1000 else None,
         )
 
     for photons in (30.0, 100.0, 1000.0):
         found = patterns(photons, photons)
-        peaks, whole = ([100 * entry[f"peak_to_{to}"] for entry in found] for to in _PEAKS)
+        peaks = [100 * entry["peak_to_estimate"] for entry in found]
         yield Line(
             f"residual peaks, {photons:g} photons",
             "below 1 %",
             f"worst {max(peaks):.2f} %, median {np.median(peaks):.2f} %; "
-            f"{sum(peak < 1 for peak in peaks)} of {len(peaks)} below; with what the borders leave "
-            f"worst {max(whole):.2f} %, median {np.median(whole):.2f} %",
+            f"{sum(peak < 1 for peak in peaks)} of {len(peaks)} below",
             max(peaks) < 1,
         )
 
@@ -176,7 +166,7 @@ def _recorded(result: Result) -> Iterable[Line]:
     yield Line(
         "recording of microtubules, nothing given",
         "two found, the third said not to be",
-        f"{sum(found['found'])} found; of the third: “{' '.join(reasons)}”",
+        f"{sum(found['found'])} found; of the third: “{reasons[0].partition(':')[0]}”",
         len(reasons) == 1 and bool(reasons[0]),
     )
     where = ", ".join(

@@ -44,14 +44,12 @@ VOLUMES = {
 }
 TASKS = IMAGES | VOLUMES
 EXPLANATION = """\
-## Speed and memory
+## Speed and memory of {kind}
 
-A *step* is one step of training on one {recording}, the median of several after a warm-up.
-Prediction is timed once from the raw data in memory to both results; *memory* is the peak of the
-process above what it held before, less the two result arrays. CPU time is that of all threads
-together.
+A *step* is one step of training on one {recording}. Prediction is timed from the raw data in
+memory to both results. *Memory* is the peak above what the process held before, less the results.
 
-Computed on {machine}, {threads} threads.
+`python benchmarks/speed.py` on {machine}, {threads} threads.
 """
 
 
@@ -72,16 +70,16 @@ def main() -> int:
         told = _describe(name, found.get("tiles"))
         rows.append([told, *(f"{cell:.3g}" for cell in cells[:2]), f"{cells[2]:.0f}"])
     if rows:
-        dimensions = "3D" if options.volumes else "2D"
-        page = options.page or HERE.parent / "docs" / f"benchmarks_{dimensions.lower()}.md"
+        kind = "volumes" if options.volumes else "images"
         header = ["task", "time, s", "CPU time, s", "memory, MiB"]
         threads = options.threads or os.cpu_count()
         recording = "stack of 40x256x256 voxels" if options.volumes else "image of 512x512 pixels"
-        text = EXPLANATION.format(machine=machine(), threads=threads, recording=recording)
-        set_section(
-            page, "speed", f"{text}\n{table(header, rows)}", title=f"Benchmarks in {dimensions}"
+        text = EXPLANATION.format(
+            machine=machine(), threads=threads, kind=kind, recording=recording
         )
-        print(f"Wrote {page}.")
+        name = f"speed of {kind}"
+        set_section(options.page, name, f"{text}\n{table(header, rows)}", title="Benchmarks")
+        print(f"Wrote {options.page}.")
     return 1 if failed else 0
 
 
@@ -95,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="steps to time, instead of the task's own")
     parser.add_argument("--threads", type=int, help="threads of every computation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--page", type=Path, help="by default that of the kind in docs")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
