@@ -120,7 +120,7 @@ def test_failures_are_listed_at_the_end_and_in_nobodys_way(
     wait_for_end(qtbot, queue)
     assert set(queue.failures) == {"holed", "two channels"}
     assert "NaN" in queue.failures["holed"]
-    assert "split it" in queue.failures["two channels"]
+    assert "All channels…" in queue.failures["two channels"]
     text = queue.status_label.text()
     assert text.startswith("1 of 3 layers done.\n2 failed:")
     assert "✗ holed: " in text

@@ -31,6 +31,9 @@ CHANNEL_KEY = "channel"
 RULE_KEY = "napari-zsdeconvnet pixel rule"
 """Key of a layer's metadata: its `PixelRule` on bad and saturated pixels."""
 
+ORIGIN_KEY = "napari-zsdeconvnet origin"
+"""Key of a layer's metadata: its `Origin`, where it was split off another layer."""
+
 
 def layer_image(layer: layers.Image, reading: Reading | None = None) -> Image:
     """Return the layer's pixels with their axes and voxel size; lazy ones stay lazy.
@@ -60,6 +63,9 @@ def rule_of(layer: layers.Image) -> PixelRule:
 
 def origin_of(layer: layers.Image, reading: Reading) -> Origin | None:
     """Return the file of the layer, if it was read from one, and how it is read."""
+    origin = layer.metadata.get(ORIGIN_KEY)
+    if isinstance(origin, Origin):
+        return origin
     if layer.source.path is None:
         return None
     path = str(Path(layer.source.path).resolve())

@@ -141,6 +141,8 @@ def show_result(
     denoised, deconvolved = shown[-2:]
     if DECONVOLVED not in hidden:
         bring_forward(viewer, deconvolved, like=denoised)  # which would cover it
+        if layer.blending == "additive":
+            layer.visible = False  # else the picture is the sum of both
     return [denoised, deconvolved]
 
 

@@ -16,17 +16,19 @@ from ...modes.registry import mode_named
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, fill, offer
+from ..forms.forms import Form, button, fill, offer
 from ..forms.navigation import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ..layers.channels import has_channels, split_channels
+from ..layers.layer_metadata import recorded_of
 from ..layers.results import result_names
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
 from ..workers.notifications import show_error
-from ..workers.workers import driven
+from ..workers.workers import driven, in_background
 from .layer_inspection import Inspected, mode_maker, users_psf, write_scale
 from .one_click import NAME as NAME
 from .one_click import bind_key
@@ -37,6 +39,7 @@ from .task import STEPS, Task, task_of
 if TYPE_CHECKING:
     import napari.viewer
 
+    from ...io.acquisition import Recorded
     from ...model.model import Model
     from ...workflow import pipeline
 
@@ -78,12 +81,20 @@ class OneClickWidget(OneClickSteps):
         self.chosen.add(self.out_of_focus_box)
         self.mode_box = mode_box()
         self.chosen.add(self.mode_box)
+        self.channels_button = button(
+            "All channels…",
+            self.deconvolve_channels,
+            "Make a layer of each channel and deconvolve them one after the other in Queue, each "
+            "with its own wavelength, noise and model.",
+        )
+        self.channels_button.hide()
         self.form = AskForm()
         self.form.hide()
         self.start_button.setDefault(True)
         self.steps = StepList()
         self.curves.hide()
-        fill(self.body, self.chosen, self.form, self.action_rows, self.steps, self.curves)
+        fill(self.body, self.chosen, self.channels_button, self.form, self.action_rows)
+        fill(self.body, self.steps, self.curves)
         self.body.setStretchFactor(self.curves, 1)
         self.body.addStretch(0)
 
@@ -130,6 +141,28 @@ class OneClickWidget(OneClickSteps):
         self._begin_waiting("Looking at the layer…")
         self.known.look(self._decide, self._on_failure)
         self._update_buttons()
+
+    def deconvolve_channels(self) -> None:
+        """Split the chosen layer into its channels, and deconvolve all of them in *Queue*."""
+        layer, reading = self.image.layer, self.image.reading
+        if layer is None or reading is None or self.running:
+            return
+
+        def split(said: Recorded) -> None:
+            made = split_channels(self._viewer, layer, reading, said)
+            queue = open_widget(self._viewer, "Queue")
+            if queue is not None:
+                queue.reset_choices()
+                queue.choose(made)
+                queue.start()
+
+        in_background(
+            self,
+            "reading what a file says of its channels",
+            partial(recorded_of, layer),
+            split,
+            on_failure=self._on_failure,
+        )
 
     def accept(self) -> None:
         """Take what the form says and go on."""
@@ -355,6 +388,8 @@ class OneClickWidget(OneClickSteps):
         )
         self.cancel_button.setEnabled(running or self._asking)
         self.chosen.setEnabled(not running)
+        self.channels_button.setEnabled(not running)
+        self.channels_button.setVisible(has_channels(self.image.layer, self.image.reading))
         self.form.setEnabled(not running)
 
 

@@ -45,8 +45,8 @@ class Waiting(Inspected):
             if count > 1:
                 raise InputError(
                     "layer-channels",
-                    f"Layer {self.layer.name!r} has {count} channels; split it into layers first "
-                    "(right-click the layer, Split Stack).",
+                    f"Layer {self.layer.name!r} has {count} channels; press 'All channels…' in "
+                    "Deconvolve…, which makes a layer of each.",
                 )
         except InputError as error:
             self.reading = None
