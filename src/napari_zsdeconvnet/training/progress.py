@@ -72,6 +72,8 @@ class Previews:
         self._haze: NDArray[np.float32] | None = None
         self.plane: int | None = None
         """Of a volume; None shows the brightest."""
+        self.centre: tuple[int, int] | None = None
+        """Raw pixel (y, x) in the middle; None shows where the signal is strongest."""
         self.seconds = 0.0
         """That rendering has taken so far."""
 
@@ -83,6 +85,8 @@ class Previews:
         if self.plane is not None and len(region) == 3:
             plane = min(max(self.plane, 0), data.shape[1] - 1)
             region = (planes_around(plane, data.shape[1]), *region[1:])
+        if self.centre is not None:
+            region = (*region[:-2], *self._around(self.centre))
         where: tuple[Any, ...] = (frame, *region)
         raw = np.asarray(data[where])
         model, own, haze = self._model, self._setting.read_variance, self._background(image, frame)
@@ -102,6 +106,18 @@ class Previews:
             image=image,
             frame=frame,
         )
+
+    def _around(self, centre: tuple[int, int]) -> tuple[slice, ...]:
+        """Move the window along Y and X as near to a pixel as the image allows."""
+        image, _, region = self._region
+        parts = []
+        for pixel, part, length in zip(
+            centre, region[-2:], self._recordings[image].data.shape[-2:], strict=True
+        ):
+            width = part.stop - part.start
+            start = min(max(pixel - width // 2, 0), length - width)
+            parts.append(slice(start, start + width))
+        return tuple(parts)
 
     def _background(self, image: int, frame: int) -> NDArray[np.float32] | None:
         """Give the background of the whole frame that is shown in part, if it has one."""

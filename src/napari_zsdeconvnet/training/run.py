@@ -437,3 +437,7 @@ class TrainingRun(Iterator[Progress]):
     def focus(self, plane: int | None) -> None:
         """Choose the plane of a volume that previews show, from any thread; None: the brightest."""
         self._previews.plane = plane
+
+    def centre_on(self, row: int, column: int) -> None:
+        """Choose the raw pixel in the middle of what previews show, from any thread."""
+        self._previews.centre = row, column

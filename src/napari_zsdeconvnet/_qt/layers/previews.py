@@ -66,6 +66,14 @@ class PreviewLayers:
                 self._empty.append(layer)
                 yield
 
+    @property
+    def deconvolved(self) -> ImageLayer | None:
+        """The layer of the deconvolved preview, once there is something to see in it."""
+        if self._source is None:
+            return None
+        layer = made_before(self._viewer, DECONVOLVED, self._source)
+        return None if layer in self._empty else layer
+
     def hide_empty(self) -> None:
         """Hide the layers that have had nothing to show yet, for the next run to use.
 

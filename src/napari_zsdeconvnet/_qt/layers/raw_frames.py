@@ -91,7 +91,7 @@ def raw_frames(
         raise InputError(
             "layer-one-image",
             f"Layer {layer.name!r} is one image, and raw SIM has {wanted} frames for each; if it "
-            "was reconstructed already, work on it with Train and Deconvolve, else open the raw "
+            "was reconstructed already, work on it with Train and Apply model, else open the raw "
             "recording.",
         )
     labels = [str(label).upper() for label in layer.axis_labels[:-2]]

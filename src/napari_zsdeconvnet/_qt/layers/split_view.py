@@ -34,7 +34,8 @@ class Swipe:
     """Shows nothing but two layers, with a divider between them, until `end`.
 
     The divider is the right edge of an outline on the canvas, and can be dragged there. Its place
-    is a part of the left layer's width. When a layer that it needs is removed it ends by itself.
+    is a part of the left layer's width, by default where the middle of the right layer is. When a
+    layer that it needs is removed it ends by itself.
     """
 
     moved = Signal(float)
@@ -45,12 +46,12 @@ class Swipe:
         viewer: Viewer,
         left: ImageLayer,
         right: ImageLayer,
-        place: float = 0.5,
+        place: float | None = None,
     ) -> None:
         self._viewer = unwrapped(viewer)
         self._left, self._right = left, right
         self._pixels = pixels_of(left)
-        self._place = place
+        self._place = self._middle_of_right() if place is None else place
         self._visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary(
             {layer: layer.visible for layer in self._viewer.layers}
         )
@@ -66,6 +67,12 @@ class Swipe:
         self.cut.mouse_drag_callbacks.append(self._on_drag)
         self._viewer.layers.selection.active = self.cut
         self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def take_hold(self) -> None:
+        """Let the divider be dragged after another layer was selected, which is so at the end."""
+        self._active = self._viewer.layers.selection.active
+        self._viewer.layers.selection.active = self.cut
 
     @property
     def place(self) -> float:
@@ -89,6 +96,7 @@ class Swipe:
         self.running = False
         layers = self._viewer.layers
         layers.events.removed.disconnect(self._on_removed)
+        layers.events.inserted.disconnect(self._on_inserted)
         if self.cut in layers:
             layers.remove(self.cut)
         for layer, visible in self._visible.items():
@@ -104,6 +112,12 @@ class Swipe:
     def _columns(self) -> int:
         # One at least: napari shows no layer without pixels.
         return max(1, round(self._place * int(self._pixels.shape[-1])))
+
+    def _middle_of_right(self) -> float:
+        """Give where a layer lies that may cover a part of the other."""
+        middle = np.zeros(self._left.ndim)
+        middle[-2:] = self._right.extent.world[:, -2:].mean(axis=0)
+        return min(max(self._place_at(tuple(middle)), 0.0), 1.0)
 
     def _make_cut(self) -> ImageLayer:
         _, settings, _ = self._left.as_layer_data_tuple()
@@ -150,6 +164,11 @@ class Swipe:
         while event.type == "mouse_move":
             self.place = self._place_at(event.position)
             yield
+
+    def _on_inserted(self, event: Any) -> None:
+        # It is shown at the end, if it was to be: nothing may cover the two.
+        self._visible[event.value] = event.value.visible
+        event.value.visible = False
 
     def _on_removed(self, event: Any) -> None:
         if event.value in (self._left, self._right, self.cut):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton, QSlider, QWidget
+from qtpy.QtWidgets import QSlider, QWidget
 
 from ..forms.forms import Form, fill, heading, note
 from ..forms.model_check import mismatch
+from ..forms.swipe_button import Pair, SwipeButton
 from ..forms.work_panel import WorkPanel
 from ..layers.layers import METADATA_KEY, made_before
 from ..layers.results import DECONVOLVED, Frame, result_name, show_frame
@@ -49,7 +48,6 @@ class CompareWidget(WorkPanel):
             parent=parent,
         )
         self.known_label = note()
-        self.swipe: Swipe | None = None
         self._build_swipe()
         self._lay_out()
 
@@ -65,6 +63,11 @@ class CompareWidget(WorkPanel):
 
     # ------------------------------------------------------------------ construction
 
+    @property
+    def swipe(self) -> Swipe | None:
+        """What is shown with a divider; None where nothing is."""
+        return self.swipe_button.swipe
+
     def _build_swipe(self) -> None:
         self.left_box, self.right_box = (
             ComboBox(
@@ -77,9 +80,11 @@ class CompareWidget(WorkPanel):
         for box in (self.left_box, self.right_box):
             box.changed.connect(self._update_buttons)
         self.sides = Form(self.left_box, self.right_box)
-        self.swipe_button = QPushButton("Swipe")
-        self.swipe_button.setCheckable(True)
-        self.swipe_button.toggled.connect(self._on_swipe)
+        self.swipe_button = SwipeButton(
+            self._viewer, "Swipe", self._sides, lambda: self.slider.value() / STEPS
+        )
+        self.swipe_button.changed.connect(self._update_buttons)
+        self.swipe_button.moved.connect(self._on_moved)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
         self.slider.setValue(STEPS // 2)
@@ -166,19 +171,12 @@ class CompareWidget(WorkPanel):
         if deconvolved is not None:
             self.left_box.value, self.right_box.value = raw, deconvolved
 
-    def _on_swipe(self, wanted: bool) -> None:
-        if not wanted:
-            if self.swipe is not None:
-                self.swipe.end()
-            return
-        swipe = Swipe(
-            self._viewer, self.left_box.value, self.right_box.value, self.slider.value() / STEPS
-        )
-        self.swipe = swipe
-        swipe.moved.connect(self._on_moved)
-        swipe.ended.connect(self._on_swipe_ended)
-        self.destroyed.connect(partial(_end, ref(swipe)))
-        self._update_buttons()
+    def _sides(self) -> Pair | str:
+        """Return the two layers to show, or say what is wrong with them."""
+        left, right = self.left_box.value, self.right_box.value
+        if left is None or right is None or left is right:
+            return "Choose two different layers."
+        return left, right
 
     def _on_slider(self, value: int) -> None:
         if self.swipe is not None:
@@ -187,12 +185,6 @@ class CompareWidget(WorkPanel):
     def _on_moved(self, place: float) -> None:
         if alive(self):
             self.slider.setValue(round(STEPS * place))
-
-    def _on_swipe_ended(self) -> None:
-        self.swipe = None
-        if alive(self):
-            self.swipe_button.setChecked(False)
-            self._update_buttons()
 
     # ------------------------------------------------------------------ what the window shows
 
@@ -217,7 +209,7 @@ class CompareWidget(WorkPanel):
         if known is None:
             return (
                 "PSF and noise are not known; get them (PSF, Noise calibration), or load a model "
-                "(Deconvolve)."
+                "(Apply model)."
             )
         if known.noise.gain is None:
             return "the camera's gain is not known; measure it (Noise calibration)."
@@ -240,26 +232,10 @@ class CompareWidget(WorkPanel):
     def _update_buttons(self) -> None:
         super()._update_buttons()
         swiping = self.swipe is not None
-        left, right = self.left_box.value, self.right_box.value
-        two = left is not None and right is not None and left is not right
         self.swipe_button.setText("End swipe" if swiping else "Swipe")
-        self.swipe_button.setEnabled(swiping or two)
-        self.swipe_button.setToolTip(
-            "Show again what was shown before."
-            if swiping
-            else "Show these two layers alone, with a divider between them."
-            if two
-            else "Choose two different layers."
-        )
+        self.swipe_button.refresh()
         self.slider.setEnabled(swiping)
         self.sides.setEnabled(not swiping)
-
-
-def _end(swipe: ref[Swipe]) -> None:
-    """End a swipe that nobody could end any more."""
-    running = swipe()
-    if running is not None:
-        running.end()
 
 
 @dataclass(frozen=True)

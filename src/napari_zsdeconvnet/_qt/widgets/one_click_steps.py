@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...modes.steps import Calibrated, PSFMade, Recommended, Reconstructed
     from ...quality.verdict import Verdict
     from ...workflow import pipeline
+    from ..forms.swipe_button import SwipeButton
     from .task import Task
 
 PREDICTIONS = 7
@@ -32,6 +33,7 @@ class OneClickSteps(TrainingView):
     """Shows the steps of a pipeline as they come; `OneClickWidget` begins and ends it."""
 
     steps: StepList
+    swipe_button: SwipeButton
     _task: Task | None
     _pipeline: pipeline.Pipeline | None
     _begins_again: bool
@@ -180,6 +182,8 @@ class OneClickSteps(TrainingView):
         yield from self._task.show_verdict(self._state.model, step.verdict, maps=True)
         self.steps.say("verdict", *verdict_words(step.verdict))
         self._task.select_result()
+        if self.swipe_button.swipe is not None:
+            self.swipe_button.swipe.take_hold()
         self.show_at_top(self.steps.labels["result"])
 
     def _remove_previews(self) -> Turns[None]:

@@ -21,9 +21,11 @@ from ..forms.navigation import open_widget
 from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
+from ..forms.swipe_button import Pair, SwipeButton
 from ..layers.channels import has_channels, split_channels
 from ..layers.layer_metadata import recorded_of
-from ..layers.results import result_names
+from ..layers.layers import made_before
+from ..layers.results import DECONVOLVED, result_name, result_names
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
@@ -91,10 +93,12 @@ class OneClickWidget(OneClickSteps):
         self.form = AskForm()
         self.form.hide()
         self.start_button.setDefault(True)
+        self.swipe_button = SwipeButton(self._viewer, "Before | after", self._before_and_after)
+        self.swipe_button.hide()
         self.steps = StepList()
         self.curves.hide()
         fill(self.body, self.chosen, self.channels_button, self.form, self.action_rows)
-        fill(self.body, self.steps, self.curves)
+        fill(self.body, self.swipe_button, self.steps, self.curves)
         self.body.setStretchFactor(self.curves, 1)
         self.body.addStretch(0)
 
@@ -355,6 +359,15 @@ class OneClickWidget(OneClickSteps):
         if chooser is not None and self._task is not None:
             chooser.layer = self._task.layer
 
+    def _before_and_after(self) -> Pair | str:
+        """Return the recording and what there is of its result, or say that there is none."""
+        layer = self._task.layer if self._task else None
+        if layer is None or layer not in self._viewer.layers:
+            return "There is no result yet."
+        result = made_before(self._viewer, result_name(layer, DECONVOLVED), layer)
+        shown = self._previews.deconvolved or result
+        return "There is no result yet." if shown is None else (layer, shown)
+
     def _on_assumption(self, value: Any) -> None:
         """Offer to go on with what the user has changed elsewhere."""
         if not alive(self) or self.running:
@@ -387,6 +400,8 @@ class OneClickWidget(OneClickSteps):
             else "End what is under way and keep what there is."
         )
         self.cancel_button.setEnabled(running or self._asking)
+        self.swipe_button.refresh()
+        self.swipe_button.setVisible(self.swipe_button.isEnabled())
         self.chosen.setEnabled(not running)
         self.channels_button.setEnabled(not running)
         self.channels_button.setVisible(has_channels(self.image.layer, self.image.reading))

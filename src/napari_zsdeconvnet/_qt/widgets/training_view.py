@@ -10,11 +10,11 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 from ..forms.action_panel import ActionPanel
-from ..layers.layer_axes import Reading
+from ..layers.layer_axes import Reading, pixels_of
 from ..layers.layers import shown_place
 from ..layers.previews import PreviewLayers
 from ..plots.curves import LossCurves
-from ..workers.connections import alive, follow
+from ..workers.connections import alive, follow, follow_clicks
 from ..workers.durations import time_left
 from ..workers.workers import Turns
 
@@ -34,6 +34,7 @@ class TrainingView(ActionPanel):
         self._previews = PreviewLayers(self._viewer)
         self.curves = LossCurves(self._viewer)
         follow(self, self._viewer.dims.events.current_step, self._on_plane_moved)
+        follow_clicks(self, self._viewer, self._on_click)
 
     def _take(self, progress: Progress) -> None:
         """Take in a step; the newest of several is shown."""
@@ -60,3 +61,15 @@ class TrainingView(ActionPanel):
         layer, reading = self._trained[0]
         if reading.spatial == "ZYX" and self._viewer.dims.ndisplay == 2:
             self._run.focus(shown_place(layer, self._viewer, reading)[-1])
+
+    def _on_click(self, position: tuple[float, ...]) -> None:
+        """Let the next previews show what lies around the place of a click."""
+        if not alive(self) or self._run is None or not self.running or not self._trained:
+            return
+        layer, reading = self._trained[0]
+        if self._viewer.dims.ndisplay != 2:
+            return
+        row, column = (round(reading.grid * at) for at in layer.world_to_data(position)[-2:])
+        height, width = (reading.grid * length for length in pixels_of(layer).shape[-2:])
+        if 0 <= row < height and 0 <= column < width:
+            self._run.centre_on(row, column)
