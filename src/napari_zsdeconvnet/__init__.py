@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from . import sim
     from .inference.predict import Result
     from .io.image import Image
-    from .io.image_files import read_image
+    from .io.image_files import read_image, scenes_of
     from .io.image_writing import write_image, written_image
     from .model.model import Model
     from .modes.base import Mode
@@ -41,6 +41,7 @@ _MODULE_OF = {
     "InputError": "utils.errors",
     "Image": "io.image",
     "read_image": "io.image_files",
+    "scenes_of": "io.image_files",
     "write_image": "io.image_writing",
     "written_image": "io.image_writing",
     "Microscope": "psf.microscope",
@@ -77,6 +78,7 @@ __all__ = [
     "read_image",
     "register",
     "run",
+    "scenes_of",
     "sim",
     "simulate",
     "train",

@@ -15,8 +15,8 @@ import pytest
 import tifffile
 
 from napari_zsdeconvnet.cli.arguments import parser
-from napari_zsdeconvnet.cli.commands import files as command_files
 from napari_zsdeconvnet.cli.commands import info as command_info
+from napari_zsdeconvnet.cli.commands import scenes
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.cli.parsers import commands_of
 from napari_zsdeconvnet.io.image import Image
@@ -211,11 +211,11 @@ class TestExpand:
         for name in ("b.tif", "a.tif", "odd[1].tif", "c.txt"):
             (tmp_path / name).touch()
         monkeypatch.chdir(tmp_path)
-        assert command_files.expand(["*.tif"]) == ["a.tif", "b.tif", "odd[1].tif"]
-        assert command_files.expand(["b.tif", "?.tif"]) == ["b.tif", "a.tif"]
-        assert command_files.expand(["odd[1].tif"]) == ["odd[1].tif"]
+        assert scenes.expand(["*.tif"]) == ["a.tif", "b.tif", "odd[1].tif"]
+        assert scenes.expand(["b.tif", "?.tif"]) == ["b.tif", "a.tif"]
+        assert scenes.expand(["odd[1].tif"]) == ["odd[1].tif"]
         with pytest.raises(InputError, match=r"No file matches \*\.png"):
-            command_files.expand(["*.png"])
+            scenes.expand(["*.png"])
 
 
 class TestCalibrate:

@@ -19,6 +19,7 @@ from .options import (
     add_excess_noise,
     add_force,
     add_images,
+    add_level_and_scene,
     add_microscope,
     add_mode,
     add_psf_axes,
@@ -302,9 +303,7 @@ def _add_info(commands: Commands) -> None:
     )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--psf", action="store_true", help="the file holds a PSF")
-    parser.add_argument(
-        "--level", type=values.count, metavar="N", help="of an OME-Zarr pyramid, 0 is the finest"
-    )
+    add_level_and_scene(parser)
     parser.add_argument(
         "--methods",
         action="store_true",

@@ -75,13 +75,24 @@ def add_axes(parser: argparse._ActionsContainer) -> None:
     )
     add_voxel_size(parser, "--voxel-size", "in place of those two, as in 0.3,0.1,0.1 (Z,Y,X)")
     parser.add_argument("--channel", type=values.count, metavar="N", help="channel to take, from 0")
-    parser.add_argument(
-        "--level", type=values.count, metavar="N", help="of an OME-Zarr pyramid, 0 is the finest"
-    )
+    add_level_and_scene(parser)
     parser.add_argument(
         "--plane", type=values.count, metavar="N", help="plane (Z) to take, from 0, as an image"
     )
     add_pixel_rule(parser)
+
+
+def add_level_and_scene(parser: argparse._ActionsContainer) -> None:
+    """Add what is chosen of a file that holds an image several times, or several images."""
+    parser.add_argument(
+        "--level", type=values.count, metavar="N", help="of an OME-Zarr pyramid, 0 is the finest"
+    )
+    parser.add_argument(
+        "--scene",
+        metavar="NAME",
+        help="scene or position of an ND2, CZI or LIF, by name or number from 0; run, train and "
+        'predict take "all"',
+    )
 
 
 def add_pixel_rule(parser: argparse._ActionsContainer) -> None:

@@ -38,6 +38,8 @@ class Origin:
         Which one of several, counted from 0; None where there was nothing to choose.
     level
         Of a pyramid, counted from the finest; None for that.
+    scene
+        Which one of several, counted from 0; None where there was nothing to choose.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Origin:
     channel: int | None = None
     plane: int | None = None
     level: int | None = None
+    scene: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Images out of files: TIFF (plain, ImageJ or OME), OME-Zarr, MRC, DeltaVision and .npy."""
+"""Images out of files: TIFF (plain, ImageJ or OME), OME-Zarr, MRC, ND2, CZI, LIF and .npy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from .acquisition import Recorded
 from .axes import ORDER, Note, about, assumed_axes, check_kind
 from .image import Image, Origin
 from .lazy import LazyArray
+from .microscope_files import MICROSCOPE_SUFFIXES, read_scene, scene_names
 from .mrc import MRC_SUFFIXES, read_mrc
+from .scenes import scene_number
 from .tiff_pages import TiffPages
 from .tiff_sets import check_whole, first_series, read_companion
 from .tiff_sizes import check_expansion, check_series, lost_metadata
@@ -43,9 +45,12 @@ _TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
 _MAPPED_FROM = 2**24  # bytes; what is smaller is read at once, and its file may then go
 
 
-def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
-    """Read a TIFF (plain, ImageJ or OME), OME-Zarr, MRC, DeltaVision or .npy with what it says.
+def read_image(
+    path: str | os.PathLike[str], *, level: int = 0, scene: int | str | None = None
+) -> Image:
+    """Read an image file with what it says of axes, sizes, channels and optics.
 
+    TIFF (plain, ImageJ or OME), OME-Zarr, MRC, DeltaVision, ND2, CZI, LIF and .npy are known.
     From 16 MiB of pixels on nothing but what is cut out of the data is read: files stored
     uncompressed are mapped, others are decoded page by page, and OME-Zarr chunk by chunk.
 
@@ -54,8 +59,13 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
     path
         The file. OME-Zarr, for which the extra ``zarr`` is installed, may be a folder, a zip file
         (.ozx, .zarr.zip) or an address that fsspec knows, such as ``s3://bucket/cells.ome.zarr``.
+        ND2, CZI and LIF need the extra ``formats``.
     level
         Of the pyramid of an OME-Zarr; 0 is the finest.
+    scene
+        Of an ND2 (position), CZI (scene), LIF (image) or OME-Zarr of bioformats2raw, by its
+        number, counted from 0, or its name, see `scenes_of`; None takes the first, and a note
+        says how many there are.
 
     Returns
     -------
@@ -66,8 +76,8 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated, of another kind, an RGB picture, or lacks
-        planes or files of the set that it belongs to.
+        If the file is missing, empty, truncated, of another kind, an RGB picture, lacks planes
+        or files of the set that it belongs to, or has no such scene.
 
     Examples
     --------
@@ -81,7 +91,7 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
     if is_zarr(path):
         from .ome_zarr import read_ome_zarr
 
-        return read_ome_zarr(path, level)
+        return read_ome_zarr(path, level, scene)
     if level:
         raise InputError("level-unknown", f"{path} is no OME-Zarr, which alone has levels; name 0.")
     path = Path(path)
@@ -90,7 +100,7 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
     if not path.exists():
         raise InputError("file-missing", f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
-    if suffix not in (*_TIFF_SUFFIXES, *MRC_SUFFIXES, ".npy"):
+    if suffix not in (*_TIFF_SUFFIXES, *MRC_SUFFIXES, *MICROSCOPE_SUFFIXES, ".npy"):
         raise InputError(
             "file-kind",
             f"{path} is of a kind that cannot be read here ({suffix or 'no suffix'}); "
@@ -99,6 +109,10 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
     try:
         if path.stat().st_size == 0:
             raise InputError("file-empty", f"{path} is empty (0 bytes); copy or export it again.")
+        if suffix in MICROSCOPE_SUFFIXES:
+            image, number = read_scene(path, scene, _MAPPED_FROM)
+            return replace(image, origin=Origin(str(path.resolve()), scene=number))
+        scene_number(scene, (path.name,), path)
         read = _read_npy if suffix == ".npy" else _read_tiff
         image = (_read_mrc if suffix in MRC_SUFFIXES else read)(path)
     except OSError as error:
@@ -107,6 +121,45 @@ def read_image(path: str | os.PathLike[str], *, level: int = 0) -> Image:
             f"{path} cannot be read ({error.strerror or error}); check its permissions.",
         ) from error
     return replace(image, origin=Origin(str(path.resolve())))
+
+
+def scenes_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """List the names of the images in a file, of which `read_image` takes one.
+
+    Parameters
+    ----------
+    path
+        ND2 (positions), CZI (scenes), LIF (images, and tiles of mosaics) or OME-Zarr of
+        bioformats2raw (numbers). Of any other file the only one is named after it.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If such a file is missing or cannot be read.
+
+    Examples
+    --------
+    >>> import napari_zsdeconvnet as zs
+    >>> import numpy as np
+    >>> zs.write_image("cells.tif", np.ones((64, 64), np.float32), axes="YX")
+    >>> zs.scenes_of("cells.tif")
+    ('cells.tif',)
+    """
+    if is_zarr(path):
+        from .ome_zarr import images_in
+
+        return images_in(path)
+    path = Path(path)
+    if path.suffix.lower() not in MICROSCOPE_SUFFIXES:
+        return (path.name,)
+    if not path.exists():
+        raise InputError("file-missing", f"{path} does not exist; check the name and the folder.")
+    return scene_names(path)
 
 
 def read_recorded(path: str | os.PathLike[str]) -> Recorded:

@@ -14,6 +14,7 @@ from .acquisition import recorded
 from .axes import ORDER, Note, about, check_axes, check_kind
 from .image import Display, Image, Origin
 from .lazy import LazyArray
+from .scenes import scene_number
 from .tiff_tags import possible_steps, voxel_size_of
 from .units import micrometres_in, number_in, seconds_in
 from .zarr_stores import ZarrPixels, is_address, name_of, open_group, text_beside
@@ -27,7 +28,9 @@ _RANKS = {"T": 0, "C": 1, "Z": 2, "Y": 2, "X": 2}
 _SAME_RATIO = 0.1  # relative difference up to which the scales of two levels suit their shapes
 
 
-def read_ome_zarr(path: str | os.PathLike[str], level: int = 0) -> Image:
+def read_ome_zarr(
+    path: str | os.PathLike[str], level: int = 0, scene: int | str | None = None
+) -> Image:
     """Read one image of an OME-Zarr; its pixels are read where they are cut.
 
     Parameters
@@ -37,6 +40,8 @@ def read_ome_zarr(path: str | os.PathLike[str], level: int = 0) -> Image:
         ``plate.ome.zarr/A/1/0``.
     level
         Of the pyramid, 0 is the finest.
+    scene
+        Of what bioformats2raw wrote, the image by its number, counted from 0; None for the first.
 
     Returns
     -------
@@ -52,16 +57,21 @@ def read_ome_zarr(path: str | os.PathLike[str], level: int = 0) -> Image:
     group = open_group(path)
     ome, found, prefix = _ome(group), recorded(None), ""
     notes: list[str] = []
+    chosen: int | None = None
     if "bioformats2raw.layout" in ome and "multiscales" not in ome:
         text = text_beside(path, "OME/METADATA.ome.xml")
         found = recorded(text) if text else found
-        series = sum(1 for _ in group.group_keys()) - ("OME" in group)
-        if series > 1:
-            notes.append(f"{name} holds {series} images; the first is read.")
-        if "0" not in group:
+        series = _series(group)
+        if not series:
             raise _no_image(ome, name, path)
-        prefix, group = "0/", cast("zarr.Group", group["0"])
+        number = scene_number(scene, series, path)
+        if len(series) > 1 and scene is None:
+            notes.append(f"{name} holds {len(series)} images; the first is read.")
+        chosen = number if len(series) > 1 else None
+        prefix, group = f"{series[number]}/", cast("zarr.Group", group[series[number]])
         ome = _ome(group)
+    else:
+        scene_number(scene, (name,), path)
     described = _multiscales(ome, name, path)
     if len(ome["multiscales"]) > 1:
         notes.append(f"{name} holds {len(ome['multiscales'])} pyramids; the first is read.")
@@ -88,6 +98,7 @@ def read_ome_zarr(path: str | os.PathLike[str], level: int = 0) -> Image:
     optics = found.channels or recorded({"channels": _omero_channels(ome.get("omero"))}).channels
     notes += [Note(f"{name}: {note}", about(note)) for note in [*said, *channel_notes]]
     lazily = LazyArray(pixels, _with_fillers(letters), order)
+    where = str(path) if is_address(path) else str(Path(path).resolve())
     return Image(
         cast("NDArray[Any]", lazily),
         order,
@@ -97,11 +108,23 @@ def read_ome_zarr(path: str | os.PathLike[str], level: int = 0) -> Image:
         interval,
         tuple(notes),
         optics,
-        Origin(str(path) if is_address(path) else str(Path(path).resolve()), level=level or None),
+        Origin(where, level=level or None, scene=chosen),
         steps=steps,
         display=display,
         position=position,
     )
+
+
+def images_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """List the images of an OME-Zarr of bioformats2raw by number; of any other its name."""
+    group = open_group(path)
+    ome = _ome(group)
+    several = "bioformats2raw.layout" in ome and "multiscales" not in ome
+    return tuple(_series(group)) if several else (name_of(path),)
+
+
+def _series(group: zarr.Group) -> list[str]:
+    return sorted((key for key in group.group_keys() if key.isdecimal()), key=int)
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..utils.errors import InputError
 from ..utils.memory import check_room
-from .lazy import Sliced, whole_index
+from .pages import Pages
 from .tiff_sizes import check_expansion
 
 if TYPE_CHECKING:
     import tifffile
 
-_KEPT = 2**26  # bytes of pages that stay decoded, as neighbouring tiles need the same ones
 
-
-class TiffPages(Sliced):
+class TiffPages(Pages):
     """A series whose pages are decoded when they are cut; the file is open only meanwhile.
 
     Parameters
@@ -43,14 +37,10 @@ class TiffPages(Sliced):
         name: str,
         on_error: Callable[[Exception], Exception],
     ) -> None:
+        super().__init__(tuple(series.shape), series.dtype, len(series.keyframe.shape))
         self._name = name
-        self.shape = tuple(series.shape)
-        self.dtype = np.dtype(series.dtype).newbyteorder("=")
-        self._inside = len(series.keyframe.shape)
         self._pages = list(series.pages)
         self._on_error = on_error
-        self._decoded: OrderedDict[int, NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()
 
     @staticmethod
     def fits(series: tifffile.TiffPageSeries) -> bool:
@@ -64,36 +54,9 @@ class TiffPages(Sliced):
             and all(page is not None for page in series.pages)
         )
 
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        entries = whole_index(index, self.shape)
-        leading, inside = entries[: -self._inside], entries[-self._inside :]
-        places = [
-            range(length)[entry] if isinstance(entry, slice) else [entry]
-            for entry, length in zip(leading, self.shape, strict=False)
-        ]
-        kept = [
-            len(list(place))
-            for place, entry in zip(places, leading, strict=True)
-            if isinstance(entry, slice)
-        ]
-        part = np.empty(self.shape[-self._inside :], np.uint8)[inside].shape
-        cut = np.empty((math.prod(len(list(place)) for place in places), *part), self.dtype)
-        for number, place in enumerate(product(*places)):
-            page = int(np.ravel_multi_index(place, self.shape[: len(place)])) if place else 0
-            cut[number] = self._page(page)[inside]
-        return cut.reshape(*kept, *part)
-
-    def _page(self, number: int) -> NDArray[Any]:
-        with self._lock:
-            pixels = self._decoded.pop(number, None)
-            if pixels is None:
-                pixels = self._decode(self._pages[number])
-            self._decoded[number] = pixels
-            while len(self._decoded) > max(_KEPT // max(pixels.nbytes, 1), 1):
-                self._decoded.popitem(last=False)
-            return pixels
-
-    def _decode(self, page: Any) -> NDArray[Any]:
+    def decode(self, number: int) -> NDArray[Any]:
+        """Decode a page of the file."""
+        page: Any = self._pages[number]
         file = page.parent.filehandle
         closed = file.closed
         try:

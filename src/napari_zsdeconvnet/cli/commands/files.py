@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,44 +20,13 @@ from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder, written_whole
 from ..console import Console
+from .scenes import part_of, stem_of
 
 _OME_SUFFIXES = {
     ".ome.tif": ".ome.tif",
     ".ome.tiff": ".ome.tif",
     **dict.fromkeys((".ome.zarr", ".ome.zarr.zip", ".zarr", ".zarr.zip", ".ozx"), ".ome.tif"),
 }
-
-
-def expand(patterns: Sequence[str]) -> list[str]:
-    """List the files that names and patterns stand for, since not every shell does.
-
-    Parameters
-    ----------
-    patterns
-        File names, or patterns with ``*``, ``?`` and ``[...]`` (``**`` for any folder).
-
-    Returns
-    -------
-    list of str
-        Each file once, in the order given.
-
-    Raises
-    ------
-    InputError
-        If nothing matches a pattern.
-    """
-    files: list[str] = []
-    for pattern in patterns:
-        if Path(pattern).exists() or not glob.has_magic(pattern):
-            files.append(pattern)
-            continue
-        matches = sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise InputError(
-                "file-missing", f"No file matches {pattern}; check the folder and the pattern."
-            )
-        files.extend(matches)
-    return list(dict.fromkeys(files))
 
 
 def load(
@@ -91,7 +59,7 @@ def load(
         size is known only in part.
     """
     if image is None:
-        image = read_image(path, level=level_of(arguments))
+        image = read_image(path, **part_of(path, arguments))
     for note in _still_of_use(image, arguments):
         console.warn(note)
     axes = (arguments.axes or _axes_by_step(image, arguments) or image.axes).upper()
@@ -124,12 +92,7 @@ def opened(path: str, arguments: argparse.Namespace) -> Image:
         With `channel` and `pixel_size`, each None where the file decides, and perhaps `axes` and
         what `pixel_rule` takes.
     """
-    return as_told(read_image(path, level=level_of(arguments)), arguments)
-
-
-def level_of(arguments: argparse.Namespace) -> int:
-    """Return the level of a pyramid that the command line says, by default the finest."""
-    return getattr(arguments, "level", None) or 0
+    return as_told(read_image(path, **part_of(path, arguments)), arguments)
 
 
 def as_told(image: Image, arguments: argparse.Namespace) -> Image:
@@ -334,7 +297,7 @@ def output_names(
     names: dict[Path, str] = {}
     for path in paths:
         stem, own = _stem_and_suffix(Path(path))
-        name = target / f"{stem}_{ending}{suffix or own}"
+        name = target / f"{stem_of(path, stem)}_{ending}{suffix or own}"
         if name in names:
             raise InputError(
                 "output-written-twice",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.image import Image, as_frames, spatial_axes
-from ...io.image_files import read_image
+from ...io.image_files import read_image, scenes_of
 from ...io.lazy import volumes_in_slabs
 from ...io.selection import one_of
 from ...io.zarr_stores import is_address
@@ -21,9 +22,9 @@ from ...sim.patterns import Patterns
 from ...utils.errors import InputError
 from ...workflow.record import RunRecord, methods_paragraph
 from ..console import Console, worded
-from .files import level_of
 from .noise import read_noise
 from .records import is_record
+from .scenes import part_of
 from .summaries import psf_facts, show_noise, show_patterns, show_psf, stated_voxel_size
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         console.say(model.describe())
         console.result(_model_facts(model))
     else:
-        _show_image(read_image(arguments.file, level=level_of(arguments)), console)
+        image = read_image(arguments.file, **part_of(arguments.file, arguments))
+        _show_image(image, scenes_of(arguments.file), console)
 
 
 def _patterns(path: Path) -> Patterns | None:
@@ -92,7 +94,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
     }
 
 
-def _show_image(image: Image, console: Console) -> None:
+def _show_image(image: Image, scenes: Sequence[str], console: Console) -> None:
     data = image.data
     shape = " x ".join(str(length) for length in data.shape)
     low, high, mean = _range_and_mean(data)
@@ -101,6 +103,9 @@ def _show_image(image: Image, console: Console) -> None:
     console.say(f"  voxel size  {stated_voxel_size(image)}")
     if image.frame_interval is not None:
         console.say(f"  frames      every {image.frame_interval:.6g} s")
+    if len(scenes) > 1:
+        listed = ", ".join(f"{number}: {name}" for number, name in enumerate(scenes))
+        console.say(f"  scenes      {listed}")
     if image.channel_names:
         console.say(f"  channels    {', '.join(image.channel_names)}")
     console.say(f"  counts      {low:g} to {high:g}, mean {mean:.4g}")
@@ -122,6 +127,7 @@ def _show_image(image: Image, console: Console) -> None:
             "voxel_size_um": image.voxel_size,
             "frame_interval_s": image.frame_interval,
             "channels": list(image.channel_names),
+            "scenes": list(scenes),
             "minimum": low,
             "maximum": high,
             "mean": mean,

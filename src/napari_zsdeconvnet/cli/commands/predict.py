@@ -18,9 +18,10 @@ from ...utils.files import replaced_together
 from ...workflow.record import Prediction, iter_recorded
 from ..console import Console, Interrupted
 from .camera import maps_for
-from .files import beside, check_output, expand, given, load
+from .files import beside, check_output, given, load
 from .outputs import BACKGROUND, DECONVOLVED, DENOISED, result_files
 from .records import write_record
+from .scenes import inputs, title_of
 from .sim import predict as predict_on_frames
 from .sim_recordings import holds_raw_frames
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
     """Deconvolve images and write the results, each with its record."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     if names_zarr(arguments.output):
         predict_to_zarr(arguments, paths, console)
         return
@@ -80,7 +81,7 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
                 record = write_record(model, prediction, names)
             written = {what: str(name) for what, name in names.items()}
             done.append({**written, "record": record, "input": path, "seconds": prediction.seconds})
-            console.say(f"{path} -> {names[DECONVOLVED]}")
+            console.say(f"{title_of(path)} -> {names[DECONVOLVED]}")
     except KeyboardInterrupt:
         raise Interrupted(f"{len(done)} of {len(paths)} images were written.") from None
     console.result({"model": arguments.model, "images": done})

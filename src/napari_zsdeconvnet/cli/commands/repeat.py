@@ -16,11 +16,12 @@ from ...sim.recording import Recording
 from ...utils.errors import InputError
 from ...utils.files import make_folder, replaced_together
 from ..console import Console, Interrupted
-from .files import check_output, expand, load
+from .files import check_output, load
 from .interruption import first_signal_calls
 from .predict import predict_into_files
 from .records import check_record, record_beside, write_record
 from .rescue import rescued
+from .scenes import expand
 from .sim import predict_frames
 from .sim_recordings import open_recording
 from .training import show_step
@@ -204,10 +205,13 @@ def _found(record: RunRecord, arguments: argparse.Namespace) -> list[tuple[str, 
             f"{len({source.sha256 for source in needed})}; name each of them once.",
         )
     found: dict[str, tuple[str, Image | Recording]] = {}
+    files: dict[str, str] = {}
     for source in needed:
         if source.sha256 in found:
             continue
-        path = _file_of(source, given, arguments.record)
+        path = files.get(source.name) or _file_of(source, given, arguments.record)
+        if source.origin is not None and source.origin.scene is not None:
+            files[source.name] = path  # its other scenes are in the same file
         found[source.sha256] = (path, _opened(path, source))
     return [found[source.sha256] for source in needed]
 
@@ -261,6 +265,8 @@ def _raw_frames(path: str, source: Source, origin: Origin) -> Recording:
         options = argparse.Namespace(
             pixel_size=source.voxel_size and source.voxel_size[-1],
             channel=origin.channel,
+            level=origin.level,
+            scene=origin.scene,
             sets=sets,
         )
         try:
@@ -284,7 +290,7 @@ def _readings(path: str, source: Source, origin: Origin) -> Iterator[Image | Inp
     A layer does not say which of a file's channels it is, nor in which order the file has its
     axes; the pixels do.
     """
-    whole = read_image(path, level=origin.level or 0)
+    whole = read_image(path, level=origin.level or 0, scene=origin.scene)
     count = whole.data.shape[whole.axes.index("C")] if "C" in whole.axes else 1
     channels = [origin.channel, *(index for index in range(count) if index != origin.channel)]
     for axes in dict.fromkeys((origin.axes, None)):
@@ -294,6 +300,7 @@ def _readings(path: str, source: Source, origin: Origin) -> Iterator[Image | Inp
                 channel=channel,
                 plane=origin.plane,
                 level=origin.level,
+                scene=origin.scene,
                 voxel_size=source.voxel_size,
                 pixel_size=None,
                 axial_step=None,

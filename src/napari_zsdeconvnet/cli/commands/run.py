@@ -11,13 +11,14 @@ from typing import Any
 from ...utils.errors import InputError
 from ...utils.files import replaced_together
 from ..console import Console, Interrupted, worded
-from .files import beside, check_output, expand, output_names
+from .files import beside, check_output, output_names
 from .interruption import came, no_signal
 from .outputs import BACKGROUND, DECONVOLVED, DENOISED
 from .records import check_record, record_beside
 from .rescue import rescued
 from .run_channels import run_channels, with_channels
 from .running import followed, mode_of, pipeline_of, write_result
+from .scenes import inputs, title_of
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     InputError
         If it is so of the one recording, or of some of several: the others are done.
     """
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     if len(paths) > 1 and arguments.resume:
         raise InputError(
             "option-for-one-image", "--resume goes on with one training; name its image alone."
@@ -42,15 +43,15 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         return
     done: list[dict[str, Any]] = []
     failed: list[str] = []
-    for path, names in zip(paths, files, strict=True):
+    for number, (path, names) in enumerate(zip(paths, files, strict=True), 1):
         try:
             done.append(_one(path, names, arguments, console))
         except InputError as error:
-            failed.append(path)
-            console.warn(f"{path}: {worded(error)}")
+            failed.append(title_of(path))
+            console.warn(f"{title_of(path)}: {worded(error)}")
         except Interrupted as error:
             raise Interrupted(f"{len(done)} of {len(paths)} images are done; {error}") from None
-        if came and path != paths[-1]:
+        if came and number < len(paths):
             raise Interrupted(f"{len(done)} of {len(paths)} images are done.")
     console.result({"images": done, "failed": failed})
     if failed:
@@ -108,7 +109,7 @@ def _one(
     if not arguments.model:
         checkpoint.unlink(missing_ok=True)
     for what in results:
-        console.say(f"{path} -> {files[what]}")
+        console.say(f"{title_of(path)} -> {files[what]}")
     return {
         "image": path,
         "mode": mode.name,

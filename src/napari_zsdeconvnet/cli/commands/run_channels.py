@@ -20,6 +20,7 @@ from .outputs import DECONVOLVED, DENOISED
 from .records import check_record, record_beside
 from .rescue import rescued
 from .running import followed, known_of, mode_of, pipeline_of, write_result
+from .scenes import endings_of
 
 if TYPE_CHECKING:
     from ...modes.base import Mode
@@ -149,7 +150,7 @@ def _channels(
     names = [*image.channel_names, *[""] * count][:count]
     wavelengths = _wavelengths(image, count, arguments)
     channels = []
-    for number, (named, ending) in enumerate(zip(names, _endings(names), strict=True)):
+    for number, (named, ending) in enumerate(zip(names, endings_of(names, "channel"), strict=True)):
         model, record = files["model"], record_beside(files[DECONVOLVED])
         channel = _Channel(
             number,
@@ -162,20 +163,6 @@ def _channels(
         check_record(channel.record)
         channels.append(channel)
     return channels
-
-
-def _endings(names: Sequence[str]) -> list[str]:
-    """Make parts of file names of the names of channels, each of its own."""
-    safe = [
-        "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name).strip(
-            "_."
-        )
-        for name in names
-    ]
-    return [
-        name if name and safe.count(name) == 1 else f"{name or 'channel'}_{number}"
-        for number, name in enumerate(safe)
-    ]
 
 
 def _wavelengths(image: Image, count: int, arguments: argparse.Namespace) -> Sequence[float | None]:

@@ -24,9 +24,10 @@ from ...utils.errors import InputError
 from ...utils.files import replaced_together
 from ...workflow.record import Output, Prediction
 from ..console import Console, Interrupted
-from .files import beside, check_output, expand, given, output_names
+from .files import beside, check_output, given, output_names
 from .outputs import result_files
 from .records import write_record
+from .scenes import inputs
 from .sim_recordings import (
     camera_of,
     offset_of,
@@ -77,7 +78,7 @@ _Made: TypeAlias = "Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]
 
 def estimate(arguments: argparse.Namespace, console: Console) -> None:
     """Find the patterns of each recording, print and keep them."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     outputs: list[Path | None] = [None] * len(paths)
     if arguments.save:
         outputs = [*output_names(arguments.save, paths, PATTERNS, ".json")]
@@ -99,7 +100,7 @@ def estimate(arguments: argparse.Namespace, console: Console) -> None:
 
 def reconstruct(arguments: argparse.Namespace, console: Console) -> None:
     """Reconstruct each recording image by image, into its file."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     outputs = output_names(arguments.output, paths, RECONSTRUCTED)
     files = [{"reconstructed": output} for output in outputs]
     if arguments.widefield:
@@ -129,7 +130,7 @@ def reconstruct(arguments: argparse.Namespace, console: Console) -> None:
 
 def train(arguments: argparse.Namespace, console: Console) -> None:
     """Train a model on one recording and save it, also after Ctrl-C."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     if len(paths) > 1:
         raise InputError(
             "sim-recordings-several",
@@ -210,7 +211,7 @@ def known_of_frames(
 
 def predict(arguments: argparse.Namespace, console: Console) -> None:
     """Reconstruct recordings as that of a model was, and put the model to the results."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     files = result_files(arguments, paths)
 
     from ...model.model import Model

@@ -17,8 +17,9 @@ from ...sim.recording import Recording, lay_out_frames
 from ...utils.errors import InputError
 from ..console import Console
 from .camera import MAPS, map_of
-from .files import given, level_of, opened
+from .files import given, opened
 from .noise import measured_noise, read_noise, with_typed
+from .scenes import part_of
 from .summaries import show_noise
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def holds_raw_frames(path: str, model: Model, arguments: argparse.Namespace) -> 
         return bool(mode == "sim")
     if model.reconstruction is None:
         return False
-    image = read_image(path, level=level_of(arguments))
+    image = read_image(path, **part_of(path, arguments))
     size = image.voxel_size
     pixel_size = arguments.pixel_size or (None if size is None else size[-1])
     return are_raw_frames(model.reconstruction, tuple(image.data.shape), pixel_size)

@@ -13,7 +13,8 @@ from ...noise.camera_maps import typical_of
 from ...utils.errors import InputError
 from ..console import Console
 from .camera import camera_for
-from .files import as_told, check_output, expand, level_of, load
+from .files import as_told, check_output, load
+from .scenes import inputs, part_of
 from .sim import refuse_for_frames
 from .sim import train as train_on_frames
 from .summaries import show_noise, show_psf, stated_voxel_size
@@ -31,10 +32,10 @@ _FIXED_BY_RESUME = (
 
 def train(arguments: argparse.Namespace, console: Console) -> None:
     """Train a model on images and save it, also after Ctrl-C."""
-    paths = expand(arguments.images)
+    paths = inputs(arguments)
     check_output(arguments.output, paths, arguments)
     told = arguments.resume or arguments.patterns
-    first = None if told else read_image(paths[0], level=level_of(arguments))
+    first = None if told else read_image(paths[0], **part_of(paths[0], arguments))
     if _raw_frames_meant(first, arguments, console):
         train_on_frames(arguments, console)
         return

@@ -250,7 +250,9 @@ def _job(
     origin = image.origin
     return {
         "model": weights_fingerprint(model.network.state_dict()),
-        "image": None if origin is None else [origin.path, origin.channel, origin.level],
+        "image": None
+        if origin is None
+        else [origin.path, origin.channel, origin.level, origin.scene],
         "shape": [int(length) for length in image.data.shape],
         "outputs": sorted(outputs),
         "damping": None if damping is None else repr(damping),
