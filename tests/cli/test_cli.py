@@ -321,7 +321,7 @@ class TestPSF:
         assert read.json["voxel_size_um"] == pytest.approx([0.0313, 0.0313])
         assert read.json["fwhm"] == pytest.approx(made.json["fwhm"], rel=0.01)
         words = run("psf", "read", path, "--resample", "0.05")
-        assert "0.05 x 0.05 um" in words.out
+        assert "0.05 x 0.05 µm" in words.out
         assert "FWHM" in run("info", path, "--psf").out
 
     def test_plane_of_a_volume(self, run, tmp_path: Path):
@@ -630,7 +630,7 @@ class TestInfo:
         assert values["kind"] == "image"
         assert (values["axes"], values["shape"]) == ("TYX", [2, 80, 96])
         assert values["voxel_size_um"] == pytest.approx([PIXEL, PIXEL])
-        assert "0.0626 x 0.0626 um" in run("info", files / "raw.tif").out
+        assert "0.0626 x 0.0626 µm" in run("info", files / "raw.tif").out
 
     def test_model(self, run, files: Path):
         values = run("info", files / "model.safetensors", "--json").json

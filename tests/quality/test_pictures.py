@@ -62,7 +62,7 @@ def test_contrast_is_the_panels_own(tmp_path: Path):
 def test_scale_bar_has_its_length(tmp_path: Path):
     path = tmp_path / "picture.png"
     image = np.zeros((100, 100))
-    side_by_side([image], ["a"], path, panel_width=200, pixel_sizes=0.1)  # 10 um wide: bar 2 um
+    side_by_side([image], ["a"], path, panel_width=200, pixel_sizes=0.1)  # 10 µm wide: bar 2 µm
     bar = np.asarray(Image.open(path))[-14, :, 0]
     assert np.count_nonzero(bar > 200) == pytest.approx(40, abs=1)
 
@@ -87,7 +87,7 @@ def test_mismatches_are_refused(tmp_path: Path):
 
 
 class TestOrthogonalCuts:
-    """A volume of 4 x 10 x 20 voxels of 0.5 x 0.1 x 0.1 um: 2 um deep, 1 um high, 2 um wide."""
+    """A volume of 4 x 10 x 20 voxels of 0.5 x 0.1 x 0.1 µm: 2 µm deep, 1 µm high, 2 µm wide."""
 
     VOXEL = (0.5, 0.1, 0.1)
 

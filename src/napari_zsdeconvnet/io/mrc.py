@@ -125,7 +125,7 @@ def _pixels(mrc: Any, path: Path, mapped_from: int | None) -> NDArray[Any]:
 def _voxel_size(
     spacing: tuple[float, ...], intervals: tuple[int, ...], deltavision: bool, path: Path
 ) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
-    """Voxel size in micrometres: MRC has a cell in Angstrom, DeltaVision a pixel in um."""
+    """Voxel size in micrometres: MRC has a cell in Angstrom, DeltaVision a pixel in µm."""
     if deltavision:
         voxel = spacing
     else:

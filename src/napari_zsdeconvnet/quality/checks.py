@@ -273,8 +273,7 @@ def extrapolation(spectrum: Sharpening) -> Measure:
         (None, EXTRAPOLATED),
         good=f"{found}: that much is extrapolated by the network, and no measurement supports it.",
         high=f"{found}: it is extrapolated and no measurement supports it, as with a PSF that is "
-        "too wide, or noise that is amplified; check the PSF, and train with a larger Hessian "
-        "weight.",
+        "too wide, or noise that is amplified; check the PSF, and calibrate the noise again.",
     )
 
 

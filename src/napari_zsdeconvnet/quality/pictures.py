@@ -287,10 +287,16 @@ def _draw_scale_bar(
     # The dark rim keeps bar and text readable on a bright structure.
     draw.rectangle((left - 1, bottom - 5, right + 1, bottom + 1), fill=(0, 0, 0))
     draw.rectangle((left, bottom - 4, right, bottom), fill=_INK)
-    # Pillow's own font has no Greek letters.
-    text = f"{length:g} um" if length >= 1 else f"{1000 * length:g} nm"
-    middle = ((left + right) / 2, bottom - 8)
-    draw.text(middle, text, _INK, _font(_TEXT), "mb", stroke_width=2, stroke_fill=(0, 0, 0))
+    number, unit = (f"{length:g} ", "um") if length >= 1 else (f"{1000 * length:g} ", "nm")
+    font = _font(_TEXT)
+    start, baseline = (left + right - font.getlength(number + unit)) / 2, bottom - 12
+    place = (start, baseline)
+    draw.text(place, number + unit, _INK, font, "ls", stroke_width=2, stroke_fill=(0, 0, 0))
+    if unit == "um":
+        # Pillow's own font has no Greek letters: a tail makes a micro sign of the u.
+        stem = round(start + font.getlength(number)) + 1
+        draw.rectangle((stem - 1, baseline, stem + 3, baseline + 5), fill=(0, 0, 0))
+        draw.rectangle((stem, baseline - 3, stem + 1, baseline + 4), fill=_INK)
 
 
 def round_length(longest: float) -> float:

@@ -104,7 +104,7 @@ def rings(
 def mesh(
     shape: tuple[int, int], pixel_size: float, rng: np.random.Generator, *, cell: float = 1.1
 ) -> Structure:
-    """Draw a network of tubules: the edges of a Voronoi tessellation with cells of `cell` um."""
+    """Draw a network of tubules: the edges of a Voronoi tessellation with cells of `cell` µm."""
     spacing = cell / pixel_size
     # Seeds beyond the canvas, so that every edge that crosses it ends in finite corners.
     rows, columns = (np.arange(-2, n / spacing + 2) * spacing for n in shape)

@@ -54,7 +54,7 @@ def vesicles(
     *,
     density: float = 0.06,
 ) -> Structure:
-    """Draw balls of 0.2 to 0.7 um diameter, every other one hollow; light goes by their area."""
+    """Draw balls of 0.2 to 0.7 µm diameter, every other one hollow; light goes by their area."""
     number = rng.poisson(density * np.prod(shape) * np.prod(voxel_size))
     radii = rng.uniform(0.1, 0.35, size=number)
     walls = np.where(rng.random(number) < 0.5, 0.08, radii)
@@ -72,7 +72,7 @@ def shell(
     *,
     density: float = 0.004,
 ) -> Structure:
-    """Draw hollow ellipsoids of 2 to 5 um with a thin wall, one in the middle, none in another."""
+    """Draw hollow ellipsoids of 2 to 5 µm with a thin wall, one in the middle, none in another."""
     extent = np.array(shape) * voxel_size
     tries = 1 + rng.poisson(10 * density * extent.prod())
     centres = rng.uniform(0, extent, size=(tries, 3))

@@ -206,7 +206,7 @@ def simulate_volume(
         Of the recording, (z, y, x) in micrometres, of which y and x are the same.
     modality
         "widefield"; "confocal" with a laser of 488 nm and a pinhole of 1 Airy unit; or
-        "light-sheet" with a sheet of 1 um FWHM.
+        "light-sheet" with a sheet of 1 µm FWHM.
     psf
         Any other 3D PSF, on the grid of the truth, in place of the microscope above.
     upsample

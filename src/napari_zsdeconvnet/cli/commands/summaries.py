@@ -20,7 +20,7 @@ def joined(numbers: Sequence[float]) -> str:
 
 def stated_voxel_size(image: Image) -> str:
     """Say the voxel size of an image, or "none"."""
-    return "none" if image.voxel_size is None else f"{joined(image.voxel_size)} um"
+    return "none" if image.voxel_size is None else f"{joined(image.voxel_size)} µm"
 
 
 def show_noise(noise: NoiseModel, console: Console) -> None:
@@ -41,7 +41,7 @@ def show_noise(noise: NoiseModel, console: Console) -> None:
 def show_psf(psf: PSF, console: Console) -> None:
     """Print where a PSF comes from, its grid, widths and cutoff, and its warnings."""
     unit = psf.unit
-    steps = "voxel size not known" if psf.voxel_size is None else f"{joined(psf.voxel_size)} um"
+    steps = "voxel size not known" if psf.voxel_size is None else f"{joined(psf.voxel_size)} µm"
     console.say(f"PSF: {psf.source}")
     console.say(f"  grid    {joined(psf.array.shape)} ({psf.axes}), {steps}")
     console.say(f"  FWHM    {joined(psf.fwhm)} {unit}")

@@ -103,7 +103,7 @@ def with_recorded(
 
 _WORDS = {
     "na": "NA",
-    "wavelength": "emission in um",
+    "wavelength": "emission in µm",
     "refractive_index": "refractive index",
 }
 _PIXEL_SIZE = ("pixel size", "--pixel-size")
@@ -152,7 +152,7 @@ def _from_file(
     if psf.voxel_size is None and grid is not None:
         console.warn(
             f"{arguments.psf} has no voxel size; it is taken to be on the output grid, "
-            f"{joined(grid)} um; if it is not, say --psf-voxel-size."
+            f"{joined(grid)} µm; if it is not, say --psf-voxel-size."
         )
         return replace(psf, voxel_size=grid)
     if grid is None:
