@@ -19,11 +19,13 @@ from napari_zsdeconvnet.quality.pictures import side_by_side
 Result = dict[str, Any]
 
 
-def comparison_table(results: Sequence[Result]) -> str:
+def comparison_table(results: Sequence[Result], without: Sequence[str] = ()) -> str:
     """Put recordings below each other and methods side by side, those of an earlier version last.
 
     A cell has PSNR in dB and SSIM of the deconvolved result, and the CPU seconds of a training.
+    Methods of the names in `without` are left out.
     """
+    results = [result for result in results if result["case"]["method"] not in without]
     methods = sorted(dict.fromkeys(map(_column, results)), key=lambda name: "earlier" in name)
     found = {(_recording(result), _column(result)): _scores(result) for result in results}
     rows = [

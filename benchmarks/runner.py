@@ -58,6 +58,8 @@ class Benchmark:
         Writes the page from the results; None for one table of phantoms.
     section
         Name of the part of the page that is written, and of its picture.
+    unshown
+        Methods that the table leaves out.
     """
 
     title: str
@@ -76,6 +78,7 @@ class Benchmark:
     fast_steps: tuple[int | None, ...] = (None,)
     report: Callable[[list[dict[str, Any]], argparse.Namespace], None] | None = None
     section: str = "phantoms"
+    unshown: tuple[str, ...] = ()
 
 
 def run(benchmark: Benchmark, description: str) -> int:
@@ -276,7 +279,7 @@ def _report(
 ) -> None:
     planes = None if benchmark.planes is None else options.planes
     text = benchmark.explanation.format(machine=machine(), size=options.size, planes=planes)
-    text += f"\n{comparison_table(results)}\n"
+    text += f"\n{comparison_table(results, benchmark.unshown)}\n"
     picture = options.page.parent / "images" / f"benchmarks_{benchmark.section}.png"
     draw(picture, results, options.results, options.picture_photons)
     if picture.is_file():
