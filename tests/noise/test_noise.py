@@ -632,3 +632,23 @@ class TestRecordings:
         assert NoiseModel.from_series(np.stack([image, second]), offset=100).gain == pytest.approx(
             1, rel=0.05
         )
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ({}, "offset 100 counts, gain 2.123 counts per electron, read noise 1.5 electrons"),
+        (
+            {"offset_error": 0.021, "gain_error": 0.03},
+            "offset 100.03 counts, gain 2.12 counts per electron, read noise 1.5 electrons",
+        ),
+        (
+            {"offset_error": 3.0, "gain_error": 0.5},
+            "offset 100 counts, gain 2.1 ± 0.5 counts per electron, read noise 1.5 electrons",
+        ),
+        ({"gain": None}, "offset 100 counts, gain not measured, read noise 3.2 counts"),
+    ],
+)
+def test_few_words_have_the_digits_that_are_certain(errors, words):
+    numbers = {"offset": 100.03, "gain": 2.1234, "read_variance": 10.24}
+    assert NoiseModel(**{**numbers, **errors}).brief() == words

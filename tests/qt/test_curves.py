@@ -29,8 +29,15 @@ def test_every_term_has_a_curve_and_a_name_in_the_legend(curves):
     steps, values = curves.terms["denoising"]
     assert steps == [0, 1, 2, 3, 4]
     assert values == [1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
-    for name in ("total", "denoising", "hessian"):
-        assert name in curves.legend.text()
+    assert list(curves._curves) == ["total"], "the error alone, until its terms are asked for"
+    assert "━ error" in curves.legend.text()
+    assert "denoising" not in curves.legend.text()
+    curves.legend.linkActivated.emit("terms")
+    assert list(curves._curves) == ["total", "denoising", "hessian"]
+    for name in ("error", "denoising", "hessian"):
+        assert f"━ {name}" in curves.legend.text()
+    curves.legend.linkActivated.emit("terms")
+    assert list(curves._curves) == ["total"]
 
 
 def test_zero_has_no_logarithm_and_leaves_a_gap(curves):
@@ -44,6 +51,7 @@ def test_zero_has_no_logarithm_and_leaves_a_gap(curves):
 
 def test_a_term_may_begin_later_and_another_end(curves):
     """Of a volume the denoiser is trained first, then what sharpens."""
+    curves.show_terms(True)
     for step in range(1, 41):
         early = {"total": 0.5, "denoising": 0.4}
         curves.append(step, early if step <= 30 else {"total": 0.2, "deconvolution": 0.1})

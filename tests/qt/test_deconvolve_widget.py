@@ -208,3 +208,18 @@ def test_a_layer_from_a_file_is_found_again_and_repeated(
     }
     again = read_image(tmp_path / "again" / "cell deconvolved.tif").data
     np.testing.assert_array_equal(again, viewer.layers["cell deconvolved"].data)
+
+
+def test_numbers_that_are_not_given_are_named_and_details_of_the_model_are_behind_a_link(viewer):
+    widget = DeconvolveWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Apply model")
+    assert widget.repeats_box.native.text() == "off"
+    assert widget.tile_box.native.text() == "automatic"
+    label = widget.model_label
+    label.say("Model:", "fast <b>model</b>.", "seed 1\ndata 0")
+    assert "seed" not in label.label.text()
+    assert "&lt;b&gt;" in label.label.text(), "text from files is no HTML"
+    label.label.linkActivated.emit("details")
+    assert "seed 1<br>data 0" in label.label.text()
+    label.label.linkActivated.emit("details")
+    assert "seed" not in label.label.text()

@@ -364,8 +364,9 @@ def test_where_the_numbers_come_from_is_read_in_full(open_widget, viewer, qtbot)
     widget = open_widget(camera(scene()))
     source = "photon transfer in 32 planes of one volume (to about 25 %), the offset elsewhere"
     ViewerState.of(viewer).noise = NoiseModel(offset=95, gain=0.4, read_variance=3, source=source)
-    label = widget.values.origin_labels[GAIN]
-    assert label.text() == f"Origin: {source}"
+    label = widget.values.origin_labels[READ_VARIANCE]
+    assert label.text() == f"Origin of all: {source}", "said once, where all have the same"
+    assert not widget.values.origin_labels[GAIN].isVisible()
     qtbot.waitUntil(lambda: label.height() > 1.5 * widget.values.error_labels[GAIN].height())
     assert cut_off(widget) == []
 

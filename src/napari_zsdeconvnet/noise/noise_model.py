@@ -363,6 +363,16 @@ class NoiseModel:
         read = self.read_variance if read_variance is None else np.asarray(read_variance)
         return np.asarray(read + self.slope * signal)
 
+    def brief(self) -> str:
+        """Return offset, gain and read noise in a few words, with the digits that are certain."""
+        offset = f"offset {_certain(self.offset, self.offset_error)} counts"
+        if self.gain is None:
+            read_noise = f"{math.sqrt(self.read_variance):.2g} counts"
+            return f"{offset}, gain not measured, read noise {read_noise}"
+        gain = f"gain {_certain(self.gain, self.gain_error)} counts per electron"
+        read_noise = f"{math.sqrt(self.read_variance) / self.gain:.2g} electrons"
+        return f"{offset}, {gain}, read noise {read_noise}"
+
     def describe(self) -> str:
         """Return one sentence with all numbers, units, errors and the source."""
         offset = _with_error(self.offset, self.offset_error, "counts")
@@ -416,6 +426,15 @@ class NoiseModel:
                 f"The noise model cannot be read ({error}); calibrate and save it again, or update "
                 "the package.",
             ) from error
+
+
+def _certain(value: float, error: float | None) -> str:
+    """Write a number with as many digits as its error lets it have, and a large error beside."""
+    if error is None or error == 0:
+        return f"{value:.4g}"
+    digits = max(-math.floor(math.log10(error)), 0)
+    doubt = f" ± {error:.{digits}f}" if error > 0.05 * abs(value) else ""
+    return f"{value:.{digits}f}{doubt}"
 
 
 def _with_error(value: float, error: float | None, unit: str) -> str:

@@ -49,13 +49,13 @@ def number(
     spin.setDecimals(decimals)
     box.value = value  # not before: it would be rounded to the digits of the step
     spin.setSuffix(f" {unit}" if unit else "")
-    name_absent(spin, absent)
+    _name_absent(spin, absent)
     # A number is taken when it is complete, not after each digit.
     spin.setKeyboardTracking(False)
     return box
 
 
-def name_absent(spin: QAbstractSpinBox, words: str) -> None:
+def _name_absent(spin: QAbstractSpinBox, words: str) -> None:
     """Show words in place of the smallest value of a box, and let typing replace them."""
     spin.setSpecialValueText(words)
     _Replaced(spin)
@@ -273,4 +273,7 @@ def collapsible(title: str, content: QWidget) -> QCollapsible:
     part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
     part.setDuration(0)
     part.addWidget(content)
+    layout = part.layout()
+    if layout is not None:
+        layout.setContentsMargins(0, 0, 0, 0)
     return part

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QGridLayout, QWidget
 
+from ...modes.words import psf_words, sentence
 from ..layers.state import ViewerState, unwrapped
 from ..workers.connections import alive, follow
-from .forms import button, note
+from .folded_note import FoldedNote
+from .forms import button
 from .navigation import open_widget
 
 
@@ -21,8 +22,7 @@ class Known(QWidget):
         super().__init__(parent)
         self._viewer = unwrapped(viewer)
         self._state = ViewerState.of(viewer)
-        self.noise_label = note(rich=True)
-        self.psf_label = note(rich=True)
+        self.noise_label, self.psf_label = FoldedNote(), FoldedNote()
         self.noise_button = button(
             "Calibrate…", lambda: self._open("Noise calibration"), "Open Noise calibration."
         )
@@ -52,9 +52,14 @@ class Known(QWidget):
             return
         noise, psf = self._state.noise, self._state.psf
         maps = "" if self._state.maps is None else f" With {self._state.maps.describe()}."
-        words = f"{noise.describe()}{maps}" if noise else "not known yet"
-        self.noise_label.setText(f"<b>Noise:</b> {escape(words)}")
-        self.psf_label.setText(f"<b>PSF:</b> {escape(psf.describe()) if psf else 'none yet'}")
+        self.noise_label.say(
+            "Noise:",
+            f"{noise.brief()}." if noise else "not known yet.",
+            f"{sentence(noise.describe())}{maps}" if noise else "",
+        )
+        self.psf_label.say(
+            "PSF:", psf_words(psf) if psf else "none yet.", psf.describe() if psf else ""
+        )
         self.noise_button.setVisible(noise is None)
         self.psf_button.setVisible(psf is None)
 

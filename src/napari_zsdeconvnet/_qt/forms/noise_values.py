@@ -176,8 +176,18 @@ class NoiseValues(QWidget):
                     box.value = min(max(shown, box.min), box.max)
             error = "" if known.error is None else f"± {known.error:.2g}"
             self.error_labels[name].setText(error)
-            origin = known.origin or ("measured when training" if name == GAIN else "not known yet")
-            self.origin_labels[name].setText(f"Origin: {origin}")
+        self._show_origins()
+
+    def _show_origins(self) -> None:
+        """Say where each number comes from, and once if all come from the same."""
+        unknown = dict.fromkeys(self.boxes, "not known yet") | {GAIN: "measured when training"}
+        origins = {name: value.origin or unknown[name] for name, value in self._values.items()}
+        last = list(origins)[-1]
+        alike = len(set(origins.values())) == 1
+        for name, origin in origins.items():
+            label = self.origin_labels[name]
+            label.setText(f"Origin of all: {origin}" if alike else f"Origin: {origin}")
+            label.setVisible(not alike or name == last)
 
     def measured_apart(self, name: str) -> float | None:
         """Return a number that does not itself stem from photon transfer, if there is one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, FileEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
 
@@ -22,7 +22,7 @@ from ..layers.layer_axes import VOLUME, Reading, read_as, usual_reading
 from ..layers.layers import layer_image
 from ..workers.window_text import NANOMETRES
 from .choosers import image_layers, psf_layers
-from .forms import Form, name_absent, number
+from .forms import Form, number
 from .optics_boxes import QUANTITIES, modality_box, optics_box
 
 if TYPE_CHECKING:
@@ -74,12 +74,16 @@ class SimulatePage(Page):
         self.modality = modality_box()
         self.boxes = {name: optics_box(name, getattr(optics, name)) for name in _ASKED}
         self.na, self.wavelength = self.boxes["na"], self.boxes["wavelength"]
-        self.planes = SpinBox(
-            label="Planes",
-            max=999,
-            tooltip="Planes of the PSF, an odd number; 0 takes as many as the stack can see.",
+        self.planes = number(
+            "Planes",
+            0,
+            unit="",
+            maximum=999,
+            decimals=0,
+            absent="as needed",
+            tooltip="Planes of the PSF, an odd number; as needed takes as many as the stack can "
+            "see.",
         )
-        name_absent(self.planes.native, "as needed")
         self.form = Form(self.modality, *self.boxes.values(), self.planes)
         self._deep = False
         self._stack: tuple[int, ...] | None = None
@@ -254,13 +258,16 @@ class BeadsPage(Page):
             absent="not corrected for",
             tooltip="Of the beads, in nanometres; given, their own width is taken out.",
         )
-        self.size = SpinBox(
-            label="Crop size",
-            max=999,
+        self.size = number(
+            "Crop size",
+            0,
+            unit="pixels",
+            maximum=999,
+            decimals=0,
+            absent="as needed",
             tooltip="Pixels across the crop of each bead, an odd number; smaller ones fit between "
-            "beads that are near one another. 0 takes eight widths of a bead.",
+            "beads that are near one another. As needed takes eight widths of a bead.",
         )
-        name_absent(self.size.native, "as needed")
         self.form = Form(self.layer, self.voxel_size, self.step, self.diameter, self.size)
 
     def maker(self, grid: Grid | None) -> Maker:

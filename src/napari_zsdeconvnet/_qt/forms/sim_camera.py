@@ -12,13 +12,15 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...io.image import Image
+from ...modes.words import sentence
 from ...noise.camera_maps import CameraMaps
 from ...noise.noise_model import NoiseModel
 from ...utils.errors import InputError
 from ..layers.state import ViewerState
 from ..workers.connections import alive, follow
 from .camera_maps import chosen_path, map_boxes
-from .forms import Form, note, say, stack
+from .folded_note import FoldedNote
+from .forms import Form, stack
 from .noise_values import NoiseValues
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class CameraForm(QWidget):
         self.values = NoiseValues()
         self.files = map_boxes()
         self.maps = Form(*self.files.values())
-        self.known = note()
+        self.known = FoldedNote()
         stack(self, self.values, self.maps, self.known)
         self.source.changed.connect(self._show)
         self.values.typed.connect(self.changed.emit)
@@ -105,8 +107,9 @@ class CameraForm(QWidget):
         source, noise = self.source.value, self._state.noise
         self.values.setVisible(source == TYPED)
         self.maps.setVisible(source == MAPS)
-        text = ""
-        if source == CALIBRATED:
-            text = noise.describe() if noise is not None else "Not calibrated yet."
-        say(self.known, text)
+        self.known.setVisible(source == CALIBRATED)
+        if noise is None:
+            self.known.say("", "Not calibrated yet.")
+        else:
+            self.known.say("", f"{sentence(noise.brief())}.", noise.describe())
         self.changed.emit()

@@ -53,6 +53,7 @@ class StepList(QWidget):
         self.labels: dict[str, QLabel] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(0)
         self._titles: dict[str, str] = {}
         self._links: dict[str, Sequence[tuple[str, str]]] = {}
         self._at_once: dict[str, tuple[str, str]] = {}

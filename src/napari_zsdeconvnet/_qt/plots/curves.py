@@ -1,4 +1,4 @@
-"""The terms of the loss, drawn as they fall."""
+"""The error of a training and, where asked for, the terms that it is made of."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from ..forms.forms import note, stack
+from ..forms.shades import shades_on
 from .plots import ThemedPlot, legend_text
 
 # Colours that stay apart for most kinds of colour vision, on dark and on light.
@@ -23,6 +24,8 @@ COLOURS = {
     "hessian": "#2fa56f",
 }
 TERMS = tuple(COLOURS)
+ERROR = "total"
+"""The term that is always drawn; called "error" in the window."""
 
 
 MEMORY = 0.93
@@ -31,7 +34,7 @@ the start, where the loss falls fast."""
 
 
 class LossCurves(QWidget):
-    """One curve for each term of the loss against the step, on a logarithmic axis.
+    """The error against the step, on a logarithmic axis; a link adds the terms that it sums up.
 
     Each term scatters from step to step by more than it falls, so the running mean of its
     logarithm is drawn over its faint values. Hidden while there is nothing to draw.
@@ -43,16 +46,19 @@ class LossCurves(QWidget):
         self._losses: dict[str, list[float]] = {}
         self._means: dict[str, list[float]] = {}
         self._curves: dict[str, tuple[Any, Any]] = {}
+        self._whole = False
 
         self.legend = note(rich=True)
+        self.legend.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.legend.linkActivated.connect(self._on_link)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.plot = ThemedPlot(viewer, bottom="step", left="loss")
+        self.plot = ThemedPlot(viewer, bottom="step", left="error")
         self.plot.legend.hide()
         self.plot.setLogMode(y=True)
         self.plot.setDownsampling(auto=True, mode="mean")
         self.setToolTip(
-            "Each term of the loss, on a logarithmic axis. Noise keeps the terms from reaching "
-            "zero: once they level off, judge by the preview."
+            "What training makes smaller, on a logarithmic axis. Noise keeps it from reaching "
+            "zero: once it levels off, judge by the preview."
         )
         stack(self, self.legend, self.plot)
         self.hide()
@@ -61,6 +67,26 @@ class LossCurves(QWidget):
     def terms(self) -> dict[str, tuple[list[int], list[float]]]:
         """The steps and the values drawn, for each term."""
         return {name: (list(self._steps), list(values)) for name, values in self._losses.items()}
+
+    def _on_link(self, _: str) -> None:
+        self.show_terms(not self._whole)
+
+    def show_terms(self, whole: bool) -> None:
+        """Draw every term of the error, or the error alone."""
+        self._whole = whole
+        for faint, clear in self._curves.values():
+            self.plot.removeItem(faint)
+            self.plot.removeItem(clear)
+        self._curves.clear()
+        self._name_curves()
+        self.redraw()
+
+    @property
+    def _drawn(self) -> dict[str, list[float]]:
+        """What is drawn of the terms."""
+        if self._whole or ERROR not in self._losses:
+            return self._losses
+        return {ERROR: self._losses[ERROR]}
 
     def append(self, step: int, losses: Mapping[str, float]) -> None:
         """Add the terms of one step; `redraw` shows them."""
@@ -76,14 +102,14 @@ class LossCurves(QWidget):
 
     def redraw(self) -> None:
         """Draw all that was added."""
-        for name, values in self._losses.items():
+        for name, values in self._drawn.items():
             if name not in self._curves:
                 self._curves[name] = self._new_curves(name)
                 self._name_curves()
             faint, clear = self._curves[name]
             faint.setData(self._steps, values)
             clear.setData(self._steps, self._means[name])
-        drawn = [value for values in self._losses.values() for value in values if value > 0]
+        drawn = [value for values in self._drawn.values() for value in values if value > 0]
         if drawn:
             self.plot.getAxis("left").setTicks(_ticks(min(drawn), max(drawn)))
         self.setVisible(bool(drawn))
@@ -109,7 +135,13 @@ class LossCurves(QWidget):
         return curves
 
     def _name_curves(self) -> None:
-        self.legend.setText(legend_text({name: _colour(name) for name in self._curves}))
+        names = {"error" if name == ERROR else name: _colour(name) for name in self._curves}
+        text = legend_text(names)
+        if len(self._losses) > 1:
+            colour = shades_on(self).link
+            word = "error alone" if self._whole else "terms"
+            text += f" &nbsp; <a href='terms' style='color:{colour}'>{word}</a>"
+        self.legend.setText(text)
 
 
 def _colour(name: str) -> str:

@@ -53,7 +53,7 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def sizeHint(self) -> QSize:
         """Return the size that suits a dock widget."""
-        return QSize(300, 170)
+        return QSize(300, 150)
 
     def minimumSizeHint(self) -> QSize:
         """Return the size below which the axes hide the curves."""
@@ -96,12 +96,14 @@ class BackgroundHistogram(ThemedPlot):
 
     def show_fit(self, fit: BackgroundFit) -> None:
         """Draw the histogram and its fit."""
+        self.show()
         self.enableAutoRange()
         self._measured.setData(fit.edges, fit.counts)
         self._fitted.setData((fit.edges[:-1] + fit.edges[1:]) / 2, fit.fitted)
 
     def clear_fit(self) -> None:
-        """Show empty axes."""
+        """Take the axes away until there is something in them."""
+        self.hide()
         self._measured.setData([0, 0], [0])
         self._fitted.setData([], [])
         self.setRange(xRange=(0, 1), yRange=(0, 1.1), padding=0)  # room for the label at 1
@@ -125,6 +127,7 @@ class PSFProfile(ThemedPlot):
         ``reach`` is the distance shown on either side, in `unit`.
         """
         self.clear_profiles()
+        self.show()
         self.addItem(self._half)
         self.setLabel("bottom", f"distance ({unit})")
         self.setXRange(-reach, reach, padding=0)
@@ -142,6 +145,7 @@ class PSFProfile(ThemedPlot):
         self._follow_theme()
 
     def clear_profiles(self) -> None:
-        """Show empty axes."""
+        """Take the axes away until there is something in them."""
+        self.hide()
         self.clear()
         self.legend.clear()

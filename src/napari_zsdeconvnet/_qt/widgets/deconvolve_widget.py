@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import SpinBox
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QWidget
 
 from ..forms.choosers import MODEL_FILES
 from ..forms.device_chooser import DeviceChooser
-from ..forms.forms import button, fill, name_absent, note, offer, open_file
+from ..forms.folded_note import FoldedNote
+from ..forms.forms import button, fill, note, number, offer, open_file
 from ..forms.kept_models import read_model
 from ..forms.model_check import show_mismatch
 from ..forms.stripe_filter import DampingForm
@@ -66,24 +65,30 @@ class DeconvolveWidget(WorkPanel):
             "In one click: calibrate, train where no model fits, deconvolve and judge the layer "
             f"that is selected in the layer list ({SHOWN_KEY}).",
         )
-        self.model_label = note(rich=True)
+        self.model_label = FoldedNote()
         load = partial(open_file, self, "Load a model", MODEL_FILES, self.load_model)
         self.load_button = button("Load…", load, "Load a model that was saved to a file.")
-        self.repeats_box = SpinBox(
-            label="Averaging",
+        self.repeats_box = number(
+            "Averaging",
+            0,
+            unit="",
+            maximum=256,
+            decimals=0,
+            absent="off",
             tooltip="Average over this many freshly re-corrupted copies of the image, which "
             "calms what noise is left; time grows accordingly. Off takes the image as it is.",
-            max=256,
         )
-        name_absent(self.repeats_box.native, "off")
-        self.tile_box = SpinBox(
-            label="Tile",
+        self.tile_box = number(
+            "Tile",
+            0,
+            unit="pixels",
+            maximum=16384,
+            step=64,
+            decimals=0,
+            absent="automatic",
             tooltip="Width in raw pixels of the parts computed at a time, overlap included. "
             "Automatic takes what fits into the free memory; the result is the same.",
-            max=16384,
-            step=64,
         )
-        name_absent(self.tile_box.native, "automatic")
         self.device = DeviceChooser(self)
         for box in (self.device.box, self.repeats_box, self.tile_box):
             self.form.add(box)
@@ -188,11 +193,11 @@ class DeconvolveWidget(WorkPanel):
         if not alive(self):
             return
         model = self._state.model
-        self.model_label.setText(
-            f"<b>Model:</b> {'<br>'.join(escape(model.describe()).splitlines())}"
-            if model is not None
-            else "<b>Model:</b> none yet; train one or load it from a file."
-        )
+        if model is None:
+            self.model_label.say("Model:", "none yet; train one or load it from a file.")
+        else:
+            brief, _, whole = model.describe().partition("\n")
+            self.model_label.say("Model:", f"{brief}.", whole)
         show_mismatch(self.mismatch_label, model, self.image)
         self._update_buttons()
 

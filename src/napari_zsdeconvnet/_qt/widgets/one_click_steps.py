@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...modes.words import sentence
 from ..forms.action_panel import CANCELLED
 from ..forms.kept_models import keep_by_itself
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, WAITING, StepList
@@ -101,7 +102,8 @@ class OneClickSteps(TrainingView):
         if step.noise is not self._state.noise:
             self._state.assumed.add(step.noise)
             self._state.noise = step.noise
-        self.steps.say("noise", DONE, _with_cautions(step.said, step.noise.warnings))
+        words = f"{sentence(step.noise.brief())}. {step.said}"
+        self.steps.say("noise", DONE, _with_cautions(words, step.noise.warnings))
 
     def _on_advice(self, step: Recommended) -> None:
         words = f"{step.said} Tick 'out-of-focus background' and press Deconvolve again to try it."

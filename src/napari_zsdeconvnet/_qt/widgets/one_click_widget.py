@@ -318,6 +318,7 @@ class OneClickWidget(OneClickSteps):
             pass  # said already
         elif states.get("verdict") in (DONE, DOUBTFUL):
             self._show_done(1, 1)
+            self.curves.hide()  # what it came to matters now; Train… has the steps
             self._say("Done.")
         elif states.get("result") == DONE and self._pipeline and self._pipeline.cut_short:
             self._end("Not judged, as the training was stopped.")

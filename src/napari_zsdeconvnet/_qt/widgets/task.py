@@ -43,7 +43,7 @@ _MODEL = ("model", "Model.", (("Train anew", "anew"), ("Train…", "Train")))
 _SIM_MODEL = ("model", "Model.", (("Train anew", "anew"), ("SIM…", "SIM")))
 _RESULT = ("result", "Result.", (("Apply model…", "Apply model"),))
 _SIM_RESULT = ("result", "Result.", (("SIM…", "SIM"),))
-_VERDICT = ("verdict", "Verdict.", (("Quality…", "Quality"),))
+_VERDICT = ("verdict", "Verdict.", (("Check…", "Quality"),))
 
 STEPS = (_IMAGE, _OPTICS, _PSF, _NOISE, _MODEL, _RESULT, _VERDICT)
 SIM_STEPS = (_IMAGE, _OPTICS, _NOISE, _PATTERNS, _SIM_MODEL, _SIM_RESULT, _VERDICT)

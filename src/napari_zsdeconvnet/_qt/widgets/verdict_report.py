@@ -8,7 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from ..forms.forms import note, say, stack
+from ..forms.forms import collapsible, note, say, stack
 from ..forms.shades import is_new_theme, shades_on
 from ..forms.verdict_text import failed_html, headline_html, others_html
 from ..plots.spectrum_plot import SpectrumPlot
@@ -32,7 +32,8 @@ class VerdictReport(QWidget):
         self.subject = note()
         self.failed, self.others = note(rich=True), note(rich=True)
         self.plot = SpectrumPlot(viewer)
-        stack(self, self.headline, self.subject, self.failed, self.plot, self.others)
+        self.rest = collapsible("What passed, and what was not judged", self.others)
+        stack(self, self.headline, self.subject, self.failed, self.plot, self.rest)
         self.clear()
 
     def show_verdict(self, judged: Judged, subject: str) -> None:
@@ -50,7 +51,7 @@ class VerdictReport(QWidget):
             shades = shades_on(self)
             say(self.headline, headline_html(self._verdict, shades))
             say(self.failed, failed_html(self._verdict, shades))
-            say(self.others, others_html(self._verdict, shades))
+            self.others.setText(others_html(self._verdict, shades))
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Follow the theme."""
