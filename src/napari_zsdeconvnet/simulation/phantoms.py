@@ -71,7 +71,7 @@ def filaments(
 def vesicles(
     shape: tuple[int, int], pixel_size: float, rng: np.random.Generator, *, per_area: float = 0.7
 ) -> Structure:
-    """Draw filled spheres of 80 to 260 nm diameter, seen in projection, `per_area` per um2."""
+    """Draw filled spheres of 80 to 260 nm diameter, seen in projection, `per_area` per µm²."""
     number = rng.poisson(per_area * np.prod(shape) * pixel_size**2)
     centres = rng.uniform(0, shape, size=(number, 2))
     radii = rng.uniform(0.04, 0.13, size=number) / pixel_size

@@ -40,7 +40,7 @@ def show_noise(noise: NoiseModel, console: Console) -> None:
 
 def show_psf(psf: PSF, console: Console) -> None:
     """Print where a PSF comes from, its grid, widths and cutoff, and its warnings."""
-    unit = psf.unit
+    unit = psf.unit.replace("um", "µm")
     steps = "voxel size not known" if psf.voxel_size is None else f"{joined(psf.voxel_size)} µm"
     console.say(f"PSF: {psf.source}")
     console.say(f"  grid    {joined(psf.array.shape)} ({psf.axes}), {steps}")
