@@ -3,7 +3,7 @@
     python tests/with_display.py docs/make_real_screenshots.py RECORDINGS [--models MODELS]
 
 RECORDINGS is a folder with terra_rna_spots.tif and telomeres_timelapse.tif, and MODELS one with
-the models that docs/real_recordings.md trains in the shell; without it they are trained in the
+the models that docs/gallery.md trains in the shell; without it they are trained in the
 window. The pictures go to docs/images/napari_*.png.
 """
 

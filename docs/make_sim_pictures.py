@@ -4,7 +4,7 @@
 
 FOLDER holds hela_mitochondria_raw.tif with the maps of its camera, cristae_raw.tif and
 microtubules_raw.tif; results/ keeps what the commands write and print. The pictures go to
-docs/images/sim_*.png, and the figures that docs/sim.md quotes are printed.
+docs/images/sim_*.png, and their figures are printed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python docs/make_volume_pictures.py lls_cell_deskewed.tif results/
 
 results/ is the folder that the `zsdeconvnet predict --denoised` of that page has written. The
-picture goes to docs/images/lls.png, and the figures that the page quotes are printed.
+picture goes to docs/images/lls.png, and figures are printed.
 """
 
 from __future__ import annotations
