@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 
-from runner import PAGE, RESULTS, TITLE, Benchmark, run
+from runner import DETAILS, RESULTS, TITLE, Benchmark, run
 
 from napari_zsdeconvnet.simulation.phantoms import PHANTOMS
 
@@ -37,7 +37,7 @@ BENCHMARK = Benchmark(
     size=512,
     reference_size=512,
     results=RESULTS,
-    page=PAGE,
+    page=DETAILS,
     section="images",
     unshown=("RL rule",),
 )

@@ -5,7 +5,7 @@
     python benchmarks/run_nuclei.py --report-only
 
 Each result is kept in results/nuclei/, so that an interrupted run goes on where it was; the table
-is a part of docs/benchmarks.md. The row "deconwolf" needs its command `dw` on the path.
+is a part of benchmarks/RESULTS.md. The row "deconwolf" needs its command `dw` on the path.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=["raw", "RL", "fast", "deconwolf"])
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of fast, by default {STEPS}")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "nuclei")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
+    parser.add_argument("--page", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--report-only", action="store_true")
     given = parser.parse_args()
     given.results.mkdir(parents=True, exist_ok=True)

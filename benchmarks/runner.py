@@ -25,6 +25,8 @@ RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 TITLE = "Benchmarks"
+DETAILS = HERE / "RESULTS.md"
+"""Tables that the site leaves out, as nobody chooses a program or a setting by them."""
 
 RARE = ((REFERENCE, 50.0), ("filaments", 50.0))
 """Where `paper` runs unless it is asked for everywhere."""
@@ -280,9 +282,22 @@ def _report(
     planes = None if benchmark.planes is None else options.planes
     text = benchmark.explanation.format(machine=machine(), size=options.size, planes=planes)
     text += f"\n{comparison_table(results, benchmark.unshown)}\n"
-    picture = options.page.parent / "images" / f"benchmarks_{benchmark.section}.png"
+    picture = picture_of(options.page, f"benchmarks_{benchmark.section}.png")
     draw(picture, results, options.results, options.picture_photons)
-    if picture.is_file():
-        text += f"\n![The middle of each phantom by each method](images/{picture.name})\n"
+    text += shown(picture, options.page)
     set_section(options.page, benchmark.section, text, title=benchmark.title)
     print(f"Wrote {len(results)} cases to {options.page}.")
+
+
+def picture_of(page: Path, name: str) -> Path:
+    """Return where a picture of a page goes: those of this repository are in ``docs/images``."""
+    folder = DOCS if page in (PAGE, DETAILS) else page.parent
+    return folder / "images" / name
+
+
+def shown(picture: Path, page: Path) -> str:
+    """Return the line that shows a picture of the phantoms, if it is there."""
+    if not picture.is_file():
+        return ""
+    link = Path(os.path.relpath(picture, page.parent)).as_posix()
+    return f"\n![The middle of each phantom by each method]({link})\n"
