@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .io.image import Image
     from .io.image_files import read_image, scenes_of
     from .io.image_writing import write_image, written_image
+    from .model.export_files import export_model
     from .model.model import Model
     from .modes.base import Mode
     from .modes.registry import register
@@ -40,6 +41,7 @@ _MODULE_OF = {
     "Damping": "physics.stripe_filter",
     "InputError": "utils.errors",
     "Image": "io.image",
+    "export_model": "model.export_files",
     "read_image": "io.image_files",
     "scenes_of": "io.image_files",
     "write_image": "io.image_writing",
@@ -73,6 +75,7 @@ __all__ = [
     "NoiseModel",
     "Result",
     "RunRecord",
+    "export_model",
     "judge",
     "predict_to_zarr",
     "read_image",

@@ -61,6 +61,7 @@ def parser() -> Parser:
     _add_calibrate(commands)
     _add_psf(commands)
     add_sim(commands)
+    _add_export(commands)
     _add_info(commands)
     _add_devices(commands)
     _add_completion(commands)
@@ -290,6 +291,33 @@ def _add_predict(commands: Commands) -> None:
     add_sim_offset(camera)
     add_sets(parser)
     add_device(parser)
+
+
+def _add_export(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        "commands.export.export",
+        "Write a model of images as ONNX, torch.export, TorchScript or a package of bioimage.io.",
+        "zsdeconvnet export model.safetensors -o model.onnx",
+        'zsdeconvnet export model.safetensors -o cells.zip --author "Ada Lovelace"',
+    )
+    parser.add_argument("model", metavar="MODEL", help="file written by train")
+    parser.add_argument(
+        *("-o", "--output"),
+        required=True,
+        metavar="OUT",
+        help=".onnx, .pt2 (torch.export), .pt (TorchScript) or .zip (bioimage.io)",
+    )
+    add_force(parser)
+    package = parser.add_argument_group("package of bioimage.io (.zip)")
+    package.add_argument("--name", metavar="TITLE", help="by default the name of the file")
+    package.add_argument(
+        "--author", dest="authors", action="append", metavar="NAME", help="once for each author"
+    )
+    package.add_argument(
+        "--licence", metavar="SPDX", help="as in CC-BY-4.0, which is taken by default"
+    )
 
 
 def _add_info(commands: Commands) -> None:

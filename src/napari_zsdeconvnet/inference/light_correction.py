@@ -92,12 +92,23 @@ class CoarseLight:
 
     def _blurred(self, image: Tensor) -> Tensor:
         """Blur with G, one axis after the other."""
-        reach = REACH // self.step
-        places = torch.arange(-reach, reach + 1)
-        weights = torch.exp(-0.5 * (self.step * places / SIGMA) ** 2)
-        weights = (weights / weights.sum())[None, None]
+        weights = coarse_weights(self.step)
+        reach = weights.shape[-1] // 2
         image = continued(image, [(reach, reach)] * 2)
-        return F.conv2d(F.conv2d(image, weights[..., None, :]), weights[..., :, None])
+        return blurred(image, weights)
+
+
+def coarse_weights(step: int) -> Tensor:
+    """Weights of G along one axis, (1, 1, W), for coarse pixels of ``step`` raw ones."""
+    reach = REACH // step
+    places = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-0.5 * (step * places / SIGMA) ** 2)
+    return (weights / weights.sum())[None, None]
+
+
+def blurred(image: Tensor, weights: Tensor) -> Tensor:
+    """Blur an image (N, 1, Y, X) along one axis after the other, which cuts its rim off."""
+    return F.conv2d(F.conv2d(image, weights[..., None, :]), weights[..., :, None])
 
 
 def coarse_step(multiples: Sequence[int]) -> int:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import textwrap
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import safetensors.torch
@@ -31,6 +33,8 @@ NETWORK = "network."
 TRAINING = "training."
 PSF_TENSOR = "psf"
 CAMERA = "camera."
+OWN_FILE = "zsdeconvnet.safetensors"
+"""The name of a model's file in a package of bioimage.io."""
 
 
 def write_file(
@@ -52,7 +56,7 @@ def read_file(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str,
     if not path.is_file():
         raise InputError("file-missing", f"{path} does not exist: check the name and the folder.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _own_file(path) as place, safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
             described = metadata.get(_HEADER)
             wanted = [name for name in file.keys() if not names or name in names]  # noqa: SIM118
@@ -75,6 +79,30 @@ def read_file(path: str | os.PathLike[str], *names: str) -> tuple[str, dict[str,
             "or train anew.",
         )
     return described, tensors
+
+
+@contextmanager
+def _own_file(path: Path) -> Iterator[Path]:
+    """Give the file itself, or that in a package of bioimage.io, which is unpacked."""
+    if path.suffix.lower() != ".zip":
+        yield path
+        return
+    try:
+        with zipfile.ZipFile(path) as package, TemporaryDirectory() as folder:
+            names = [name for name in package.namelist() if Path(name).name == OWN_FILE]
+            if not names:
+                raise InputError(
+                    "model-of-other-program",
+                    f"{path} has no {OWN_FILE} in it: choose a package that zsdeconvnet exported.",
+                )
+            place = Path(folder) / OWN_FILE
+            place.write_bytes(package.read(names[0]))
+            yield place
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            "model-damaged",
+            f"{path} is not a complete zip file ({error}): copy it again.",
+        ) from error
 
 
 def _checksum(described: str, tensors: Mapping[str, Tensor]) -> str:

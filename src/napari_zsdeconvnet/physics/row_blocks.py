@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,18 @@ from ..utils.phases import go_on
 BAND = 2**23
 """Bytes of what a band is computed from. What is made of larger ones leaves the caches, and its
 memory is new each time, which takes as long to get as to fill; smaller ones overlap more."""
+
+_UNDIVIDED: ContextVar[bool] = ContextVar("undivided", default=False)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Compute images whole: what is recorded as a graph must not depend on their size."""
+    before = _UNDIVIDED.set(True)
+    try:
+        yield
+    finally:
+        _UNDIVIDED.reset(before)
 
 
 def bands(
@@ -73,6 +87,8 @@ def by_bands(
     rows : int, optional
         Rows of a band, about; by default as many as are in `BAND`.
     """
+    if _UNDIVIDED.get():
+        return stage(image, *others)
     height = image.shape[-2]
     size = None if rows is None else rows * _bytes(image, *others) // height
     places = list(bands(image, *others, multiple=multiple, least=reach, size=size))

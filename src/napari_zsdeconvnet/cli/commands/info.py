@@ -14,7 +14,7 @@ from ...io.image import Image, as_frames, spatial_axes
 from ...io.image_files import read_image, scenes_of
 from ...io.lazy import volumes_in_slabs
 from ...io.selection import one_of
-from ...io.zarr_stores import is_address
+from ...io.zarr_stores import is_address, is_zarr
 from ...noise.processed_images import processed_words
 from ...noise.usable_pixels import checked
 from ...psf.psf import PSF
@@ -30,7 +30,7 @@ from .summaries import psf_facts, show_noise, show_patterns, show_psf, stated_vo
 if TYPE_CHECKING:
     from ...model.model import Model
 
-_MODEL_SUFFIXES = (".safetensors", ".checkpoint")
+_MODEL_SUFFIXES = (".safetensors", ".checkpoint", ".zip")
 
 
 def info(arguments: argparse.Namespace, console: Console) -> None:
@@ -59,7 +59,7 @@ def info(arguments: argparse.Namespace, console: Console) -> None:
         console.say("Noise:")
         show_noise(noise, console)
         console.result({"kind": "noise", **noise.to_dict()})
-    elif suffix in _MODEL_SUFFIXES:
+    elif suffix in _MODEL_SUFFIXES and not is_zarr(path):
         from ...model.model import Model
 
         model = Model.load(arguments.file)
