@@ -3,8 +3,8 @@
     python tests/with_display.py docs/make_one_click_screenshots.py RECORDINGS [--only terra]
 
 RECORDINGS is a folder with widefield2d/terra_rna_spots.tif, volume/lls_cell_deskewed.tif with its
-measured PSF, and sim2d/cristae_raw.tif. The pictures go to docs/images/one_click_*.png, and how
-long each recording took is printed.
+measured PSF, and sim2d/cristae_raw.tif. The pictures go to docs/images/one_click_*.png, a film of
+the first recording to docs/images/one_click.gif, and how long each recording took is printed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 # Neither what was typed on this machine before nor what its user has set.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "napari.yaml")
 
+import PIL.Image
 from make_screenshots import IMAGES, Tutorial
 from napari._qt.dialogs.qt_notification import NapariQtNotification
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_zsdeconvnet._qt.forms.step_list import ACTIVE
@@ -29,6 +32,7 @@ from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet.psf.psf import PSF
 
+FILM_WIDTH, FILM_FRAMES = 720, 40
 WATCHED = 60
 """Training steps after which it is pictured; it may end by itself soon after."""
 
@@ -115,6 +119,28 @@ class OneClickTutorial(Tutorial):
         for notification in self.window.findChildren(NapariQtNotification):
             notification.close()
 
+    def film_until(self, condition: Callable[[], object], what: str) -> list[PIL.Image.Image]:
+        """Picture the window every second until something has come about."""
+        frames: list[PIL.Image.Image] = []
+
+        def take_frame() -> None:
+            picture = self.window.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+            bits = picture.constBits()
+            bits.setsize(picture.sizeInBytes())
+            size = (picture.width(), picture.height())
+            frame = PIL.Image.frombuffer(
+                "RGB", size, bytes(bits), "raw", "RGB", picture.bytesPerLine(), 1
+            )
+            frames.append(frame.resize((FILM_WIDTH, size[1] * FILM_WIDTH // size[0])))
+
+        timer = QTimer(self.window)
+        timer.timeout.connect(take_frame)
+        timer.start(1000)
+        self.wait_for(condition, what)
+        timer.stop()
+        take_frame()
+        return frames
+
     def run(self, recording: Recording) -> None:
         """From the menu to the verdict."""
         one_click = self.choose_from_the_menu()
@@ -139,7 +165,9 @@ class OneClickTutorial(Tutorial):
         )
         self.close_notifications()
         self.picture("4_training")
-        self.wait_for(lambda: not one_click.running, "the verdict")
+        film = self.film_until(lambda: not one_click.running, "the verdict")
+        if recording is RECORDINGS[0]:
+            save_film(film, self.folder / "one_click.gif")
         print(
             f"{recording.name}: {time.perf_counter() - begun:.0f} s, of which "
             f"{time.process_time() - spent:.0f} s of computing"
@@ -153,6 +181,15 @@ class OneClickTutorial(Tutorial):
         if bar.maximum() > 0:
             bar.setValue(bar.maximum())
             self.picture("6_verdict")
+
+
+def save_film(frames: list[PIL.Image.Image], path: Path) -> None:
+    """Write frames as a GIF of ten seconds that stays at its end for a while."""
+    count = min(len(frames), FILM_FRAMES)
+    chosen = [frames[round(n * (len(frames) - 1) / max(count - 1, 1))] for n in range(count)]
+    few = [frame.quantize(64, dither=PIL.Image.Dither.NONE) for frame in chosen]
+    times = [10_000 // count] * (count - 1) + [3000]
+    few[0].save(path, save_all=True, append_images=few[1:], duration=times, loop=0, optimize=True)
 
 
 def take(folder: Path, recordings: Path, recording: Recording) -> None:

@@ -47,6 +47,12 @@ def add_run(commands: Commands) -> None:
     )
     add_force(output)
     output.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
+    output.add_argument(
+        "--train-each",
+        action="store_true",
+        help="train on every image; otherwise a model serves later images that are alike in "
+        "optics, noise, light and structure",
+    )
     _add_optics(parser)
     _add_channels(parser)
     training = add_training(parser)

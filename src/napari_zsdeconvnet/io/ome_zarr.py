@@ -36,12 +36,13 @@ def read_ome_zarr(
     Parameters
     ----------
     path
-        Folder, zip file (.ozx, .zarr.zip) or address; of a plate that of one field, such as
-        ``plate.ome.zarr/A/1/0``.
+        Folder, zip file (.ozx, .zarr.zip) or address; of a plate or a well, or of one field of it,
+        such as ``plate.ome.zarr/A/1/0``.
     level
         Of the pyramid, 0 is the finest.
     scene
         Of what bioformats2raw wrote, the image by its number, counted from 0; None for the first.
+        Of a plate or a well the field, by its number or as `images_in` names it.
 
     Returns
     -------
@@ -51,13 +52,17 @@ def read_ome_zarr(
     Raises
     ------
     InputError
-        If there is no image, a plate or well is named, or it is of another version.
+        If there is no image, a plate or well is named without a field, or it is of another version.
     """
     name = name_of(path)
     group = open_group(path)
     ome, found, prefix = _ome(group), recorded(None), ""
     notes: list[str] = []
     chosen: int | None = None
+    if scene is not None and _holds_fields(ome):
+        fields = _fields(group, ome)
+        field = fields[scene_number(scene, fields, path)]
+        return read_ome_zarr(f"{str(path).rstrip('/')}/{field}", level)
     if "bioformats2raw.layout" in ome and "multiscales" not in ome:
         text = text_beside(path, "OME/METADATA.ome.xml")
         found = recorded(text) if text else found
@@ -116,11 +121,46 @@ def read_ome_zarr(
 
 
 def images_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """List the images of an OME-Zarr of bioformats2raw by number; of any other its name."""
+    """List the images of an OME-Zarr.
+
+    Of bioformats2raw by number; of a plate or a well the fields, such as ``A/1/0``, those that
+    could not be acquired included; of any other its name.
+    """
     group = open_group(path)
     ome = _ome(group)
+    if _holds_fields(ome):
+        return _fields(group, ome)
     several = "bioformats2raw.layout" in ome and "multiscales" not in ome
     return tuple(_series(group)) if several else (name_of(path),)
+
+
+def is_plate(path: str | os.PathLike[str]) -> bool:
+    """Tell whether an OME-Zarr is a plate or a well, which has fields in place of an image."""
+    return _holds_fields(_ome(open_group(path)))
+
+
+def _holds_fields(ome: Mapping[str, Any]) -> bool:
+    return "multiscales" not in ome and ("plate" in ome or "well" in ome)
+
+
+def _fields(group: zarr.Group, ome: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the fields of a plate or a well by their paths in it."""
+    try:
+        if "well" in ome:
+            return tuple(str(one["path"]) for one in ome["well"]["images"])
+        found = []
+        for well in (str(one["path"]) for one in ome["plate"]["wells"]):
+            there = _ome(cast("zarr.Group", group[well])) if well in group else {}
+            # A well that is named and not there is one of which there should be a field.
+            images = there["well"]["images"] if "well" in there else [{"path": "0"}]
+            found += [f"{well}/{one['path']}" for one in images]
+        return tuple(found)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(
+            "zarr-metadata",
+            f"{group.name or 'The plate'} has damaged OME metadata of its wells "
+            f"({type(error).__name__} {error}); export it again.",
+        ) from error
 
 
 def _series(group: zarr.Group) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..model.model import Model
 from ..modes.base import Mode
+from .likeness import SharedModels
 from .pipeline import ModelReady, Pipeline, Predicted, Step, Steps
 
 
@@ -72,7 +73,8 @@ class Batch(Iterator[Event]):
     entries : sequence of Entry
         The recordings.
     models : sequence of Model
-        At hand already: the first one that fits a recording is used as it is.
+        At hand already: the first one that fits a recording, and whose recording was alike, is
+        used as it is (`SharedModels`).
     settings
         As for `Pipeline`.
     """
@@ -81,12 +83,16 @@ class Batch(Iterator[Event]):
         self, entries: Sequence[Entry], *, models: Sequence[Model] = (), **settings: Any
     ) -> None:
         self.entries = tuple(entries)
-        self.models = list(models)
-        """Models at hand, the one trained last first."""
+        self._shared = SharedModels(models)
         self._settings = settings
         self._pipeline: Pipeline | None = None
         self._stopped = False
         self._events = self._all_events()
+
+    @property
+    def models(self) -> list[Model]:
+        """Models at hand, the one trained last first."""
+        return list(self._shared.models)
 
     def __next__(self) -> Event:
         """Go on to the next event."""
@@ -127,13 +133,18 @@ class Batch(Iterator[Event]):
             yield Ended(index, done, error)
 
     def _steps(self, entry: Entry) -> Steps:
+        mode = entry.mode()
         pipeline = self._pipeline = Pipeline(
-            entry.mode(), model=tuple(self.models), names=entry.result_names, **self._settings
+            mode,
+            model=self._shared.models,
+            unlike=self._shared.unlike,
+            names=entry.result_names,
+            **self._settings,
         )
         if self._stopped:
             pipeline.stop()
         with closing(pipeline):
             for step in pipeline:
                 if isinstance(step, ModelReady) and step.trained:
-                    self.models.insert(0, step.model)
+                    self._shared.add(step.model, mode)
                 yield step

@@ -144,6 +144,9 @@ class Pipeline(Iterator[Step]):
         The first that fits is used as it is; where none does, one is trained.
     finished : bool
         Whether a model whose training was stopped does not count as fitting.
+    unlike : callable, optional
+        ``unlike(mode, model)`` says, once the noise is calibrated, why a model that fits is not to
+        be used; empty where it is. By default every model that fits is.
     judged : bool
         Whether the verdict is the last step.
     device : str
@@ -172,6 +175,7 @@ class Pipeline(Iterator[Step]):
         *,
         model: Model | Sequence[Model] | None = None,
         finished: bool = False,
+        unlike: Callable[[Mode, Model], str] | None = None,
         judged: bool = True,
         device: str = "auto",
         names: Mapping[str, str] | None = None,
@@ -188,6 +192,7 @@ class Pipeline(Iterator[Step]):
         """The recording, and what its kind asks for."""
         self._given = () if model is None else (model,) if isinstance(model, Model) else model
         self._finished = finished
+        self._unlike = unlike
         self._judged = judged
         self.device = device
         """What computes."""
@@ -267,17 +272,25 @@ class Pipeline(Iterator[Step]):
         yield from self._unless_stopped(self.mode.prepare())
         if self._stopped:
             return
-        model, misfits = None, []
+        model, misfits, calibrated = None, [], False
         for given in self._given:
             misfit = self.mode.misfit(given)
             if self._finished and not misfit:
                 misfit = _stopped_words(given)
+            if self._unlike is not None and not misfit:
+                if not calibrated:
+                    calibrated = True
+                    yield from self._unless_stopped(self.mode.calibrate())
+                    if self._stopped:
+                        return
+                misfit = self._unlike(self.mode, given)
             misfits.append(misfit)
             if not misfits[-1]:
                 model = given
                 break
         if model is None:
-            yield from self._unless_stopped(self.mode.calibrate())
+            if not calibrated:
+                yield from self._unless_stopped(self.mode.calibrate())
             if self._stopped:
                 return
             yield Began("model")

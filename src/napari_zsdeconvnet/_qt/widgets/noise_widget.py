@@ -17,7 +17,7 @@ from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.camera_maps import MapsForm
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, button, fill, heading, note
+from ..forms.forms import Form, button, collapsible, fill, heading, note
 from ..forms.noise_box import ROI_NAME, BackgroundBox
 from ..forms.noise_region import (
     ALL_PLANES,
@@ -142,7 +142,7 @@ class NoiseWidget(Panel):
             *(heading("Empty background"), self.draw_button, self.box_form),
             *(self.histogram, self.verdict),
             *(heading("Or measure in"), self.sources, heading("The camera"), self.values),
-            *(heading("Pixels that differ (sCMOS), where maps are known"), self.maps),
+            collapsible("Pixels that differ (sCMOS): maps", self.maps),
             self.summary,
         )
         self.body.addStretch(1)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 from ...utils.errors import InputError
 from ..forms.action_panel import CANCELLED
 from ..forms.choosers import ImageChooser
-from ..forms.forms import Form, button, fill, note, save_file
+from ..forms.forms import Form, button, fill, in_row, note, save_file
 from ..forms.optics_boxes import optics_box
 from ..forms.panel import Panel
 from ..forms.psf_pages import BeadsPage, FilePage, Grid, LayerPage, Maker, Page, SimulatePage
@@ -101,8 +101,9 @@ class PSFWidget(Panel):
         )
         fill(
             self.body,
-            *(self.form, self.grid_note, self.tabs, self.make_button),
-            *(self.picture, self.profile, self.description, self.save_button),
+            *(self.form, self.grid_note, self.tabs),
+            in_row(self.make_button, self.save_button),
+            *(self.picture, self.profile, self.description),
         )
         self.body.addStretch(1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import InputError
 from ...utils.files import replaced_together
@@ -20,10 +21,14 @@ from .run_channels import run_channels, with_channels
 from .running import followed, mode_of, pipeline_of, write_result
 from .scenes import inputs, title_of
 
+if TYPE_CHECKING:
+    from ...workflow.likeness import SharedModels
+
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Take one recording after another from raw counts to its result.
 
+    A model serves the recordings after it that are alike, unless each is to have its own.
     The first Ctrl-C ends a training, and its result is still made; those after it are not begun.
 
     Raises
@@ -41,11 +46,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if len(paths) == 1:
         console.result(_one(paths[0], files[0], arguments, console))
         return
+    from ...workflow.likeness import SharedModels
+
     done: list[dict[str, Any]] = []
     failed: list[str] = []
+    shared = None if arguments.train_each else SharedModels()
     for number, (path, names) in enumerate(zip(paths, files, strict=True), 1):
         try:
-            done.append(_one(path, names, arguments, console))
+            done.append(_one(path, names, arguments, console, shared))
         except InputError as error:
             failed.append(title_of(path))
             console.warn(f"{title_of(path)}: {worded(error)}")
@@ -53,6 +61,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             raise Interrupted(f"{len(done)} of {len(paths)} images are done; {error}") from None
         if came and number < len(paths):
             raise Interrupted(f"{len(done)} of {len(paths)} images are done.")
+    console.say(_summary(done, failed))
     console.result({"images": done, "failed": failed})
     if failed:
         raise InputError(
@@ -60,6 +69,15 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             f"{len(failed)} of {len(paths)} images could not be done, for the reasons above: "
             f"{', '.join(failed)}.",
         )
+
+
+def _summary(done: Sequence[Mapping[str, Any]], failed: Sequence[str]) -> str:
+    """Say in a few lines what came of all, and which need a look."""
+    lines = [f"{len(done)} of {len(done) + len(failed)} images done."]
+    for one in done:
+        if one.get("failed_measures"):
+            lines.append(f"Needs a look: {one['image']} ({', '.join(one['failed_measures'])}).")
+    return "\n".join(lines)
 
 
 def _files(image: str, output: Path, arguments: argparse.Namespace) -> dict[str, Path]:
@@ -77,7 +95,11 @@ def _files(image: str, output: Path, arguments: argparse.Namespace) -> dict[str,
 
 
 def _one(
-    path: str, files: dict[str, Path], arguments: argparse.Namespace, console: Console
+    path: str,
+    files: dict[str, Path],
+    arguments: argparse.Namespace,
+    console: Console,
+    shared: SharedModels | None = None,
 ) -> dict[str, Any]:
     """Calibrate, train, deconvolve and judge; gives what JSON says of it."""
     several = with_channels(path, arguments)
@@ -88,7 +110,7 @@ def _one(
 
     from ...training.autosave import checkpoint_of
 
-    pipeline = pipeline_of(mode, files, arguments, console)
+    pipeline = pipeline_of(mode, files, arguments, console, shared)
     with console.bar(0, Path(path).name) as bar:
         made = followed(pipeline, files["model"], bar, console)
     if made is None:
@@ -108,6 +130,8 @@ def _one(
         replace(predicted.record, verdict=verdict).write(record_beside(output))
     if not arguments.model:
         checkpoint.unlink(missing_ok=True)
+    if shared is not None and predicted.model not in shared.models:
+        shared.add(predicted.model, mode)
     for what in results:
         console.say(f"{title_of(path)} -> {files[what]}")
     return {
@@ -116,4 +140,5 @@ def _one(
         **{name: str(file) for name, file in files.items()},
         "record": record_beside(output),
         "verdict": None if verdict is None else verdict.to_dict(),
+        "failed_measures": [] if verdict is None else [one.name for one in verdict.failed],
     }

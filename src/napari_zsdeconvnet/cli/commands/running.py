@@ -28,13 +28,21 @@ if TYPE_CHECKING:
     from ...psf.psf import PSF
     from ...quality.verdict import Verdict
     from ...training.autosave import Autosave
+    from ...workflow.likeness import SharedModels
     from ...workflow.pipeline import Pipeline, Predicted
 
 
 def pipeline_of(
-    mode: Mode, files: Mapping[str, Path], arguments: argparse.Namespace, console: Console
+    mode: Mode,
+    files: Mapping[str, Path],
+    arguments: argparse.Namespace,
+    console: Console,
+    shared: SharedModels | None = None,
 ) -> Pipeline:
-    """Make the run of a recording, by the model or from the checkpoint that is to be used."""
+    """Make the run of a recording, by the model or from the checkpoint that is to be used.
+
+    Without either, a model of an earlier recording that is alike is used, where there are some.
+    """
     from ...model.model import Model
     from ...training.autosave import is_complete
     from ...workflow.pipeline import Pipeline
@@ -43,9 +51,12 @@ def pipeline_of(
     resume = None if model else arguments.resume or offered(files["model"], console)
     if resume and arguments.steps is None and is_complete(resume):
         model, resume = Model.load(resume), None
+    alike = model is None and resume is None and shared is not None
     return Pipeline(
         mode,
-        model=model,
+        model=shared.models if alike and shared is not None else model,
+        unlike=shared.unlike if alike and shared is not None else None,
+        finished=alike,
         judged=not arguments.no_verdict,
         device=arguments.device,
         preset=arguments.preset,

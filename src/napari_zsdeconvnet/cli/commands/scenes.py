@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...io.image_files import scenes_of
+from ...io.ome_zarr import is_plate
 from ...io.scenes import scene_number
+from ...io.zarr_stores import is_zarr
 from ...utils.errors import InputError
 
 ALL = "all"
@@ -88,7 +90,9 @@ def inputs(arguments: argparse.Namespace) -> list[str]:
 
 def _scenes(path: str, wanted: str | None) -> Sequence[str]:
     if wanted is None:
-        return [path]
+        if not (is_zarr(path) and is_plate(path)):
+            return [path]
+        wanted = ALL  # a plate is no image, so all of its fields are meant
     names = scenes_of(path)
     if len(names) == 1:
         if wanted != ALL:
