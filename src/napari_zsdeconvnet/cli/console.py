@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_LOG_INTERVAL = 10  # seconds between two lines of progress in a log
 _TOLD = ("napari-zsdeconvnet", "torch", "numpy")
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: controls, directions, broken halves, breaks
 
@@ -137,17 +138,18 @@ class Console:
                 self.say(f"Ended after {time.monotonic() - begun:.1f} s.")
 
     def bar(self, total: int, what: str, unit: str = "step") -> tqdm[Any]:
-        """Make a progress bar on stderr; in a log file it is renewed only every 10 seconds."""
+        """Make a progress bar on stderr; in a log file it is a line every 10 seconds."""
         from tqdm import tqdm
 
+        shown = sys.stderr.isatty()
         return tqdm(
             total=total,
             desc=printable(what),
             unit=unit,
-            file=sys.stderr,
+            file=sys.stderr if shown else _LogLines(sys.stderr),
             disable=self.quiet,
-            mininterval=0.1 if sys.stderr.isatty() else 10,
-            dynamic_ncols=True,
+            mininterval=0.1 if shown else _LOG_INTERVAL,
+            dynamic_ncols=shown,
         )
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -159,6 +161,25 @@ class Console:
             cells = [first.ljust(widths[0])]
             cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
             self.say("  ".join(cells).rstrip())
+
+
+class _LogLines:
+    """A stream that gives a log lines in place of a bar that is drawn over and over."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = 0.0
+
+    def write(self, text: str) -> None:
+        """Write what is not empty as a line, unless the last one was just written."""
+        line, now = text.strip(), time.monotonic()
+        if line and now >= self._next:
+            self._stream.write(f"{line}\n")
+            self._next = now + _LOG_INTERVAL
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,10 @@ from .commands.interruption import came, ending_signals_interrupt
 from .console import Console, Interrupted, NotPassed, printable, worded
 from .streams import lasting_streams
 
-_OK, _FAILED, _BAD_INPUT, _NOT_PASSED, _INTERRUPTED = 0, 1, 2, 3, 130
+_OK, _FAILED, _BAD_INPUT, _NOT_PASSED, _NO_MEMORY, _INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+_OF_MEMORY = ("memory-exhausted", "memory-too-small")
+"""Codes of errors that another try with more memory would not meet."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all went well, 2 for input that cannot be used, 3 for a strict verdict that was not
-        passed, 130 after Ctrl-C, and 1 for any other failure.
+        passed, 4 for lack of memory, 130 after Ctrl-C, and 1 for any other failure.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             command(arguments, console)
     except InputError as error:
         return _end(
-            _BAD_INPUT,
+            _NO_MEMORY if error.code in _OF_MEMORY else _BAD_INPUT,
             worded(error),
             arguments.debug,
         )
@@ -83,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
         kept = str(interruption) if isinstance(interruption, Interrupted) else "nothing was kept."
         return _end(_INTERRUPTED, f"Stopped by {came[0] if came else 'Ctrl-C'}; {kept}", False)
     except MemoryError:
-        return _end(_FAILED, "Memory ran out; try a smaller --tile or image.", arguments.debug)
+        return _end(_NO_MEMORY, "Memory ran out; try a smaller --tile or image.", arguments.debug)
     except Exception as error:
         words = str(error).strip().split("\n")[0] or type(error).__name__
         return _end(_FAILED, f"{words} (add --debug to see where)", arguments.debug)
