@@ -17,6 +17,7 @@ import tifffile
 from napari_zsdeconvnet.cli.commands.training_psf import with_recorded
 from napari_zsdeconvnet.cli.console import Console
 from napari_zsdeconvnet.io.acquisition import Optics, Recorded, recorded
+from napari_zsdeconvnet.io.image import Image
 from napari_zsdeconvnet.io.image_files import read_image, read_recorded
 from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.io.selection import one_of
@@ -234,7 +235,7 @@ class TestFiles:
 
     def test_training_in_the_shell_takes_what_is_not_typed(self, ome_tiff, capsys):
         typed = argparse.Namespace(
-            psf=None, na=None, wavelength=0.61, refractive_index=None, channel=1
+            psf=None, na=None, wavelength=0.61, refractive_index=None, channel=1, modality=None
         )
         image = one_of(read_image(ome_tiff), "C", 1)
         taken = with_recorded(typed, image, Console(json=False))
@@ -242,6 +243,14 @@ class TestFiles:
         assert "NA 1.4" in capsys.readouterr().out
         typed.psf = "psf.tif"
         assert with_recorded(typed, image, Console(json=False)) is typed
+
+    @pytest.mark.parametrize("typed", [None, "widefield"])
+    def test_the_shell_says_where_a_confocal_is_taken_for_widefield(self, typed, capsys):
+        image = Image(np.ones((20, 30)), "YX", optics=(Optics(na=1.4, modality="confocal"),))
+        names = ("psf", "na", "wavelength", "refractive_index")
+        arguments = argparse.Namespace(**dict.fromkeys(names), modality=typed)
+        with_recorded(arguments, image, Console(json=False))
+        assert ("--modality confocal" in capsys.readouterr().err) == (typed is None)
 
     def test_other_files_say_nothing(self, tmp_path):
         (tmp_path / "broken.tif").write_bytes(b"II*\0 and no more")

@@ -98,6 +98,11 @@ def with_recorded(
     if taken:
         words = ", ".join(f"{_WORDS[name]} {value:g}" for name, value in taken.items())
         console.say(f"Taken from {image.name}: {words}.")
+    if known.modality in _OPTIONS and arguments.modality is None:
+        console.warn(
+            f"{image.name} says that it is of a {known.modality} microscope, and the PSF is "
+            f"simulated for widefield, which is wider; {_OPTIONS[known.modality]}."
+        )
     return argparse.Namespace(**{**vars(arguments), **taken})
 
 
@@ -105,6 +110,10 @@ _WORDS = {
     "na": "NA",
     "wavelength": "emission in µm",
     "refractive_index": "refractive index",
+}
+_OPTIONS = {
+    "confocal": "give --modality confocal with --excitation-wavelength and --pinhole, or a --psf",
+    "light-sheet": "give --modality light-sheet with --sheet-thickness, or a --psf",
 }
 _PIXEL_SIZE = ("pixel size", "--pixel-size")
 
