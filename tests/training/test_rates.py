@@ -25,6 +25,7 @@ QUICK = replace(
     guarded=False,
     weight_average=0.0,
     denoising_passes=0,
+    deconvolution_passes=0,
     coarse_passes=0,
 )
 SHAPE = (48, 72)
@@ -72,6 +73,19 @@ def test_the_denoiser_rests_once_each_pixel_was_drawn_twice():
     assert not any(name.startswith("denois") for name in rest), "the fourth step begins at 2"
 
 
+def test_the_second_stage_rests_and_the_denoiser_goes_on():
+    second, third, fifth = (trained(steps, deconvolution_passes=2) for steps in (2, 3, 5))
+    assert any(name.startswith("correct") for name in changed(second, third)), "at 1.33 draws"
+    rest = changed(third, fifth)
+    assert rest, "the denoiser goes on learning"
+    assert not any(name.startswith("correct") for name in rest), "the fourth step begins at 2"
+
+
+def test_steps_in_which_nothing_learns_change_nothing():
+    third, fifth = (trained(n, denoising_passes=1, deconvolution_passes=1) for n in (3, 5))
+    assert changed(third, fifth) == set()
+
+
 def test_coarse_levels_rest_and_the_finest_goes_on():
     first, second, fourth = (trained(steps, coarse_passes=1) for steps in (1, 2, 4))
     assert {"denoiser.middle", "corrector.down"} <= changed(first, second), "at 0.67 draws"
@@ -83,13 +97,14 @@ def test_rates_fall_evenly_and_a_large_recording_hardly_notices():
     assert rates == pytest.approx([1, 2 / 3, 1 / 3, 0, 0])
     assert QUICK.part_of_rate_at(10**6, 0, 1) == 1
     fast = PRESETS["fast"]
-    for passes in (fast.denoising_passes, fast.coarse_passes):
+    for passes in (fast.denoising_passes, fast.deconvolution_passes, fast.coarse_passes):
         assert fast.part_of_rate_at(fast.steps, passes, 4096**2) > 0.98
 
 
 def test_other_presets_let_nothing_rest():
     others = (VOLUME_PRESETS["fast"], SIM_PRESETS["fast"], from_scratch(PRESETS["fast"]))
-    assert {(one.denoising_passes, one.coarse_passes) for one in others} == {(0, 0)}
+    passes = {(one.denoising_passes, one.deconvolution_passes, one.coarse_passes) for one in others}
+    assert passes == {(0, 0, 0)}
 
 
 def test_the_methods_paragraph_says_so():

@@ -82,6 +82,7 @@ def test_a_record_is_written_as_it_was_read(name: str, tmp_path: Path):
         written["settings"] |= {
             "pretrained_share": 0.0,
             "denoising_passes": 0,
+            "deconvolution_passes": 0,
             "coarse_passes": 0,
         }
         predicted = (written.get("prediction") or {}).get("source")

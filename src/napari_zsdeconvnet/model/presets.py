@@ -26,6 +26,7 @@ _LARGEST = {
     "axial_margin": 2**9,
     "patience": 10**8,
     "denoising_passes": 10**8,
+    "deconvolution_passes": 10**8,
     "coarse_passes": 10**8,
 }
 """What no run comes near; beyond it a file is damaged."""
@@ -109,6 +110,8 @@ class Preset:
     denoising_passes: int = 0
     """Times that each pixel may be drawn until the denoiser rests, whose rate falls to zero on the
     way: drawn more often, it learns the noise of a small recording by heart. 0: it never rests."""
+    deconvolution_passes: int = 0
+    """The same for the second stage."""
     coarse_passes: int = 0
     """The same for all levels of the U-Nets but the finest. They hold most of the weights and see
     much of a small recording at once."""
@@ -183,6 +186,7 @@ PRESETS = {
             guarded=True,
             weight_average=0.98,
             denoising_passes=600,
+            deconvolution_passes=150,
             coarse_passes=150,
             # More would blur again what is shown at a stated resolution.
             hessian_weight=0.005,
@@ -360,6 +364,7 @@ _OF_THE_START = (
     "weight_average",
     "pretrained_share",
     "denoising_passes",
+    "deconvolution_passes",
     "coarse_passes",
     "hessian_weight",
 )

@@ -19,7 +19,7 @@ class Rates:
     network : TwoStageNetwork
         Whose weights are trained.
     preset : Preset
-        Its `denoising_passes` and `coarse_passes`.
+        Its `denoising_passes`, `deconvolution_passes` and `coarse_passes`.
     """
 
     def __init__(self, network: TwoStageNetwork, preset: Preset) -> None:
@@ -50,10 +50,21 @@ class Rates:
             Of all recordings.
         """
         preset = self._preset
-        stage = preset.part_of_rate_at(step, preset.denoising_passes, pixels)
-        level = preset.part_of_rate_at(step, preset.coarse_passes, pixels)
-        for group, (denoises, is_finest) in zip(optimiser.param_groups, self._kinds, strict=True):
-            part = min(stage if denoises else 1.0, 1.0 if is_finest else level)
+        first, second, level = (
+            preset.part_of_rate_at(step, passes, pixels)
+            for passes in (
+                preset.denoising_passes,
+                preset.deconvolution_passes,
+                preset.coarse_passes,
+            )
+        )
+        parts = [
+            min(first if denoises else second, 1.0 if is_finest else level)
+            for denoises, is_finest in self._kinds
+        ]
+        # A step in which nothing learns changes nothing, and is taken all the same.
+        rest = any(parts)
+        for group, part in zip(optimiser.param_groups, parts, strict=True):
             group["lr"] = part * rate
             for weight in group["params"]:
-                weight.requires_grad_(part > 0)
+                weight.requires_grad_(part > 0 or not rest)

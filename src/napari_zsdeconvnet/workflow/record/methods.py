@@ -254,7 +254,11 @@ def _left_as_it_was(record: RunRecord) -> str:
         settings["objective"] == "sequential" and settings["denoising_share"] == 1
     ):
         said += " Its first stage was trained, and the second was left as it was."
-    for name, part in (("denoising_passes", "first stage"), ("coarse_passes", "coarser levels")):
+    for name, part in (
+        ("denoising_passes", "first stage"),
+        ("deconvolution_passes", "second stage"),
+        ("coarse_passes", "coarser levels"),
+    ):
         if settings[name]:
             said += (
                 f" The learning rate of the {part} falls to zero by the time that each pixel has "
