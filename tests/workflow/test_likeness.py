@@ -56,6 +56,15 @@ def test_what_is_not_alike_is_said(likeness, other, why):
     assert re.search(why, Likeness.of(mode(**other)).differs(likeness))
 
 
+def test_a_gain_that_is_not_known_yet_is_not_compared(likeness):
+    """As a box on empty background leaves it: offset and read variance alone."""
+    made = mode()
+    made.camera = NoiseModel(100, None, 4.0)
+    other = Likeness.of(made)
+    assert other.differs_in_noise(CAMERA) == ""
+    assert "gain" not in other.differs(likeness)
+
+
 def test_structure_of_other_sizes_is_not_alike(likeness):
     """Light without any fine detail, of the same brightness."""
     made = mode()
