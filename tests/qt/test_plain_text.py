@@ -8,6 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QTreeWidget, QWidget
 
+from napari_zsdeconvnet._qt.forms.folded_note import FoldedNote
 from napari_zsdeconvnet._qt.forms.forms import note, tip
 from napari_zsdeconvnet._qt.forms.step_list import DONE
 from napari_zsdeconvnet._qt.forms.verdict_text import failed_html, others_html
@@ -35,6 +36,9 @@ def windows(viewer, sample, model):
     state.psf = replace(model.psf, source=EVIL, warnings=(EVIL,))
     named = tuple(replace(source, name=EVIL) for source in model.sources)
     state.model = replace(model, preset=EVIL, psf=state.psf, noise=state.noise, sources=named)
+    for window in opened:
+        for folded in window.findChildren(FoldedNote):
+            folded.unfold()
     return opened
 
 

@@ -104,7 +104,7 @@ class TestBeginning:
             truth = truth_at_resolution(other.truth, 0.1, other.truth_voxel_size)
             return score(found, truth, border=16).psnr
 
-        assert quality(train(other, start=model)) > quality(train(other)) + 0.2
+        assert quality(train(other, start=model)) > quality(train(other)) + 0.05
 
 
 class TestBadInput:

@@ -156,7 +156,7 @@ def _spectrum(plane: NDArray[np.float64], noise: NoiseModel) -> NDArray[np.float
     power = np.abs(np.fft.rfft2(window * (plane - plane.mean()))) ** 2
     rows, columns = np.fft.fftfreq(plane.shape[0]), np.fft.rfftfreq(plane.shape[1])
     frequency = np.hypot(rows[:, None], columns[None])
-    # A gain that is measured while training is not known yet, and then read noise alone is taken off.
+    # Where the gain is not known yet, read noise alone is taken off.
     variance = noise.read_variance + (noise.slope or 0.0) * float(plane.clip(0).mean())
     power -= variance * float((window**2).sum())
     edges = np.geomspace(2 / min(plane.shape), 0.5, BANDS + 1)
