@@ -63,8 +63,8 @@ class Rates:
             for denoises, is_finest in self._kinds
         ]
         # A step in which nothing learns changes nothing, and is taken all the same.
-        rest = any(parts)
+        some_learn = any(parts)
         for group, part in zip(optimiser.param_groups, parts, strict=True):
             group["lr"] = part * rate
             for weight in group["params"]:
-                weight.requires_grad_(part > 0 or not rest)
+                weight.requires_grad_(part > 0 or not some_learn)

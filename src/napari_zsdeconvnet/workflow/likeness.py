@@ -141,14 +141,8 @@ def _middle(data: Any) -> NDArray[Any]:
     """Cut the middle out of the middle plane of the middle frame."""
     while data.ndim > 2:
         data = data[data.shape[0] // 2]
-    return np.asarray(
-        data[
-            tuple(
-                slice(max((n - WIDEST) // 2, 0), max((n - WIDEST) // 2, 0) + WIDEST)
-                for n in data.shape
-            )
-        ]
-    )
+    starts = (max((length - WIDEST) // 2, 0) for length in data.shape)
+    return np.asarray(data[tuple(slice(start, start + WIDEST) for start in starts)])
 
 
 def _spectrum(plane: NDArray[np.float64], noise: NoiseModel) -> NDArray[np.float64]:

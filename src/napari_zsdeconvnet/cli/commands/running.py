@@ -51,12 +51,13 @@ def pipeline_of(
     resume = None if model else arguments.resume or offered(files["model"], console)
     if resume and arguments.steps is None and is_complete(resume):
         model, resume = Model.load(resume), None
-    alike = model is None and resume is None and shared is not None
+    if model is not None or resume is not None:
+        shared = None
     return Pipeline(
         mode,
-        model=shared.models if alike and shared is not None else model,
-        unlike=shared.unlike if alike and shared is not None else None,
-        finished=alike,
+        model=model if shared is None else shared.models,
+        unlike=None if shared is None else shared.unlike,
+        finished=shared is not None,
         judged=not arguments.no_verdict,
         device=arguments.device,
         preset=arguments.preset,
