@@ -65,6 +65,14 @@ def test_a_gain_that_is_not_known_yet_is_not_compared(likeness):
     assert "gain" not in other.differs(likeness)
 
 
+def test_pixels_that_were_not_recorded_do_not_count(likeness):
+    made = mode(seed=1)
+    pixels = made.image.data.astype(np.float32)
+    pixels[:, :4] = np.nan
+    made.image = Image(pixels, "YX", (PIXEL, PIXEL), "deskewed")
+    assert Likeness.of(made).differs(likeness) == ""
+
+
 def test_structure_of_other_sizes_is_not_alike(likeness):
     """Light without any fine detail, of the same brightness."""
     made = mode()

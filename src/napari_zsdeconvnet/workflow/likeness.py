@@ -59,7 +59,8 @@ class Likeness:
         if camera is None or mode.takes_channels:
             return None
         noise = typical_of(camera)
-        plane = _middle(mode.image.data).astype(np.float64) - noise.offset
+        # NaN is where nothing was recorded, as deskewing leaves it: there is no light there.
+        plane = np.nan_to_num(_middle(mode.image.data).astype(np.float64) - noise.offset)
         light = float(np.percentile(plane, 99.5))
         return cls(noise, light, _spectrum(plane, noise))
 
