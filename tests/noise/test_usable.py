@@ -30,9 +30,11 @@ class TestLookingOnce:
         names: list[str] = []
         usual = usable_pixels_module._Search.mask
 
-        def counted(search: usable_pixels_module._Search) -> PixelMask | None:
+        def counted(
+            search: usable_pixels_module._Search, each: usable_pixels_module.Each
+        ) -> PixelMask | None:
             names.append(search.name)
-            return usual(search)
+            return usual(search, each)
 
         monkeypatch.setattr(usable_pixels_module, "_FOUND", {})
         monkeypatch.setattr(usable_pixels_module._Search, "mask", counted)

@@ -141,8 +141,14 @@ class NewOmeZarr:
             self.create(str(len(factors) - 1), shape, Layout.of(shape, parts))
         return factors
 
-    def fill_level(self, level: int, frame: int) -> None:
-        """Average the level before it into a frame of a level, shard by shard.
+    def parts_of_level(self, level: int) -> list[tuple[slice, ...]]:
+        """List the shards of a frame of a coarser level, along its axes after C."""
+        coarse = _array(self.group, str(level))
+        first = self.axes.index("C") + 1
+        return list(_boxes(coarse.shape[first:], coarse.shards[first:]))
+
+    def fill_part(self, level: int, frame: int, part: Sequence[slice]) -> None:
+        """Average the level before it into a shard of a frame of a level.
 
         It can be done again. Edges that are not whole are averaged over what there is.
         """
@@ -154,15 +160,14 @@ class NewOmeZarr:
             1 if a == b else 2
             for a, b in zip(fine.shape[first:], coarse.shape[first:], strict=True)
         ]
-        for place in _boxes(coarse.shape[first:], coarse.shards[first:]):
-            cut = tuple(
-                slice(one.start * f, one.stop * f) for one, f in zip(place, factors, strict=True)
-            )
-            pixels = np.asarray(fine[(*begin, *cut)])
-            for axis, factor in enumerate(factors):
-                if factor == 2:
-                    pixels = _pairs(pixels, axis)
-            coarse[(*begin, *place)] = pixels
+        cut = tuple(
+            slice(one.start * f, one.stop * f) for one, f in zip(part, factors, strict=True)
+        )
+        pixels = np.asarray(fine[(*begin, *cut)])
+        for axis, factor in enumerate(factors):
+            if factor == 2:
+                pixels = _pairs(pixels, axis)
+        coarse[(*begin, *part)] = pixels
 
     def describe(self, image: Image, factors: Sequence[tuple[int, int, int]], **more: Any) -> None:
         """Write the metadata of a finished pyramid.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, UnreadableError
 from .lazy import Sliced, whole_index
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class ZarrPixels(Sliced):
         except Exception as error:  # codecs and stores fail in every way
             bad = list(self._unreadable(box))
             which = f"the chunk{'s' if len(bad) > 1 else ''} {', '.join(bad)}" if bad else "a part"
-            raise InputError(
+            raise UnreadableError(
                 "chunk-damaged",
                 f"{self._path}: {which} cannot be read ({_line(error)}); copy or export it again.",
                 path=self._path,

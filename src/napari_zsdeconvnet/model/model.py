@@ -21,7 +21,7 @@ from ..networks.base import TwoStageNetwork
 from ..noise.camera_maps import Camera, CameraMaps, check_fits
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import PixelMask
-from ..noise.usable_pixels import usable_pixels
+from ..noise.usable_pixels import Each, usable_pixels
 from ..physics.stripe_filter import Damping
 from ..psf.psf import PSF
 from ..utils.errors import InputError, Remedy
@@ -329,7 +329,9 @@ class Model:
         shape = pixels.shape if hasattr(pixels, "shape") else np.shape(pixels)
         return are_raw_frames(self.reconstruction, tuple(shape), pixel)
 
-    def pixel_mask(self, frames: Any, rule: PixelRule, name: str = "image") -> PixelMask | None:
+    def pixel_mask(
+        self, frames: Any, rule: PixelRule, name: str = "image", each: Each = map
+    ) -> PixelMask | None:
         """Find the pixels of a recording that must not be used.
 
         Parameters
@@ -340,10 +342,12 @@ class Model:
             What is said of them; saturated pixels are masked, however many they are.
         name : str
             What messages call the recording.
+        each : callable
+            Looks at the planes, as `map` does.
         """
         rule = replace(rule, saturation="mask")
         width = psf_width(self.psf, self.upsampling)
-        return usable_pixels(frames, rule, width=width, name=name)
+        return usable_pixels(frames, rule, width=width, name=name, each=each)
 
     def check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
         """Raise InputError if pixels of this size ([Z,] Y, X; micrometres) are not the model's."""

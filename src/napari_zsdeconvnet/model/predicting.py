@@ -20,7 +20,7 @@ from ..noise.camera_maps import Camera, CameraMaps
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import Kind, PixelMask
 from ..noise.processed_images import processed_words, refuse_below_offset
-from ..noise.usable_pixels import with_mask
+from ..noise.usable_pixels import Each, with_mask
 from ..physics.stripe_filter import Damping
 from ..sim.reconstruction import Reconstruction
 from ..utils.devices import resolve_device
@@ -122,10 +122,12 @@ def prepared(
     voxel_size: tuple[float, ...] | None = None,
     camera: CameraMaps | None = None,
     mask: PixelMask | None = None,
+    each: Each = map,
 ) -> Prepared:
     """Check that a recording suits a model, and find what of it must not be used.
 
-    All of it is read, plane by plane. Parameters are those of `iter_predict`.
+    All of it is read, plane by plane; ``each`` does that, as `map` would. The other parameters are
+    those of `iter_predict`.
     """
     frames = as_frames(image, axes, spatial=model.axes)
     name = (image.name if isinstance(image, Image) else "") or "image"
@@ -139,7 +141,7 @@ def prepared(
     if model.reconstruction is not None:  # bad pixels are those of the raw frames
         rule = PixelRule(outliers=False)
     if mask is None:
-        mask = model.pixel_mask(frames, rule, name)
+        mask = model.pixel_mask(frames, rule, name, each)
     frames = with_mask(frames, mask)
     if model.reconstruction is None:  # a reconstruction of raw frames goes below zero
         processed_words(frames, name=name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..io.lazy import is_lazy
-from ..utils.errors import InputError
+from ..utils.errors import InputError, UnreadableError
 
 _PLANES = 8  # that are looked at
 _PIXELS = 2**20  # of each, at most
@@ -138,8 +138,13 @@ def _some_of(data: ArrayLike) -> NDArray[Any]:
     planes = []
     for number in np.unique(np.linspace(0, count - 1, min(count, _PLANES)).astype(int)):
         place = tuple(int(index) for index in np.unravel_index(number, leading)) if leading else ()
-        plane = np.asarray(pixels[place] if place else pixels[...])
+        try:
+            plane = np.asarray(pixels[place] if place else pixels[...])
+        except UnreadableError:  # others tell as much
+            continue
         planes.append(plane[:: 1 + plane.size // _PIXELS].ravel())
+    if not planes:
+        return np.zeros(1, np.dtype(pixels.dtype))
     seen = np.concatenate(planes)
     finite = seen[np.isfinite(seen)] if seen.dtype.kind == "f" else seen
     return finite if finite.size else np.zeros(1, seen.dtype)

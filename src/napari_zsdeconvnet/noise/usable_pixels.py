@@ -7,42 +7,38 @@ what surrounds them in their place, and so the results hold there what the model
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..io.image import PixelRule, check_pixels
-from ..utils.errors import InputError, Remedy
+from ..utils.errors import InputError, Remedy, UnreadableError
 from ..utils.memory import check_room
 from ..utils.phases import go_on, rounds
-from .fill_regions import never_recorded, touching_border
 from .interpolated_pixels import stand_in
 from .outliers import WIDEST, isolated_outliers, memory_to_search
 from .pixel_mask import Filled, Kind, PixelMask, Runs
+from .plane_search import Place, PlaneSearch, Seen, in_words
 from .saturation import FEWEST, clipped_share, lit_from, piled_up
 
 MOST_SATURATED = 0.02
 """Part of the lit area that may be saturated and is masked; more is refused, unless allowed."""
-
-MOST_MISSING = 0.01
-"""Part of a plane that may be NaN in the midst of it."""
 
 _PLACES = 5  # that are named
 _MEANT = 64  # planes whose mean is looked at
 _FEWEST_MEANT = 8
 _COMPARED = 8  # planes that tell whether and how far a recording is saturated
 _SHARE = 5e-4  # of all pixels, below which they are counted
-_AROUND = np.ones((3, 3), dtype=np.uint8)
 _REMEMBERED = 8  # searches, whose recordings are calibrated, trained on, deconvolved and judged
 _HASHED = 2**28  # bytes of a recording at most, to find its search again
 
 _FOUND: dict[tuple[Any, ...], PixelMask | None] = {}
 
-Place = tuple[int, ...]
+Each = Callable[[Callable[[Place], Seen], Sequence[Place]], Iterable[Seen]]
+"""Does the same for all planes and gives what is found, in their order, as `map` does."""
 
 
 def usable_pixels(
@@ -52,6 +48,7 @@ def usable_pixels(
     width: float | None = None,
     name: str = "image",
     among: Sequence[int] | None = None,
+    each: Each = map,
 ) -> PixelMask | None:
     """Find the pixels of a recording that must not be used.
 
@@ -68,6 +65,8 @@ def usable_pixels(
         What messages call the recording.
     among
         Indices along T of the frames that are looked at; None takes all.
+    each
+        Looks at the planes, as `map` does; a cluster may do it.
 
     Returns
     -------
@@ -94,7 +93,7 @@ def usable_pixels(
     for known in (key, usual):
         if known in found:
             return found[known]
-    mask = _Search(recording, rule, width, name, among).mask()
+    mask = _Search(recording, rule, width, name, among).mask(each)
     if key[0]:
         _remember(key, mask)
     return mask
@@ -189,20 +188,19 @@ class _Search:
         name: str,
         among: Sequence[int] | None = None,
     ) -> None:
-        self.recording = recording
         self.rule = rule
         self.width = width
         self.name = name
         self.shape = tuple(int(length) for length in recording.shape)
         frames = range(self.shape[0]) if among is None else among
         self.looked_at = [(t, *rest) for t in frames for rest in np.ndindex(self.shape[1:-2])]
-        self.given = _given_map(rule.bad_pixels, self.shape, name)
+        given = _given_map(rule.bad_pixels, self.shape, name)
+        self.look = PlaneSearch(recording, rule, width, name, given)
         self.found: dict[Place, Runs] = {}
         self.tops: dict[Place, tuple[float, int]] = {}
         self.dark = 0.0
-        self.saturated: set[Place] = set()
 
-    def mask(self) -> PixelMask | None:
+    def mask(self, each: Each) -> PixelMask | None:
         """Look at everything, and say what was found."""
         if self.rule.outliers:
             check_room(
@@ -210,82 +208,42 @@ class _Search:
                 f"Looking for bad pixels in {self.name}",
                 "cut it into smaller files, or use a machine with more memory.",
             )
-        self.fixed = self._hot_in_all() if self.rule.outliers else None
+        fixed = self._hot_in_all() if self.rule.outliers else None
+        self.look = replace(self.look, fixed=fixed)
         planes = "1 plane" if len(self.looked_at) == 1 else f"{len(self.looked_at)} planes"
-        for place in rounds(self.looked_at, f"looking for hot and dead pixels in {planes}"):
-            self._look(place)
+        seen = rounds(
+            each(self.look, self.looked_at),
+            f"looking for hot and dead pixels in {planes}",
+            total=len(self.looked_at),
+        )
+        for place, plane in zip(self.looked_at, seen, strict=True):
+            runs = plane.runs
+            if plane.top is not None:
+                self.tops[place], self.dark = plane.top, plane.dark
+            elif runs is not None:  # as dark as the plane before it
+                none = np.full_like(runs.first, self.dark)
+                runs = replace(runs, first=none, last=none)
+            if runs is not None:
+                self.found[place] = runs
         if not self.tops:
             self._refuse_nothing_usable()
             return None
         sentences = [*self._saturation(), *self._clipping()]
         mask = PixelMask(self.shape, self.found)
-        sentences = [*_said(mask, self.fixed, self.name), *sentences]
+        sentences = [*_said(mask, fixed, self.name), *sentences]
         return (
             PixelMask(self.shape, self.found, tuple(sentences)) if self.found or sentences else None
         )
 
     def _refuse_nothing_usable(self) -> None:
         """Say why nothing is left, unless every plane is constant, which others say."""
-        plane, _ = self._read(self.looked_at[0])
-        if not np.isfinite(plane).all() or self.given is not None:
+        plane, _ = self.look.read(self.looked_at[0])
+        if not np.isfinite(plane).all() or self.look.given is not None:
             raise InputError(
                 "no-usable-pixel",
                 f"{self.name} has no pixel that can be used: all are NaN or infinite, filled with "
                 "one value, or bad by the map given; check that the right file was chosen.",
             )
-
-    def _plane(self, place: Place) -> NDArray[Any]:
-        plane: NDArray[Any] = np.asarray(self.recording[place])
-        # Filters know neither half nor extended precision.
-        odd = plane.dtype.kind == "f" and plane.dtype.itemsize not in (4, 8)
-        return plane.astype(np.float32) if odd else plane
-
-    def _read(self, place: Place) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Read a plane, and mark what is known before looking for outliers."""
-        plane = self._plane(place)
-        kinds = np.zeros(plane.shape, np.uint8)
-        missing = never_recorded(plane)
-        if missing.any():
-            border = missing if missing.all() else touching_border(missing)
-            kinds[missing] = Kind.OUTLIER
-            kinds[border] = Kind.UNRECORDED
-            inside = int(np.count_nonzero(missing & ~border))
-            if inside > MOST_MISSING * plane.size:
-                raise InputError(
-                    "image-not-finite",
-                    f"{self.name} has {inside} NaN or infinite pixels in the midst of a plane, the "
-                    f"first at {_tuple(np.argwhere(missing & ~border)[0])}: single ones and "
-                    "borders are left out, but these are too many; replace them or crop them away.",
-                )
-        if self.given is not None:
-            kinds[self.given[place[-(self.given.ndim - 2) :] if self.given.ndim > 2 else ()]] = (
-                Kind.GIVEN
-            )
-        return plane, kinds
-
-    def _look(self, place: Place) -> None:
-        plane, kinds = self._read(place)
-        usable = kinds == 0
-        if not usable.any():
-            self._keep(place, plane, kinds)
-            return
-        if self.fixed is not None:
-            kinds[self.fixed & usable] = Kind.OUTLIER
-        if self.rule.outliers:
-            known = kinds.copy()
-            known[_clustered_top(plane, kinds == 0)] = Kind.SATURATED
-            standing = stand_in(plane, known) if known.any() else plane
-            kinds[isolated_outliers(standing, self.width, known > 0)] = Kind.OUTLIER
-        left = plane[kinds == 0]
-        if left.size:
-            top = left.max()
-            self.tops[place] = float(top), int(np.count_nonzero(left == top))
-            self.dark = float(np.quantile(left[:: max(left.size // 10_000, 1)], 0.01))
-        if kinds.any():
-            self._keep(place, plane, kinds)
-
-    def _keep(self, place: Place, plane: NDArray[Any], kinds: NDArray[np.uint8]) -> None:
-        self.found[place] = Runs.of(kinds, stand_in(plane, kinds, self.dark))
 
     def _hot_in_all(self) -> NDArray[np.bool_] | None:
         """Find outliers in the means of two halves of the planes, which have less noise.
@@ -302,7 +260,10 @@ class _Search:
             left_out = np.zeros(self.shape[-2:], dtype=bool)
             for number in half:
                 go_on()
-                plane, kinds = self._read(places[number])
+                try:
+                    plane, kinds = self.look.read(places[number])
+                except UnreadableError:
+                    continue
                 if (kinds > 0).all():
                     continue
                 total += stand_in(plane, kinds) if kinds.any() else plane
@@ -337,9 +298,9 @@ class _Search:
             )
         first = brightest[0]
         for place in counts:
-            plane, kinds = self._plane(place), self._kinds(place)
+            plane, kinds = self.look.plane(place), self._kinds(place)
             kinds[(plane == top) & (kinds == 0)] = Kind.SATURATED
-            self._keep(place, plane, kinds)
+            self.found[place] = Runs.of(kinds, stand_in(plane, kinds, self.dark))
         where = np.argwhere(self._kinds(first) == Kind.SATURATED)
         yield (
             f"{self.name} has {total} saturated pixels at {top:g}, {100 * share:.2g} % of its lit "
@@ -367,7 +328,7 @@ class _Search:
         return PixelMask(self.shape, self.found).kinds(place)
 
     def _usable(self, place: Place) -> NDArray[Any]:
-        return np.extract(self._kinds(place) == 0, self._plane(place))
+        return np.extract(self._kinds(place) == 0, self.look.plane(place))
 
 
 def _given_map(
@@ -391,16 +352,6 @@ def _given_map(
             "each pixel (Y, X) of the camera as this recording uses it, or one for every plane.",
         )
     return np.asarray(marked != 0)
-
-
-def _clustered_top(plane: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the pixels at the highest value if most have neighbours there, as where saturated."""
-    at_top = usable & (plane == plane.max(where=usable, initial=plane.min()))
-    if np.count_nonzero(at_top) < FEWEST:
-        return np.zeros_like(at_top)
-    neighbours = ndimage.convolve(at_top.astype(np.uint8), _AROUND, mode="constant")
-    together = np.count_nonzero(at_top & (neighbours > 1))
-    return at_top if 2 * together > np.count_nonzero(at_top) else np.zeros_like(at_top)
 
 
 # Words ---------------------------------------------------------------------------------------
@@ -450,10 +401,6 @@ def _places(where: NDArray[Any], plane: Place, shape: tuple[int, ...], total: in
     several = [n for n, length in enumerate(shape[:-2]) if length > 1]
     names = ", ".join([*(letters[n] for n in several), "y", "x"])
     before = [plane[n] for n in several]
-    places = ", ".join(_tuple([*before, *place]) for place in where[:_PLACES])
+    places = ", ".join(in_words([*before, *place]) for place in where[:_PLACES])
     more = total - min(len(where), _PLACES)
     return f"at ({names}) = {places}" + (f" and {more} more" if more > 0 else "")
-
-
-def _tuple(place: Any) -> str:
-    return f"({', '.join(str(int(number)) for number in place)})"

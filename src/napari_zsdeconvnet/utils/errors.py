@@ -81,6 +81,10 @@ class InputError(ValueError):
         return InputError(self.code, f"{place}: {self.fact}", *self.remedies, **self.fields)
 
 
+class UnreadableError(InputError):
+    """A part of a recording that cannot be read, while others can."""
+
+
 PYTHON = {
     "allow-saturated": 'allow saturation with PixelRule(saturation="mask")',
     "camera-part": "give the part that was read out, camera=maps.part(start, shape)",

@@ -30,7 +30,7 @@ from ...utils.files import locked_folder, make_folder, refusal, replace_folder, 
 from ...utils.phases import go_on
 from ...utils.tiling import fitting_tile, smallest_tile, tiles
 from ..record import Output, Prediction, RunRecord
-from .running import batches, cluster, run_tasks, threads_for
+from .running import batches, cluster, each_by, run_tasks, threads_for
 from .tasks import FINAL, UNCORRECTED, Work
 
 if TYPE_CHECKING:
@@ -145,41 +145,41 @@ def iter_predict_to_zarr(
         check_zarr_output(output, image, force=force)
     folder = unfinished(main)
     _check_unfinished(folder, resume, force)
-    seen = prepared(model, image, camera=camera)
-    for sentence in seen.warnings:
-        yield TileProgress(0, 1, sentence)
-    source = TileSource(seen.frames, damping, seen.read_variance, seen.background)
-    computer = TileComputer(model.network, source, model.noise, model.scale, chosen)
-    shape = tuple(int(length) for length in seen.frames.shape)
-    check_memory(model.network, chosen, shape, results=False)
     job = _job(model, image, outputs, damping)
-    size = _tile_size(model, chosen, shape, tile, folder if resume else None, job)
-    network = model.network
-    cover = tuple(tiles(shape[1:], size, network.reach, network.multiples, network.border))
-    names = tuple(outputs)
-    with _kept(folder, {**job, "tile": list(size)}) as keep:
-        with cluster(workers, scheduler, client) as computing:
-            threads = threads_for(computing) or thread_count(chosen)
+    with cluster(workers, scheduler, client) as computing:
+        seen = prepared(model, image, camera=camera, each=each_by(computing))
+        for sentence in seen.warnings:
+            yield TileProgress(0, 1, sentence)
+        source = TileSource(seen.frames, damping, seen.read_variance, seen.background)
+        computer = TileComputer(model.network, source, model.noise, model.scale, chosen)
+        shape = tuple(int(length) for length in seen.frames.shape)
+        check_memory(model.network, chosen, shape, results=False)
+        size = _tile_size(model, chosen, shape, tile, folder if resume else None, job)
+        network = model.network
+        cover = tuple(tiles(shape[1:], size, network.reach, network.multiples, network.border))
+        names = tuple(outputs)
+        threads = threads_for(computing) or thread_count(chosen)
+        with _kept(folder, {**job, "tile": list(size)}) as keep:
             axes = "".join(letter for letter in "TCZYX" if letter in f"C{image.axes}")
             work = Work(computer, cover, seen.mask, folder, names, threads, axes)
             factors = _make_arrays(work, image, model, size)
             yield from _compute(work, computing, size)
             yield from _complete(work, computing, factors, size)
-        with fixed_threads(threads):
-            prediction = Prediction.now(
-                image,
-                device,
-                started=began,
-                seconds=time.perf_counter() - begun,
-                tile=size,
-                damping=damping,
-                camera=camera,
-                warnings=seen.warnings,
-            )
-        prediction = _described(work, image, model, outputs, factors, prediction)
-        for name, output in outputs.items():
-            replace_folder(folder / name, output.resolve())
-        keep.clear()
+            with fixed_threads(threads):
+                prediction = Prediction.now(
+                    image,
+                    device,
+                    started=began,
+                    seconds=time.perf_counter() - begun,
+                    tile=size,
+                    damping=damping,
+                    camera=camera,
+                    warnings=seen.warnings,
+                )
+            prediction = _described(work, image, model, outputs, factors, prediction)
+            for name, output in outputs.items():
+                replace_folder(folder / name, output.resolve())
+            keep.clear()
     return prediction
 
 
@@ -232,7 +232,7 @@ def _check_unfinished(folder: Path, resume: bool, force: bool) -> None:
         )
     if not folder.exists() or resume:
         return
-    if not force and any((folder / "tiles").glob("*.npz")):
+    if not force and _has_tiles(folder):
         raise InputError(
             "output-unfinished",
             f"A run for this output ended before it was complete ({folder})",
@@ -304,11 +304,19 @@ def _kept(folder: Path, job: Mapping[str, Any]) -> Iterator[list[Path]]:
             with written_whole(folder / _JOB) as temporary:
                 temporary.write_text(json.dumps(job, indent=2), encoding="utf-8")
             yield keep
-        except OSError as error:
-            raise refusal(error, folder) from error
+        except (OSError, InputError) as error:
+            refused = refusal(error, folder) if isinstance(error, OSError) else error
+            if _has_tiles(folder) and not refused.remedies:
+                kept = f"{refused.fact} The tiles that are done are kept"
+                refused = InputError(refused.code, kept, Remedy("resume"), **refused.fields)
+            raise refused from error
         finally:
-            if not (keep and any((folder / "tiles").glob("*.npz"))):
+            if not (keep and _has_tiles(folder)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_tiles(unfinished: Path) -> bool:
+    return any((unfinished / "tiles").glob("*.npz"))
 
 
 def _make_arrays(
@@ -366,6 +374,8 @@ def _compute(
     else:
         for batch, result in run_tasks(client, work, _tiles, batches(missing, client)):
             go_on()
+            if isinstance(result, OSError | InputError):
+                raise result  # such as a full disk, which all others would meet, too
             if isinstance(result, BaseException):
                 failed += [(number, str(result) or type(result).__name__) for number in batch]
                 continue
@@ -398,9 +408,14 @@ def _complete(
         yield TileProgress(total, total, "", size)
     most = max(len(levels) for levels in factors.values())
     for level in range(1, most):
-        names = tuple(name for name, levels in factors.items() if level < len(levels))
-        part = replace(work, outputs=names)
-        for _, result in run_tasks(client, part, _level, [(level, frame) for frame in frames]):
+        parts = [
+            (name, level, frame, part)
+            for name, levels in factors.items()
+            if level < len(levels)
+            for frame in frames
+            for part in work.result(name).parts_of_level(level)
+        ]
+        for _, result in run_tasks(client, work, _part, parts):
             _raise_if_failed(result)
             yield TileProgress(total, total, "", size)
 
@@ -418,8 +433,8 @@ def _finish(work: Work, frame: int) -> None:
     work.finish_frame(frame)
 
 
-def _level(work: Work, place: tuple[int, int]) -> None:
-    work.fill_level(*place)
+def _part(work: Work, place: tuple[str, int, int, tuple[slice, ...]]) -> None:
+    work.fill_part(*place)
 
 
 def _described(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 _ANSWERS = 20  # seconds in which a scheduler has to answer
 _RETRIES = 2
 _WAITING = 3  # tasks for each worker that are with the scheduler at a time
+_TOGETHER = 16  # planes in a task at most
 _BATCH = 4  # tiles in a task at most; within one the next is read while one is computed
+
+
+Task = Callable[[Any], Any]
 
 
 @contextmanager
@@ -39,8 +44,12 @@ def cluster(
     InputError
         If distributed is not installed, or the scheduler does not answer.
     """
-    if client is not None or (workers is None and scheduler is None):
+    if client is not None:
+        _check_versions(client)
         yield client
+        return
+    if workers is None and scheduler is None:
+        yield None
         return
     try:
         import distributed
@@ -108,12 +117,46 @@ def threads_for(client: Client | None) -> int | None:
     """Return the threads of a task on a cluster; None for what is fastest in this process."""
     if client is None:
         return None
-    listed = client.scheduler_info(n_workers=-1)["workers"].values()
-    hosts: dict[str, int] = {}
-    for worker in listed:
-        hosts[worker["host"]] = hosts.get(worker["host"], 0) + max(worker["nthreads"], 1)
-    busiest = max(hosts.values(), default=1)
-    return max((os.cpu_count() or 1) // busiest, 1)
+    listed = client.scheduler_info(n_workers=-1)["workers"]
+    tasks: dict[str, int] = {}
+    for worker in listed.values():
+        tasks[worker["host"]] = tasks.get(worker["host"], 0) + max(worker["nthreads"], 1)
+    cores: dict[str, int] = client.run(_cores)
+    shares = [have // tasks[listed[name]["host"]] for name, have in cores.items() if name in listed]
+    return max(min(shares, default=1), 1)
+
+
+def _cores() -> int:
+    """Count the cores that a worker may use, which may be fewer than its machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
+def each_by(
+    client: Client | None,
+) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]:
+    """Give what does the same for all things of a list, as `map` does, by the workers."""
+
+    def each(do: Callable[[Any], Any], things: Sequence[Any]) -> Iterator[Any]:
+        if client is None:
+            yield from map(do, things)
+            return
+        parts = list(enumerate(_parts(things, client, _TOGETHER)))
+        early: dict[int, list[Any]] = {}
+        due = 0
+        for (number, _), result in run_tasks(client, do, _all_of, parts):
+            if isinstance(result, BaseException):
+                raise result
+            early[number] = result
+            while due in early:
+                yield from early.pop(due)
+                due += 1
+
+    return each
+
+
+def _all_of(do: Task, part: tuple[int, Sequence[Any]]) -> list[Any]:
+    return [do(thing) for thing in part[1]]
 
 
 def run_tasks(
@@ -126,6 +169,11 @@ def run_tasks(
 
     On a cluster a task that was lost with its worker is done again. The result of one that fails
     for good is its exception.
+
+    Raises
+    ------
+    InputError
+        If the scheduler is lost.
     """
     if client is None:
         for item in items:
@@ -149,8 +197,14 @@ def run_tasks(
     first = [future for future in (submitted() for _ in range(room)) if future is not None]
     futures = untyped.as_completed(first, loop=client.loop)
     for future in futures:
-        error = future.exception()
-        result = future.result() if error is None else error
+        try:
+            error = future.exception()
+            result = future.result() if error is None else error
+        except CancelledError as error:
+            raise InputError(
+                "scheduler-lost",
+                "The connection to the scheduler was lost; start it and its workers again.",
+            ) from error
         following = submitted()
         if following is not None:
             futures.add(following)
@@ -160,6 +214,10 @@ def run_tasks(
 
 def batches(numbers: Sequence[int], client: Client | None) -> list[list[int]]:
     """Divide tiles into tasks, such that all workers have some."""
+    return _parts(numbers, client, _BATCH)
+
+
+def _parts(things: Sequence[Any], client: Client | None, most: int) -> list[list[Any]]:
     workers = 1 if client is None else len(client.scheduler_info(n_workers=-1)["workers"])
-    size = max(min(_BATCH, len(numbers) // max(4 * workers, 1)), 1)
-    return [list(numbers[first : first + size]) for first in range(0, len(numbers), size)]
+    size = max(min(most, len(things) // max(4 * workers, 1)), 1)
+    return [list(things[first : first + size]) for first in range(0, len(things), size)]

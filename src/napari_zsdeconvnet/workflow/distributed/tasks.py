@@ -19,7 +19,7 @@ from ...io.lazy import whole_index
 from ...io.ome_zarr_writing import NewOmeZarr, ZarrRoom
 from ...noise.pixel_mask import Kind, PixelMask
 from ...utils.devices import fixed_threads, move_network
-from ...utils.errors import InputError
+from ...utils.errors import UnreadableError
 from ...utils.files import written_whole
 from ...utils.tiling import Tile
 
@@ -116,7 +116,7 @@ class Work:
                                 lacking = coarse_light(self.computer.network, tile)
                             self._mark(left[0], light, lacking)
                             yield left.pop(0)
-                    except InputError as error:
+                    except UnreadableError as error:
                         yield left.pop(0), str(error)
 
     def finish_frame(self, frame: int) -> None:
@@ -134,10 +134,9 @@ class Work:
         with fixed_threads(self.threads):
             room.finish(there)
 
-    def fill_level(self, level: int, frame: int) -> None:
-        """Make a frame of a coarser level of all results."""
-        for name in self.outputs:
-            self.result(name).fill_level(level, frame)
+    def fill_part(self, name: str, level: int, frame: int, part: Sequence[slice]) -> None:
+        """Make a shard of a frame of a coarser level of a result."""
+        self.result(name).fill_part(level, frame, part)
 
     def _result(self, key: str) -> Result:
         rooms: dict[str, Any] = {"background": None, "denoised": Nowhere(self.shape)}
