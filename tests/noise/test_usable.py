@@ -17,6 +17,7 @@ from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.noise.pixel_mask import Filled, Kind, PixelMask, Runs, one_frame
 from napari_zsdeconvnet.noise.saturation import clipped_share, piled_up
 from napari_zsdeconvnet.noise.usable_pixels import checked, filled_frame, usable_pixels, with_mask
+from napari_zsdeconvnet.utils.each import Each
 from napari_zsdeconvnet.utils.errors import InputError
 
 ALLOWED = PixelRule(saturation="mask")
@@ -30,9 +31,7 @@ class TestLookingOnce:
         names: list[str] = []
         usual = usable_pixels_module._Search.mask
 
-        def counted(
-            search: usable_pixels_module._Search, each: usable_pixels_module.Each
-        ) -> PixelMask | None:
+        def counted(search: usable_pixels_module._Search, each: Each) -> PixelMask | None:
             names.append(search.name)
             return usual(search, each)
 

@@ -10,9 +10,12 @@ import pytest
 import torch
 import yaozarrs
 
-from napari_zsdeconvnet.io.image import Display
+from napari_zsdeconvnet.io.image import Display, PixelRule
 from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.io.ome_zarr_writing import Layout
+from napari_zsdeconvnet.model import provenance
+from napari_zsdeconvnet.model.provenance import Source
+from napari_zsdeconvnet.noise import usable_pixels
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.distributed import (
     RECORD,
@@ -20,6 +23,7 @@ from napari_zsdeconvnet.workflow.distributed import (
     predict_to_zarr,
 )
 from napari_zsdeconvnet.workflow.distributed.prediction import unfinished
+from napari_zsdeconvnet.workflow.distributed.running import each_by
 from napari_zsdeconvnet.workflow.record import Output, RunRecord
 from tests.workflow.small_models import (
     PIXEL,
@@ -46,6 +50,36 @@ def threads() -> Any:
 
 CASES = [(Losing, "TYX"), (Losing, "YX"), (LosingVolume, "TZYX"), (KeepingVolume, "ZYX")]
 TILE = {"YX": 40, "ZYX": (12, 40, 40)}
+
+
+@pytest.mark.parametrize("large", [1, 10**12])
+def test_bad_pixels_and_fingerprints_are_those_of_one_process(
+    tmp_path: Path, threads: Any, monkeypatch: pytest.MonkeyPatch, large: int
+):
+    monkeypatch.setattr(provenance, "LARGE", large)
+    model, image = model_of(Losing()), recording(tmp_path, "TYX")
+    pixels = np.tile(image.data, (10, 1, 1))
+    pixels[:, 30, 40] = 6000
+    pixels[3, 50, 60] = 5000
+    pixels[5] = 0  # a frame that was not recorded
+    many = replace(image, data=pixels, origin=None)
+    each = each_by(threads)
+    frames = np.asarray(pixels)
+    alone = model.pixel_mask(frames.view(np.ndarray), PixelRule())
+    monkeypatch.setattr(usable_pixels, "_FOUND", {})
+    together = model.pixel_mask(frames, PixelRule(), each=each)
+    assert alone is not None
+    assert together is not None
+    assert together is not alone
+    np.testing.assert_array_equal(together.kinds(...), alone.kinds(...))
+    np.testing.assert_array_equal(together.fill(..., pixels), alone.fill(..., pixels))
+    assert together.sentences == alone.sentences
+    assert together[3, 50, 60]
+    assert together[:, 30, 40].all()
+    assert Source.of(many, each) == Source.of(many)
+    other = pixels.copy()
+    other[9, 3, 3] += 1
+    assert Source.of(replace(many, data=other), each).sha256 != Source.of(many).sha256
 
 
 @pytest.mark.parametrize(("network", "axes"), CASES)

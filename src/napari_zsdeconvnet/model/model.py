@@ -21,9 +21,10 @@ from ..networks.base import TwoStageNetwork
 from ..noise.camera_maps import Camera, CameraMaps, check_fits
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import PixelMask
-from ..noise.usable_pixels import Each, usable_pixels
+from ..noise.usable_pixels import usable_pixels
 from ..physics.stripe_filter import Damping
 from ..psf.psf import PSF
+from ..utils.each import Each
 from ..utils.errors import InputError, Remedy
 from ..utils.json_values import parse_json
 from .best_weights import Choice

@@ -20,10 +20,11 @@ from ..noise.camera_maps import Camera, CameraMaps
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import Kind, PixelMask
 from ..noise.processed_images import processed_words, refuse_below_offset
-from ..noise.usable_pixels import Each, with_mask
+from ..noise.usable_pixels import with_mask
 from ..physics.stripe_filter import Damping
 from ..sim.reconstruction import Reconstruction
 from ..utils.devices import resolve_device
+from ..utils.each import Each
 from ..utils.errors import InputError, Remedy
 
 if TYPE_CHECKING:

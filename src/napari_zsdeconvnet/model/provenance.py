@@ -6,6 +6,7 @@ A model keeps both, so that a run can be repeated and a record of it written.
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,11 @@ import numpy as np
 
 from ..io.image import Image, Origin, as_frames, spatial_axes
 from ..noise.pixel_mask import as_recorded
+from ..utils.each import Each
+
+LARGE = 2**30
+"""Bytes of a recording from which on planes have fingerprints of their own, which several processes
+can make."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,15 @@ class Source:
     pixel_rule: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, image: Image) -> Self:
+    def of(cls, image: Image, each: Each = map) -> Self:
         """Describe an image; all of it is read once.
 
         Parameters
         ----------
         image
             Axes ([T,] [Z,] Y, X), or ([T,] C, Y, X) of raw SIM frames.
+        each
+            Reads the planes of a large one, as `map` does.
         """
         data, axes = image.data, image.axes
         if "C" in axes:
@@ -70,7 +78,7 @@ class Source:
             data, axes = as_frames(image, spatial=spatial), f"T{spatial}"
         return cls(
             image.name,
-            fingerprint([replace(image, data=data, axes=axes)]),
+            fingerprint([replace(image, data=data, axes=axes)], each),
             tuple(int(length) for length in data.shape),
             axes,
             np.dtype(data.dtype).name,
@@ -162,25 +170,47 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def fingerprint(recordings: Sequence[Image]) -> str:
+def fingerprint(recordings: Sequence[Image], each: Each = map) -> str:
     """Fingerprint of images by their pixels, read a plane at a time.
+
+    It is the SHA-256 of shape, type and pixels, and where these take `LARGE` bytes or more that of
+    shape, type and the SHA-256 of each plane.
 
     Parameters
     ----------
     recordings
         With an axis of time or frames first, (T, [Z,] Y, X).
+    each
+        Reads the planes of large ones, as `map` does.
     """
     digest = hashlib.sha256()
     for recording in recordings:
         data = as_recorded(recording.data)
         digest.update(f"{data.shape} {data.dtype.name}".encode())
-        for index in range(len(data)):
-            planes = [()] if data.ndim == 3 else [(plane,) for plane in range(data.shape[1])]
-            for plane in planes:
-                pixels = np.asarray(data[(index, *plane)])
-                # The same pixels are the same in whichever order of bytes a file has them.
-                digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).data)
+        inner = data.shape[1 : 1 + (data.ndim > 3)]
+        planes = [(frame, *rest) for frame in range(len(data)) for rest in np.ndindex(inner)]
+        plane = _Plane(data)
+        large = math.prod(data.shape) * data.dtype.itemsize >= LARGE
+        for part in each(plane.digest, planes) if large else map(plane.pixels, planes):
+            digest.update(part)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """Reads planes of a recording, or of raw SIM all that there are of a frame."""
+
+    data: Any
+
+    def pixels(self, place: tuple[int, ...]) -> memoryview:
+        """Give the bytes of a plane."""
+        pixels = np.asarray(self.data[place])
+        # The same pixels are the same in whichever order of bytes a file has them.
+        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).data
+
+    def digest(self, place: tuple[int, ...]) -> bytes:
+        """Give the SHA-256 of a plane."""
+        return hashlib.sha256(self.pixels(place)).digest()
 
 
 def weights_fingerprint(weights: Mapping[str, Any]) -> str:

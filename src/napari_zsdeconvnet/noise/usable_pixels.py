@@ -7,7 +7,7 @@ what surrounds them in their place, and so the results hold there what the model
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.image import PixelRule, check_pixels
+from ..utils.each import Each
 from ..utils.errors import InputError, Remedy, UnreadableError
 from ..utils.memory import check_room
 from ..utils.phases import go_on, rounds
 from .interpolated_pixels import stand_in
 from .outliers import WIDEST, isolated_outliers, memory_to_search
 from .pixel_mask import Filled, Kind, PixelMask, Runs
-from .plane_search import Place, PlaneSearch, Seen, in_words
+from .plane_search import Place, PlaneSearch, in_words
 from .saturation import FEWEST, clipped_share, lit_from, piled_up
 
 MOST_SATURATED = 0.02
@@ -36,9 +37,6 @@ _REMEMBERED = 8  # searches, whose recordings are calibrated, trained on, deconv
 _HASHED = 2**28  # bytes of a recording at most, to find its search again
 
 _FOUND: dict[tuple[Any, ...], PixelMask | None] = {}
-
-Each = Callable[[Callable[[Place], Seen], Sequence[Place]], Iterable[Seen]]
-"""Does the same for all planes and gives what is found, in their order, as `map` does."""
 
 
 def usable_pixels(

@@ -25,6 +25,7 @@ from ...model.provenance import installed_versions, now, weights_fingerprint
 from ...noise.camera_maps import CameraMaps
 from ...physics.stripe_filter import Damping
 from ...utils.devices import fixed_threads, resolve_device, thread_count
+from ...utils.each import Each
 from ...utils.errors import InputError, Remedy
 from ...utils.files import locked_folder, make_folder, refusal, replace_folder, written_whole
 from ...utils.phases import go_on
@@ -147,7 +148,8 @@ def iter_predict_to_zarr(
     _check_unfinished(folder, resume, force)
     job = _job(model, image, outputs, damping)
     with cluster(workers, scheduler, client) as computing:
-        seen = prepared(model, image, camera=camera, each=each_by(computing))
+        each = each_by(computing)
+        seen = prepared(model, image, camera=camera, each=each)
         for sentence in seen.warnings:
             yield TileProgress(0, 1, sentence)
         source = TileSource(seen.frames, damping, seen.read_variance, seen.background)
@@ -169,6 +171,7 @@ def iter_predict_to_zarr(
                 prediction = Prediction.now(
                     image,
                     device,
+                    each=each,
                     started=began,
                     seconds=time.perf_counter() - begun,
                     tile=size,
@@ -176,7 +179,7 @@ def iter_predict_to_zarr(
                     camera=camera,
                     warnings=seen.warnings,
                 )
-            prediction = _described(work, image, model, outputs, factors, prediction)
+            prediction = _described(work, image, model, outputs, factors, prediction, each)
             for name, output in outputs.items():
                 replace_folder(folder / name, output.resolve())
             keep.clear()
@@ -403,7 +406,7 @@ def _complete(
     """Finish frames and make the coarser levels."""
     total = work.tile_count
     frames = range(work.frames)
-    for _, result in run_tasks(client, work, _finish, list(frames)):
+    for _, result in run_tasks(client, work, _finish, list(frames) if work.corrected else []):
         _raise_if_failed(result)
         yield TileProgress(total, total, "", size)
     most = max(len(levels) for levels in factors.values())
@@ -444,6 +447,7 @@ def _described(
     outputs: Mapping[str, Path],
     factors: Mapping[str, list[tuple[int, int, int]]],
     prediction: Prediction,
+    each: Each,
 ) -> Prediction:
     """Write metadata and record into the finished results."""
     axes = work.axes.replace("C", "")
@@ -454,7 +458,7 @@ def _described(
             del room.group[UNCORRECTED]
         grid = finer(image, model.upsampling if name == "deconvolved" else 1)
         room.describe(replace(grid, name=output.name), factors[name])
-        found[name] = Output.of(output.name, room.pixels(FINAL, axes), axes)
+        found[name] = Output.of(output.name, room.pixels(FINAL, axes), axes, each)
     prediction = replace(prediction, outputs=found)
     for name in outputs:
         RunRecord.of(model, prediction=prediction).write(work.folder / name / RECORD)

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ...utils.each import Each
 from ...utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,12 +133,10 @@ def _cores() -> int:
     return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
-def each_by(
-    client: Client | None,
-) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]:
+def each_by(client: Client | None) -> Each:
     """Give what does the same for all things of a list, as `map` does, by the workers."""
 
-    def each(do: Callable[[Any], Any], things: Sequence[Any]) -> Iterator[Any]:
+    def each(do: Task, things: Sequence[Any]) -> Iterator[Any]:
         if client is None:
             yield from map(do, things)
             return

@@ -13,6 +13,7 @@ from ...model.provenance import Source, now
 from ...noise.camera_maps import Camera, CameraMaps
 from ...noise.noise_model import NoiseModel
 from ...physics.stripe_filter import Damping
+from ...utils.each import Each
 from ...utils.json_values import built, entries
 from .serialization import packed_camera, unpacked_camera
 
@@ -37,9 +38,12 @@ class Output:
     sha256: str
 
     @classmethod
-    def of(cls, file: str, pixels: Any, axes: str) -> Self:
-        """Describe pixels, axes out of "TZYX", that went to a file or layer of that name."""
-        return cls(file, Source.of(Image(pixels, axes)).sha256)
+    def of(cls, file: str, pixels: Any, axes: str, each: Each = map) -> Self:
+        """Describe pixels, axes out of "TZYX", that went to a file or layer of that name.
+
+        ``each`` reads the planes of large ones, as `map` does.
+        """
+        return cls(file, Source.of(Image(pixels, axes), each).sha256)
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,11 @@ class Prediction:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def now(cls, image: Image, device: str, **known: Any) -> Self:
+    def now(cls, image: Image, device: str, *, each: Each = map, **known: Any) -> Self:
         """Describe a prediction that was just made, inside its block of `steady_threads`.
 
-        The image is read once more, for its fingerprint. `known` has `started`, `seconds` and
-        whatever differs from its default.
+        The image is read once more, for its fingerprint, by `each` where it is large. `known` has
+        `started`, `seconds` and whatever differs from its default.
         """
         import torch
 
@@ -106,7 +110,7 @@ class Prediction:
         from ...utils.devices import describe_device, resolve_device
 
         return cls(
-            source=Source.of(image),
+            source=Source.of(image, each),
             outputs=known.pop("outputs", {}),
             device=describe_device(resolve_device(device)),
             threads=torch.get_num_threads(),
