@@ -71,6 +71,7 @@ JOBS = (
     ),
     Job("quality", (f"{WINDOW}make_quality_screenshots.py",), ("quality_*",), (IMAGE,)),
     Job("queue", (f"{WINDOW}make_queue_screenshots.py",), ("queue_*",), (IMAGE,)),
+    Job("zarr", (f"{WINDOW}make_zarr_screenshots.py",), ("zarr_*",), (IMAGE,)),
     Job(
         "sim_window",
         (f"{WINDOW}make_sim_screenshots.py {{data}}/sim2d --steps 40",),

@@ -109,8 +109,47 @@ def test_predict_writes_it(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert "is the input or lies in it" in capsys.readouterr().err
 
 
-def test_run_writes_tiff(folder: Path, capsys: pytest.CaptureFixture[str]):
-    on = [str(folder / "cells.ome.zarr"), "--channel", "0"]
-    assert main(["run", *on, "-o", str(folder / "ran.ome.zarr"), *OPTICS]) == 2
-    assert "which predict alone writes" in capsys.readouterr().err
-    assert not (folder / "ran.ome.zarr").exists()
+def test_run_writes_it_for_one_channel_and_repeats_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = folder / "ran.ome.zarr"
+    quick = [str(folder / "cells.ome.zarr"), "--no-verdict", *OPTICS, *CAMERA]
+    on = ["run", "--channel", "0", *quick, "-o", str(out)]
+    assert main(on) == 0
+    fine, denoised = read_image(out), read_image(folder / "ran_denoised.ome.zarr")
+    assert (fine.axes, fine.channel_names, fine.display[0].colour) == ("CYX", ("Actin",), "00FF00")
+    assert fine.position == pytest.approx((0, -PIXEL / 4, -PIXEL / 4))
+    assert denoised.data.shape == (1, 80, 96)
+    capsys.readouterr()
+    record = str(folder / "ran.ome.json")
+    assert main(["repeat", record, "-o", str(folder / "ran_again"), "--json"]) == 0
+    assert all(json.loads(capsys.readouterr().out)["same_to_the_bit"].values())
+    assert main(on) == 2
+    assert "ran.ome.zarr exists" in capsys.readouterr().err
+    assert main([*on, "--force"]) == 0
+
+
+def test_run_writes_all_channels_into_one_pyramid(folder: Path):
+    both = ["run", str(folder / "cells.ome.zarr"), "--no-verdict", *OPTICS[:2], *OPTICS[4:]]
+    both += [*CAMERA, "--wavelengths", "0.525,0.605", "-o", str(folder / "both")]
+    assert main([*both, "--format", "ome-zarr"]) == 0
+    fine = read_image(folder / "both" / "cells_deconvolved.ome.zarr")
+    assert (fine.axes, fine.data.shape) == ("CYX", (2, 160, 192))
+    assert fine.channel_names == ("Actin", "DNA")
+    assert [one.colour for one in fine.display] == ["00FF00", "0000FF"]
+    assert not list((folder / "both").glob("*.tif"))
+
+
+def test_outputs_that_cannot_be_written(folder: Path, capsys: pytest.CaptureFixture[str]):
+    cells, model = str(folder / "cells.ome.zarr"), str(folder / "model.safetensors")
+    on = [cells, "--channel", "0", "-o"]
+    for command, problem in (
+        (["predict", model, *on, str(folder / "out.ozx")], "would be a zip file"),
+        (["run", *on, str(folder / "out.zarr.zip"), *OPTICS], "would be a zip file"),
+        (["run", *on, str(folder / "cells.ome.zarr" / "a.ome.zarr"), *OPTICS], "lies in it"),
+        (["sim", "reconstruct", cells, "-o", str(folder / "a.ome.zarr")], "run and predict alone"),
+    ):
+        before = set(folder.iterdir())
+        assert main(command) == 2
+        assert problem in capsys.readouterr().err
+        assert set(folder.iterdir()) == before

@@ -36,6 +36,7 @@ def add_run(commands: Commands) -> None:
         "zsdeconvnet run raw.tif --mode sim --na 1.41 --wavelength 0.525 -o results/",
         "zsdeconvnet run cells.ome.tif --na 1.4 --wavelengths 0.461,0.525 -o results/",
         "zsdeconvnet run cell.tif --steps 0 --no-verdict -o quick/",
+        "zsdeconvnet run plate.ome.zarr --format ome-zarr -o results/",
     )
     add_images(parser)
     output = parser.add_argument_group("output")
@@ -43,7 +44,12 @@ def add_run(commands: Commands) -> None:
         *("-o", "--output"),
         default=".",
         metavar="OUT",
-        help="a folder, by default this one; or a .tif for one image",
+        help="a folder, by default this one; or a .tif or .ome.zarr for one image",
+    )
+    output.add_argument(
+        "--format",
+        choices=("tiff", "ome-zarr"),
+        help="of the results in a folder (tiff)",
     )
     add_force(output)
     output.add_argument("--no-verdict", action="store_true", help="leave the verdict out")

@@ -12,7 +12,7 @@ class Note(str):
     """A sentence of a reader, with a code where other code has to know what it is about.
 
     "pages-as-time" where pages that the file does not explain are taken as time, "step-missing"
-    where it lacks the step between its planes.
+    where it lacks the step between its planes, "axes-reordered" where its axes have another order.
     """
 
     code: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -194,6 +194,20 @@ class Image:
                 f"{self.name or 'image'} has {spatial} spatial axes and "
                 f"{len(self.voxel_size)} voxel sizes; give one for each, in micrometres.",
             )
+
+
+def finer(image: Image, upsampling: float) -> Image:
+    """Give the image the grid of a result with so many pixels in place of one."""
+    size, (z, y, x) = image.voxel_size, image.position
+    if size is None:
+        return image
+    *depth, high, wide = size
+    shift = (1 - 1 / upsampling) / 2
+    return replace(
+        image,
+        voxel_size=(*depth, high / upsampling, wide / upsampling),
+        position=(z, y - shift * high, x - shift * wide),
+    )
 
 
 def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["YX", "ZYX"]:

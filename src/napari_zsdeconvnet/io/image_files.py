@@ -163,7 +163,7 @@ def scenes_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def read_recorded(path: str | os.PathLike[str]) -> Recorded:
-    """Read what a TIFF says of optics, channels and pixels, and none of its pixels.
+    """Read what a TIFF or OME-Zarr says of optics, channels and pixels, and none of its pixels.
 
     Parameters
     ----------
@@ -173,13 +173,15 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
     Returns
     -------
     Recorded
-        Empty where the file is no TIFF, cannot be read or says nothing.
+        Empty where the file is neither, cannot be read or says nothing.
 
     Raises
     ------
     InputError
         If planes are missing, which other readers fill with zeros, or it is an RGB picture.
     """
+    if is_zarr(path):
+        return _recorded_in_zarr(path)
     path = Path(path)
     if path.suffix.lower() not in _TIFF_SUFFIXES or not path.is_file():
         return Recorded()
@@ -210,6 +212,18 @@ def read_recorded(path: str | os.PathLike[str]) -> Recorded:
         axes="" if guessed else "".join(letters),
         frame_interval=interval,
     )
+
+
+def _recorded_in_zarr(path: str | os.PathLike[str]) -> Recorded:
+    from .ome_zarr import read_ome_zarr
+
+    try:
+        image = read_ome_zarr(path)
+    except InputError:  # of a plate, say
+        return Recorded()
+    reordered = any(about(note) == "axes-reordered" for note in image.notes)
+    axes = "" if reordered else image.axes
+    return Recorded(image.optics, image.channel_names, image.steps, axes, image.frame_interval)
 
 
 def _read_npy(path: Path) -> Image:

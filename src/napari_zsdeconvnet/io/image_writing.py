@@ -15,11 +15,13 @@ from ..utils.files import reserve, written_whole
 from .axes import ORDER, check_kind
 from .image import Image
 from .lazy import LazyArray, Sliced, is_lazy
+from .ome_zarr_writing import write_ome_zarr
 from .tiff_tags import (
     IMAGEJ_ORDER,
     options_for,
 )
 from .units import SMALLEST_PIXEL, checked_length
+from .zarr_stores import names_zarr
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -36,16 +38,16 @@ def write_image(
     channel_names: Sequence[str] = (),
     frame_interval: float | None = None,
 ) -> None:
-    """Write a TIFF that ImageJ and napari open with the right axes and pixel size.
+    """Write a TIFF or OME-Zarr that ImageJ and napari open with the right axes and pixel size.
 
-    A name that ends in .ome.tif gives OME-TIFF, any other .tif an ImageJ hyperstack. More
-    than 4 GiB become a BigTIFF, which ImageJ knows only with OME metadata, so that is what
-    it carries. The file appears under its name only when it is complete.
+    A name that ends in .ome.tif gives OME-TIFF, any other .tif an ImageJ hyperstack, and .zarr
+    OME-Zarr 0.5, a folder. More than 4 GiB become a BigTIFF, which ImageJ knows only with OME
+    metadata, so that is what it carries. The file appears under its name only when it is complete.
 
     Parameters
     ----------
     path
-        File to write, .tif or .tiff.
+        File to write, .tif or .tiff, or folder, .ome.zarr, which needs the extra ``zarr``.
     data
         Pixels; 8-bit and 16-bit unsigned integers and float32 are kept, everything else
         becomes float32. What is read lazily is read plane by plane.
@@ -61,7 +63,7 @@ def write_image(
     Raises
     ------
     InputError
-        If axes or voxel size do not fit the data, the name is no TIFF name, or the file
+        If axes or voxel size do not fit the data, the name is none of these, or the file
         cannot be written.
 
     Examples
@@ -76,6 +78,9 @@ def write_image(
     pixels: Any = data if is_lazy(data) else np.asarray(data)
     stored = _stored_type(pixels)
     path, image = _to_be_written(path, pixels, axes, voxel_size, channel_names, frame_interval)
+    if names_zarr(path):
+        write_ome_zarr(path, image, stored)
+        return
     options = _options(path, image, stored)
     order = ORDER if options["ome"] else IMAGEJ_ORDER
     ordered = LazyArray(pixels, image.axes, "".join(a for a in order if a in image.axes))
@@ -137,7 +142,8 @@ def written_image(
             "axes-wrong", f"The axes to be filled are {axes}; give YX, TYX, ZYX or TZYX."
         )
     single = np.broadcast_to(np.float32(0), tuple(shape))
-    path, image = _to_be_written(path, single, axes, voxel_size, channel_names, frame_interval)
+    named = (axes, voxel_size, channel_names, frame_interval)
+    path, image = _to_be_written(path, single, *named, suffixes=(".tif", ".tiff"))
     with written_whole(path) as temporary:
         place = tifffile.imwrite(
             temporary,
@@ -205,11 +211,13 @@ def _to_be_written(
     voxel_size: Sequence[float] | None,
     channel_names: Sequence[str],
     frame_interval: float | None,
+    suffixes: Sequence[str] = (".tif", ".tiff", ".zarr"),
 ) -> tuple[Path, Image]:
     path = Path(path)
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() not in suffixes:
         raise InputError(
-            "output-not-tiff", f"{path} does not end in .tif or .tiff; only TIFF files are written."
+            "output-not-tiff",
+            f"{path} does not end in {' or '.join(suffixes)}; other files are not written.",
         )
     # Results may be on a grid half as fine as that of a camera.
     size: tuple[float, ...] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -117,6 +118,30 @@ def read_ome_zarr(
         steps=steps,
         display=display,
         position=position,
+    )
+
+
+def read_pyramid(path: str | os.PathLike[str]) -> list[Image]:
+    """Read all levels of an OME-Zarr, the finest first, as `read_ome_zarr` reads one.
+
+    Of what bioformats2raw wrote it is the first image. A coarser level that is damaged ends it.
+
+    Raises
+    ------
+    InputError
+        As from `read_ome_zarr`, for the finest.
+    """
+    levels = [read_ome_zarr(path)]
+    with suppress(InputError):
+        while _suits(level := read_ome_zarr(path, len(levels)), levels[-1]):
+            levels.append(level)
+    return levels
+
+
+def _suits(coarse: Image, fine: Image) -> bool:
+    """Tell whether an image can be the next level of another."""
+    return coarse.axes == fine.axes and all(
+        one <= other for one, other in zip(coarse.data.shape, fine.data.shape, strict=True)
     )
 
 
@@ -266,8 +291,11 @@ def _letters(
     if ranks == sorted(ranks):
         return letters, []
     return letters, [
-        f"its axes are {said}, an order that OME-Zarr does not allow (time, channel, space); they "
-        "are taken by their names."
+        Note(
+            f"its axes are {said}, an order that OME-Zarr does not allow (time, channel, space); "
+            "they are taken by their names.",
+            "axes-reordered",
+        )
     ]
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..utils.errors import InputError, Remedy
+from ..utils.files import folder_written_whole
 from .axes import ORDER
 from .image import Display, Image
 from .lazy import LazyArray, Sliced, whole_index
-from .zarr_stores import ZarrPixels, require_zarr
+from .zarr_stores import ZarrPixels, is_address, require_zarr
 
 if TYPE_CHECKING:
     import zarr
@@ -24,8 +26,100 @@ if TYPE_CHECKING:
 _WIDEST_CHUNK = 1024  # pixels along Y and X; a plane of 2048 x 2048 is read in four pieces
 _SMALLEST_LEVEL = 512  # pixels along Y and X, at which a pyramid ends
 _PLANES_IN_SHARD = 16
+_PARTS = (_PLANES_IN_SHARD, _WIDEST_CHUNK, _WIDEST_CHUNK)  # of a shard along Z, Y, X
 _ISOTROPIC = 1.5  # axial step over pixel size, up to which a level halves the planes too
 _SHOWN = (0.5, 99.8)  # percentiles of the coarsest level that are black and white
+_COLOURS = {1: ("FFFFFF",), 2: ("00FF00", "FF00FF")}
+_MORE_COLOURS = ("00FFFF", "FF00FF", "FFFF00", "0000FF", "00FF00", "FF0000")
+
+
+def check_zarr_output(
+    output: str | os.PathLike[str], source: str | os.PathLike[str] | None, *, force: bool
+) -> None:
+    """Refuse an output that exists, unless it may be replaced, or that lies in the input.
+
+    Parameters
+    ----------
+    output
+        Folder to write.
+    source
+        File of the input; None where there is none.
+    force
+        Whether an output that exists is replaced.
+
+    Raises
+    ------
+    InputError
+        With what to do.
+    """
+    target = Path(output).resolve()
+    if not target.name.lower().endswith(".zarr"):
+        raise InputError(
+            "output-zipped",
+            f"{output} would be a zip file, and OME-Zarr is written as a folder; end its name in "
+            ".ome.zarr.",
+        )
+    origin = None if source is None or is_address(source) else Path(source).resolve()
+    if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
+        raise InputError(
+            "output-is-input",
+            f"{output} is the input or lies in it, or the other way round; write to another name.",
+        )
+    if target.exists() and not target.is_dir():
+        raise InputError("not-a-folder", f"{output} is a file; write to another name.")
+    if target.exists() and not force:
+        raise InputError(
+            "output-exists",
+            f"{output} exists",
+            Remedy("replace"),
+            "write to another name",
+        )
+
+
+def write_ome_zarr(
+    path: str | os.PathLike[str], image: Image, dtype: np.dtype[Any] | None = None
+) -> None:
+    """Write an image as OME-Zarr 0.5, all channels in one pyramid.
+
+    What is read lazily is read shard by shard. The folder appears under its name only when it is
+    complete.
+
+    Parameters
+    ----------
+    path
+        Folder to write, .ome.zarr; one that exists is replaced.
+    image
+        With axes, sizes, position, interval, and names and colours of the channels. The contrast
+        is that of its pixels.
+    dtype
+        Stored type; by default that of the pixels.
+
+    Raises
+    ------
+    InputError
+        If zarr is not installed, or the folder cannot be written.
+    """
+    axes = "".join(letter for letter in ORDER if letter in f"C{image.axes}")
+    pixels = LazyArray(image.data, image.axes, axes)
+    lengths = dict(zip(axes, pixels.shape, strict=True))
+    shape = tuple(lengths.get(letter, 1) for letter in ORDER)
+    layout = Layout.of(shape, _PARTS)
+    require_zarr(path)
+    with folder_written_whole(path) as folder:
+        new = NewOmeZarr(folder, axes)
+        new.create("0", shape, layout, np.dtype(dtype or pixels.dtype).name)
+        first = axes.index("C") + 1
+        array = _array(new.group, "0")
+        outer = list(product(range(shape[0]), range(shape[1])))
+        for place in outer:
+            begin = place[-first:]
+            for box in _boxes(array.shape[first:], array.shards[first:]):
+                array[(*begin, *box)] = pixels[(*begin, *box)]
+        factors = new.begin_levels(image.voxel_size)
+        for level, (frame, channel) in product(range(1, len(factors)), outer):
+            for part in new.parts_of_level(level):
+                new.fill_part(level, frame, part, channel)
+        new.describe(replace(image, name=Path(path).name), factors)
 
 
 @dataclass(frozen=True)
@@ -68,7 +162,7 @@ def _cut(length: int, part: int) -> tuple[int, int]:
 
 
 class NewOmeZarr:
-    """An OME-Zarr with one channel that is being written.
+    """An OME-Zarr that is being written.
 
     Several processes may fill parts of it at a time, each shard by one of them.
 
@@ -92,8 +186,10 @@ class NewOmeZarr:
 
         return zarr.open_group(self.folder, mode="a", zarr_format=3)
 
-    def create(self, key: str, shape: Sequence[int], layout: Layout) -> None:
-        """Make an array of zeros, float32, unless it is there."""
+    def create(
+        self, key: str, shape: Sequence[int], layout: Layout, dtype: str = "float32"
+    ) -> None:
+        """Make an array of zeros unless it is there."""
         from zarr.codecs import BloscCodec
 
         group = self.group
@@ -101,7 +197,7 @@ class NewOmeZarr:
             group.create_array(
                 key,
                 shape=self._kept(shape),
-                dtype="float32",
+                dtype=dtype,
                 chunks=self._kept(layout.chunks),
                 shards=self._kept(layout.shards),
                 compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
@@ -124,7 +220,8 @@ class NewOmeZarr:
 
     def begin_levels(self, voxel_size: Sequence[float] | None) -> list[tuple[int, int, int]]:
         """Make the coarser levels; gives by how much each is coarser than 0 along Z, Y, X."""
-        lengths = dict(zip(self.axes, _array(self.group, "0").shape, strict=True))
+        finest = _array(self.group, "0")
+        lengths = dict(zip(self.axes, finest.shape, strict=True))
         shape = tuple(lengths.get(letter, 1) for letter in ORDER)
         factors = [(1, 1, 1)]
         step = voxel_size if voxel_size is not None and len(voxel_size) == 3 else None
@@ -137,8 +234,8 @@ class NewOmeZarr:
                 *(math.ceil(n / f) for n, f in zip(shape[2:], halved, strict=True)),
             )
             factors.append((z * halved[0], y * 2, x * 2))
-            parts = (_PLANES_IN_SHARD, _WIDEST_CHUNK, _WIDEST_CHUNK)
-            self.create(str(len(factors) - 1), shape, Layout.of(shape, parts))
+            layout = Layout.of(shape, _PARTS)
+            self.create(str(len(factors) - 1), shape, layout, np.dtype(finest.dtype).name)
         return factors
 
     def parts_of_level(self, level: int) -> list[tuple[slice, ...]]:
@@ -147,15 +244,15 @@ class NewOmeZarr:
         first = self.axes.index("C") + 1
         return list(_boxes(coarse.shape[first:], coarse.shards[first:]))
 
-    def fill_part(self, level: int, frame: int, part: Sequence[slice]) -> None:
-        """Average the level before it into a shard of a frame of a level.
+    def fill_part(self, level: int, frame: int, part: Sequence[slice], channel: int = 0) -> None:
+        """Average the level before it into a shard of a frame of a channel of a level.
 
         It can be done again. Edges that are not whole are averaged over what there is.
         """
         group = self.group
         fine, coarse = (_array(group, str(number)) for number in (level - 1, level))
         first = self.axes.index("C") + 1
-        begin = self._kept((frame, 0, None, None, None))[:first]
+        begin = self._kept((frame, channel, None, None, None))[:first]
         factors = [
             1 if a == b else 2
             for a, b in zip(fine.shape[first:], coarse.shape[first:], strict=True)
@@ -167,6 +264,8 @@ class NewOmeZarr:
         for axis, factor in enumerate(factors):
             if factor == 2:
                 pixels = _pairs(pixels, axis)
+        if coarse.dtype.kind != "f":
+            pixels = np.rint(pixels).astype(coarse.dtype)
         coarse[(*begin, *part)] = pixels
 
     def describe(self, image: Image, factors: Sequence[tuple[int, int, int]], **more: Any) -> None:
@@ -175,7 +274,7 @@ class NewOmeZarr:
         Parameters
         ----------
         image
-            With voxel size, position, interval, channel name and colour of level 0.
+            With voxel size, position, interval, names and colours of the channels of level 0.
         factors
             As `begin_levels` gives them.
         **more
@@ -203,7 +302,8 @@ class NewOmeZarr:
         group = self.group
         pixels = np.asarray(_array(group, str(len(factors) - 1))[...])
         named = {"name": image.name, "axes": list(self._kept(axes)), "datasets": datasets}
-        channels = [_channel(image, pixels)]
+        per_channel = np.moveaxis(pixels, self.axes.index("C"), 0)
+        channels = [_channel(image, *one, len(per_channel)) for one in enumerate(per_channel)]
         ome: Any = {"version": "0.5", "multiscales": [named], "omero": {"channels": channels}}
         group.attrs.update({"ome": ome, **more})
 
@@ -212,16 +312,18 @@ def _array(group: Any, key: str) -> Any:
     return group[key]
 
 
-def _channel(image: Image, pixels: NDArray[Any]) -> dict[str, Any]:
-    """Describe the channel, with a contrast that suits the pixels of a coarse level."""
-    display = image.display[0] if image.display else Display()
+def _channel(image: Image, number: int, pixels: NDArray[Any], count: int) -> dict[str, Any]:
+    """Describe a channel of so many, with a contrast that suits the pixels of a coarse level."""
+    display = image.display[number] if number < len(image.display) else Display()
+    name = image.channel_names[number] if number < len(image.channel_names) else ""
+    colours = _COLOURS.get(count, _MORE_COLOURS)
     low, high = (float(value) for value in np.percentile(pixels, _SHOWN))
     least, most = float(pixels.min()), float(pixels.max())
     if high <= low:
         low, high = least, max(most, least + 1)
     return {
-        "label": image.channel_names[0] if image.channel_names else "Channel 0",
-        "color": display.colour or "FFFFFF",
+        "label": name or f"Channel {number}",
+        "color": display.colour or colours[number % len(colours)],
         "active": True,
         "window": {"min": least, "max": max(most, high), "start": low, "end": high},
     }
@@ -238,7 +340,7 @@ def _boxes(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, .
 
 def _pairs(pixels: NDArray[Any], axis: int) -> NDArray[Any]:
     """Average neighbours along an axis; one that is left over stays."""
-    first = pixels[(slice(None),) * axis + (slice(0, None, 2),)].copy()
+    first = pixels[(slice(None),) * axis + (slice(0, None, 2),)].astype(np.float32)
     second = pixels[(slice(None),) * axis + (slice(1, None, 2),)]
     paired = (slice(None),) * axis + (slice(0, second.shape[axis]),)
     first[paired] = (first[paired] + second) / 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..io.grid import same_pixel_size
-from ..io.image import Image, as_frames, spatial_axes
+from ..io.image import Image, as_frames, finer, spatial_axes
 from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
 from ..psf.microscope import Microscope
@@ -152,14 +152,11 @@ class CameraImages(Mode):
 
     def placed(self, pixels: Any) -> Image:
         """Give a result, on whichever grid, its axes and voxel size."""
-        finer, size = pixels.shape[-1] / self.image.data.shape[-1], self.image.voxel_size
-        if size is not None:
-            size = (*size[:-2], *(step / finer for step in size[-2:]))
+        upsampling = pixels.shape[-1] / self.image.data.shape[-1]
         return replace(
-            self.image,
+            finer(self.image, upsampling),
             data=pixels,
             axes=self.image.axes[-pixels.ndim :],
-            voxel_size=size,
             origin=None,
         )
 

@@ -30,6 +30,7 @@ except ImportError:  # on Windows
     fcntl = None
 
 _MARK = ".zsdeconvnet-part-"  # begins the name of what is being written
+_FOLDER_MARK = ".zsdeconvnet-folder-"
 _LONGEST_SUFFIX = 16
 _A_DAY = 86_400  # seconds
 
@@ -84,23 +85,53 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             part.discard()
 
 
-_set: ContextVar[list[_Part] | None] = ContextVar("files that are replaced together", default=None)
+@contextmanager
+def folder_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside `path` that takes its place once the block has succeeded.
+
+    Inside `replaced_together` it takes its place at the end of that.
+
+    Raises
+    ------
+    InputError
+        If the folder above is missing or cannot be written, or if the disk is full.
+    """
+    target = Path(path).resolve()
+    part = together = None
+    try:
+        part = _FolderPart(target)
+        yield part.path
+        together = _set.get()
+        if together is None:
+            part.replace()
+        else:
+            together.append(part)
+    except OSError as error:
+        raise refusal(error, target) from error
+    finally:
+        if part is not None and (together is None or part not in together):
+            part.discard()
+
+
+_set: ContextVar[list[_Part | _FolderPart] | None] = ContextVar(
+    "files that are replaced together", default=None
+)
 
 
 @contextmanager
 def replaced_together() -> Iterator[None]:
     """Let all files that are written whole in this block take their places at its end.
 
-    The last of them describes the others: its old version goes before they come, so that
-    whenever it is there it belongs to them. After a failure all old files are as they were. Of two
-    processes that write the same files at a time, all are those of one of them.
+    The last of them, a file, describes the others: its old version goes before they come, so
+    that whenever it is there it belongs to them. After a failure all old files are as they were. Of
+    two processes that write the same files at a time, all are those of one of them.
 
     Raises
     ------
     InputError
         If one of them cannot be replaced.
     """
-    parts: list[_Part] = []
+    parts: list[_Part | _FolderPart] = []
     outer = _set.set(parts)
     try:
         yield
@@ -177,6 +208,50 @@ class _Part:
         if self._held is not None:
             os.close(self._held)
         self._held = None
+
+
+class _FolderPart:
+    """A folder that is being written, with a lock on it as `_Part` has one."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        _remove_stale_folders(target.parent)
+        self.path = target.with_name(f"{_FOLDER_MARK}{secrets.token_hex(8)}")
+        self.path.mkdir()
+        self._held = None if fcntl is None else os.open(self.path, os.O_RDONLY)
+        if self._held is not None:
+            _locked(self._held)
+
+    def replace(self) -> None:
+        """Take the place of the target."""
+        self._release()
+        replace_folder(self.path, self.target)
+
+    def discard(self) -> None:
+        """Remove what has not taken its place."""
+        self._release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _release(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+        self._held = None
+
+
+def _remove_stale_folders(folder: Path) -> None:
+    """Remove the folders that processes which are dead have left in a folder."""
+    for path in folder.glob(f"{_FOLDER_MARK}*"):
+        with suppress(OSError):
+            if fcntl is None:
+                if time.time() - path.stat().st_mtime > _A_DAY:
+                    shutil.rmtree(path, ignore_errors=True)
+                continue
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def replace_folder(part: Path, target: Path) -> None:

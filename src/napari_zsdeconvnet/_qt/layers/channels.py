@@ -46,26 +46,25 @@ def split_channels(
         the contrast of its own pixels.
     """
     count = channels(layer, reading.axes)
-    colours = COLOURS.get(count) or tuple(islice(cycle(MORE_COLOURS), count))
     made = []
     for number in range(count):
         one = replace(reading, channel=number)
         pixels, axes = one.pixels(layer)
         name = channel_name(said, number) or f"channel {number}"
         metadata: dict[str, Any] = {
-            **_optics_as_metadata(said, number, name),
+            **optics_as_metadata(said, number, name),
             RULE_KEY: rule_of(layer),
         }
         origin = origin_of(layer, one)
         if origin is not None:
             metadata[ORIGIN_KEY] = origin
         place = placement(layer, len(axes), axes=reading.axes)
-        limits, span = contrast_of(_middle(pixels))
+        limits, span = contrast_of(middle_plane(pixels))
         new = ImageLayer(
             pixels,
             name=f"{layer.name} {name}",
             metadata=metadata,
-            colormap=colours[number],
+            colormap=colours(count)[number],
             blending="additive",
             contrast_limits=limits,
             **place | {"axis_labels": tuple(axes.lower())},
@@ -76,6 +75,11 @@ def split_channels(
     return made
 
 
+def colours(count: int) -> tuple[str, ...]:
+    """Name the colormaps of so many channels."""
+    return COLOURS.get(count) or tuple(islice(cycle(MORE_COLOURS), count))
+
+
 def has_channels(layer: ImageLayer | None, reading: Reading | None) -> bool:
     """Tell whether there is anything to split."""
     if layer is None or reading is None:
@@ -83,7 +87,7 @@ def has_channels(layer: ImageLayer | None, reading: Reading | None) -> bool:
     return "C" in reading.axes and channels(layer, reading.axes) > 1
 
 
-def _optics_as_metadata(said: Recorded, number: int, name: str) -> dict[str, Any]:
+def optics_as_metadata(said: Recorded, number: int, name: str) -> dict[str, Any]:
     """Say the optics of a channel as `acquisition.recorded` reads them."""
     optics = optics_of(said, number)
 
@@ -101,7 +105,7 @@ def _optics_as_metadata(said: Recorded, number: int, name: str) -> dict[str, Any
     return {"Channel": {word: value for word, value in channel.items() if value is not None}}
 
 
-def _middle(pixels: Any) -> Any:
+def middle_plane(pixels: Any) -> Any:
     """Give one plane, so that no lazy image is read whole for its contrast."""
     while pixels.ndim > 2:
         pixels = pixels[pixels.shape[0] // 2]

@@ -9,6 +9,7 @@ from napari import layers
 
 from ...io.acquisition import Optics, Recorded, recorded
 from ...io.image_files import read_recorded
+from .layers import ORIGIN_KEY
 
 
 def recorded_of(layer: layers.Image) -> Recorded:
@@ -17,7 +18,8 @@ def recorded_of(layer: layers.Image) -> Recorded:
     napari's own reader drops all that a TIFF says. It may take a moment: not for the main thread.
     """
     left = recorded(layer.metadata)
-    path = layer.source.path
+    # What our reader and the splitting of channels make is of one channel, and says all of it.
+    path = None if ORIGIN_KEY in layer.metadata else layer.source.path
     from_file = Recorded() if path is None else read_recorded(str(path))
     z, y, x = (a or b for a, b in zip(left.steps, from_file.steps, strict=True))
     return replace(

@@ -15,6 +15,7 @@ from ...io.axes import about
 from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import LazyArray
+from ...io.ome_zarr_writing import check_zarr_output
 from ...io.selection import one_of
 from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
@@ -22,6 +23,7 @@ from ...utils.files import check_writable, make_folder, written_whole
 from ..console import Console
 from .scenes import part_of, stem_of
 
+_TIFF = (".tif", ".tiff")
 _OME_SUFFIXES = {
     ".ome.tif": ".ome.tif",
     ".ome.tiff": ".ome.tif",
@@ -231,6 +233,10 @@ def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.
     InputError
         If the file is one of the inputs, exists, or cannot be written.
     """
+    if names_zarr(output):
+        for path in inputs:
+            check_zarr_output(output, path, force=getattr(arguments, "force", True))
+        return
     for path in inputs:
         if _same(output, path):
             raise InputError(
@@ -254,7 +260,12 @@ def _same(one: str | Path, other: str | Path) -> bool:
 
 
 def output_names(
-    output: str, paths: Sequence[str], ending: str, suffix: str | None = None
+    output: str,
+    paths: Sequence[str],
+    ending: str,
+    suffix: str | None = None,
+    *,
+    zarr: bool = False,
 ) -> list[Path]:
     """Name the file that is written for each input.
 
@@ -268,6 +279,8 @@ def output_names(
         What follows an input's own name in a folder, after an underscore.
     suffix
         Of the files; by default .tif, and .ome.tif where the input has it.
+    zarr
+        Whether the output may be OME-Zarr.
 
     Returns
     -------
@@ -280,13 +293,12 @@ def output_names(
         If one file is named for several inputs, or two inputs would go to the same one.
     """
     target = Path(output)
-    if names_zarr(target):
+    if names_zarr(target) and not zarr:
         raise InputError(
             "output-kind",
-            f"{output} is OME-Zarr, which predict alone writes, of one image; name a .tif or a "
-            "folder.",
+            f"{output} is OME-Zarr, which run and predict alone write; name a .tif or a folder.",
         )
-    if target.suffix.lower() in ((suffix,) if suffix else (".tif", ".tiff")):
+    if names_zarr(target) or target.suffix.lower() in ((suffix,) if suffix else _TIFF):
         if len(paths) > 1:
             raise InputError(
                 "output-is-one-file",
@@ -311,6 +323,7 @@ def output_names(
 def beside(output: Path, ending: str, what: str) -> Path:
     """Name another result of the input whose result with that ending is `output`."""
     stem, suffix = _stem_and_suffix(output)
+    suffix = ".ome.zarr" if names_zarr(output) else suffix
     return output.with_name(f"{stem.removesuffix(f'_{ending}')}_{what}{suffix}")
 
 

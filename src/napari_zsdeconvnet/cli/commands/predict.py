@@ -103,19 +103,19 @@ def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console
                 "or write a .tif.",
             )
     from ...model.model import Model
-    from ...workflow.distributed import RECORD, check_zarr_output, iter_predict_to_zarr
+    from ...workflow.distributed import RECORD, iter_predict_to_zarr
 
     model = Model.load(arguments.model)
     if holds_raw_frames(paths[0], model, arguments):
         raise InputError("sim-not-to-zarr", "Results of raw SIM frames go to TIFF; name a .tif.")
     outputs = {DECONVOLVED: output}
     if arguments.denoised:
-        outputs[DENOISED] = _beside_zarr(output, DENOISED)
+        outputs[DENOISED] = beside(output, DECONVOLVED, DENOISED)
     if model.out_of_focus:
-        outputs[BACKGROUND] = _beside_zarr(output, BACKGROUND)
-    image = load(paths[0], arguments, console)
+        outputs[BACKGROUND] = beside(output, DECONVOLVED, BACKGROUND)
     for place in outputs.values():
-        check_zarr_output(place, image, force=arguments.force)
+        check_output(place, paths, arguments)
+    image = load(paths[0], arguments, console)
     tiles = iter_predict_to_zarr(
         model,
         image,
@@ -134,12 +134,6 @@ def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console
     record = str(output / RECORD)
     done = {**written, "record": record, "input": paths[0], "seconds": prediction.seconds}
     console.result({"model": arguments.model, "images": [done]})
-
-
-def _beside_zarr(output: Path, what: str) -> Path:
-    """Name another result beside that which is deconvolved."""
-    stem = output.name.removesuffix(".zarr").removesuffix(".ome")
-    return output.with_name(f"{stem.removesuffix(f'_{DECONVOLVED}')}_{what}.ome.zarr")
 
 
 def predict_into_files(

@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         raise InputError(
             "option-for-one-image", "--resume goes on with one training; name its image alone."
         )
-    outputs = output_names(arguments.output, paths, DECONVOLVED)
+    suffix = ".ome.zarr" if arguments.format == "ome-zarr" else None
+    outputs = output_names(arguments.output, paths, DECONVOLVED, suffix, zarr=True)
     files = [_files(path, output, arguments) for path, output in zip(paths, outputs, strict=True)]
     if len(paths) == 1:
         console.result(_one(paths[0], files[0], arguments, console))

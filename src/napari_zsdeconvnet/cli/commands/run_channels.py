@@ -109,11 +109,11 @@ def run_channels(
             rescue = rescued(one.model.save, channels[number].model, checkpoint, then=then)
             stack.enter_context(nullcontext() if arguments.model else rescue)
         stack.enter_context(replaced_together())
+        write_result(files[DENOISED], made_of_all.denoised)
+        write_result(files[DECONVOLVED], made_of_all.deconvolved)
         for number, one in results.items():
             one.model.save(channels[number].model)
             one.record.write(channels[number].record)
-        write_result(files[DENOISED], made_of_all.denoised)
-        write_result(files[DECONVOLVED], made_of_all.deconvolved)
     for number in results:
         if not arguments.model:
             checkpoint_of(channels[number].model).unlink(missing_ok=True)

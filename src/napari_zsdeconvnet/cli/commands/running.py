@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...io.image import Image
 from ...io.image_writing import write_image
+from ...io.ome_zarr_writing import write_ome_zarr
+from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
 from ..console import Console, Interrupted, printable
 from .camera import camera_for
@@ -69,7 +71,10 @@ def pipeline_of(
 
 
 def write_result(path: Path, image: Image) -> None:
-    """Write a result with its axes, sizes, time and channel."""
+    """Write a result with its axes, sizes, time and channels, as TIFF or OME-Zarr by its name."""
+    if names_zarr(path):
+        write_ome_zarr(path, image)
+        return
     write_image(
         path,
         image.data,

@@ -16,9 +16,9 @@ import torch
 
 from ...inference.predict import TileProgress, check_memory, exhaust, output_shape, spelled_tile
 from ...inference.tile_computer import TileComputer, TileSource
-from ...io.image import Image
+from ...io.image import Image, finer
 from ...io.lazy import LazyArray
-from ...io.ome_zarr_writing import Layout
+from ...io.ome_zarr_writing import Layout, check_zarr_output
 from ...model.model import Model
 from ...model.predicting import prepared
 from ...model.provenance import installed_versions, now, weights_fingerprint
@@ -143,7 +143,7 @@ def iter_predict_to_zarr(
     chosen = resolve_device(device)
     main = Path(outputs["deconvolved"])
     for output in outputs.values():
-        check_zarr_output(output, image, force=force)
+        check_zarr_output(output, image.origin.path if image.origin else None, force=force)
     folder = unfinished(main)
     _check_unfinished(folder, resume, force)
     job = _job(model, image, outputs, damping)
@@ -199,32 +199,6 @@ def unfinished(output: Path) -> Path:
     """Name the folder where an output is written before it is complete."""
     output = output.resolve()
     return output.with_name(f".{output.name}.unfinished")
-
-
-def check_zarr_output(output: Path, image: Image, *, force: bool) -> None:
-    """Refuse an output that exists, unless it may be replaced, or that lies in the input.
-
-    Raises
-    ------
-    InputError
-        With what to do.
-    """
-    target = output.resolve()
-    origin = None if image.origin is None else Path(image.origin.path).resolve()
-    if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
-        raise InputError(
-            "output-is-input",
-            f"{output} is the input or lies in it, or the other way round; write to another name.",
-        )
-    if target.exists() and not target.is_dir():
-        raise InputError("not-a-folder", f"{output} is a file; write to another name.")
-    if target.exists() and not force:
-        raise InputError(
-            "output-exists",
-            f"{output} exists",
-            Remedy("replace"),
-            "write to another name",
-        )
 
 
 def _check_unfinished(folder: Path, resume: bool, force: bool) -> None:
@@ -340,20 +314,6 @@ def _make_arrays(
             room.create(key, full, Layout.of(full, parts))
         factors[name] = room.begin_levels(finer(image, upsampling).voxel_size)
     return factors
-
-
-def finer(image: Image, upsampling: int) -> Image:
-    """Give the image the grid of a result with so many pixels in place of one."""
-    size, (z, y, x) = image.voxel_size, image.position
-    if size is None:
-        return image
-    *depth, high, wide = size
-    shift = (1 - 1 / upsampling) / 2
-    return replace(
-        image,
-        voxel_size=(*depth, high / upsampling, wide / upsampling),
-        position=(z, y - shift * high, x - shift * wide),
-    )
 
 
 def _compute(
