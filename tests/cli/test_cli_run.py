@@ -109,45 +109,6 @@ def test_several_images_are_done_one_after_the_other_and_failures_named_at_the_e
     assert not (out / "broken_deconvolved.tif").exists()
 
 
-def test_a_plate_is_done_field_by_field_and_one_model_serves_fields_that_are_alike(
-    tmp_path, capsys
-):
-    zarr = pytest.importorskip("zarr")
-    plate = tmp_path / "plate.ome.zarr"
-    group = zarr.open_group(plate, mode="w")
-    wells = [{"path": "A/1"}, {"path": "A/2"}, {"path": "B/1"}]  # B/1 was not acquired
-    group.attrs["ome"] = {"version": "0.5", "plate": {"wells": wells}}
-    for seed, well in enumerate(("A/1", "A/2")):
-        sample = simulate("filaments", shape=(96, 96), pixel_size=PIXEL, seed=seed)
-        group.create_group(well).attrs["ome"] = {
-            "version": "0.5",
-            "well": {"images": [{"path": "0"}]},
-        }
-        field = group.create_group(f"{well}/0")
-        field.create_array("0", data=sample.raw)
-        scale = [{"type": "scale", "scale": [PIXEL, PIXEL]}]
-        axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
-        datasets = [{"path": "0", "coordinateTransformations": scale}]
-        field.attrs["ome"] = {
-            "version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]
-        }  # fmt: skip
-    out = tmp_path / "out"
-    code = main(["run", str(plate), "-o", str(out), "--json", "--no-verdict", *OPTICS])
-    printed = capsys.readouterr()
-    assert code == 2, "a field is missing"
-    result = json.loads(printed.out)
-    names = [f"plate_{well}_0" for well in ("A_1", "A_2")]
-    assert [(out / f"{name}_deconvolved.ome.tif").exists() for name in names] == [True, True]
-    assert result["failed"] == [f"{plate} (B_1_0)"]
-    assert "2 of 3 images done." in printed.err
-    assert "Reusing the model trained for 3 steps" in printed.err
-    hashes = {RunRecord.read(out / f"{name}_deconvolved.ome.json").weights_sha256 for name in names}
-    assert len(hashes) == 1
-    code = main(["run", str(plate), "--scene", "A/2/0", "-o", str(out / "one"), "--no-verdict",
-                 "--steps", "0", *OPTICS])  # fmt: skip
-    assert code == 0
-
-
 def test_results_are_replaced_only_where_it_is_asked_for(cell, tmp_path, capsys):
     command = ["run", str(cell), "-o", str(tmp_path / "out"), "--no-verdict", "--steps", "0"]
     command += ["--device", "cpu", *OPTICS]

@@ -229,15 +229,20 @@ def add_damping(parser: argparse.ArgumentParser) -> None:
 def add_cluster(parser: argparse.ArgumentParser) -> None:
     """Add who computes an OME-Zarr, and what becomes of one that is there."""
     group = parser.add_argument_group("output that is an OME-Zarr (.ome.zarr)")
+    add_computing(group)
+    group.add_argument(
+        "--resume", action="store_true", help="go on with a run that ended before it was complete"
+    )
+
+
+def add_computing(group: argparse._ActionsContainer) -> None:
+    """Add the processes that compute."""
     who = group.add_mutually_exclusive_group()
     who.add_argument("--workers", type=values.whole, metavar="N", help="processes of this machine")
     who.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="of a Dask cluster, as in tcp://node1:8786; all its workers share the file system",
-    )
-    group.add_argument(
-        "--resume", action="store_true", help="go on with a run that ended before it was complete"
     )
 
 

@@ -11,6 +11,7 @@ from .options import (
     add_background,
     add_camera_maps,
     add_command,
+    add_computing,
     add_excess_noise,
     add_force,
     add_images,
@@ -33,6 +34,7 @@ def add_run(commands: Commands) -> None:
         "Take recordings from start to finish: calibrate, train, deconvolve and judge.",
         "zsdeconvnet run cell.tif --na 1.4 --wavelength 0.525 -o results/",
         'zsdeconvnet run "cells/*.tif" --na 1.4 --wavelength 0.525 -o results/',
+        "zsdeconvnet run plate.ome.zarr --na 0.75 --wavelength 0.525 --workers 4 -o results/",
         "zsdeconvnet run raw.tif --mode sim --na 1.41 --wavelength 0.525 -o results/",
         "zsdeconvnet run cells.ome.tif --na 1.4 --wavelengths 0.461,0.525 -o results/",
         "zsdeconvnet run cell.tif --steps 0 --no-verdict -o quick/",
@@ -52,13 +54,20 @@ def add_run(commands: Commands) -> None:
         help="of the results in a folder (tiff)",
     )
     add_force(output)
+    output.add_argument(
+        "--skip-done",
+        action="store_true",
+        help="of many images, leave out those that are done with the same options, as after a "
+        "run that was ended; the others replace what there is of them",
+    )
     output.add_argument("--no-verdict", action="store_true", help="leave the verdict out")
     output.add_argument(
         "--train-each",
         action="store_true",
-        help="train on every image; otherwise a model serves later images that are alike in "
+        help="train on every image; otherwise a model serves all images that are alike in "
         "optics, noise, light and structure",
     )
+    add_computing(parser.add_argument_group("many images on a cluster, one in each process"))
     _add_optics(parser)
     _add_channels(parser)
     training = add_training(parser)

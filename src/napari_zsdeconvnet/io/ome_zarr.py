@@ -61,8 +61,10 @@ def read_ome_zarr(
     notes: list[str] = []
     chosen: int | None = None
     if scene is not None and _holds_fields(ome):
-        fields = _fields(group, ome)
-        field = fields[scene_number(scene, fields, path)]
+        field = scene
+        if not _is_there(group, scene):
+            fields = _fields(group, ome)
+            field = fields[scene_number(scene, fields, path)]
         return read_ome_zarr(f"{str(path).rstrip('/')}/{field}", level)
     if "bioformats2raw.layout" in ome and "multiscales" not in ome:
         text = text_beside(path, "OME/METADATA.ome.xml")
@@ -162,6 +164,13 @@ def images_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
 def is_plate(path: str | os.PathLike[str]) -> bool:
     """Tell whether an OME-Zarr is a plate or a well, which has fields in place of an image."""
     return _holds_fields(_ome(open_group(path)))
+
+
+def _is_there(group: zarr.Group, scene: int | str) -> bool:
+    """Tell whether a field is named that is there; to list those of a plate opens all wells."""
+    if not isinstance(scene, str) or not all(part.strip(".") for part in scene.split("/")):
+        return False
+    return scene in group
 
 
 def _holds_fields(ome: Mapping[str, Any]) -> bool:

@@ -163,6 +163,14 @@ class Mode(ABC):
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording; empty where it is."""
 
+    @property
+    def optics(self) -> tuple[float, ...]:
+        """Lengths and numbers that hardly differ between recordings that one model fits.
+
+        Once `prepare` is through; `misfit` has the last word.
+        """
+        return ()
+
     def calibrate(self) -> Preparing:
         """Find out what training needs beside."""
         yield from ()

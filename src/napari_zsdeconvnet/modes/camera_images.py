@@ -96,6 +96,11 @@ class CameraImages(Mode):
             )
         return microscope, (*size[:-2], *(step / self.upsampling for step in size[-2:]))
 
+    @property
+    def optics(self) -> tuple[float, ...]:
+        """Widths of the PSF, and the pixels of the output in one of the recording."""
+        return (*self.psf.fwhm, float(self.upsampling))
+
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording; empty where it is."""
         if model.reconstruction is not None:

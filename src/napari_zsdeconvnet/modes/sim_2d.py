@@ -20,7 +20,7 @@ from ..utils.errors import InputError
 from ..utils.phases import doing
 from .base import NOTHING, Known, Mode
 from .steps import Began, Calibrated, Preparing, Reconstructed
-from .words import SAME_WIDTH, pattern_words, sentence
+from .words import pattern_words, same_numbers, sentence
 
 if TYPE_CHECKING:
     from ..inference.predict import Result, TileProgress
@@ -139,19 +139,18 @@ class RawSIM2D(Mode):
             order=self.known.order,
         )
 
+    @property
+    def optics(self) -> tuple[float, ...]:
+        """Pixel size, aperture, wavelength and the periods of the patterns."""
+        return _numbers(self.reconstruction.patterns)
+
     def misfit(self, model: Model) -> str:
         """Say why a model is not for this recording; empty where it is."""
         if model.reconstruction is None:
             return "The model at hand is for images, not for raw SIM."
         trained = Patterns.from_dict(model.reconstruction["patterns"])
         here = self.reconstruction.patterns
-        pairs = [
-            (getattr(trained, name), getattr(here, name))
-            for name in ("pixel_size", "na", "wavelength")
-        ]
-        pairs += [(a.period, b.period) for a, b in zip(trained, here, strict=False)]
-        same = all(math.isclose(a, b, rel_tol=SAME_WIDTH) for a, b in pairs)
-        if same and len(trained) == len(here):
+        if same_numbers(_numbers(trained), _numbers(here)):
             return ""
         return "The model at hand is for SIM with other patterns."
 
@@ -188,6 +187,11 @@ class RawSIM2D(Mode):
     def placed(self, pixels: Any) -> Image:
         """Give a result its axes, out of time and planes, and its voxel size."""
         return self.recording.placed(pixels)
+
+
+def _numbers(patterns: Patterns) -> tuple[float, ...]:
+    optics = (patterns.pixel_size, patterns.na, patterns.wavelength)
+    return (*optics, *(pattern.period for pattern in patterns))
 
 
 def _frame_axes(recording: Image, known: Known) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,14 @@ def same_width(one: PSF, other: PSF) -> bool:
     """Tell whether two PSFs are as wide, within `SAME_WIDTH`."""
     if one.array.ndim != other.array.ndim or one.unit != other.unit:
         return False
-    return all(
+    return same_numbers(one.fwhm, other.fwhm)
+
+
+def same_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Tell whether lengths of the optics are as many and the same, within `SAME_WIDTH`."""
+    return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=SAME_WIDTH) or (math.isnan(a) and math.isnan(b))
-        for a, b in zip(one.fwhm, other.fwhm, strict=True)
+        for a, b in zip(one, other, strict=True)
     )
 
 

@@ -88,7 +88,7 @@ def thread_count(device: torch.device) -> int:
     """
     if device.type != "cpu":
         return torch.get_num_threads()
-    return _fixed.get() or _wanted_threads() or _measured_threads()
+    return _fixed.get() or wanted_threads() or _measured_threads()
 
 
 @contextmanager
@@ -164,7 +164,14 @@ if hasattr(os, "register_at_fork"):
 _fixed: ContextVar[int | None] = ContextVar("fixed threads", default=None)
 
 
-def _wanted_threads() -> int | None:
+def wanted_threads() -> int | None:
+    """Return the number that ``ZSDECONVNET_THREADS`` says, None where it says none.
+
+    Raises
+    ------
+    InputError
+        If it is not a whole number of at least 1.
+    """
     wanted = os.environ.get(THREADS_VARIABLE, "").strip()
     if not wanted:
         return None

@@ -199,7 +199,7 @@ class Pipeline(Iterator[Step]):
         self._settings = {**settings, "preset": _preset(mode, preset)}
         self._run: TrainingRun | None = None
         self._stopped = False
-        self._cut_short = self._given_up = False
+        self._cut_short = self._given_up = self._trained_here = False
         self._predicted: Predicted | None = None
         self._verdict: Verdict | None = None
         self._steps = self._all_steps()
@@ -264,6 +264,11 @@ class Pipeline(Iterator[Step]):
         return self._settings.get("steps") is None and self._settings["preset"].patience > 0
 
     @property
+    def trained(self) -> bool:
+        """Whether the model that made the result was trained on this recording."""
+        return self._trained_here
+
+    @property
     def cut_short(self) -> bool:
         """Whether the training was stopped before it had done all its steps."""
         return self._cut_short
@@ -298,6 +303,7 @@ class Pipeline(Iterator[Step]):
             model = yield from self._trained(misfits[0] if misfits else "")
             if model is None:
                 return
+            self._trained_here = True
         else:
             yield Began("model")
             words = (f"Reusing {_origin(model)}:", _facts(model), _stopped_words(model))

@@ -215,7 +215,13 @@ def _typed_voxel_size(arguments: argparse.Namespace, volume: bool) -> tuple[floa
     )
 
 
-def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.Namespace) -> None:
+def check_output(
+    output: str | Path,
+    inputs: Sequence[str],
+    arguments: argparse.Namespace,
+    *,
+    written: bool = True,
+) -> None:
     """Find out before a long computation whether a file may be written, and can be.
 
     Parameters
@@ -227,6 +233,8 @@ def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.
     arguments
         With `force` of a command that replaces nothing unasked; where it goes on with a training
         or takes a model as it is (`resume`, `model`), that file may be written again.
+    written
+        Whether it is tried if the folder can be written.
 
     Raises
     ------
@@ -252,7 +260,8 @@ def check_output(output: str | Path, inputs: Sequence[str], arguments: argparse.
             "output-exists",
             f"{output} exists: add --force to replace it, or write to another name with -o.",
         )
-    check_writable(output)
+    if written:
+        check_writable(output)
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

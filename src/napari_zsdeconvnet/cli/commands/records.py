@@ -20,7 +20,7 @@ def record_beside(output: Path) -> Path:
     return output.with_suffix(".json")
 
 
-def check_record(path: Path) -> None:
+def check_record(path: Path, *, written: bool = True) -> None:
     """Find out before a long computation whether a record can be written after it.
 
     Raises
@@ -28,7 +28,8 @@ def check_record(path: Path) -> None:
     InputError
         If it cannot, or the file exists and is something else than a record.
     """
-    check_writable(path)
+    if written:
+        check_writable(path)
     if path.exists() and not is_record(path):
         raise InputError(
             "output-exists",

@@ -129,6 +129,9 @@ def run_channels(
                 "model": str(channels[number].model),
                 "record": str(channels[number].record),
                 "verdict": None if one.report is None else one.report.to_dict(),
+                "failed_measures": []
+                if one.report is None
+                else [measure.name for measure in one.report.failed],
             }
             for number, one in results.items()
         ],

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ...psf.psf import PSF
     from ...quality.verdict import Verdict
     from ...training.autosave import Autosave
-    from ...workflow.likeness import SharedModels
     from ...workflow.pipeline import Pipeline, Predicted
 
 
@@ -39,11 +38,11 @@ def pipeline_of(
     files: Mapping[str, Path],
     arguments: argparse.Namespace,
     console: Console,
-    shared: SharedModels | None = None,
+    fitting: str | None = None,
 ) -> Pipeline:
     """Make the run of a recording, by the model or from the checkpoint that is to be used.
 
-    Without either, a model of an earlier recording that is alike is used, where there are some.
+    Without either, the model of a file is used if it fits the recording.
     """
     from ...model.model import Model
     from ...training.autosave import is_complete
@@ -53,13 +52,11 @@ def pipeline_of(
     resume = None if model else arguments.resume or offered(files["model"], console)
     if resume and arguments.steps is None and is_complete(resume):
         model, resume = Model.load(resume), None
-    if model is not None or resume is not None:
-        shared = None
+    shared = fitting is not None and model is None and resume is None
     return Pipeline(
         mode,
-        model=model if shared is None else shared.models,
-        unlike=None if shared is None else shared.unlike,
-        finished=shared is not None,
+        model=Model.load(fitting) if fitting is not None and shared else model,
+        finished=shared,
         judged=not arguments.no_verdict,
         device=arguments.device,
         preset=arguments.preset,

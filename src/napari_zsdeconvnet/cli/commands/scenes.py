@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,23 @@ class SceneFile(str):
     Attributes
     ----------
     scene
-        Its number, counted from 0.
+        Its number, counted from 0; the name of a field of a plate.
     ending
         What tells it from the others in the names of results.
     """
 
-    scene: int
+    scene: int | str
     ending: str
 
-    def __new__(cls, path: str, scene: int, ending: str) -> SceneFile:
+    def __new__(cls, path: str, scene: int | str, ending: str) -> SceneFile:
         """Keep the scene beside the name."""
         file = super().__new__(cls, path)
         file.scene, file.ending = scene, ending
         return file
+
+    def __getnewargs__(self) -> tuple[str, int | str, str]:  # type: ignore[override]
+        """Give what it is made of, so that it can be sent to another process."""
+        return str(self), self.scene, self.ending
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -89,8 +94,9 @@ def inputs(arguments: argparse.Namespace) -> list[str]:
 
 
 def _scenes(path: str, wanted: str | None) -> Sequence[str]:
+    plate = is_zarr(path) and is_plate(path)
     if wanted is None:
-        if not (is_zarr(path) and is_plate(path)):
+        if not plate:
             return [path]
         wanted = ALL  # a plate is no image, so all of its fields are meant
     names = scenes_of(path)
@@ -100,7 +106,7 @@ def _scenes(path: str, wanted: str | None) -> Sequence[str]:
         return [path]
     numbers = range(len(names)) if wanted == ALL else [scene_number(wanted, names, path)]
     endings = endings_of(names, "scene")
-    return [SceneFile(path, number, endings[number]) for number in numbers]
+    return [SceneFile(path, names[n] if plate else n, endings[n]) for n in numbers]
 
 
 def part_of(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -134,7 +140,8 @@ def endings_of(names: Sequence[str], word: str) -> list[str]:
         )
         for name in names
     ]
+    times = Counter(safe)
     return [
-        name if name and safe.count(name) == 1 else f"{name or word}_{number}"
+        name if name and times[name] == 1 else f"{name or word}_{number}"
         for number, name in enumerate(safe)
     ]

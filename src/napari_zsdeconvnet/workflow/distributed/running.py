@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ...utils.each import Each
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 _ANSWERS = 20  # seconds in which a scheduler has to answer
 _RETRIES = 2
 _WAITING = 3  # tasks for each worker that are with the scheduler at a time
+_COUNTED = 5.0  # seconds after which workers are counted again: a queue may give more of them
 _TOGETHER = 16  # planes in a task at most
 _BATCH = 4  # tiles in a task at most; within one the next is read while one is computed
+_UNINTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""For a worker: a terminal sends Ctrl-C to it as well, which its parent ends anyway."""
 
 
 Task = Callable[[Any], Any]
@@ -81,6 +86,7 @@ def cluster(
             dashboard_address=None,
             memory_limit=0,
             silence_logs=logging.CRITICAL,  # a lost worker is said by its tiles
+            preload=[_UNINTERRUPTED],
         ) as local,
         untyped.Client(local, set_as_default=False) as here,
     ):
@@ -162,39 +168,51 @@ def run_tasks(
     client: Client | None,
     work: Any,
     do: Callable[[Any, Any], Any],
-    items: Sequence[Any],
+    items: Iterable[Any],
 ) -> Iterator[tuple[Any, Any]]:
     """Do ``do(work, item)`` for all items, in any order; gives each with its result.
 
     On a cluster a task that was lost with its worker is done again. The result of one that fails
-    for good is its exception.
+    for good is its exception. An iterator of items that has come to its end is asked again after
+    each result, and so may give what that has made possible.
 
     Raises
     ------
     InputError
         If the scheduler is lost.
     """
+    coming = iter(items)
     if client is None:
-        for item in items:
+        for item in coming:
             yield item, do(work, item)
         return
     import distributed
 
     untyped: Any = distributed
-    there = untyped.Client.scatter(client, work, broadcast=True, hash=False)
-    coming = iter(items)
-    room = _WAITING * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    # What was sent to a worker alone would be lost with it, so nothing is sent for nothing.
+    there = None
+    if work is not None:
+        there = untyped.Client.scatter(client, work, broadcast=True, hash=False)
     item_of: dict[Any, Any] = {}
+    futures = untyped.as_completed(loop=client.loop)
+    room, counted = _WAITING, -math.inf
 
-    def submitted() -> Any:
-        for item in coming:
-            future = client.submit(do, there, item, retries=_RETRIES, pure=False)
-            item_of[future.key] = item
-            return future
-        return None
+    def fill() -> None:
+        nonlocal room, counted
+        if time.monotonic() - counted > _COUNTED:
+            counted = time.monotonic()
+            with suppress(OSError):  # of a scheduler that is lost, which the tasks tell
+                room = _WAITING * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        while len(item_of) < room:
+            for item in coming:
+                future = client.submit(do, there, item, retries=_RETRIES, pure=False)
+                item_of[future.key] = item
+                futures.add(future)
+                break
+            else:
+                return
 
-    first = [future for future in (submitted() for _ in range(room)) if future is not None]
-    futures = untyped.as_completed(first, loop=client.loop)
+    fill()
     for future in futures:
         try:
             error = future.exception()
@@ -204,11 +222,11 @@ def run_tasks(
                 "scheduler-lost",
                 "The connection to the scheduler was lost; start it and its workers again.",
             ) from error
-        following = submitted()
-        if following is not None:
-            futures.add(following)
-        yield item_of.pop(future.key), result
+        item = item_of.pop(future.key)
         future.release()
+        fill()
+        yield item, result
+        fill()
 
 
 def batches(numbers: Sequence[int], client: Client | None) -> list[list[int]]:
