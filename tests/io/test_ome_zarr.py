@@ -43,7 +43,15 @@ def written(path: Path, version: str = "0.5", pixels: Any = PIXELS, **told: Any)
 
 
 class TestFilesOfOtherPrograms:
-    @pytest.mark.parametrize("name", ["ome-zarr-py-0.4.zarr.zip", "ome-writers-0.5.ozx"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "ome-zarr-py-0.4.zarr.zip",
+            "ome-writers-0.5.ozx",
+            "ngff-zarr-0.4.zarr.zip",
+            "bioio-0.5.zarr.zip",
+        ],
+    )
     @pytest.mark.parametrize("kind", ["zip", "folder", "zip of a folder", "address"])
     def test_pixels_and_what_is_said_of_them(self, name: str, kind: str, tmp_path: Path):
         path: Any = DATA / name
@@ -56,17 +64,19 @@ class TestFilesOfOtherPrograms:
             path = path.as_uri()
         image = read_image(path)
         pixels = np.asarray(image.data)
-        assert image.axes == ("CZYX" if "0.4" in name else "TCZYX")
+        in_time = name.startswith("ome-writers")
+        assert image.axes == ("TCZYX" if in_time else "CZYX")
         for volumes in pixels if "T" in image.axes else [pixels]:
             np.testing.assert_array_equal(volumes, PIXELS)
         assert image.voxel_size == pytest.approx((0.3, 0.1, 0.1))
         assert image.channel_names == ("GFP", "RFP")
-        assert image.frame_interval == (None if "0.4" in name else 0.5)
+        assert image.frame_interval == (0.5 if in_time else None)
         assert image.notes == ()
         assert not isinstance(image.data, np.ndarray)
 
-    def test_colours_and_windows(self):
-        image = read_image(DATA / "ome-zarr-py-0.4.zarr.zip")
+    @pytest.mark.parametrize("name", ["ome-zarr-py-0.4", "ngff-zarr-0.4", "bioio-0.5"])
+    def test_colours_and_windows(self, name: str):
+        image = read_image(DATA / f"{name}.zarr.zip")
         assert image.display == (Display("00FF00", (90, 300)), Display("FF0000", (90, 300)))
 
     def test_a_level_is_chosen(self):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from menu import PLUGIN
 from npe2 import PluginManager
 
@@ -16,6 +17,7 @@ from napari_zsdeconvnet._qt.layers.layers import layer_image, origin_of
 from napari_zsdeconvnet._qt.widgets.main_widget import MainWidget
 from napari_zsdeconvnet.io.image import Display, Image
 from napari_zsdeconvnet.io.ome_zarr_writing import write_ome_zarr
+from napari_zsdeconvnet.utils.errors import InputError
 
 OTHERS = Path(__file__).parents[1] / "data"
 LONG = 300_000  # milliseconds; shared machines can be slow
@@ -95,11 +97,53 @@ def test_zip_files_of_other_programs(plugin, viewer, name):
     assert placed(gfp)[0] == (("z", "y", "x") if "0.4" in name else ("t", "z", "y", "x"))
 
 
-def test_what_cannot_be_opened_says_why(plugin, viewer, tmp_path):
+def told(path: Path, **ome) -> None:
+    """Change what a file says of itself."""
+    said = json.loads((path / "zarr.json").read_text())
+    said["attributes"]["ome"].update(ome)
+    (path / "zarr.json").write_text(json.dumps(said))
+
+
+def test_what_cannot_be_opened_says_why(plugin, viewer, tmp_path, path):
     (tmp_path / "empty.zarr").mkdir()
-    with pytest.raises(Exception, match="holds no Zarr that can be read"):
+    with pytest.raises(InputError, match="holds no Zarr that can be read"):
         viewer.open(str(tmp_path / "empty.zarr"), plugin=PLUGIN)
+    told(path, version="0.6")
+    with pytest.raises(InputError, match=r"is OME-Zarr 0\.6.*update napari-zsdeconvnet"):
+        viewer.open(str(path), plugin=PLUGIN)
     assert not viewer.layers
+
+
+def test_chunks_that_are_missing_or_damaged(plugin, viewer, path, notifications):
+    chunk = path / "0/c/0/0/0/0/0"
+    pixels = chunk.read_bytes()
+    chunk.unlink()
+    viewer.open(str(path), plugin=PLUGIN)
+    (said,) = [words for kind, words in notifications if kind == "warning"]
+    assert "1 of 4 chunk files are missing (0/c/0/0/0/0/0)" in said
+    viewer.layers.clear()
+    chunk.write_bytes(pixels[:20])
+    dapi, _ = viewer.open(str(path), plugin=PLUGIN)
+    assert not dapi.data[0][0].any()
+    assert "the chunk 0/c/0/0/0/0/0 cannot be read" in notifications[-1][1]
+    assert "It is shown black." in notifications[-1][1]
+    with pytest.raises(InputError, match=r"the chunk 0/c/0/0/0/0/0 cannot be read"):
+        np.asarray(layer_image(dapi).data[0])
+
+
+def test_axes_in_another_order_and_no_scale(plugin, viewer, tmp_path, notifications):
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="w")
+    group.create_array("0", data=np.zeros((20, 30, 2), np.uint16))
+    axes = [{"name": "y"}, {"name": "x"}, {"name": "c", "type": "channel"}]
+    levels = [{"path": "0", "coordinateTransformations": []}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
+    one, other = viewer.open(str(tmp_path / "a.ome.zarr"), plugin=PLUGIN)
+    assert one.data.shape == other.data.shape == (20, 30)
+    assert [str(unit) for unit in one.units] == ["pixel", "pixel"]
+    assert layer_voxel_size(one) is None
+    said = " ".join(words for _, words in notifications)
+    assert "an order that OME-Zarr does not allow" in said
+    assert "gives no scale, hence no pixel size" in said
 
 
 def test_napari_offers_it_for_these_names_alone(plugin):

@@ -80,6 +80,11 @@ def read_ome_zarr(
         ome = _ome(group)
     else:
         scene_number(scene, (name,), path)
+    if "image-label" in ome:
+        raise InputError(
+            "zarr-labels",
+            f"{name} holds labels of a segmentation, not counts; name the image that they lie in.",
+        )
     described = _multiscales(ome, name, path)
     if len(ome["multiscales"]) > 1:
         notes.append(f"{name} holds {len(ome['multiscales'])} pyramids; the first is read.")

@@ -211,3 +211,17 @@ def _fineness(volume: ArrayLike | Image) -> float:
 
 def _name(data: ArrayLike | Image, otherwise: str) -> str:
     return (data.name if isinstance(data, Image) else "") or otherwise
+
+
+def types_differ(name: str, dtype: object, other: str, other_dtype: object) -> str | None:
+    """Say that two recordings hold whole numbers of different types, if they do.
+
+    Programs that write fewer bits scale the counts, and one gain then holds for one of them alone.
+    """
+    one, two = np.dtype(str(dtype)), np.dtype(str(other_dtype))
+    if one.kind not in "ui" or two.kind not in "ui" or one.itemsize == two.itemsize:
+        return None
+    return (
+        f"{name} holds {one.name} and {other} {two.name}: if the counts of one of them were "
+        "scaled, it has another gain; use images of one type."
+    )

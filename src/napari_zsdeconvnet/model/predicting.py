@@ -16,6 +16,7 @@ from ..inference.predict import Result, TileProgress, infer
 from ..inference.raw_frames import iter_predict_raw
 from ..inference.tile_computer import Averaging, Background
 from ..io.image import Image, PixelRule, as_frames
+from ..io.stack_checks import types_differ
 from ..noise.camera_maps import Camera, CameraMaps
 from ..noise.noise_model import NoiseModel
 from ..noise.pixel_mask import Kind, PixelMask
@@ -102,17 +103,21 @@ class Prepared:
         Of each pixel (Y, X), counts squared; None where that of all is the typical one.
     background
         Gives the out-of-focus background of a frame; None for models that have none.
+    doubt
+        What is said of a type of pixels that is not that of the training; None where it is.
     """
 
     frames: Any
     mask: PixelMask | None
     read_variance: NDArray[np.float32] | None
     background: Background | None
+    doubt: str | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of the recording is not used, one sentence each."""
-        return () if self.mask is None else self.mask.sentences
+        """What of the recording is not used or does not suit the model, one sentence each."""
+        masked = () if self.mask is None else self.mask.sentences
+        return masked if self.doubt is None else (self.doubt, *masked)
 
 
 def prepared(
@@ -135,6 +140,10 @@ def prepared(
     if voxel_size is None and isinstance(image, Image):
         voxel_size = image.voxel_size
     model.check_voxel_size(voxel_size, name)
+    doubt = None
+    if model.sources and model.reconstruction is None:
+        first = model.sources[0]
+        doubt = types_differ(name, frames.dtype, f"{first.name} of the training", first.dtype)
     maps = model.maps_for(camera, frames, name)
     if maps is not None:
         frames = maps.evened(frames, name)
@@ -154,6 +163,7 @@ def prepared(
         mask,
         None if maps is None else maps.own_read_variance,
         _background_of(model) if model.out_of_focus else None,
+        doubt,
     )
 
 

@@ -12,7 +12,7 @@ from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
 from ..psf.microscope import Microscope
 from ..psf.psf import PSF
-from ..utils.errors import InputError
+from ..utils.errors import InputError, Remedy
 from ..utils.phases import doing
 from .base import NOTHING, Known, Mode
 from .steps import Began, Calibrated, Preparing, PSFMade
@@ -92,7 +92,8 @@ class CameraImages(Mode):
             raise InputError(
                 "pixel-size-unknown",
                 f"{self.image.name or 'The image'} has no pixel size, on half of which the PSF "
-                "is computed: give it in micrometres.",
+                "is computed",
+                Remedy("pixel-size"),
             )
         return microscope, (*size[:-2], *(step / self.upsampling for step in size[-2:]))
 

@@ -22,6 +22,7 @@ from ..io.stack_checks import (
     channels_taken_for_planes,
     frames_taken_for_planes,
     planes_taken_for_frames,
+    types_differ,
 )
 from ..model.model import psf_width
 from ..noise.noise_model import NoiseModel
@@ -138,7 +139,7 @@ def usable_recordings(
 
 
 def check_kind(recordings: Sequence[Image]) -> list[str]:
-    """Say where planes seem to be frames or channels, or frames planes, or either raw SIM."""
+    """Say where planes seem frames or channels, frames planes, either raw SIM, or types differ."""
     volumes = "Z" in recordings[0].axes
     checks = (
         (frames_taken_for_planes, channels_taken_for_planes, raw_sim_taken_for_frames)
@@ -146,6 +147,11 @@ def check_kind(recordings: Sequence[Image]) -> list[str]:
         else (planes_taken_for_frames, raw_sim_taken_for_frames)
     )
     found = [check(recording) for recording in recordings for check in checks]
+    first = recordings[0]
+    found += [
+        types_differ(one.name, one.data.dtype, first.name, first.data.dtype)
+        for one in recordings[1:]
+    ]
     return [sentence for sentence in found if sentence]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...io.axes import ORDER
 from ...io.units import checked_length
 from ...utils.errors import InputError
+from .shown_pixels import ShownPixels
 
 IMAGE, SERIES = "image", "time series"
 VOLUME, VOLUMES = "volume", "time series of volumes"
@@ -164,7 +165,8 @@ def channels(layer: layers.Image, axes: str) -> int:
 
 def pixels_of(layer: layers.Image) -> Any:
     """Return the layer's array, of a multiscale layer the full resolution."""
-    return layer.data[0] if layer.multiscale else layer.data
+    pixels = layer.data[0] if layer.multiscale else layer.data
+    return pixels.strict if isinstance(pixels, ShownPixels) else pixels
 
 
 def layer_voxel_size(

@@ -14,6 +14,7 @@ from ...io.selection import channel_count, one_of
 from ...io.zarr_stores import name_of, names_zarr
 from .channels import colours, middle_plane, optics_as_metadata
 from .layers import ORIGIN_KEY, contrast_of
+from .shown_pixels import ShownPixels
 
 LayerData = tuple[list[Any], dict[str, Any], str]
 
@@ -45,7 +46,8 @@ def _layer(path: str, levels: list[Image], number: int) -> LayerData:
     metadata = optics_as_metadata(said, 0, name) if name or finest.optics else {}
     if finest.origin is not None:
         metadata[ORIGIN_KEY] = finest.origin
-    limits, _ = contrast_of(middle_plane(images[-1].data))
+    data: Any = [ShownPixels(image.data) for image in images]
+    limits, _ = contrast_of(middle_plane(data[-1]))
     display = finest.display[0] if finest.display else None
     window = display.window if display else None
     attributes: dict[str, Any] = {
@@ -59,7 +61,6 @@ def _layer(path: str, levels: list[Image], number: int) -> LayerData:
     }
     if several and not (display and display.colour):
         attributes["colormap"] = colours(channel_count(levels[0]))[number]
-    data: Any = [image.data for image in images]
     return data if len(data) > 1 else data[0], attributes, "image"
 
 

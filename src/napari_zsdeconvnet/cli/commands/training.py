@@ -45,6 +45,8 @@ def finish(run: TrainingRun, output: str, console: Console) -> None:
     from ...training.autosave import Autosave, checkpoint_of
     from ...training.trainer import NonFiniteLossError
 
+    for warning in run.warnings:
+        console.warn(warning)
     if run.steps == 0:
         run.save(output)
         console.say(f"The model of the weights as they are, without training, is in {output}.")
@@ -153,7 +155,7 @@ def follow(run: TrainingRun, console: Console, autosave: Autosave | None = None)
     run
         The `TrainingRun`.
     console
-        Where progress and warnings go.
+        Where progress goes.
     autosave
         What saves it meanwhile.
 
@@ -167,8 +169,6 @@ def follow(run: TrainingRun, console: Console, autosave: Autosave | None = None)
     Interrupted
         If Ctrl-C came before there was anything to keep, or a second one broke off.
     """
-    for warning in run.warnings:
-        console.warn(warning)
     last = None
     bar = console.bar(0, "Training")
 
