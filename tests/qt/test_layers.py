@@ -5,12 +5,11 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
+from napari_zsdeconvnet._qt.layers.contrast import contrast_of, fit_contrast, limits_above
 from napari_zsdeconvnet._qt.layers.layer_axes import read_as
 from napari_zsdeconvnet._qt.layers.layers import (
     add_or_update,
     beside,
-    contrast_of,
-    fit_contrast,
     layer_image,
     make_into,
     shown_place,
@@ -265,3 +264,47 @@ def test_shapes_outside_the_image_are_refused():
         shapes_mask(Shapes([box], name="ROI"), layer)
     with pytest.raises(InputError, match="'ROI' holds no"):
         shapes_mask(Shapes(name="ROI", ndim=2), layer)
+
+
+class TestContrastOfTheSource:
+    """Counts from 90 to 290 over an offset of 100; nearly all of them below 190."""
+
+    @pytest.fixture
+    def source(self):
+        pixels = np.linspace(90, 190, 1024, dtype=np.float32).reshape(32, 32)
+        pixels[0, :2] = 290, 90
+        return Image(pixels, name="raw", gamma=0.7, colormap="green")
+
+    def test_black_and_white_are_those_of_the_source_above_the_offset(self, source):
+        like = limits_above(source, source.data, 100)
+        assert like == pytest.approx((-10, 190))
+        dim = np.linspace(0, 50, 1024, dtype=np.float32).reshape(32, 32)
+        (black, white), span = contrast_of(dim, like)
+        assert (black, white) == pytest.approx((-10, 190))
+        assert span == pytest.approx((-10, 190))
+
+    def test_peaks_above_it_are_not_clipped(self, source):
+        like = limits_above(source, source.data, 100)
+        sharp = np.linspace(0, 500, 1024, dtype=np.float32).reshape(32, 32)
+        (black, white), _ = contrast_of(sharp, like)
+        assert black == pytest.approx(-10)
+        assert white == pytest.approx(499, rel=0.01)
+
+    @pytest.mark.parametrize("limits", [(0, 65535), (90, 400), (-20, 190)])
+    def test_limits_that_show_little_are_not_taken(self, source, limits):
+        source.contrast_limits_range = source.contrast_limits = limits
+        assert limits_above(source, source.data, 100) is None
+
+    def test_of_a_background_that_is_bright(self):
+        pixels = np.linspace(500, 600, 1024, dtype=np.float32).reshape(32, 32)
+        source = Image(pixels, contrast_limits=(480, 620))
+        assert limits_above(source, pixels, 100) == pytest.approx((380, 520))
+
+    def test_gamma_and_colours_are_those_of_the_source(self, source):
+        viewer = ViewerModel()
+        viewer.add_layer(source)
+        layer = add_or_update(
+            viewer, "raw sharp", source.data - 100, like=source, contrast=(-10, 190)
+        )
+        assert layer.contrast_limits == pytest.approx([-10, 190])
+        assert (layer.gamma, layer.colormap.name) == (0.7, "green")

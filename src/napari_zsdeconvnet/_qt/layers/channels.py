@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
 
 from ..workers.window_text import NANOMETRES
+from .contrast import contrast_of, middle_plane
 from .layer_axes import Reading, channels
 from .layer_metadata import channel_name, optics_of
-from .layers import ORIGIN_KEY, RULE_KEY, contrast_of, origin_of, placement, rule_of
+from .layers import ORIGIN_KEY, RULE_KEY, origin_of, placement, rule_of
 
 if TYPE_CHECKING:
     from ...io.acquisition import Recorded
@@ -103,10 +103,3 @@ def optics_as_metadata(said: Recorded, number: int, name: str) -> dict[str, Any]
         "AcquisitionMode": optics.modality,
     }
     return {"Channel": {word: value for word, value in channel.items() if value is not None}}
-
-
-def middle_plane(pixels: Any) -> Any:
-    """Give one plane, so that no lazy image is read whole for its contrast."""
-    while pixels.ndim > 2:
-        pixels = pixels[pixels.shape[0] // 2]
-    return np.asarray(pixels)

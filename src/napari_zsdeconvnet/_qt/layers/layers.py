@@ -15,13 +15,14 @@ import numpy as np
 from napari import layers
 from napari.utils.transforms import Affine, CompositeAffine
 from napari.viewer import Viewer
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...io.image import Image, Origin, PixelRule
 from ...io.lazy import is_lazy
 from ...simulation.sample_data import (
     METADATA_KEY as METADATA_KEY,  # the widgets know layers from here
 )
+from .contrast import Limits, contrast_of, fit_contrast
 from .layer_axes import Reading, layer_axes, pixels_of, read_as
 from .state import unwrapped
 
@@ -91,6 +92,7 @@ def add_or_update(
     like: layers.Image,
     metadata: dict[str, Any] | None = None,
     reset_contrast: bool = True,
+    contrast: Limits | None = None,
     visible: bool = True,
     **place: Any,
 ) -> layers.Image:
@@ -104,9 +106,11 @@ def add_or_update(
     data : array
         The axes of `like`, or its last ones, without its channel axis.
     like : napari.layers.Image
-        The source: its place, units, axis labels, colormap and blending are taken.
+        The source: its place, units, axis labels, colormap, gamma and blending are taken.
     reset_contrast : bool
         Fit the contrast limits to the new data also when the layer exists already.
+    contrast : tuple of float, optional
+        The limits of the source, as `limits_for` takes them; by default those of the data.
     visible : bool
         Whether a new layer is shown at first: napari slices and paints nothing of a hidden one.
     place : Any
@@ -124,13 +128,14 @@ def add_or_update(
                 setattr(layer, attribute, value)
         layer.metadata = metadata
         if reset_contrast:
-            fit_contrast(layer)
+            fit_contrast(layer, contrast)
         return layer
-    limits, span = contrast_of(data)
+    limits, span = contrast_of(data, contrast)
     layer = layers.Image(
         data,
         name=name,
         colormap=like.colormap,
+        gamma=like.gamma,
         blending=like.blending,  # channels that are added up stay so
         metadata=metadata,
         visible=visible,
@@ -303,35 +308,6 @@ def show_kept(
     if chosen is not None:
         viewer.layers.selection.active = chosen
     return layer
-
-
-def fit_contrast(layer: layers.Image) -> None:
-    """Set the contrast limits to the bulk of the data, so that a few peaks do not hide it."""
-    limits, span = contrast_of(np.asarray(layer.data))
-    layer.contrast_limits_range = span
-    layer.contrast_limits = limits
-
-
-def contrast_of(pixels: NDArray[Any]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the contrast limits for pixels, and the range that they may be moved in."""
-    low, high = bulk(pixels)
-    if pixels.dtype.kind == "f" and np.isnan(pixels).all():
-        return (low, high), (low, high)
-    return (low, high), (float(np.nanmin(pixels)), max(float(np.nanmax(pixels)), high))
-
-
-def bulk(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Return the values between which nearly all pixels lie, the lower below the higher.
-
-    NaN is where nothing was measured, and does not count.
-    """
-    step = max(1, pixels.size // 500_000)
-    seen = pixels.ravel()[::step]
-    seen = seen[~np.isnan(seen)] if seen.dtype.kind == "f" else seen
-    if not seen.size:
-        return 0.0, 1.0
-    low, high, peak = (float(value) for value in np.percentile(seen, [0.5, 99.8, 100]))
-    return low, high if high > low else max(peak, low + 1.0)
 
 
 def _key(like: layers.Image, name: str) -> tuple[str, str]:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from ..workers.workers import Turns
 from . import results
-from .layers import add_or_update, bulk, fit_contrast, made_before, make_into
-from .results import result_name
+from .contrast import Limits, fit_contrast, limits_for
+from .layers import add_or_update, made_before, make_into
+from .results import result_name, source_limits
+from .state import ViewerState
 
 if TYPE_CHECKING:
     from ...inference.predict import Result
@@ -33,14 +35,16 @@ TOLERANCE = 0.2
 class PreviewLayers:
     """Two layers that show a run as it is and keep what they show visible.
 
-    Contrast limits are fitted to the first preview that has any contrast, and again when the
-    image has outgrown them; limits that the user has set are left alone.
+    Contrast limits are those of the source, as for results. They are set with the first preview
+    that has any contrast, and again when the image has outgrown them; limits that the user has set
+    are left alone.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._sources: Sequence[tuple[ImageLayer, Reading]] = ()
-        self._limits: dict[str, tuple[float, float]] = {}
+        self._limits: dict[str, Limits] = {}
+        self._like: Sequence[Limits | None] = ()
         self._empty: list[ImageLayer] = []
         self._source: ImageLayer | None = None
 
@@ -91,6 +95,9 @@ class PreviewLayers:
         """Prepare for a new run on these layers, in the order in which training has them."""
         self._sources = sources
         self._limits.clear()
+        noise = ViewerState.of(self._viewer).noise
+        offset = None if noise is None else noise.offset
+        self._like = [source_limits(layer, reading, offset) for layer, reading in sources]
 
     def show(self, preview: Preview) -> Turns[None]:
         """Show the newest state in place of the one before, each layer in a turn of its own."""
@@ -126,13 +133,13 @@ class PreviewLayers:
         )
         if layer in self._empty:
             self._empty.remove(layer)
-            fit_contrast(layer)
+            fit_contrast(layer, self._like[preview.image])
             layer.opacity = 1.0
             layer.visible = True
         if np.ptp(pixels) > 0:
-            self._keep_visible(name, layer, bulk(pixels))
+            self._keep_visible(name, layer, limits_for(pixels, self._like[preview.image]))
 
-    def _keep_visible(self, name: str, layer: ImageLayer, fitted: tuple[float, float]) -> None:
+    def _keep_visible(self, name: str, layer: ImageLayer, fitted: Limits) -> None:
         low, high = layer.contrast_limits
         if name in self._limits:
             if (low, high) != self._limits[name]:

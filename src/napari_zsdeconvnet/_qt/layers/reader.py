@@ -12,8 +12,9 @@ from ...io.image import Image
 from ...io.ome_zarr import read_pyramid
 from ...io.selection import channel_count, one_of
 from ...io.zarr_stores import name_of, names_zarr
-from .channels import colours, middle_plane, optics_as_metadata
-from .layers import ORIGIN_KEY, contrast_of
+from .channels import colours, optics_as_metadata
+from .contrast import contrast_of, middle_plane
+from .layers import ORIGIN_KEY
 from .shown_pixels import ShownPixels
 
 LayerData = tuple[list[Any], dict[str, Any], str]

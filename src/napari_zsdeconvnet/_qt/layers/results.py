@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from ...io.acquisition import recorded
 from ...io.image import Image
 from ..workers.workers import Turns
+from .contrast import Limits, limits_above
 from .layer_metadata import channel_name, channel_of
 from .layers import CHANNEL_KEY, add_or_update, bring_forward, layer_image, made_before, shown_place
+from .raw_frames import RawFrames
 from .records import RECORD_KEY
 from .state import Made, ViewerState
 
@@ -64,6 +66,7 @@ def show_image(
     *,
     upsampling: int = 1,
     origin: tuple[float, ...] = (0, 0),
+    offset: float | None = None,
     metadata: dict[str, Any] | None = None,
     visible: bool = True,
 ) -> ImageLayer:
@@ -75,6 +78,9 @@ def show_image(
         What it is, for the name of the layer.
     upsampling : int
         Its pixels along Y and X per pixel that the network sees.
+    offset : float, optional
+        Counts of the layer without light, for pixels in counts above it: they are then shown with
+        the contrast of the layer.
     visible : bool
         Whether it is to be seen; otherwise a new layer is hidden, and one of before stays as it is.
     """
@@ -87,10 +93,21 @@ def show_image(
         upsampling=reading.grid * upsampling,
         origin=origin,
         every=reading.every,
+        contrast=source_limits(layer, reading, offset),
         metadata=metadata,
         visible=visible,
     )
     return bring_forward(viewer, one, like=layer) if visible else one
+
+
+def source_limits(layer: ImageLayer, reading: Reading, offset: float | None) -> Limits | None:
+    """Return the contrast limits of a source for what is made of it, None where they do not fit.
+
+    Those of raw SIM frames do not: a frame shows a part of the light.
+    """
+    if offset is None or isinstance(reading, RawFrames):
+        return None
+    return limits_above(layer, reading.pixels(layer)[0], offset)
 
 
 def show_result(
@@ -130,6 +147,7 @@ def show_result(
         one = show_image(
             *(viewer, layer, made.reading, what, made.reading.placed(pixels)),
             upsampling=upsampling,
+            offset=made.model.noise.offset,
             metadata=metadata,
             visible=what not in (BACKGROUND, *hidden),
         )

@@ -111,7 +111,7 @@ class CompareWidget(WorkPanel):
             classical(frame.image, known.psf, known.noise, known.upsampling),
             "classical deconvolution",
             on_values=self._on_values,
-            on_result=lambda result: self._on_result(result, frame, known.upsampling),
+            on_result=lambda result: self._on_result(result, frame, known),
             uses_torch=False,
         )
 
@@ -122,13 +122,17 @@ class CompareWidget(WorkPanel):
             f"{latest.chi_square:.2f} times the variance of the noise…"
         )
 
-    def _on_result(self, result: Classical, frame: Frame, upsampling: int) -> Turns[None]:
+    def _on_result(self, result: Classical, frame: Frame, known: Known) -> Turns[None]:
         names = []
         for what, pixels in (
             (WIENER, result.wiener),
             (RICHARDSON_LUCY, result.richardson_lucy),
         ):
-            layer = show_frame(self._viewer, frame, what, pixels, upsampling=upsampling)
+            layer = show_frame(
+                *(self._viewer, frame, what, pixels),
+                upsampling=known.upsampling,
+                offset=known.noise.offset,
+            )
             names.append(f"'{layer.name}'")
             yield
         self._choose_sides(layer, frame.layer)  # of both the last one, Richardson-Lucy
