@@ -26,7 +26,9 @@ class BrokenTraining(QWidget):
         super().__init__()
         self.found: Broken | None = None
         self.label = note()
-        self.continue_button = button("Continue", self.continued.emit)
+        self.continue_button = button(
+            "Continue", self.continued.emit, "Go on with the training that broke off."
+        )
         self.anew_button = button(
             "Start anew",
             self.anew.emit,

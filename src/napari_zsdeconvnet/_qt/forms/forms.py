@@ -268,10 +268,11 @@ class Form(QWidget):
         return False
 
 
-def collapsible(title: str, content: QWidget) -> QCollapsible:
-    """Return a part of a form that opens and closes at once."""
+def collapsible(title: str, content: QWidget, tooltip: str) -> QCollapsible:
+    """Return a part of a form that opens and closes at once; the tooltip says what is in it."""
     part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
     part.setDuration(0)
+    part.toggleButton().setToolTip(tooltip)
     part.addWidget(content)
     layout = part.layout()
     if layout is not None:

@@ -71,8 +71,10 @@ class ModelsWidget(Panel):
         self.load_button = button(
             "Load", self.load, "Take the model for Apply model, Deconvolve… and Queue."
         )
-        self.rename_button = button("Rename…", self._on_rename)
-        self.delete_button = button("Delete…", self._on_delete)
+        self.rename_button = button("Rename…", self._on_rename, "Name the file of the model anew.")
+        self.delete_button = button(
+            "Delete…", self._on_delete, "Delete the file of the model, after a question."
+        )
         self.keep_button = button("Keep current…", self._on_keep)
         self.refresh_button = button("Refresh", self.refresh, "Look again what is in the folder.")
 

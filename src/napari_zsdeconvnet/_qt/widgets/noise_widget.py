@@ -142,7 +142,12 @@ class NoiseWidget(Panel):
             *(heading("Empty background"), self.draw_button, self.box_form),
             *(self.histogram, self.verdict),
             *(heading("Or measure in"), self.sources, heading("The camera"), self.values),
-            collapsible("Pixels that differ (sCMOS): maps", self.maps),
+            collapsible(
+                "Pixels that differ (sCMOS): maps",
+                self.maps,
+                "Offset, gain and variance of each pixel, from files or dark frames. If in doubt, "
+                "leave it closed.",
+            ),
             self.summary,
         )
         self.body.addStretch(1)

@@ -113,13 +113,22 @@ class SIMWidget(TrainingPanel):
         self.report = note(rich=True)
 
     def _lay_out(self) -> None:
-        self.known_panel = collapsible("Known pattern values", self.known)
+        self.known_panel = collapsible(
+            "Known pattern values",
+            self.known,
+            "Period, angles, phases and depth of the fringes, where you know them. If in doubt, "
+            "leave it closed: they are measured.",
+        )
         self.training = Form(self.preset_box)
         self.action_rows.insertWidget(1, self.deconvolve_button)
         fill(
             self.body,
             *(self.form, self.camera, self.known_panel),
-            collapsible("Reconstruction", self.reconstruction),
+            collapsible(
+                "Reconstruction",
+                self.reconstruction,
+                "How the frames become one image. If in doubt, leave it closed.",
+            ),
             in_row(
                 *(self.estimate_button, self.reconstruct_button),
                 *(self.load_button, self.keep_button),

@@ -80,7 +80,11 @@ class TrainingPanel(TrainingView):
         self.form = Form()
         self.settings = Form(self.steps_box, self.device.box, self.interval_box, self.seed_box)
         self.preset_label = note()
-        self.settings_panel = collapsible("Settings", self.settings)
+        self.settings_panel = collapsible(
+            "Settings",
+            self.settings,
+            "Steps, patches, rates and device of the training. If in doubt, leave it closed.",
+        )
 
     def _build_actions(self) -> None:
         self.train_button, self.stop_button = self.start_button, self.cancel_button

@@ -32,7 +32,11 @@ class VerdictReport(QWidget):
         self.subject = note()
         self.failed, self.others = note(rich=True), note(rich=True)
         self.plot = SpectrumPlot(viewer)
-        self.rest = collapsible("What passed, and what was not judged", self.others)
+        self.rest = collapsible(
+            "What passed, and what was not judged",
+            self.others,
+            "The other measures of the result, each with its value.",
+        )
         stack(self, self.headline, self.subject, self.failed, self.plot, self.rest)
         self.clear()
 
