@@ -71,6 +71,7 @@ def test_before_and_after_are_compared_from_the_first_preview_to_the_result(
     assert shown == ["cell deconvolved", "◧ cell"]
     button.click()
     assert layer.visible
+    assert not viewer.layers["cell denoised"].visible, "it is hidden, as its step says"
     assert "◧ cell" not in viewer.layers
 
 

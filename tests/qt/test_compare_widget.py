@@ -197,6 +197,31 @@ class TestSwipe:
         assert viewer.layers.selection.active is right
         assert left.data.shape == (80, 120)
 
+    def test_what_is_hidden_meanwhile_stays_hidden(self, viewer, sides):
+        left, right, other = sides
+        swipe = Swipe(viewer, left, right)
+        other.visible = False
+        swipe.end()
+        assert [layer.visible for layer in (left, right, other)] == [True, True, False]
+        other.visible = True
+        swipe = Swipe(viewer, left, right)
+        assert not other.visible
+        swipe.end()
+        assert other.visible
+
+    def test_beside_a_layer_that_covers_a_part_the_left_one_is_shown(self, viewer, sides):
+        left, right, _ = sides
+        part = viewer.add_image(
+            np.ones((20, 20)), name="part", colormap="green", contrast_limits=(0, 1)
+        )
+        swipe = Swipe(viewer, left, part, place=0.1)
+        assert left.visible
+        assert not right.visible
+        red, green = seen(viewer)
+        assert green.any()
+        assert np.flatnonzero(red).max() > np.flatnonzero(green).max(), "nothing but black beside"
+        swipe.end()
+
     @pytest.mark.parametrize("name", ["left", "right", "◧ left"])
     def test_it_ends_when_a_layer_of_it_is_removed(self, viewer, sides, name):
         swipe = Swipe(viewer, sides[0], sides[1])

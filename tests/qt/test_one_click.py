@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 from placed import borders
+from qtpy.QtWidgets import QFileDialog
 
 from napari_zsdeconvnet._qt.forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, WAITING
 from napari_zsdeconvnet._qt.layers.state import ViewerState
 from napari_zsdeconvnet._qt.widgets.one_click import deconvolve_layer
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet._qt.workers import checkpoints, remembered_optics
+from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.model import presets
 from napari_zsdeconvnet.model.facts import ModelFacts
 from napari_zsdeconvnet.modes.image_2d import Image2D
@@ -95,7 +97,13 @@ def test_from_a_bare_layer_to_a_result_with_its_verdict(qtbot, viewer, pixels, o
     # Nothing is known, nothing is invented, and nothing goes on.
     assert one_click.form.missing == "type in: Raw pixel, NA, Emission."
     assert not one_click.start_button.isEnabled()
-    fill(one_click, pixel_size=1000 * PIXEL, **OPTICS)
+    notes = {name: label.text() for name, label in one_click.form._notes.items()}
+    assert notes["pixel_size"] == "● in nm", "the unit is said before a number is typed"
+    assert notes["na"] == "● required"
+    fill(one_click, pixel_size=PIXEL, **OPTICS)
+    assert not one_click.start_button.isEnabled()
+    assert "did you mean" in one_click.form.hint.text(), "no need to look for a tooltip"
+    fill(one_click, pixel_size=1000 * PIXEL)
     assert one_click.start_button.text() == "Go on"
     trains = []
     viewer.layers.events.inserted.connect(
@@ -194,7 +202,7 @@ def test_what_was_typed_is_remembered_for_the_channel_alone(qtbot, viewer, pixel
     one_click.start(other)
     wait_for_form(qtbot, one_click)
     assert one_click.form.boxes["na"].value == 1.3
-    assert "● as typed last" in one_click.form._notes["na"].text()
+    assert "● as before" in one_click.form._notes["na"].text()
     assert not one_click.form.missing
     one_click.cancel_button.click()
     assert not one_click.asking
@@ -357,6 +365,42 @@ def test_a_training_that_goes_on_can_be_given_up_for_one_that_begins_anew(
     wait_for_end(qtbot, one_click)
 
 
+def test_the_result_is_saved_with_its_pixel_size_from_its_own_line(
+    qtbot, viewer, pixels, one_click, monkeypatch, tmp_path, notifications
+):
+    """napari's own dialog offers a writer first that drops the pixel size."""
+    run(qtbot, one_click, add(viewer, pixels), **OPTICS)
+    asked = []
+
+    def answer(_owner, _title, name, files):
+        asked.append((name, files))
+        return str(tmp_path / "sharp"), files
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    one_click.steps.clicked.emit("save")
+    path = tmp_path / "sharp.ome.tif"
+    qtbot.waitUntil(path.exists, timeout=LONG)
+    qtbot.waitUntil(lambda: bool(notifications), timeout=LONG)
+    assert asked == [("cell deconvolved.ome.tif", "OME-TIFF (*.ome.tif *.ome.tiff)")]
+    assert read_image(path).voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
+    one_click.steps.clicked.emit("save")
+    assert "there already" in notifications[-1][1]
+    # The next image is not "again", whatever stands below of the one before.
+    assert one_click.start_button.text() == "Deconvolve again"
+    one_click.image.layer = add(viewer, pixels, name="other")
+    assert one_click.start_button.text() == "Deconvolve"
+    one_click.image.layer = viewer.layers["cell"]
+    assert one_click.start_button.text() == "Deconvolve again"
+
+
+def test_a_form_ends_with_the_layer_that_it_asks_for(qtbot, viewer, pixels, one_click):
+    raw, other = add(viewer, pixels), add(viewer, pixels, name="other")
+    one_click.start(raw)
+    wait_for_form(qtbot, one_click)
+    one_click.image.layer = other  # read alike
+    assert not one_click.asking
+
+
 class TestKindsOfLayers:
     def test_the_full_resolution_of_a_multiscale_layer_is_taken(
         self, qtbot, viewer, pixels, one_click
@@ -395,7 +439,8 @@ class TestChangingAssumptions:
         add(viewer, pixels, "another")
         raw = add(viewer, pixels)
         one_click._task = task_of(viewer, raw, read_as(raw), sim=False)
-        targets = {to for step in (*STEPS, *SIM_STEPS) for _, to in step[2]} - {"form", "anew"}
+        targets = {to for step in (*STEPS, *SIM_STEPS) for _, to in step[2]}
+        targets -= {"form", "anew", "save"}
         for target in targets:
             Widget.image.layer = None
             one_click.steps.clicked.emit(target)

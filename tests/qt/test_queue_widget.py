@@ -68,7 +68,7 @@ def test_all_layers_become_results_and_one_model_serves_its_like(qtbot, viewer, 
     add(viewer, pixels[::-1], "two")
     add(viewer, pixels, "red", metadata=metadata("RFP", 680))
     queue.start_button.click()
-    assert not queue.layer_list.isEnabled()
+    assert queue.layer_list.locked
     wait_for_end(qtbot, queue)
     assert not queue.asking, "the metadata say it all"
     assert queue.failures == {}
@@ -84,7 +84,7 @@ def test_all_layers_become_results_and_one_model_serves_its_like(qtbot, viewer, 
     assert records["red"].weights_sha256 != records["one"].weights_sha256
     assert records["two"].prediction.outputs["deconvolved"].file == "two deconvolved"
     assert ViewerState.of(viewer).judged(one) is None
-    assert queue.layer_list.isEnabled()
+    assert not queue.layer_list.locked
 
 
 def test_only_those_that_are_ticked_are_done(qtbot, viewer, pixels, queue):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from .forms import tip
@@ -23,6 +23,26 @@ class LayerTicks(QListWidget):
         self.setToolTip(tooltip)
         self.setMinimumHeight(120)
         self.setWordWrap(True)
+        self._locked = False
+
+    @property
+    def locked(self) -> bool:
+        """Whether the ticks cannot be changed; what is shown stays legible, unlike in grey."""
+        return self._locked
+
+    @locked.setter
+    def locked(self, locked: bool) -> None:
+        if locked == self._locked:
+            return
+        self._locked = locked
+        with QSignalBlocker(self):  # whose ticks stay as they are
+            for item in self._items:
+                item.setFlags(self._flags)
+
+    @property
+    def _flags(self) -> Qt.ItemFlag:
+        free = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable
+        return Qt.ItemFlag.ItemIsEnabled if self._locked else free
 
     @property
     def layers(self) -> list[ImageLayer]:
@@ -50,7 +70,7 @@ class LayerTicks(QListWidget):
         for layer in layers:
             item = QListWidgetItem(layer.name)
             item.setData(_LAYER, layer)
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setFlags(self._flags)
             item.setCheckState(_OFF if any(layer is one for one in unticked) else _ON)
             self.addItem(item)
         return True

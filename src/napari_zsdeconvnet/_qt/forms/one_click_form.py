@@ -159,18 +159,21 @@ class AskForm(QWidget):
     def missing(self) -> str:
         """What is still to be typed; empty if nothing."""
         names = [QUANTITIES[name].label for name in self.asked if self._is_empty(name)]
-        return f"type in: {', '.join(names)}." if names else self._absurd()
+        if names:
+            return f"type in: {', '.join(names)}."
+        return next(iter(self._absurd().values()), "")
 
-    def _absurd(self) -> str:
-        """Say which length no microscope has; empty if none."""
+    def _absurd(self) -> dict[str, str]:
+        """Say of each length that no microscope has what is wrong with it."""
         values = self.values()
+        found: dict[str, str] = {}
         for name in ("pixel_size", "axial_step"):
             if name in values:
                 try:
                     checked_length(values[name], QUANTITIES[name].label)
                 except InputError as error:
-                    return worded(error)
-        return ""
+                    found[name] = worded(error)
+        return found
 
     def values(self) -> dict[str, Any]:
         """Return what applies and is there, lengths in micrometres."""
@@ -227,7 +230,7 @@ class AskForm(QWidget):
             self._show()
 
     def _show(self) -> None:
-        asked, shades = self.asked, shades_on(self)
+        asked, shades, absurd = self.asked, shades_on(self), self._absurd()
         for name, box in self._rows.items():
             applies = name in asked or (name == "preset" and len(self._presets) > 1)
             for widget in (self._labels[name], box.native, self._notes[name]):
@@ -235,20 +238,28 @@ class AskForm(QWidget):
             if name == "preset":
                 continue
             empty = self._is_empty(name)
-            marked = empty or name in self._unsure
+            marked = empty or name in self._unsure or name in absurd
             self._labels[name].setStyleSheet(f"color: {shades.caution};" if marked else "")
             noted = shades.caution if marked else shades.quiet
             self._notes[name].setStyleSheet(f"color: {noted};")
-            self._notes[name].setText("● required" if empty else self._origin(name))
+            said = _wanted(name) if empty else "● check" if name in absurd else self._origin(name)
+            self._notes[name].setText(said)
+        # Of one line, each: what lies below may not move under the mouse.
         self.hint.setText(
-            "What is marked ● is not known and cannot be guessed."
-            if self.missing
-            else "Correct what is wrong, then go on."
+            "Type the values that are marked ●."
+            if any(map(self._is_empty, asked))
+            else next(iter(absurd.values()), "Correct what is wrong, then go on.")
         )
 
     def _origin(self, name: str) -> str:
         origin = self._origins.get(name, "")
         return f"● {origin}" if name in self._unsure else origin
+
+
+def _wanted(name: str) -> str:
+    """Say that a number is to be typed, and in which unit."""
+    unit = "" if name == "modality" else QUANTITIES[name].unit
+    return f"● in {unit}" if unit else "● required"
 
 
 def _shown(box: Any) -> str:

@@ -80,7 +80,7 @@ def gather(
     if len(presets) == 1:
         facts.add(preset_values(presets[0]), f"microscope {presets[0].name!r}")
     facts.add({"modality": "widefield"}, "assumed")
-    facts.add(last_typed(), "as typed last", sure=False)
+    facts.add(last_typed(), "as before", sure=False)
     facts.add({"pinhole": 1.0}, "usual", sure=False)
     return facts
 

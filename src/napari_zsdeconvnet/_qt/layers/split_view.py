@@ -61,7 +61,8 @@ class Swipe:
 
         self._viewer.add_layer(self.cut)
         for layer in self._visible:
-            layer.visible = layer is right
+            layer.visible = layer is right or (layer is left and self._lies_under_a_part())
+            layer.events.visible.connect(self._on_visible)
         self._viewer.layers.link_layers([left, self.cut], LINKED)
         self.cut.mouse_move_callbacks.append(self._on_hover)
         self.cut.mouse_drag_callbacks.append(self._on_drag)
@@ -99,7 +100,8 @@ class Swipe:
         layers.events.inserted.disconnect(self._on_inserted)
         if self.cut in layers:
             layers.remove(self.cut)
-        for layer, visible in self._visible.items():
+        for layer, visible in list(self._visible.items()):
+            layer.events.visible.disconnect(self._on_visible)
             if layer in layers:
                 layer.visible = visible
         if self._active is not None and self._active in layers:
@@ -118,6 +120,18 @@ class Swipe:
         middle = np.zeros(self._left.ndim)
         middle[-2:] = self._right.extent.world[:, -2:].mean(axis=0)
         return min(max(self._place_at(tuple(middle)), 0.0), 1.0)
+
+    def _lies_under_a_part(self) -> bool:
+        """Tell whether the right layer hides a part of the left one, and lets the rest be seen.
+
+        A preview does: beside it the left layer is shown in place of nothing.
+        """
+        layers, step = self._viewer.layers, np.abs(self._left.scale[-2:])
+        low, high = self._right.extent.world[:, -2:]
+        lowest, highest = self._left.extent.world[:, -2:]
+        covers = bool(np.all(low <= lowest + step) and np.all(high >= highest - step))
+        above = layers.index(self._right) > layers.index(self._left)
+        return above and not covers and self._right.blending != "additive"
 
     def _make_cut(self) -> ImageLayer:
         _, settings, _ = self._left.as_layer_data_tuple()
@@ -169,6 +183,11 @@ class Swipe:
         # It is shown at the end, if it was to be: nothing may cover the two.
         self._visible[event.value] = event.value.visible
         event.value.visible = False
+        event.value.events.visible.connect(self._on_visible)
+
+    def _on_visible(self, event: Any) -> None:
+        # What is shown or hidden meanwhile stays so at the end.
+        self._visible[event.source] = event.source.visible
 
     def _on_removed(self, event: Any) -> None:
         if event.value in (self._left, self._right, self.cut):

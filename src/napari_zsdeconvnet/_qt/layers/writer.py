@@ -10,6 +10,9 @@ from ...io.image_writing import write_image
 from .layer_axes import layer_axes, layer_voxel_size, pixels_of
 from .layers import CHANNEL_KEY
 
+OME_FILES = "OME-TIFF (*.ome.tif *.ome.tiff)"
+"""What a dialog offers that asks where to save a layer."""
+
 
 def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write an image layer; napari calls it for names that end in .ome.tif.
@@ -17,7 +20,15 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Raises InputError if the layer is an RGB picture, its axes cannot be told, or the file cannot be
     written.
     """
-    layer = ImageLayer(data, **attributes)
+    save_layer(ImageLayer(data, **attributes), path)
+    return [path]
+
+
+def save_layer(layer: ImageLayer, path: str) -> None:
+    """Write an image layer with its axes, sizes, frame interval and channel name.
+
+    Raises InputError as `write_layer`.
+    """
     axes = layer_axes(layer)
     pixels = pixels_of(layer)
     name = str(layer.metadata.get(CHANNEL_KEY, ""))
@@ -29,7 +40,6 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         frame_interval=frame_interval(layer, axes),
         channel_names=(name,) if name and "C" not in axes else (),
     )
-    return [path]
 
 
 def frame_interval(layer: ImageLayer, axes: str) -> float | None:

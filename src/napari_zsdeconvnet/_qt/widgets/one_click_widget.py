@@ -36,6 +36,7 @@ from .one_click import NAME as NAME
 from .one_click import bind_key
 from .one_click_metadata import Knowledge
 from .one_click_steps import OneClickSteps
+from .saving import ask_where_to_save
 from .task import STEPS, Task, task_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class OneClickWidget(OneClickSteps):
         self._task: Task | None = None
         self._build()
         self.image.changed.connect(self._on_image)
+        # Another layer that is read alike changes nothing else.
+        self.image.layer_box.changed.connect(self._on_image)
         self.form.changed.connect(self._update_buttons)
         self.form.accepted.connect(self.accept)
         self.steps.clicked.connect(self._on_link)
@@ -223,6 +226,13 @@ class OneClickWidget(OneClickSteps):
             return "there is no image; open one or a sample (File > Open Sample)."
         return self.image.problem
 
+    def _result(self) -> ImageLayer | None:
+        """Return the deconvolved layer of the last run, None where there is none."""
+        layer = self._task.layer if self._task else None
+        if layer is None:
+            return None
+        return made_before(self._viewer, result_name(layer, DECONVOLVED), layer)
+
     # ------------------------------------------------------------------ what is asked
 
     def _decide(self) -> None:
@@ -348,6 +358,9 @@ class OneClickWidget(OneClickSteps):
                 self._ask()
                 self._open_form()
             return
+        if target == "save":
+            ask_where_to_save(self, self._result())
+            return
         if target == "from-the-first-step":
             self._start_training_anew()
             return
@@ -365,8 +378,7 @@ class OneClickWidget(OneClickSteps):
         layer = self._task.layer if self._task else None
         if layer is None or layer not in self._viewer.layers:
             return "There is no result yet."
-        result = made_before(self._viewer, result_name(layer, DECONVOLVED), layer)
-        shown = self._previews.deconvolved or result
+        shown = self._previews.deconvolved or self._result()
         return "There is no result yet." if shown is None else (layer, shown)
 
     def _on_assumption(self, value: Any) -> None:
@@ -386,7 +398,8 @@ class OneClickWidget(OneClickSteps):
         if not alive(self):
             return
         running = self.running
-        again = self.steps.states.get("result") == DONE
+        mine = self._task is not None and self._task.layer is self.image.layer
+        again = mine and self.steps.states.get("result") == DONE
         self.start_button.setText(
             "Go on" if self._asking else self._again() if again else "Deconvolve"
         )

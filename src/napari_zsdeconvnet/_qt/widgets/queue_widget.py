@@ -68,8 +68,10 @@ class QueueWidget(ActionPanel):
             "The layers to deconvolve, in this order; tick those you want."
         )
         self.layer_list.itemChanged.connect(self._update_buttons)
-        self.all_button = button("All", lambda: self.choose(self.layers))
-        self.none_button = button("None", lambda: self.choose([]))
+        self.all_button = button(
+            "All", lambda: self.choose(self.layers), "Tick every layer of the list."
+        )
+        self.none_button = button("None", lambda: self.choose([]), "Tick no layer.")
         self.selected_button = button(
             "As selected",
             lambda: self.choose(list(self._viewer.layers.selection)),
@@ -234,8 +236,8 @@ class QueueWidget(ActionPanel):
         self.form.ask(first.facts(), title=self._title(self._asked), **first.asked_as)
         self.form.show()
         self._say(
-            f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' in "
-            "Deconvolve…. Otherwise complete the form, then press Go on."
+            f"{self._read_words(first)} If that is wrong, cancel and correct 'Read as' on the "
+            "page Deconvolve…"
         )
         self._update_buttons()
         self.form.take_focus()  # not before: what is disabled takes none
@@ -408,7 +410,8 @@ class QueueWidget(ActionPanel):
     def _update_buttons(self, _: Any = None) -> None:
         running = self.running
         free = not running and not self.asking
-        for widget in (self.layer_list, *self.choices, self.judge_box.native):
+        self.layer_list.locked = not free
+        for widget in (*self.choices, self.judge_box.native):
             widget.setEnabled(free)
         missing = self.form.missing if self.asking else "" if self.chosen else "tick a layer first."
         self.start_button.setText("Go on" if self.asking else "Deconvolve all")
