@@ -223,7 +223,10 @@ def test_a_stack_is_taken_as_a_volume(qtbot, viewer, one_click):
     viewer.dims.set_current_step(0, 4)
     assert "Plane step" in one_click.form.missing
     assert "Refractive index" in one_click.form.missing
-    fill(one_click, axial_step=1000 * step, na=1.1, wavelength=525, refractive_index=1.33)
+    fill(one_click, axial_step=1000 * step, na=1.4, wavelength=525, refractive_index=1.33)
+    assert "below the refractive index" in one_click.form.hint.text(), "before any work begins"
+    assert not one_click.start_button.isEnabled()
+    fill(one_click, na=1.1)
     one_click.start_button.click()
     wait_for_end(qtbot, one_click)
     assert viewer.layers["stack deconvolved"].data.shape == (10, 48, 48)

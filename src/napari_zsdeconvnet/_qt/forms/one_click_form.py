@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QWidget
 
 from ...io.units import checked_length
+from ...psf.checks import checked_refractive_index
 from ...utils.errors import InputError
 from ..workers.window_text import worded
 from .forms import heading, note, plain, stack
@@ -164,7 +165,7 @@ class AskForm(QWidget):
         return next(iter(self._absurd().values()), "")
 
     def _absurd(self) -> dict[str, str]:
-        """Say of each length that no microscope has what is wrong with it."""
+        """Say of each number that no microscope has what is wrong with it."""
         values = self.values()
         found: dict[str, str] = {}
         for name in ("pixel_size", "axial_step"):
@@ -173,6 +174,11 @@ class AskForm(QWidget):
                     checked_length(values[name], QUANTITIES[name].label)
                 except InputError as error:
                     found[name] = worded(error)
+        if {"na", "refractive_index"} <= values.keys():
+            try:
+                checked_refractive_index(values["na"], values["refractive_index"])
+            except InputError as error:
+                found["refractive_index"] = worded(error)
         return found
 
     def values(self) -> dict[str, Any]:
