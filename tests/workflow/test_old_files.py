@@ -87,6 +87,7 @@ def test_a_record_is_written_as_it_was_read(name: str, tmp_path: Path):
         }
         predicted = (written.get("prediction") or {}).get("source")
         for source in filter(None, (*written["sources"], predicted)):
+            source["parts"] = []
             if source["origin"] is not None:
                 source["origin"] |= {"level": None, "scene": None}
         assert json.loads((tmp_path / "again.json").read_text("utf-8")) == written

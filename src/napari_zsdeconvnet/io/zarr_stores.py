@@ -199,6 +199,8 @@ class ZarrPixels(Sliced):
     def _read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
             return np.asarray(self._array[box])
+        except MemoryError:
+            raise
         except Exception as error:  # codecs and stores fail in every way
             bad = list(self._unreadable(box))
             which = f"the chunk{'s' if len(bad) > 1 else ''} {', '.join(bad)}" if bad else "a part"

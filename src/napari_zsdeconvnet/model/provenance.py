@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..io.excerpts import Excerpt
 from ..io.image import Image, Origin, as_frames, spatial_axes
 from ..noise.pixel_mask import as_recorded
 from ..utils.each import Each
@@ -48,6 +49,9 @@ class Source:
     pixel_rule
         What was said of bad and saturated pixels, as `PixelRule.to_dict` gives it; empty where
         nothing was.
+    parts
+        First element (T, [Z,] Y, X) of each part that stood for a large recording, `shape` being
+        (parts, [Z,] Y, X) then; empty where all of it was taken.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Source:
     voxel_size: tuple[float, ...] | None = None
     origin: Origin | None = None
     pixel_rule: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, image: Image, each: Each = map) -> Self:
@@ -85,7 +90,21 @@ class Source:
             image.voxel_size,
             image.origin,
             image.pixel_rule.to_dict(),
+            part.starts if isinstance(part := as_recorded(data), Excerpt) else (),
         )
+
+    def is_of(self, image: Image) -> bool:
+        """Tell whether an image has the pixels that were taken."""
+        if self.parts:
+            spatial = spatial_axes(image)
+            whole = as_frames(image, spatial=spatial)
+            size = (1, *self.shape[1:])
+            ends = np.max(self.parts, axis=0) + size if len(size) == whole.ndim else whole.shape
+            if (np.asarray(ends) > whole.shape).any() or len(size) != whole.ndim:
+                return False
+            part: Any = Excerpt(whole, self.parts, self.shape[1:])
+            image = replace(image, data=part, axes=f"T{spatial}")
+        return type(self).of(image).sha256 == self.sha256
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,19 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.excerpts import excerpt, window_of_all_frames
 from ..io.image import Image, PixelRule, as_frames, spatial_axes
 from ..utils.errors import InputError
+from .frame_pairs import spread_runs
 from .image_transfer import chosen_planes, transfer_of_images
 from .outliers import NYQUIST_WIDTH, width_from_cutoff
 from .photon_transfer import PhotonTransfer
 from .processed_images import processed_words
-from .series_transfer import looked_at, transfer_of_series
+from .series_transfer import FEWEST_LOOKED_AT, looked_at, transfer_of_series
 from .usable_pixels import checked
+
+SAMPLED_PARTS, SAMPLED_PLANES, SAMPLED_WIDTH = 8, 4, 512
+"""How many parts of a large recording are looked at, and their size; more add no precision."""
 
 SINGLE_IMAGE_ERROR = 0.25
 """Relative error of a gain from one image, as seen against cameras' own calibrations."""
@@ -25,9 +30,9 @@ def measured_in_images(
 ) -> dict[str, Any]:
     """Measure by `NoiseModel.from_image`."""
     width = NYQUIST_WIDTH if cutoff is None else width_from_cutoff(cutoff)
-    frames, warnings = checked(
-        laid_out(image, axes), rule_of(image), width=width, name=name_of(image)
-    )
+    recorded, said = sampled(image, axes)
+    frames, warnings = checked(recorded, rule_of(image), width=width, name=name_of(image))
+    warnings += said
     warnings += tuple(processed_words(frames, name=name_of(image)))
     if offset is not None:
         offset = number(offset, "offset", "counts")
@@ -49,9 +54,13 @@ def measured_in_series(
     frames: ArrayLike | Image, offset: float | None, axes: str | None
 ) -> dict[str, Any]:
     """Measure by `NoiseModel.from_series`."""
-    recorded, name = laid_out(frames, axes, name="frames"), name_of(frames, "frames")
+    name = name_of(frames, "frames")
+    recorded, said = sampled(frames, axes, name="frames", series=True)
     among = looked_at(recorded.shape)
+    if said:
+        among = spread_runs(len(recorded), FEWEST_LOOKED_AT)
     series, warnings = checked(recorded, rule_of(frames), name=name, among=among)
+    warnings += said
     if len(among) < len(series):
         warnings += (
             f"{len(among)} of the {len(series)} frames were looked at, in runs of neighbours "
@@ -106,6 +115,27 @@ def number(value: Any, what: str, unit: str) -> float:
 def laid_out(image: ArrayLike | Image, axes: str | None, *, name: str = "image") -> NDArray[Any]:
     """Return frames (T, Y, X), or volumes (T, Z, Y, X) where there are planes."""
     return as_frames(image, axes, name=name, spatial=spatial_axes(image, axes))
+
+
+def sampled(
+    image: ArrayLike | Image, axes: str | None, *, name: str = "image", series: bool = False
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return frames as `laid_out` does, of a large recording some parts, and what they are.
+
+    Of a series that is one part, in all frames.
+    """
+    frames = laid_out(image, axes, name=name)
+    rule = rule_of(image)
+    spatial = "YX" if frames.ndim == 3 else "ZYX"
+    box = (SAMPLED_PLANES, SAMPLED_WIDTH, SAMPLED_WIDTH)[-len(spatial) :]
+    if rule is not None and rule.bad_pixels is not None:  # a map is of the whole camera
+        box = (*box[:-2], *frames.shape[-2:])
+    named = Image(frames, f"T{spatial}", name=name_of(image, name))
+    if series:
+        taken, said = window_of_all_frames(named, box)
+    else:
+        taken, said = excerpt(named, box, SAMPLED_PARTS * math.prod(box))
+    return taken.data, (said,) if said else ()
 
 
 def rule_of(image: ArrayLike | Image) -> PixelRule | None:

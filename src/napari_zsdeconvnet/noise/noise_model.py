@@ -25,7 +25,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..io.image import Image
 from ..utils.errors import InputError, Remedy
 from ..utils.json_values import built, entries
-from .calibrations import laid_out, measured_in_images, measured_in_series, number, rule_of
+from .calibrations import (
+    laid_out,
+    measured_in_images,
+    measured_in_series,
+    number,
+    rule_of,
+    sampled,
+)
 from .dark_frames import dark_moments
 from .dark_region import BackgroundFit, fit_background
 from .measured_correlation import SERIES_FROM, shared_noise
@@ -316,7 +323,7 @@ class NoiseModel:
         cutoff
             Cycles per pixel beyond which the optics pass nothing.
         """
-        frames = laid_out(image, axes)
+        frames, _ = sampled(image, axes)
         mask = usable_pixels(frames, rule_of(image), width=width_from_cutoff(cutoff))
         shared = shared_noise(with_mask(frames, mask), cutoff)
         return replace(self, correlation=shared) if shared else self

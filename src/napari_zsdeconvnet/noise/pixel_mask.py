@@ -173,6 +173,13 @@ def mask_of(recording: Any) -> Any:
     return recording.mask if isinstance(recording, Filled | PlaneInTime) else None
 
 
+def looked_at(recording: Any) -> Filled:
+    """Mark a recording as one of which is known what must not be used, if only that all can be."""
+    if isinstance(recording, Filled):
+        return recording
+    return Filled(recording, PixelMask(tuple(recording.shape), {}))
+
+
 def as_recorded(recording: Any) -> Any:
     """Give a recording with all its pixels as they were recorded."""
     return recording.source if isinstance(recording, Filled) else recording

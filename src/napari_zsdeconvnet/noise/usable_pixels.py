@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.excerpts import Excerpt, is_large
 from ..io.image import PixelRule, check_pixels
 from ..utils.each import Each
 from ..utils.errors import InputError, Remedy, UnreadableError
@@ -99,6 +100,8 @@ def usable_pixels(
 
 def _digest(recording: Any) -> bytes:
     """Tell the pixels of one recording from those of another; nothing for large ones and files."""
+    if isinstance(recording, Excerpt) and recording.held is not None:
+        recording = recording.held
     if type(recording) is not np.ndarray or recording.nbytes > _HASHED:
         return b""
     digest = hashlib.sha256(f"{recording.shape} {recording.dtype.str}".encode())
@@ -172,7 +175,11 @@ def checked(
     mask = usable_pixels(recording, rule, width=width, name=name, among=among)
     filled = with_mask(recording, mask)
     said = () if mask is None else mask.sentences
-    return filled, (*check_pixels(filled, name=name, spatial=spatial), *said)
+    seen: Any = filled
+    if among is not None and is_large(recording):
+        starts = [(frame, *(0,) * (filled.ndim - 1)) for frame in among]
+        seen = Excerpt(filled, starts, filled.shape[1:])
+    return filled, (*check_pixels(seen, name=name, spatial=spatial), *said)
 
 
 class _Search:

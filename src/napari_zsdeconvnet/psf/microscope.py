@@ -34,6 +34,7 @@ _WHOLE_SHEET = 1.5  # 99.96 %
 _HELD = 0.998  # of the light in focus, before the rest is cut to what holds `_KEPT`
 _KEPT: dict[Modality, float] = {"widefield": 0.992, "confocal": 0.99, "light-sheet": 0.992}
 # of the light of a volume; with what was out of its reach 1 % is cut off at most
+_DEEPEST = 128  # planes of a stack that a PSF is computed for; tiles are no deeper than twice that
 _MOST_VOXELS = 2**25  # of a PSF; what is wider is cut, which is said
 _BELONGS_TO: dict[str, Modality] = {
     "excitation_wavelength": "confocal",
@@ -241,6 +242,12 @@ def _for_stack(
     warnings: tuple[str, ...],
 ) -> Simulated:
     """Compute as much of the PSF as a stack can see, and say what light that leaves out."""
+    if microscope.modality != "light-sheet" and stack[0] > _DEEPEST:
+        warnings += (
+            f"The PSF is as deep as {_DEEPEST} planes can see, and the stack has {stack[0]}: haze "
+            "from farther away stays in the result.",
+        )
+        stack = (_DEEPEST, *stack[1:])
     wanted = microscope.seen_shape(voxel_size, stack)
     narrower = min(1.0, (_MOST_VOXELS / math.prod(wanted)) ** 0.5)
     rows, columns = (max(int(narrower * n - 1) // 2 * 2 + 1, 3) for n in wanted[1:])

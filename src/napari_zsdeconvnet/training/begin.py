@@ -23,7 +23,7 @@ from ..psf.psf import PSF
 from ..utils.errors import InputError
 from ..utils.memory import check_room
 from ..utils.phases import doing
-from .data import intensity_scale, usable_recordings
+from .data import intensity_scale, representative, usable_recordings
 from .initial_weights import First, load_first
 from .run import TrainingRun
 from .sim_pairs import RawSIM
@@ -166,6 +166,7 @@ def resumed(
             "training-finished",
             f"{path} holds a finished model without its training: train a new one.",
         )
+    recordings, _ = representative(recordings, model.maps is not None)
     if model.maps is not None:
         recordings = evened(recordings, model.maps)
     if fingerprint(recordings) != model.data_hash:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..io.excerpts import Excerpt
 from ..io.image import Image
 from ..noise.camera_maps import CameraMaps
 from ..noise.noise_model import NoiseModel
-from ..noise.pixel_mask import one_frame
+from ..noise.pixel_mask import as_recorded, looked_at, one_frame
 from ..psf.psf import PSF
 from ..utils.phases import doing
 from .begin import evened
@@ -64,7 +65,7 @@ def completed(
         doing("measuring the gain of the camera")
         noise = noise.with_gain_from(one_frame(recordings[0].data, 0), axes=axes)
         notes.extend(noise.warnings)
-    if maps is None and len({one.data.shape[-2:] for one in recordings}) == 1:
+    if maps is None and _same_pixels(recordings):
         maps = CameraMaps.from_lines(recordings[0].data, noise, cutoff)
         if maps is not None:
             notes.append(maps.typical.warnings[-1])
@@ -72,10 +73,17 @@ def completed(
             recordings, _ = usable_recordings(evened(recordings, maps), psf, upsampling)
     if noise.correlation is None:
         doing("looking whether pixels share noise")
-        noise = noise.with_correlation_from(recordings[0].data, cutoff=cutoff, axes=axes)
+        noise = noise.with_correlation_from(looked_at(recordings[0].data), cutoff=cutoff, axes=axes)
         if noise.correlation is not None:
             notes.append(
                 "The noise of neighbouring pixels is correlated, as resampling or filters leave "
                 "it: training imitates this correlated noise."
             )
     return KnownCamera(noise, maps, recordings, tuple(notes))
+
+
+def _same_pixels(recordings: Sequence[Image]) -> bool:
+    """Whether each pixel (Y, X) is the same one of the camera in all recordings."""
+    data = [as_recorded(one.data) for one in recordings]
+    moved = any(isinstance(one, Excerpt) and not one.has_whole_planes for one in data)
+    return not moved and len({one.shape[-2:] for one in data}) == 1

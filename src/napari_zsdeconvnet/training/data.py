@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
+from ..io.excerpts import excerpt
 from ..io.grid import nanometres, same_pixel_size, voxel_of
 from ..io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ..io.lazy import is_lazy
@@ -38,6 +39,15 @@ SMALLEST_PATCH = 48
 
 FEWEST_PLANES = 8
 """A thinner stack shows too little along Z to learn from."""
+
+PART_OF_IMAGE = (2048, 2048)
+"""Size of the parts of a large recording that are trained on; a camera's plane is one."""
+
+PART_OF_VOLUME = (48, 320, 320)
+"""The same of a volume: several times what a patch and its PSF take."""
+
+PARTS_PIXELS = 2**24
+"""Pixels of all parts together, many times those that a training draws."""
 
 PREVIEW_WIDTH = 256
 """Raw pixels of the fixed region that previews show."""
@@ -114,6 +124,25 @@ def _check_size(shape: Sequence[int], name: str) -> None:
             "record more planes",
             planes=shape[1],
         )
+
+
+def representative(
+    recordings: Sequence[Image], whole_planes: bool
+) -> tuple[list[Image], list[str]]:
+    """Take parts of large recordings, (T, [Z,] Y, X), for all of them, and say what these are.
+
+    Patches are drawn from the parts. ``whole_planes`` keeps each pixel of a plane where the camera
+    has it, as its maps need.
+    """
+    taken, said = [], list[str]()
+    for one in recordings:
+        box = PART_OF_VOLUME if "Z" in one.axes else PART_OF_IMAGE
+        if whole_planes or one.pixel_rule.bad_pixels is not None:
+            box = (*box[:-2], *one.data.shape[-2:])
+        part, sentence = excerpt(one, box, PARTS_PIXELS, brightest=True)
+        taken.append(part)
+        said += [sentence] if sentence else []
+    return taken, said
 
 
 def usable_recordings(

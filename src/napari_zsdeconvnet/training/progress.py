@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..inference.predict import exhaust, infer
+from ..io.excerpts import Excerpt
 from ..io.image import Image
 from ..model.model import Model
 from ..networks.base import TwoStageNetwork
+from ..noise.pixel_mask import as_recorded
 from .data import planes_around, preview_region
 from .objectives import Setting
 
@@ -65,10 +67,19 @@ class Previews:
     """Renders one region of the recordings with the network of the moment."""
 
     def __init__(self, recordings: Sequence[Image], model: Model, setting: Setting) -> None:
-        self._recordings = recordings
         self._model = model
         self._setting = setting
-        self._region = preview_region(recordings, model.noise.offset)
+        image, frame, region = preview_region(recordings, model.noise.offset)
+        self._shown: list[Any] = []
+        for number, one in enumerate(recordings):
+            part = as_recorded(one.data)
+            if not isinstance(part, Excerpt):
+                self._shown.append(one.data)
+                continue
+            self._shown.append(part.source)  # wherever the preview is moved to
+            if number == image:
+                frame, region = part.place(frame, region)
+        self._region = image, frame, region
         self._haze: NDArray[np.float32] | None = None
         self.plane: int | None = None
         """Of a volume; None shows the brightest."""
@@ -81,7 +92,7 @@ class Previews:
         """Render the region."""
         begun = time.perf_counter()
         image, frame, region = self._region
-        data = self._recordings[image].data
+        data = self._shown[image]
         if self.plane is not None and len(region) == 3:
             plane = min(max(self.plane, 0), data.shape[1] - 1)
             region = (planes_around(plane, data.shape[1]), *region[1:])
@@ -112,7 +123,7 @@ class Previews:
         image, _, region = self._region
         parts = []
         for pixel, part, length in zip(
-            centre, region[-2:], self._recordings[image].data.shape[-2:], strict=True
+            centre, region[-2:], self._shown[image].shape[-2:], strict=True
         ):
             width = part.stop - part.start
             start = min(max(pixel - width // 2, 0), length - width)
@@ -122,5 +133,5 @@ class Previews:
     def _background(self, image: int, frame: int) -> NDArray[np.float32] | None:
         """Give the background of the whole frame that is shown in part, if it has one."""
         if self._haze is None and self._model.out_of_focus:
-            self._haze = self._model.background(self._recordings[image].data[frame])
+            self._haze = self._model.background(self._shown[image][frame])
         return self._haze

@@ -23,7 +23,7 @@ from ..utils.errors import InputError
 from ..utils.phases import doing
 from .begin import begin, evened, resumed, whole
 from .camera import completed
-from .data import check_kind, lay_out, on_output_grid, usable_recordings
+from .data import check_kind, lay_out, on_output_grid, representative, usable_recordings
 from .initial_weights import Start, beginning
 from .progress import NonFiniteLossError, Preview, Progress
 from .raw_frames import RECONSTRUCTED, LaidOut, lay_out_raw
@@ -137,10 +137,11 @@ def train(
             preview_every=preview_every,
         )
     doing("reading what is trained on")
-    recordings = lay_out(images, axes, voxel_size)
-    spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in recordings[0].axes else "YX"
+    wholes = lay_out(images, axes, voxel_size)
+    spatial: Literal["YX", "ZYX"] = "ZYX" if "Z" in wholes[0].axes else "YX"
     if resume is not None:
-        return resumed(recordings, resume, steps, processor, preview_every)
+        return resumed(wholes, resume, steps, processor, preview_every)
+    recordings, taken = representative(wholes, isinstance(noise, CameraMaps))
     maps, sources = None, None
     if isinstance(noise, CameraMaps):
         maps, noise, sources = noise, noise.typical, [Source.of(one) for one in recordings]
@@ -157,7 +158,8 @@ def train(
     _check_preset(chosen, spatial)
     upsampling = usual_upsampling(len(spatial)) if upsample is None else 1 + bool(upsample)
     chosen, first = beginning(chosen, start, upsampling, spatial)
-    grid_psf, notes = on_output_grid(psf, recordings, upsampling)
+    grid_psf, notes = on_output_grid(psf, wholes, upsampling)
+    notes = [*taken, *notes]
     recordings, warnings = usable_recordings(recordings, grid_psf, upsampling)
     for recording in recordings:
         warnings += processed_words(recording.data, name=recording.name)

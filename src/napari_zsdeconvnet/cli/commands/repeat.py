@@ -246,7 +246,7 @@ def _opened(path: str, source: Source) -> Image | Recording:
         return _raw_frames(path, source, origin)
     first: Image | InputError | None = None
     for image in _readings(path, source, origin):
-        if isinstance(image, Image) and Source.of(image).sha256 == source.sha256:
+        if isinstance(image, Image) and source.is_of(image):
             return image
         first = first or image
     if isinstance(first, InputError):
@@ -274,7 +274,7 @@ def _raw_frames(path: str, source: Source, origin: Origin) -> Recording:
         except InputError as error:
             first = first or error
             continue
-        if Source.of(recording.image).sha256 == source.sha256:
+        if source.is_of(recording.image):
             return recording
         first = recording if first is None or isinstance(first, InputError) else first
     if isinstance(first, InputError):

@@ -28,8 +28,8 @@ def check_same(source: Source, image: Image) -> None:
     InputError
         With both fingerprints.
     """
-    have = Source.of(image)
-    if have.sha256 != source.sha256:
+    if not source.is_of(image):
+        have = Source.of(image)
         raise InputError(
             "record-other-image",
             f"{image.name} is not the {source.name} of the record: its pixels, "
