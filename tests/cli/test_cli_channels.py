@@ -43,6 +43,7 @@ def test_results_hold_all_channels_and_each_has_its_model_and_record(cell, tmp_p
     out = tmp_path / "out"
     assert run(cell, out, "--wavelengths", "0.461,0.605", "--json") == 0
     said = json.loads(capsys.readouterr().out)
+    assert [one["pixels"] for one in said["shifts"]] == [None]
     fine = read_image(out / "cell_deconvolved.ome.tif")
     assert (fine.axes, fine.data.shape) == ("CYX", (2, 128, 144))
     assert fine.channel_names == ("DAPI", "m/Cherry")

@@ -47,7 +47,7 @@ def path(tmp_path):
     return path
 
 
-def test_each_channel_gets_a_layer_a_wavelength_and_a_result(qtbot, viewer, path):
+def test_each_channel_gets_a_layer_a_wavelength_and_a_result(qtbot, viewer, path, notifications):
     (stack,) = viewer.open(path)
     widget = MainWidget(viewer)
     viewer.window.add_dock_widget(widget, name="All steps")
@@ -57,6 +57,7 @@ def test_each_channel_gets_a_layer_a_wavelength_and_a_result(qtbot, viewer, path
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.page.title == "Queue", timeout=LONG)
     queue = widget.page
+    assert any("Channel 1 (Cy5) and Channel 0 (DAPI) share" in words for _, words in notifications)
     names = ["cells.ome DAPI", "cells.ome Cy5"]
     assert [layer.name for layer in queue.chosen] == names
     assert stack in queue.layers, "what was split is still there, and not ticked"

@@ -63,6 +63,9 @@ def test_each_channel_comes_out_as_if_recorded_alone(image: zs.Image):
         record = made.channels[channel].record
         assert record.psf.source == one.record.psf.source
         assert f"{1000 * optics.wavelength:.0f} nm" in record.psf.source
+    (shift,) = made.shifts
+    assert (shift.channel, shift.names) == (1, ("Channel 1 (RFP)", "Channel 0 (DAPI)"))
+    assert "share too little structure" in shift.sentence
     assert made.channels[0].model.psf.fwhm[0] < made.channels[1].model.psf.fwhm[0]
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ..io.image import Image
 from ..io.selection import channel_count, one_of
+from ..quality.chromatic_shift import ChannelShift, channel_shifts
 from ..utils.errors import InputError
 from .pipeline import Pipeline, RunResult, Step
 
@@ -49,11 +51,14 @@ class ChannelResults:
     channels : tuple of RunResult or None
         What came of each channel, with its report, record and model; None where it was left as it
         is.
+    shifts : tuple of ChannelShift
+        Of each further channel against the first, as recorded. Nothing is moved.
     """
 
     denoised: Image
     deconvolved: Image
     channels: tuple[RunResult | None, ...]
+    shifts: tuple[ChannelShift, ...] = ()
 
 
 class ChannelRuns(Iterator[ChannelStep]):
@@ -105,6 +110,11 @@ class ChannelRuns(Iterator[ChannelStep]):
         """The run of each channel that is deconvolved."""
         return dict(self._runs)
 
+    @cached_property
+    def shifts(self) -> tuple[ChannelShift, ...]:
+        """Where the further channels lie against the first, measured on the recording."""
+        return channel_shifts(self._image)
+
     def stop(self) -> None:
         """End what is under way as `Pipeline.stop` does; no further channel is begun."""
         self._stopped = True
@@ -128,6 +138,7 @@ class ChannelRuns(Iterator[ChannelStep]):
             self._together("denoised", there),
             self._together("deconvolved", there),
             tuple(made.get(number) for number in range(channel_count(self._image))),
+            self.shifts,
         )
 
     def finish(self) -> ChannelResults:

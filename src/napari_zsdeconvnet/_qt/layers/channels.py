@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
 
+from ...io.image import Image
+from ...quality.chromatic_shift import channel_shifts
+from ...utils.errors import InputError
 from ..workers.window_text import NANOMETRES
 from .contrast import contrast_of, middle_plane
-from .layer_axes import Reading, channels
-from .layer_metadata import channel_name, optics_of
+from .layer_axes import Reading, channels, pixels_of
+from .layer_metadata import channel_name, optics_of, recorded_of
 from .layers import ORIGIN_KEY, RULE_KEY, origin_of, placement, rule_of
 
 if TYPE_CHECKING:
@@ -21,6 +24,26 @@ if TYPE_CHECKING:
 COLOURS = {1: ("gray",), 2: ("green", "magenta")}
 MORE_COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "red")
 """As napari colours the channels of an image that it splits."""
+
+
+def said_of_channels(layer: ImageLayer, reading: Reading) -> tuple[Recorded, str]:
+    """Read what a file says of the channels of a layer, and measure how they are shifted.
+
+    The second is a sentence for each channel but the first. It may take some seconds.
+    """
+    said = recorded_of(layer)
+    size = reading.voxel_size or (None, None)
+    image = Image(
+        pixels_of(layer),
+        reading.axes,
+        channel_names=said.channel_names,
+        steps=(size[0] if len(size) == 3 else None, size[-2], size[-1]),
+    )
+    try:
+        shifts = channel_shifts(image)
+    except InputError:  # a part that cannot be read is said where it is deconvolved
+        shifts = ()
+    return said, "\n".join(shift.sentence for shift in shifts)
 
 
 def split_channels(

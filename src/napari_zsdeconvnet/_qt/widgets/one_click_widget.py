@@ -22,14 +22,13 @@ from ..forms.one_click_form import AskForm
 from ..forms.optics_boxes import mode_box, out_of_focus_box
 from ..forms.step_list import ACTIVE, DONE, DOUBTFUL, ENDED, FAILED, StepList
 from ..forms.swipe_button import Pair, SwipeButton
-from ..layers.channels import has_channels, split_channels
-from ..layers.layer_metadata import recorded_of
+from ..layers.channels import has_channels, said_of_channels, split_channels
 from ..layers.layers import made_before
 from ..layers.results import DECONVOLVED, result_name, result_names
 from ..workers import preferences
 from ..workers.checkpoints import all_broken_off, new_checkpoint
 from ..workers.connections import alive, follow
-from ..workers.notifications import show_error
+from ..workers.notifications import show_error, show_info
 from ..workers.workers import driven, in_background
 from .layer_inspection import Inspected, mode_maker, users_psf, write_scale
 from .one_click import NAME as NAME
@@ -155,7 +154,10 @@ class OneClickWidget(OneClickSteps):
         if layer is None or reading is None or self.running:
             return
 
-        def split(said: Recorded) -> None:
+        def split(found: tuple[Recorded, str]) -> None:
+            said, shifts = found
+            if shifts:
+                show_info(shifts)
             made = split_channels(self._viewer, layer, reading, said)
             queue = open_widget(self._viewer, "Queue")
             if queue is not None:
@@ -166,7 +168,7 @@ class OneClickWidget(OneClickSteps):
         in_background(
             self,
             "reading what a file says of its channels",
-            partial(recorded_of, layer),
+            partial(said_of_channels, layer, reading),
             split,
             on_failure=self._on_failure,
         )

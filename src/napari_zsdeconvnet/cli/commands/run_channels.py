@@ -98,6 +98,8 @@ def run_channels(
                 f"{channel.title} was stopped, so no results were written; the same command goes "
                 "on with the trainings."
             )
+    for shift in runs.shifts:
+        console.say(shift.sentence)
     made_of_all = runs.result
     assert made_of_all is not None
     results = {n: one for n, one in enumerate(made_of_all.channels) if one is not None}
@@ -135,6 +137,7 @@ def run_channels(
             }
             for number, one in results.items()
         ],
+        "shifts": [shift.to_dict() for shift in runs.shifts],
     }
 
 
