@@ -80,6 +80,10 @@ class InputError(ValueError):
         """Return the same error with the file or the part that it was found in."""
         return InputError(self.code, f"{place}: {self.fact}", *self.remedies, **self.fields)
 
+    def with_remedy(self, more: str, remedy: Remedy) -> InputError:
+        """Return the same error with a further fact and what to do about it."""
+        return InputError(self.code, f"{self.fact} {more}", *self.remedies, remedy, **self.fields)
+
 
 class UnreadableError(InputError):
     """A part of a recording that cannot be read, while others can."""

@@ -284,8 +284,7 @@ def _kept(folder: Path, job: Mapping[str, Any]) -> Iterator[list[Path]]:
         except (OSError, InputError) as error:
             refused = refusal(error, folder) if isinstance(error, OSError) else error
             if _has_tiles(folder) and not refused.remedies:
-                kept = f"{refused.fact} The tiles that are done are kept"
-                refused = InputError(refused.code, kept, Remedy("resume"), **refused.fields)
+                refused = refused.with_remedy("The tiles that are done are kept", Remedy("resume"))
             raise refused from error
         finally:
             if not (keep and _has_tiles(folder)):
