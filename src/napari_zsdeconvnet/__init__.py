@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .workflow.distributed import predict_to_zarr
     from .workflow.record import RunRecord
     from .workflow.run import run
+    from .workflow.run_many import run_many
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ _MODULE_OF = {
     "predict_to_zarr": "workflow.distributed",
     "register": "modes.registry",
     "run": "workflow.run",
+    "run_many": "workflow.run_many",
     "simulate": "simulation.sample",
     "train": "training.trainer",
     "train_sim": "workflow.deprecated",
@@ -81,6 +83,7 @@ __all__ = [
     "read_image",
     "register",
     "run",
+    "run_many",
     "scenes_of",
     "sim",
     "simulate",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +32,9 @@ class Faked:
     untrainable: frozenset[int] = frozenset()
     alone: frozenset[int] = frozenset()
     slow: frozenset[int] = frozenset()
+    deadly: frozenset[int] = frozenset()
+    folder: str = ""
+    """Of marks: a recording with one there does not end its process again."""
 
     def name(self, recording: int) -> str:
         return f"r{recording}"
@@ -47,6 +52,10 @@ class Faked:
     def do(self, recording: int, model: str | None) -> Row:
         if recording in self.untrainable:
             raise MemoryError("no room")
+        if recording in self.deadly and not Path(self.folder, str(recording)).exists():
+            if recording < 100:
+                Path(self.folder, str(recording)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         own = model is None
         return Row(
             f"r{recording}",
@@ -129,6 +138,24 @@ def test_a_recording_that_failed_does_not_lose_its_group():
     earlier = {name: row for name, row in before.items() if not row.failed}
     rows = done([1, 2, 3], Faked(), earlier=earlier)
     assert [row.recording for row in rows.values()] == ["r1"]
+
+
+@pytest.mark.slow
+def test_the_recording_of_a_worker_that_dies_is_done_by_another(tmp_path: Path):
+    work = Faked(deadly=frozenset({1, 101}), folder=str(tmp_path))
+    root = str(Path(__file__).parents[2])
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            preload=[f"import sys; sys.path.insert(0, {root!r})"],
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        rows = done([1, 2, 101, 102], work, client)
+    assert models(rows) == {"r1": "m1", "r101": "", "r102": "m102", "r2": "m1"}
+    assert rows["r101"].error.startswith("The process that worked on it ended")
 
 
 class TestTable:

@@ -26,6 +26,7 @@ from ..training.autosave import Autosave, continued_by
 from ..training.trainer import NonFiniteLossError, Progress, TrainingRun
 from ..utils.errors import InputError
 from .record import Output, RunRecord, iter_recorded_by
+from .result_files import RESULTS
 
 __all__ = [
     "Began",
@@ -44,9 +45,6 @@ __all__ = [
     "TrainingBegan",
     "Working",
 ]
-
-RESULTS = ("deconvolved", "denoised", "background")
-"""What a result may hold; a background only where one that is out of focus was asked for."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,12 +41,12 @@ class ScreenTable:
     folder : path
         Of the results.
     settings : mapping
-        What the results depend on, as JSON knows it.
+        What the results depend on; what JSON does not know counts by its `repr`.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self._journal, self._csv = folder / JOURNAL, folder / CSV
-        self._settings = json.loads(json.dumps(settings, sort_keys=True))
+        self._settings = json.loads(json.dumps(settings, sort_keys=True, default=repr))
         self._begun = False
 
     def earlier(self, names: Iterable[str]) -> dict[str, Row]:

@@ -20,15 +20,11 @@ from ...io.selection import one_of
 from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
 from ...utils.files import check_writable, make_folder, written_whole
+from ...workflow.result_files import outputs_in, stem_and_suffix
 from ..console import Console
 from .scenes import part_of, stem_of
 
 _TIFF = (".tif", ".tiff")
-_OME_SUFFIXES = {
-    ".ome.tif": ".ome.tif",
-    ".ome.tiff": ".ome.tif",
-    **dict.fromkeys((".ome.zarr", ".ome.zarr.zip", ".zarr", ".zarr.zip", ".ozx"), ".ome.tif"),
-}
 
 
 def load(
@@ -315,33 +311,11 @@ def output_names(
             )
         return [target]
     make_folder(output)
-    names: dict[Path, str] = {}
+    listed = []
     for path in paths:
-        stem, own = _stem_and_suffix(Path(path))
-        name = target / f"{stem_of(path, stem)}_{ending}{suffix or own}"
-        if name in names:
-            raise InputError(
-                "output-written-twice",
-                f"{names[name]} and {path} would both be written to {name}; name different "
-                "folders for them.",
-            )
-        names[name] = path
-    return list(names)
-
-
-def beside(output: Path, ending: str, what: str) -> Path:
-    """Name another result of the input whose result with that ending is `output`."""
-    stem, suffix = _stem_and_suffix(output)
-    suffix = ".ome.zarr" if names_zarr(output) else suffix
-    return output.with_name(f"{stem.removesuffix(f'_{ending}')}_{what}{suffix}")
-
-
-def _stem_and_suffix(path: Path) -> tuple[str, str]:
-    """Split a name so that OME files stay OME files."""
-    for suffix, own in _OME_SUFFIXES.items():
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)], own
-    return path.stem, ".tif"
+        stem, own = stem_and_suffix(Path(path))
+        listed.append((path, stem_of(path, stem), suffix or own))
+    return outputs_in(target, listed, ending)
 
 
 def write_json(path: str | Path, values: dict[str, Any]) -> None:

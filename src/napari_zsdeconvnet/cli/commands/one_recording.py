@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...utils.files import replaced_together
+from ...workflow.result_files import RESULTS, failed_measures, write_run
 from ..console import Console, Interrupted
-from .files import beside, check_output
+from .files import check_output
 from .interruption import no_signal
-from .outputs import BACKGROUND, DECONVOLVED, DENOISED
-from .records import check_record, record_beside
+from .records import check_record
 from .rescue import rescued
 from .run_channels import run_channels, with_channels
-from .running import followed, mode_of, pipeline_of, write_result
+from .running import followed, mode_of, pipeline_of
 from .scenes import title_of
-
-
-def run_files(output: Path) -> dict[str, Path]:
-    """Name the files that are written for a recording whose deconvolved image is `output`."""
-    return {
-        DECONVOLVED: output,
-        DENOISED: beside(output, DECONVOLVED, DENOISED),
-        BACKGROUND: beside(output, DECONVOLVED, BACKGROUND),
-        "model": beside(output, DECONVOLVED, "model").with_suffix("").with_suffix(".safetensors"),
-    }
 
 
 def check_files(
     image: str, files: dict[str, Path], arguments: argparse.Namespace, *, written: bool = True
 ) -> None:
     """See to it that the files of a recording may be written and, where it is tried, can be."""
-    for path in files.values():
-        check_output(path, [image], arguments, written=written)
-    check_record(record_beside(files[DECONVOLVED]), written=written)
+    for what, path in files.items():
+        if what == "record":
+            check_record(path, written=written)
+        else:
+            check_output(path, [image], arguments, written=written)
 
 
 def run_one(
@@ -62,40 +52,31 @@ def run_one(
     several = with_channels(path, arguments)
     if several is not None:
         return run_channels(path, several, files, arguments, console)
-    output = files[DECONVOLVED]
     mode = mode_of(path, arguments, console)
 
     from ...training.autosave import checkpoint_of
 
     pipeline = pipeline_of(mode, files, arguments, console, model)
     with console.bar(0, Path(path).name) as bar:
-        made = followed(pipeline, files["model"], bar, console)
-    if made is None:
+        followed(pipeline, files["model"], bar, console)
+    result = pipeline.result
+    if result is None:
         raise Interrupted("nothing had been learned yet, so nothing was saved.")
-    predicted, verdict = made
-    if predicted.result.background is None:
-        del files[BACKGROUND]
-    results = [what for what in files if what != "model"]
     checkpoint = checkpoint_of(files["model"])
-    rescue = rescued(
-        predicted.model.save, files["model"], checkpoint, then=f"--resume {checkpoint}"
-    )
-    with no_signal(), nullcontext() if arguments.model else rescue, replaced_together():
-        predicted.model.save(files["model"])
-        for what in results:
-            write_result(files[what], mode.placed(getattr(predicted.result, what)))
-        replace(predicted.record, verdict=verdict).write(record_beside(output))
+    rescue = rescued(result.model.save, files["model"], checkpoint, then=f"--resume {checkpoint}")
+    with no_signal(), nullcontext() if arguments.model else rescue:
+        written = write_run(result, files)
     if not arguments.model:
         checkpoint.unlink(missing_ok=True)
-    for what in results:
-        console.say(f"{title_of(path)} -> {files[what]}")
+    for what in RESULTS:
+        if what in written:
+            console.say(f"{title_of(path)} -> {written[what]}")
     return {
         "image": path,
         "mode": mode.name,
-        **{name: str(file) for name, file in files.items()},
-        "record": str(record_beside(output)),
+        **{name: str(file) for name, file in written.items()},
         "trained": pipeline.trained,
         "stopped": pipeline.cut_short,
-        "verdict": None if verdict is None else verdict.to_dict(),
-        "failed_measures": [] if verdict is None else [one.name for one in verdict.failed],
+        "verdict": None if result.report is None else result.report.to_dict(),
+        "failed_measures": failed_measures(result),
     }

@@ -6,11 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import beside, check_output, output_names
-from .records import check_record, record_beside
-
-DECONVOLVED, DENOISED, BACKGROUND = "deconvolved", "denoised", "background"
-"""Endings of the names of results."""
+from ...workflow.result_files import DECONVOLVED, DENOISED, beside, record_beside
+from .files import check_output, output_names
+from .records import check_record
 
 
 def result_files(arguments: argparse.Namespace, paths: Sequence[str]) -> list[dict[str, Path]]:

@@ -16,10 +16,11 @@ from ...quality.pictures import grey_picture
 from ...utils.errors import InputError
 from ...utils.files import replaced_together
 from ...workflow.record import Prediction, iter_recorded
+from ...workflow.result_files import BACKGROUND, DECONVOLVED, DENOISED, beside
 from ..console import Console, Interrupted
 from .camera import maps_for
-from .files import beside, check_output, given, load
-from .outputs import BACKGROUND, DECONVOLVED, DENOISED, result_files
+from .files import check_output, given, load
+from .outputs import result_files
 from .records import write_record
 from .scenes import inputs, title_of
 from .sim import predict as predict_on_frames

@@ -10,14 +10,10 @@ from ...utils.errors import InputError
 from ...utils.files import check_writable
 from ...utils.json_values import read_json
 from ...workflow.record import KIND, Prediction, RunRecord
+from ...workflow.result_files import record_beside
 
 if TYPE_CHECKING:
     from ...model.model import Model
-
-
-def record_beside(output: Path) -> Path:
-    """Name the record of a result: its own name, ending in .json."""
-    return output.with_suffix(".json")
 
 
 def check_record(path: Path, *, written: bool = True) -> None:

@@ -15,11 +15,12 @@ from ...model.provenance import Source
 from ...sim.recording import Recording
 from ...utils.errors import InputError
 from ...utils.files import make_folder, replaced_together
+from ...workflow.result_files import record_beside
 from ..console import Console, Interrupted
 from .files import check_output, load
 from .interruption import first_signal_calls
 from .predict import predict_into_files
-from .records import check_record, record_beside, write_record
+from .records import check_record, write_record
 from .rescue import rescued
 from .scenes import expand
 from .sim import predict_frames

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from ...utils.errors import InputError
+from ...workflow.result_files import DECONVOLVED, run_files
 from ..console import Console
 from .files import output_names
-from .one_recording import check_files, run_files, run_one
-from .outputs import DECONVOLVED
+from .one_recording import check_files, run_one
 from .scenes import inputs
 from .screen import run_screen
 

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ...io.image import Image
 from ...io.selection import channel_count
 from ...utils.errors import InputError
-from ...utils.files import replaced_together
+from ...workflow.result_files import channel_files, failed_measures, write_channels
 from ..console import Console, Interrupted
 from .files import check_output, opened
 from .interruption import came, no_signal
-from .outputs import DECONVOLVED, DENOISED
-from .records import check_record, record_beside
+from .records import check_record
 from .rescue import rescued
-from .running import followed, known_of, mode_of, pipeline_of, write_result
-from .scenes import endings_of
+from .running import followed, known_of, mode_of, pipeline_of
 
 if TYPE_CHECKING:
     from ...modes.base import Mode
@@ -110,20 +108,16 @@ def run_channels(
             then = f"--channel {number} --resume {checkpoint}"
             rescue = rescued(one.model.save, channels[number].model, checkpoint, then=then)
             stack.enter_context(nullcontext() if arguments.model else rescue)
-        stack.enter_context(replaced_together())
-        write_result(files[DENOISED], made_of_all.denoised)
-        write_result(files[DECONVOLVED], made_of_all.deconvolved)
-        for number, one in results.items():
-            one.model.save(channels[number].model)
-            one.record.write(channels[number].record)
+        own = [{"model": channel.model, "record": channel.record} for channel in channels]
+        written = write_channels(made_of_all, files, own)
     for number in results:
         if not arguments.model:
             checkpoint_of(channels[number].model).unlink(missing_ok=True)
-    for what in (DECONVOLVED, DENOISED):
-        console.say(f"{path} -> {files[what]}")
+    for file in written.values():
+        console.say(f"{path} -> {file}")
     return {
         "image": path,
-        **{what: str(files[what]) for what in (DECONVOLVED, DENOISED)},
+        **{what: str(file) for what, file in written.items()},
         "channels": [
             {
                 "channel": number,
@@ -131,9 +125,7 @@ def run_channels(
                 "model": str(channels[number].model),
                 "record": str(channels[number].record),
                 "verdict": None if one.report is None else one.report.to_dict(),
-                "failed_measures": []
-                if one.report is None
-                else [measure.name for measure in one.report.failed],
+                "failed_measures": failed_measures(one),
             }
             for number, one in results.items()
         ],
@@ -156,14 +148,13 @@ def _channels(
     names = [*image.channel_names, *[""] * count][:count]
     wavelengths = _wavelengths(image, count, arguments)
     channels = []
-    for number, (named, ending) in enumerate(zip(names, endings_of(names, "channel"), strict=True)):
-        model, record = files["model"], record_beside(files[DECONVOLVED])
+    for number, (named, own) in enumerate(zip(names, channel_files(files, names), strict=True)):
         channel = _Channel(
             number,
             f"channel {number}" + (f" ({named})" if named else ""),
             wavelengths[number],
-            model.with_name(f"{model.stem}_{ending}{model.suffix}"),
-            record.with_name(f"{record.stem}_{ending}{record.suffix}"),
+            own["model"],
+            own["record"],
         )
         check_output(channel.model, [path], arguments)
         check_record(channel.record)

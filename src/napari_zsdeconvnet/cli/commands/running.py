@@ -8,16 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...io.image import Image
-from ...io.image_writing import write_image
-from ...io.ome_zarr_writing import write_ome_zarr
-from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
+from ...workflow.result_files import BACKGROUND, DECONVOLVED, DENOISED
 from ..console import Console, Interrupted, printable
 from .camera import camera_for
 from .files import given, load, opened
 from .interruption import first_signal_calls
-from .outputs import BACKGROUND, DECONVOLVED, DENOISED
 from .psf import MICROSCOPE, plane_of
 from .sim import CAMERA, known_of_frames, refuse_for_frames
 from .training import offered
@@ -64,21 +60,6 @@ def pipeline_of(
         preview_every=0,
         resume=resume,
         **given(arguments, "steps", "seed", "start"),
-    )
-
-
-def write_result(path: Path, image: Image) -> None:
-    """Write a result with its axes, sizes, time and channels, as TIFF or OME-Zarr by its name."""
-    if names_zarr(path):
-        write_ome_zarr(path, image)
-        return
-    write_image(
-        path,
-        image.data,
-        axes=image.axes,
-        voxel_size=image.voxel_size,
-        channel_names=image.channel_names,
-        frame_interval=image.frame_interval,
     )
 
 

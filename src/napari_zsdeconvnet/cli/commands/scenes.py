@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import glob
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ...io.ome_zarr import is_plate
 from ...io.scenes import scene_number
 from ...io.zarr_stores import is_zarr
 from ...utils.errors import InputError
+from ...workflow.result_files import endings_of
 
 ALL = "all"
 
@@ -130,18 +130,3 @@ def stem_of(path: str, stem: str) -> str:
 def title_of(path: str) -> str:
     """Name a file, and its scene, in a sentence."""
     return f"{path} ({path.ending})" if isinstance(path, SceneFile) else path
-
-
-def endings_of(names: Sequence[str], word: str) -> list[str]:
-    """Make parts of file names of the names of scenes or channels, each of its own."""
-    safe = [
-        "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name).strip(
-            "_."
-        )
-        for name in names
-    ]
-    times = Counter(safe)
-    return [
-        name if name and times[name] == 1 else f"{name or word}_{number}"
-        for number, name in enumerate(safe)
-    ]

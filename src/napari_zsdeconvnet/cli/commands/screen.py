@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...utils.errors import InputError
+from ...workflow.result_files import run_files
 from ..console import Console, Interrupted, worded
 from .interruption import came
-from .one_recording import check_files, run_files, run_one
+from .one_recording import check_files, run_one
 from .run_channels import with_channels
 from .running import mode_of
 from .scenes import title_of
@@ -139,6 +140,7 @@ def run_screen(
     earlier = table.earlier(titles) if arguments.skip_done else {}
     _check(recordings, arguments, table, earlier)
     plain = {name: value for name, value in vars(arguments).items() if name != "shown"}
+    plain["force"] |= arguments.skip_done  # found out above
     with cluster(arguments.workers, arguments.scheduler) as client:
         work = CommandWork(
             argparse.Namespace(**plain), console.json, console if client is None else None

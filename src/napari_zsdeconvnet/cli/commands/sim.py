@@ -23,8 +23,9 @@ from ...sim.recording import Recording
 from ...utils.errors import InputError
 from ...utils.files import replaced_together
 from ...workflow.record import Output, Prediction
+from ...workflow.result_files import beside
 from ..console import Console, Interrupted
-from .files import beside, check_output, given, output_names
+from .files import check_output, given, output_names
 from .outputs import result_files
 from .records import write_record
 from .scenes import inputs

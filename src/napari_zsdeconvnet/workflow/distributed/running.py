@@ -172,9 +172,9 @@ def run_tasks(
 ) -> Iterator[tuple[Any, Any]]:
     """Do ``do(work, item)`` for all items, in any order; gives each with its result.
 
-    On a cluster a task that was lost with its worker is done again. The result of one that fails
-    for good is its exception. An iterator of items that has come to its end is asked again after
-    each result, and so may give what that has made possible.
+    On a cluster a task that was lost with its worker is done again, at last without any other. The
+    result of one that fails for good is its exception. An iterator of items that has come to its
+    end is asked again after each result, and so may give what that has made possible.
 
     Raises
     ------
@@ -197,6 +197,11 @@ def run_tasks(
     futures = untyped.as_completed(loop=client.loop)
     room, counted = _WAITING, -math.inf
 
+    def submit(item: Any) -> None:
+        future = client.submit(do, there, item, retries=_RETRIES, pure=False)
+        item_of[future.key] = item
+        futures.add(future)
+
     def fill() -> None:
         nonlocal room, counted
         if time.monotonic() - counted > _COUNTED:
@@ -205,28 +210,51 @@ def run_tasks(
                 room = _WAITING * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
         while len(item_of) < room:
             for item in coming:
-                future = client.submit(do, there, item, retries=_RETRIES, pure=False)
-                item_of[future.key] = item
-                futures.add(future)
+                submit(item)
                 break
             else:
                 return
 
+    suspects: list[Any] = []
+    alone = False
     fill()
-    for future in futures:
-        try:
-            error = future.exception()
-            result = future.result() if error is None else error
-        except CancelledError as error:
-            raise InputError(
-                "scheduler-lost",
-                "The connection to the scheduler was lost; start it and its workers again.",
-            ) from error
-        item = item_of.pop(future.key)
-        future.release()
-        fill()
-        yield item, result
-        fill()
+    while item_of:
+        for ended in futures.batches():
+            for future, result in zip(ended, _results(client, ended), strict=True):
+                item = item_of.pop(future.key)
+                future.release()
+                if isinstance(result, untyped.KilledWorker) and not alone:
+                    suspects.append(item)
+                    fill()
+                    continue
+                alone = False
+                fill()
+                yield item, result
+                fill()
+        if suspects:
+            # Whoever waits at a worker that another task ends is blamed as well.
+            alone = True
+            submit(suspects.pop(0))
+
+
+def _results(client: Client, ended: Sequence[Any]) -> list[Any]:
+    """Fetch the results of tasks that have ended, at once where none of them failed."""
+    untyped: Any = client
+    if all(future.status == "finished" for future in ended):
+        with suppress(Exception):  # of a worker that was lost meanwhile: then one by one
+            return list(untyped.gather(ended))
+    return [_result(future) for future in ended]
+
+
+def _result(future: Any) -> Any:
+    try:
+        error = future.exception()
+        return future.result() if error is None else error
+    except CancelledError as error:
+        raise InputError(
+            "scheduler-lost",
+            "The connection to the scheduler was lost; start it and its workers again.",
+        ) from error
 
 
 def batches(numbers: Sequence[int], client: Client | None) -> list[list[int]]:
