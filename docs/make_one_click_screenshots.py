@@ -20,19 +20,25 @@ from pathlib import Path
 # Neither what was typed on this machine before nor what its user has set.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "napari.yaml")
 
+import numpy as np
 import PIL.Image
+import PIL.ImageColor
 from make_screenshots import IMAGES, Tutorial
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QScrollArea
 
+from napari_zsdeconvnet._qt.forms.shades import ON_DARK
 from napari_zsdeconvnet._qt.forms.step_list import ACTIVE
 from napari_zsdeconvnet._qt.layers.previews import DECONVOLVED
 from napari_zsdeconvnet._qt.widgets.one_click_widget import OneClickWidget
 from napari_zsdeconvnet.psf.psf import PSF
 
-FILM_WIDTH, FILM_FRAMES = 720, 40
+FILM_WIDTH, FILM_FRAMES, FILM_COLOURS = 720, 40, 192
+GREYS = 64
+MIXED = (1.0, 0.7, 0.4)
+"""Parts of a sign's colour in its pixels, the rest is background."""
 WATCHED = 60
 """Training steps after which it is pictured; it may end by itself soon after."""
 
@@ -187,9 +193,33 @@ def save_film(frames: list[PIL.Image.Image], path: Path) -> None:
     """Write frames as a GIF of ten seconds that stays at its end for a while."""
     count = min(len(frames), FILM_FRAMES)
     chosen = [frames[round(n * (len(frames) - 1) / max(count - 1, 1))] for n in range(count)]
-    few = [frame.quantize(64, dither=PIL.Image.Dither.NONE) for frame in chosen]
+    palette = palette_of(chosen)
+    few = [frame.quantize(palette=palette, dither=PIL.Image.Dither.NONE) for frame in chosen]
     times = [10_000 // count] * (count - 1) + [3000]
     few[0].save(path, save_all=True, append_images=few[1:], duration=times, loop=0, optimize=True)
+
+
+def palette_of(frames: list[PIL.Image.Image]) -> PIL.Image.Image:
+    """Return the colours of a film as an image: of the signs, the greys, and the most frequent.
+
+    A sign has few pixels, and its colour would be lost among so many grey ones. Scaled down it
+    mixes with the background, so that it gets some steps between.
+    """
+    background = np.array(frames[-1].getpixel((frames[-1].width - 12, frames[-1].height // 2)))
+    kept = [np.full(3, grey) for grey in np.linspace(0, 255, GREYS)]
+    for sign in (ON_DARK.good, ON_DARK.caution, ON_DARK.bad, ON_DARK.link):
+        colour = np.array(PIL.ImageColor.getrgb(sign))
+        kept += [background + part * (colour - background) for part in MIXED]
+    wide, high = frames[0].size
+    sheet = PIL.Image.new("RGB", (wide, high * len(frames)))
+    for number, frame in enumerate(frames):
+        sheet.paste(frame, (0, high * number))
+    frequent = sheet.quantize(FILM_COLOURS - len(kept)).getpalette()
+    assert frequent is not None
+    fixed = [int(value) for colour in kept for value in np.rint(colour)]
+    palette = PIL.Image.new("P", (1, 1))
+    palette.putpalette([*frequent[: 3 * (FILM_COLOURS - len(kept))], *fixed])
+    return palette
 
 
 def take(folder: Path, recordings: Path, recording: Recording) -> None:
