@@ -249,7 +249,7 @@ def test_frames_without_fringes_are_refused_in_words(qtbot, viewer, sim, sample,
 def test_one_reconstructed_image_is_recognised(viewer, sim, sample):
     add_raw(viewer, sample, sample.truth, name="reconstructed")
     sim.raw.layer = viewer.layers["reconstructed"]
-    assert "if it was reconstructed already, work on it with Train" in sim.raw.note.text()
+    assert "Use Train for one that is reconstructed" in sim.raw.note.text()
     assert not sim.estimate_button.isEnabled()
 
 

@@ -90,9 +90,8 @@ def raw_frames(
     if total == 1:
         raise InputError(
             "layer-one-image",
-            f"Layer {layer.name!r} is one image, and raw SIM has {wanted} frames for each; if it "
-            "was reconstructed already, work on it with Train and Apply model, else open the raw "
-            "recording.",
+            f"Layer {layer.name!r} is one image; raw SIM has {wanted} frames for each. Use Train "
+            "for one that is reconstructed.",
         )
     labels = [str(label).upper() for label in layer.axis_labels[:-2]]
     letters = "".join(labels) if all(label in ("T", "C", "Z") for label in labels) else ""

@@ -231,7 +231,7 @@ class PSFWidget(Panel):
         share = "half the raw pixel" if self._upsampling == 2 else "the raw pixel"
         if len(grid) == 3:
             share += " and the step between planes"
-        lines = [f"The PSF's grid is that of the output, {share}: {_nm(grid)}."]
+        lines = [f"Output grid: {_nm(grid)}, {share}."]
         known, pixel = self._layer_pixel(), grid[-1] * self._upsampling
         if known is None and self.image.layer is not None:
             lines.append("The layer itself says no pixel size.")

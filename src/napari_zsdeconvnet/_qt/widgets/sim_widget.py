@@ -23,6 +23,7 @@ from ..forms.forms import (
     open_file,
     save_file,
     say,
+    stack,
 )
 from ..forms.sim_camera import CameraForm
 from ..forms.sim_frames import SIMChooser
@@ -113,27 +114,26 @@ class SIMWidget(TrainingPanel):
         self.report = note(rich=True)
 
     def _lay_out(self) -> None:
+        # Both in one part, and no heading over the training: the page fits a small laptop.
+        rare = QWidget()
+        stack(rare, self.known, heading("Reconstruction"), self.reconstruction)
         self.known_panel = collapsible(
-            "Known pattern values",
-            self.known,
-            "Period, angles, phases and depth of the fringes, where you know them. If in doubt, "
-            "leave it closed: they are measured.",
+            "Known pattern values, reconstruction",
+            rare,
+            "Period, angles and phases of the fringes, where you know them, and how the frames "
+            "become one image. If in doubt, leave it closed: the patterns are measured.",
         )
+        self.preset_box.label = "Training"
         self.training = Form(self.preset_box)
         self.action_rows.insertWidget(1, self.deconvolve_button)
         fill(
             self.body,
             *(self.form, self.camera, self.known_panel),
-            collapsible(
-                "Reconstruction",
-                self.reconstruction,
-                "How the frames become one image. If in doubt, leave it closed.",
-            ),
             in_row(
                 *(self.estimate_button, self.reconstruct_button),
                 *(self.load_button, self.keep_button),
             ),
-            *(self.report, heading("Training"), self.training, self.preset_label),
+            *(self.report, self.training, self.preset_label),
             *(self.settings_panel, self.broken, self.action_rows, self.curves),
         )
         self.body.setStretchFactor(self.curves, 1)
