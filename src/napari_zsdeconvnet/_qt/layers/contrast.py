@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
+from ...io.lazy import is_lazy
+
 Limits = tuple[float, float]
+
+_PLANES = 8
+_PLANE = 2**20  # pixels of each
 
 BRIGHTER = 3.0
 """Up to how many times the light of the bulk of its pixels the white of a source may show."""
@@ -16,13 +22,18 @@ BRIGHTER = 3.0
 
 def fit_contrast(layer: ImageLayer, like: Limits | None = None) -> None:
     """Set the contrast limits to those of `limits_for` the data."""
-    limits, span = contrast_of(np.asarray(layer.data), like)
+    limits, span = contrast_of(layer.data, like)
     layer.contrast_limits_range = span
     layer.contrast_limits = limits
 
 
 def contrast_of(pixels: NDArray[Any], like: Limits | None = None) -> tuple[Limits, Limits]:
-    """Return the contrast limits for pixels, and the range that they may be moved in."""
+    """Return the contrast limits for pixels, and the range that they may be moved in.
+
+    Of pixels that lie in a file some planes are looked at, as the window waits meanwhile.
+    """
+    if is_lazy(pixels):
+        pixels = some_planes(pixels)
     low, high = limits_for(pixels, like)
     if pixels.dtype.kind == "f" and np.isnan(pixels).all():
         return (low, high), (low, high)
@@ -70,6 +81,18 @@ def middle_plane(pixels: Any) -> NDArray[Any]:
     while pixels.ndim > 2:
         pixels = pixels[pixels.shape[0] // 2]
     return np.asarray(pixels)
+
+
+def some_planes(pixels: Any) -> NDArray[Any]:
+    """Return planes from all parts of a stack or series, (N, Y, X), of large ones some pixels."""
+    outer = pixels.shape[:-2]
+    count = math.prod(outer)
+    chosen = np.linspace(0, count - 1, min(count, _PLANES)).round().astype(int)
+    step = max(round(math.sqrt(math.prod(pixels.shape[-2:]) / _PLANE)), 1)
+    places = (np.unravel_index(int(one), outer) if outer else () for one in chosen)
+    return np.stack(
+        [np.asarray(pixels[(*map(int, place), ...)])[::step, ::step] for place in places]
+    )
 
 
 def bulk(pixels: NDArray[Any]) -> tuple[float, float]:
