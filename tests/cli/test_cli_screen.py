@@ -161,6 +161,26 @@ def test_each_has_a_model_of_its_own_where_that_is_asked_for(plate: Path, tmp_pa
     assert [row["trained_on"] for row in rows] == [row["recording"] for row in rows]
 
 
+def test_images_with_channels_share_no_model_and_are_gone_on_with(
+    tmp_path: Path, scheduler: str, capsys: pytest.CaptureFixture[str]
+):
+    raw = [
+        simulate("filaments", shape=(96, 96), pixel_size=PIXEL, seed=seed).raw for seed in (0, 1)
+    ]
+    for name in ("a.tif", "b.tif"):
+        write_image(tmp_path / name, np.stack(raw), axes="CYX", voxel_size=(PIXEL, PIXEL))
+    out = tmp_path / "out"
+    line = ["run", str(tmp_path / "*.tif"), "-o", str(out), "--scheduler", scheduler, *QUICK]
+    line[line.index("--wavelength") : line.index("--wavelength") + 2] = ["--wavelengths", "0.5,0.6"]
+    assert main(line) == 0
+    assert [row["trained_on"][-5:] for row in table(out)] == ["a.tif", "b.tif"]
+    (out / "b_deconvolved.tif").unlink()
+    assert main([*line, "--skip-done"]) == 0
+    assert "1 of 2 recordings are done already." in capsys.readouterr().out
+    assert (out / "b_deconvolved.tif").exists()
+    assert (out / "b_model_channel_1.safetensors").exists()
+
+
 def test_what_needs_a_look_is_in_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     sample = simulate("filaments", shape=(96, 96), pixel_size=PIXEL)
     for name in ("a.tif", "b.tif"):

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
+from napari_zsdeconvnet.workflow import screen
 from napari_zsdeconvnet.workflow.grouping import Traits
 from napari_zsdeconvnet.workflow.likeness import Likeness
 from napari_zsdeconvnet.workflow.screen import DONE, Ended, Row, Screen
@@ -80,8 +82,8 @@ def threads() -> Iterator[Any]:
 
 
 def done(recordings: list[int], work: Faked, client: Any = None, **settings: Any) -> dict:
-    screen = Screen(recordings, work, client=client, **settings)
-    rows = [event.row for event in screen if isinstance(event, Ended)]
+    events = Screen(recordings, work, client=client, **settings)
+    rows = [event.row for event in events if isinstance(event, Ended)]
     assert len({row.recording for row in rows}) == len(rows)
     return {row.recording: row for row in rows}
 
@@ -138,6 +140,14 @@ def test_a_recording_that_failed_does_not_lose_its_group():
     earlier = {name: row for name, row in before.items() if not row.failed}
     rows = done([1, 2, 3], Faked(), earlier=earlier)
     assert [row.recording for row in rows.values()] == ["r1"]
+
+
+def test_a_worker_that_joins_later_with_another_version_is_named(
+    threads: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(screen._Task, "__init__", partialmethod(screen._Task.__init__, version="9"))
+    rows = done([1, 2], Faked(), threads)
+    assert ["the task is of 9" in row.error for row in rows.values()] == [True, True]
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ _MARK = ".zsdeconvnet-part-"  # begins the name of what is being written
 _FOLDER_MARK = ".zsdeconvnet-folder-"
 _LONGEST_SUFFIX = 16
 _A_DAY = 86_400  # seconds
+_SELDOM = 20  # times as long as looking takes until the next look
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP}  # to the file system
@@ -320,10 +321,23 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return False
 
 
+_next_look: dict[Path, float] = {}
+"""When the folder that was looked through last is so again."""
+
+
 def _remove_stale(folder: Path) -> None:
-    """Remove what processes that are dead have left in a folder."""
+    """Remove what processes that are dead have left in a folder.
+
+    Of a folder with many files only now and then, since all of them are looked through.
+    """
+    began = time.monotonic()
+    if began < _next_look.get(folder, began):
+        return
     with suppress(OSError), os.scandir(folder) as entries:
         left = [Path(entry.path) for entry in entries if entry.name.startswith(_MARK)]
+        now = time.monotonic()
+        _next_look.clear()  # results go to one folder for long
+        _next_look[folder] = now + _SELDOM * (now - began)
         for path in left:
             with suppress(OSError):
                 if fcntl is None:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .. import __version__
 from ..utils.devices import fixed_threads, wanted_threads
 from ..utils.errors import InputError
 from .distributed.running import run_tasks
@@ -147,6 +148,8 @@ class _Task:
     folder: str
     """Where relative names begin."""
     threads: int | None
+    version: str = __version__
+    """Of this package, where the task comes from."""
 
 
 class Screen(Iterator[Event]):
@@ -323,7 +326,19 @@ class _Coming(Iterator[_Task]):
 
 
 def _done(_: None, task: _Task) -> Traits | Row | None:
-    """Do a task, in whichever process; what fails becomes a line of the table."""
+    """Do a task, in whichever process; what fails becomes a line of the table.
+
+    Raises
+    ------
+    InputError
+        On a worker of another version, so that another worker may do it.
+    """
+    if task.version != __version__:
+        raise InputError(
+            "worker-version",
+            f"A worker has napari-zsdeconvnet {__version__}, and the task is of {task.version}; "
+            "install the same version on both.",
+        )
     with _alone:
         began = time.perf_counter()
         try:
