@@ -10,7 +10,7 @@ import pytest
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io.image import Display, finer
 from napari_zsdeconvnet.io.ome_zarr import read_pyramid
-from napari_zsdeconvnet.io.ome_zarr_writing import write_ome_zarr
+from napari_zsdeconvnet.io.ome_zarr_writing import check_zarr_output, write_ome_zarr
 from napari_zsdeconvnet.utils.files import folder_written_whole, replaced_together, written_whole
 
 RNG = np.random.default_rng(3)
@@ -97,6 +97,22 @@ def test_a_failure_leaves_neither_half_a_folder_nor_takes_the_old_one(tmp_path: 
     assert read_pyramid(old)[0].channel_names == ("DAPI", "RFP")
     with pytest.raises(zs.InputError, match="does not exist"):
         write_ome_zarr(tmp_path / "nowhere" / "a.ome.zarr", volumes())
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "a.ome.zarr"
+    folder.mkdir()
+    write_ome_zarr(folder, volumes())  # an empty one may be
+    other = tmp_path / "b.ome.zarr"
+    other.mkdir()
+    (other / "thesis.txt").write_text("all of it")
+    for refused in (
+        lambda: write_ome_zarr(other, volumes()),
+        lambda: check_zarr_output(other, None, force=True),
+    ):
+        with pytest.raises(zs.InputError, match="holds no Zarr and is not replaced"):
+            refused()
+    assert (other / "thesis.txt").read_text() == "all of it"
 
 
 def test_a_folder_takes_its_place_with_the_files_of_its_set(tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ def test_a_page_takes_it_as_it_is(plugin, viewer, qtbot, path):
     assert placed(layer) == PLACE
 
 
+def test_a_layer_is_saved_and_opened_again(plugin, viewer, tmp_path):
+    pixels = np.random.default_rng(0).random((3, 40, 50)).astype(np.float32)
+    place = {"axis_labels": "zyx", "scale": (0.3, 0.1, 0.1), "units": ("um",) * 3}
+    layer = viewer.add_image(pixels, **place)
+    (path,) = layer.save(str(tmp_path / "saved.ome.zarr"))
+    (again,) = viewer.open(path, plugin=PLUGIN)
+    np.testing.assert_array_equal(layer_image(again).data, pixels)
+    assert layer_voxel_size(again) == pytest.approx((0.3, 0.1, 0.1))
+
+
 @pytest.mark.parametrize("name", ["ome-zarr-py-0.4.zarr.zip", "ome-writers-0.5.ozx"])
 def test_zip_files_of_other_programs(plugin, viewer, name):
     gfp, rfp = viewer.open(str(OTHERS / name), plugin=PLUGIN)

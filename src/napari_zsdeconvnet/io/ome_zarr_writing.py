@@ -17,7 +17,7 @@ from ..utils.files import folder_written_whole
 from .axes import ORDER
 from .image import Display, Image
 from .lazy import LazyArray, Sliced, whole_index
-from .zarr_stores import ZarrPixels, is_address, require_zarr
+from .zarr_stores import ZarrPixels, holds_zarr, is_address, require_zarr
 
 if TYPE_CHECKING:
     import zarr
@@ -65,14 +65,24 @@ def check_zarr_output(
             "output-is-input",
             f"{output} is the input or lies in it, or the other way round; write to another name.",
         )
-    if target.exists() and not target.is_dir():
-        raise InputError("not-a-folder", f"{output} is a file; write to another name.")
+    _check_replaced(target)
     if target.exists() and not force:
         raise InputError(
             "output-exists",
             f"{output} exists",
             Remedy("replace"),
             "write to another name",
+        )
+
+
+def _check_replaced(target: Path) -> None:
+    """Refuse to replace anything but Zarr and an empty folder, whoever asks for it."""
+    if target.exists() and not target.is_dir():
+        raise InputError("not-a-folder", f"{target} is a file; write to another name.")
+    if target.is_dir() and not holds_zarr(target) and any(target.iterdir()):
+        raise InputError(
+            "folder-not-zarr",
+            f"{target} is a folder that holds no Zarr and is not replaced; write to another name.",
         )
 
 
@@ -97,7 +107,7 @@ def write_ome_zarr(
     Raises
     ------
     InputError
-        If zarr is not installed, or the folder cannot be written.
+        If zarr is not installed, or the folder holds something else or cannot be written.
     """
     axes = "".join(letter for letter in ORDER if letter in f"C{image.axes}")
     pixels = LazyArray(image.data, image.axes, axes)
@@ -105,6 +115,7 @@ def write_ome_zarr(
     shape = tuple(lengths.get(letter, 1) for letter in ORDER)
     layout = Layout.of(shape, _PARTS)
     require_zarr(path)
+    _check_replaced(Path(path))
     with folder_written_whole(path) as folder:
         new = NewOmeZarr(folder, axes)
         new.create("0", shape, layout, np.dtype(dtype or pixels.dtype).name)

@@ -36,8 +36,11 @@ def is_address(path: str | os.PathLike[str]) -> bool:
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
     """Tell by its name, or by what a folder holds, whether Zarr is meant."""
-    if is_address(path) or names_zarr(path):
-        return True
+    return is_address(path) or names_zarr(path) or holds_zarr(path)
+
+
+def holds_zarr(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder is Zarr, by what it holds."""
     return any((Path(path) / mark).is_file() for mark in _MARKS)
 
 

@@ -1,4 +1,4 @@
-"""File > Save: a layer as OME-TIFF with its axes, sizes, frame interval and channel name."""
+"""File > Save: a layer as OME-TIFF or OME-Zarr, with axes, sizes, frame interval and channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OME_FILES = "OME-TIFF (*.ome.tif *.ome.tiff)"
 
 
 def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write an image layer; napari calls it for names that end in .ome.tif.
+    """Write an image layer; napari calls it for names that end in .ome.tif or .ome.zarr.
 
     Raises InputError if the layer is an RGB picture, its axes cannot be told, or the file cannot be
     written.
