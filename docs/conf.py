@@ -20,9 +20,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "command_pages",
 ]
-exclude_patterns = ["_build", "**/_*"]
+exclude_patterns = ["_build", "**/_*", "examples"]
 templates_path = ["_templates"]
 
 html_theme = "furo"
@@ -42,3 +43,13 @@ autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+# Each example is run by the build, and ends it where it fails.
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+    "show_memory": False,
+}
