@@ -66,7 +66,8 @@ def run_many(
     output : path
         Folder of the results. They are named as by ``zsdeconvnet run``.
     workers : int, optional
-        Processes of this machine. By default this process does all.
+        Processes of this machine, each of which imports the script that calls this: it needs
+        ``if __name__ == "__main__":``. By default this process does all.
     scheduler : str, optional
         Address of a Dask scheduler.
     client : distributed.Client, optional

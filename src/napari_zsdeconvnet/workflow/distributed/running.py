@@ -83,7 +83,8 @@ def cluster(
         untyped.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # a usual port would be warned of where it is taken
+            scheduler_kwargs={"dashboard": False},
             memory_limit=0,
             silence_logs=logging.CRITICAL,  # a lost worker is said by its tiles
             preload=[_UNINTERRUPTED],
