@@ -50,13 +50,10 @@ Recordings of {extent}. Computed on {machine}.
 {table}
 
 PSNR in dB / SSIM of the deconvolved image against the truth, and in brackets the CPU seconds of all
-threads, training included.
+threads, training included. Denoised images, numbers of iterations and times by the clock are in
+`benchmarks/results/peers`.
 
-{pictures}
-### Every figure
-
-{every}
-"""
+{pictures}"""
 
 
 def report(
@@ -75,7 +72,6 @@ def report(
             extent=_extent(done),
             table=_matrix(done),
             pictures=pictures,
-            every=_every(done),
         )
         set_section(
             options.page, "programs", PROGRAMS.format(table=_programs(options)), title=TITLE
@@ -126,24 +122,6 @@ def _matrix(results: list[dict[str, Any]]) -> str:
 def _order(method: str) -> tuple[int, int]:
     name, _, steps = method.partition(", ")
     return METHODS.index(name), int(steps.split()[0]) if steps else 0
-
-
-def _every(results: list[dict[str, Any]]) -> str:
-    header = ("image", "photons", "method", "iterations", "denoised PSNR / SSIM", "PSNR / SSIM")
-    rows = [
-        (
-            result["case"]["phantom"],
-            f"{result['case']['photons']:g}",
-            label(result),
-            result["note"] if result["case"]["steps"] is None else "",
-            f"{result['denoised_psnr']:.2f} / {result['denoised_ssim']:.3f}",
-            f"{result['psnr']:.2f} / {result['ssim']:.3f}",
-            f"{result['seconds']:.1f}",
-            f"{result['cpu_seconds']:.1f}",
-        )
-        for result in results
-    ]
-    return table([*header, "time, s", "CPU time, s"], rows)
 
 
 def _picture(

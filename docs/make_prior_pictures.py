@@ -6,7 +6,7 @@ begins with the weights brought along and draws noise that neighbours share as t
     python docs/make_prior_pictures.py FOLDER
 
 FOLDER has `terra_rna_spots.tif` and `telomeres_timelapse.tif`. Writes docs/images/prior_terra.png
-and docs/images/prior_telomeres.png, and prints the figures that docs/gallery.md quotes:
+and docs/images/prior_telomeres.png, and prints figures of both:
 the Fourier ring correlation between the results of consecutive frames of the series, and between
 those of two re-corruptions of the single image, and the scatter of the background.
 """
