@@ -83,8 +83,10 @@ class CoarseLight:
         # A coarse pixel more on every side: between two of them values run straight.
         added = continued(scale * self._blurred(missing), [(1, 1)] * 2)
         height, width = target.shape[1:]
-        for first in range(0, height, ROWS):
-            last = min(first + ROWS, height)
+        # Where rows are written together, fewer would be read again to be written with others.
+        together = max(getattr(target, "rows_together", ROWS), ROWS)
+        for first in range(0, height, together):
+            last = min(first + together, height)
             rows = added[..., first // step : math.ceil(last / step) + 2, :]
             part = enlarge(rows, step, "linear")[0, 0, step : step + last - first]
             there = (index, slice(first, last))

@@ -198,9 +198,15 @@ class NewOmeZarr:
         return zarr.open_group(self.folder, mode="a", zarr_format=3)
 
     def create(
-        self, key: str, shape: Sequence[int], layout: Layout, dtype: str = "float32"
+        self,
+        key: str,
+        shape: Sequence[int],
+        layout: Layout,
+        dtype: str = "float32",
+        *,
+        passing: bool = False,
     ) -> None:
-        """Make an array of zeros unless it is there."""
+        """Make an array of zeros unless it is there; one that is passing is quick to write."""
         from zarr.codecs import BloscCodec
 
         group = self.group
@@ -211,7 +217,11 @@ class NewOmeZarr:
                 dtype=dtype,
                 chunks=self._kept(layout.chunks),
                 shards=self._kept(layout.shards),
-                compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+                compressors=BloscCodec(
+                    cname="lz4" if passing else "zstd",
+                    clevel=1,  # a higher one takes twice the time for 2 % of the bytes
+                    shuffle="shuffle",
+                ),
                 dimension_names=list(self.axes.lower()),
             )
 
@@ -369,6 +379,11 @@ class ZarrRoom(Sliced):
         lengths = dict(zip(axes, self._array.shape, strict=True))
         self.shape = tuple(int(lengths.get(letter, 1)) for letter in frames)
         self.dtype = np.dtype(np.float32)
+
+    @property
+    def rows_together(self) -> int:
+        """How many rows lie in the same files."""
+        return int((self._array.shards or self._array.chunks)[-2])
 
     def _place(self, index: Any) -> tuple[int | slice, ...]:
         """Give the place in the array; a frame of the only one has no index there."""

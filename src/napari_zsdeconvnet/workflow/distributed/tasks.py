@@ -173,6 +173,7 @@ class _Emptied:
     def __init__(self, room: ZarrRoom, mask: PixelMask, factor: int) -> None:
         self._room, self._mask, self._factor = room, mask, factor
         self.shape = room.shape
+        self.rows_together = room.rows_together
 
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
         return self._room[index]
