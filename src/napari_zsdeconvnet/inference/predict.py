@@ -185,15 +185,21 @@ def check_memory(
     held = 0
     if results and not _on_disk(network, shape):
         held = _bytes_of_results(network, shape)
-    if device.type == "cpu":
+    needed = network.memory_of(window, device) if device.type == "cpu" else 0
+    if held > needed:
         check_room(
-            network.memory_of(window, device) + held,
+            needed + held,
+            "This image with its results",
+            "train on a part of it and apply the model with an OME-Zarr as the output, which is "
+            "written tile by tile, or cut the image into smaller ones.",
+        )
+    elif needed:
+        check_room(
+            needed + held,
             "Deconvolving this image",
             "close other programs, use a machine with more memory"
             + (", or give a smaller PSF." if len(window) == 3 else "."),
         )
-    elif held:
-        check_room(held, "The results of this image")
 
 
 def _bytes_of_results(network: TwoStageNetwork, shape: tuple[int, ...]) -> int:
