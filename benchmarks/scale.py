@@ -188,13 +188,16 @@ def _timed(do: Callable[..., Any], name: str, spent: dict[str, float]) -> Callab
 
 def _told() -> dict[str, float]:
     """Tell, in a worker, what it spent on what, seconds, and its largest memory, bytes."""
-    import resource
-
     from napari_zsdeconvnet.inference import tile_computer
 
     spent = vars(tile_computer)["seconds_spent"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {**spent, "peak": peak, "cpu": time.process_time()}
+    return {**spent, "peak": _peak(), "cpu": time.process_time()}
+
+
+def _peak() -> int:
+    """Largest memory of this process so far, bytes; `getrusage` adds that of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 @contextmanager
@@ -252,8 +255,6 @@ def _predicted(model: Model, image: zs.Image, out: Path, client: Any) -> dict[st
 
 def _sizes(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train on and predict recordings of several sizes, two workers."""
-    import resource
-
     rows = []
     for gigabytes in options.sizes:
         image = _recording(folder / "in.ome.zarr", gigabytes, "ZYX", "float32")
@@ -266,9 +267,9 @@ def _sizes(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         zs.train(image, psf, noise, upsample=False, steps=0, device="cpu", preview_every=0)
         trained = time.perf_counter() - begun
         with _cluster(2) as client:
+            Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
             row = _predicted(_smoothing(), image, folder / "out.ome.zarr", client)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        rows.append({"gigabytes": gigabytes, "begun": trained, "driver": peak, **row})
+        rows.append({"gigabytes": gigabytes, "begun": trained, "driver": _peak(), **row})
         print(rows[-1], flush=True)
         shutil.rmtree(folder / "in.ome.zarr")
     return rows

@@ -15,7 +15,7 @@ from ..utils.phases import rounds
 from .image import Image
 from .lazy import Sliced, whole_index
 
-LARGE = 2**30
+LARGE = 2**29
 """Bytes of a recording from which on parts stand for it."""
 
 _CANDIDATES = 2  # for each part that is taken where the brightest are
