@@ -331,7 +331,12 @@ class Model:
         return are_raw_frames(self.reconstruction, tuple(shape), pixel)
 
     def pixel_mask(
-        self, frames: Any, rule: PixelRule, name: str = "image", each: Each = map
+        self,
+        frames: Any,
+        rule: PixelRule,
+        name: str = "image",
+        each: Each = map,
+        among: Sequence[int] | None = None,
     ) -> PixelMask | None:
         """Find the pixels of a recording that must not be used.
 
@@ -345,10 +350,12 @@ class Model:
             What messages call the recording.
         each : callable
             Looks at the planes, as `map` does.
+        among : sequence of int, optional
+            Indices along T of the frames that are looked at; by default all of them.
         """
         rule = replace(rule, saturation="mask")
         width = psf_width(self.psf, self.upsampling)
-        return usable_pixels(frames, rule, width=width, name=name, each=each)
+        return usable_pixels(frames, rule, width=width, name=name, each=each, among=among)
 
     def check_voxel_size(self, voxel_size: tuple[float, ...] | None, name: str) -> None:
         """Raise InputError if pixels of this size ([Z,] Y, X; micrometres) are not the model's."""

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..inference.out_of_focus import out_of_focus_advice
 from ..inference.predict import Result, TileProgress, exhaust
+from ..io.excerpts import is_large
 from ..io.image import Image, PixelRule, as_frames
 from ..model.model import Model
 from ..noise.camera_maps import Camera, CameraMaps
@@ -181,7 +182,8 @@ def _one_frame(
         frames = maps.evened(frames, name)
     if model.reconstruction is not None:
         rule = PixelRule(outliers=False)
-    mask = model.pixel_mask(frames, rule, name)
+    # Pixels that are bad in all frames are found in many; of a large series that takes too long.
+    mask = model.pixel_mask(frames, rule, name, among=[frame] if is_large(frames) else None)
     check_room(
         8 * math.prod(frames.shape[1:]),
         f"Judging {name}",
