@@ -377,17 +377,16 @@ def _of_sizes(rows: list[dict[str, Any]]) -> str:
                 *(f"{cell:.1f}" for cell in cells),
                 f"{row['seconds'] / giga:.1f}",
                 f"{peak:.2f} GiB",
-                f"{row['driver'] / 2**30:.2f} GiB",
             ]
         )
     head = (
         *("recording", "PSF, noise, training begun", "search", "tiles", "pyramid", "record"),
-        *("all, s per 10^9 voxels", "peak of a worker", "peak of the driver"),
+        *("all", "peak of a worker"),
     )
     return (
         "**Size.** Light-sheet volumes of float32 with two workers, and a network that does next "
         "to nothing, so that what is measured is reading, searching, writing and scheduling; "
-        f"seconds per 10^9 voxels.\n\n{table(head, lines)}"
+        f"seconds per 10^9 voxels from *search* on.\n\n{table(head, lines)}"
     )
 
 

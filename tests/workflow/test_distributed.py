@@ -23,7 +23,7 @@ from napari_zsdeconvnet.workflow.distributed import (
     predict_to_zarr,
 )
 from napari_zsdeconvnet.workflow.distributed.prediction import unfinished
-from napari_zsdeconvnet.workflow.distributed.running import each_by
+from napari_zsdeconvnet.workflow.distributed.running import device_for, each_by
 from napari_zsdeconvnet.workflow.record import Output, RunRecord
 from tests.workflow.small_models import (
     PIXEL,
@@ -256,3 +256,22 @@ def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):
     before = written(out)
     predict_to_zarr(model, image, out, device="cpu", force=True)
     np.testing.assert_array_equal(written(out), before)
+
+
+class Workers:
+    """As much of a client as says what workers compute with."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
+    def run(self, _: Any, name: str) -> dict[str, torch.device]:
+        return {f"worker {number}": torch.device(kind) for number, kind in enumerate(self.kinds)}
+
+
+def test_what_computes_is_what_the_workers_have():
+    workers: Any = Workers("cuda:0", "cuda:0")
+    assert device_for(workers, "auto") == torch.device("cuda:0")
+    mixed: Any = Workers("cpu", "cuda:0")
+    with pytest.raises(InputError, match="Some workers compute on cpu and others on cuda"):
+        device_for(mixed, "auto")
+    assert device_for(None, "cpu") == torch.device("cpu")

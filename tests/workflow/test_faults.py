@@ -199,3 +199,27 @@ def test_a_chunk_that_is_damaged_from_the_start_costs_its_own_tiles_alone(tmp_pa
     before = model.network.computed
     predict_to_zarr(model, image, out, **how, resume=True)
     assert model.network.computed - before == failed > 0
+
+
+@pytest.mark.slow
+def test_workers_that_a_queue_of_jobs_starts_do_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from dask_jobqueue.local import LocalCluster
+
+    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", places)
+    monkeypatch.chdir(tmp_path)
+    model, image = model_of(Losing()), recording(tmp_path, "TYX")
+    out = tmp_path / "out.ome.zarr"
+    with (
+        LocalCluster(
+            cores=1, processes=1, memory="2GB", scheduler_options={"dashboard": False}
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        cluster.scale(jobs=2)
+        client.wait_for_workers(2, timeout=60)
+        predict_to_zarr(model, image, out, device="cpu", tile=40, client=client)
+    expected = model.predict(image, device="cpu", tile=40)
+    np.testing.assert_array_equal(written(out), expected.deconvolved)

@@ -28,6 +28,7 @@ _SMALLEST_LEVEL = 512  # pixels along Y and X, at which a pyramid ends
 _PLANES_IN_SHARD = 16
 _PARTS = (_PLANES_IN_SHARD, _WIDEST_CHUNK, _WIDEST_CHUNK)  # of a shard along Z, Y, X
 _ISOTROPIC = 1.5  # axial step over pixel size, up to which a level halves the planes too
+_LOOKED_AT = 64  # planes of the coarsest level that tell what is shown black and white
 _SHOWN = (0.5, 99.8)  # percentiles of the coarsest level that are black and white
 _COLOURS = {1: ("FFFFFF",), 2: ("00FF00", "FF00FF")}
 _MORE_COLOURS = ("00FFFF", "FF00FF", "FFFF00", "0000FF", "00FF00", "FF0000")
@@ -321,16 +322,30 @@ class NewOmeZarr:
                 along.append({"type": "translation", "translation": list(shifts)})
             datasets.append({"path": str(level), "coordinateTransformations": along})
         group = self.group
-        pixels = np.asarray(_array(group, str(len(factors) - 1))[...])
+        coarse = _array(group, str(len(factors) - 1))
         named = {"name": image.name, "axes": list(self._kept(axes)), "datasets": datasets}
-        per_channel = np.moveaxis(pixels, self.axes.index("C"), 0)
-        channels = [_channel(image, *one, len(per_channel)) for one in enumerate(per_channel)]
+        count = coarse.shape[self.axes.index("C")]
+        seen = (_some_planes(coarse, self.axes, number) for number in range(count))
+        channels = [_channel(image, number, one, count) for number, one in enumerate(seen)]
         ome: Any = {"version": "0.5", "multiscales": [named], "omero": {"channels": channels}}
         group.attrs.update({"ome": ome, **more})
 
 
 def _array(group: Any, key: str) -> Any:
     return group[key]
+
+
+def _some_planes(array: Any, axes: str, channel: int) -> NDArray[Any]:
+    """Read planes of a channel, evenly spread over time and depth, (planes, Y, X)."""
+    lengths = dict(zip(axes, array.shape, strict=True))
+    outer = [lengths.get(letter, 1) for letter in "TZ"]
+    chosen = np.unique(np.linspace(0, outer[0] * outer[1] - 1, _LOOKED_AT).astype(int))
+    planes = []
+    for one in chosen:
+        place = dict(zip("TZ", np.unravel_index(one, outer), strict=True)) | {"C": channel}
+        index = tuple(int(place[letter]) for letter in axes if letter in place)
+        planes.append(np.asarray(array[index]))
+    return np.stack(planes)
 
 
 def _channel(image: Image, number: int, pixels: NDArray[Any], count: int) -> dict[str, Any]:

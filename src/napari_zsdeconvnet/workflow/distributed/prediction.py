@@ -22,16 +22,25 @@ from ...io.ome_zarr_writing import Layout, check_zarr_output
 from ...model.model import Model
 from ...model.predicting import prepared
 from ...model.provenance import installed_versions, now, weights_fingerprint
+from ...networks.base import TwoStageNetwork
 from ...noise.camera_maps import CameraMaps
 from ...physics.stripe_filter import Damping
-from ...utils.devices import fixed_threads, resolve_device, thread_count
+from ...utils.devices import describe_device, fixed_threads, thread_count
 from ...utils.each import Each
 from ...utils.errors import InputError, Remedy
 from ...utils.files import locked_folder, make_folder, refusal, replace_folder, written_whole
 from ...utils.phases import go_on
 from ...utils.tiling import fitting_tile, smallest_tile, tiles
 from ..record import Output, Prediction, RunRecord
-from .running import batches, cluster, each_by, run_tasks, threads_for
+from .running import (
+    batches,
+    cluster,
+    device_for,
+    each_by,
+    run_tasks,
+    threads_for,
+    where_computed,
+)
 from .tasks import FINAL, UNCORRECTED, Work
 
 if TYPE_CHECKING:
@@ -140,14 +149,15 @@ def iter_predict_to_zarr(
     """
     began, begun = now(), time.perf_counter()
     image = _without_channel(image)
-    chosen = resolve_device(device)
     main = Path(outputs["deconvolved"])
     for output in outputs.values():
         check_zarr_output(output, image.origin.path if image.origin else None, force=force)
     folder = unfinished(main)
     _check_unfinished(folder, resume, force)
     job = _job(model, image, outputs, damping)
+    before = _size_before(folder, job) if resume else None
     with cluster(workers, scheduler, client) as computing:
+        chosen = device_for(computing, device)
         each = each_by(computing)
         seen = prepared(model, image, camera=camera, each=each)
         for sentence in seen.warnings:
@@ -155,9 +165,12 @@ def iter_predict_to_zarr(
         source = TileSource(seen.frames, damping, seen.read_variance, seen.background)
         computer = TileComputer(model.network, source, model.noise, model.scale, chosen)
         shape = tuple(int(length) for length in seen.frames.shape)
-        check_memory(model.network, chosen, shape, results=False)
-        size = _tile_size(model, chosen, shape, tile, folder if resume else None, job)
         network = model.network
+        where_computed(computing, check_memory, network, chosen, shape, results=False)
+        size = before or spelled_tile(tile, len(shape) - 1)
+        if size is None:
+            size = where_computed(computing, _fitting, network, chosen, shape)
+        size = tuple(map(max, size, smallest_tile(network.reach, network.multiples)))
         cover = tuple(tiles(shape[1:], size, network.reach, network.multiples, network.border))
         names = tuple(outputs)
         threads = threads_for(computing) or thread_count(chosen)
@@ -170,7 +183,7 @@ def iter_predict_to_zarr(
             with fixed_threads(threads):
                 prediction = Prediction.now(
                     image,
-                    device,
+                    "cpu",
                     each=each,
                     started=began,
                     seconds=time.perf_counter() - begun,
@@ -179,6 +192,8 @@ def iter_predict_to_zarr(
                     camera=camera,
                     warnings=seen.warnings,
                 )
+            computed = where_computed(computing, _in_words, chosen, threads)
+            prediction = replace(prediction, device=computed)
             prediction = _described(work, image, model, outputs, factors, prediction, each)
             for name, output in outputs.items():
                 replace_folder(folder / name, output.resolve())
@@ -237,35 +252,39 @@ def _job(
     }
 
 
-def _tile_size(
-    model: Model,
-    device: torch.device,
-    shape: tuple[int, ...],
-    tile: int | tuple[int, ...] | None,
-    unfinished: Path | None,
-    job: Mapping[str, Any],
+def _size_before(unfinished: Path, job: Mapping[str, Any]) -> tuple[int, ...]:
+    """Take the window of a tile from the run that is gone on with."""
+    before = json.loads((unfinished / _JOB).read_text(encoding="utf-8"))
+    other = [name for name, value in job.items() if before.get(name) != value]
+    if other:
+        raise InputError(
+            "resume-other-run",
+            f"The unfinished run has another {' and '.join(other)} than this one",
+            "give the same",
+            Remedy("begin-anew"),
+        )
+    return tuple(before["tile"])
+
+
+def _in_words(device: torch.device, threads: int) -> str:
+    """Say what computes."""
+    with fixed_threads(threads):
+        return describe_device(device)
+
+
+def _fitting(
+    network: TwoStageNetwork, device: torch.device, shape: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Choose the window of a tile, or take that of the run that is gone on with."""
-    network = model.network
-    overlap, multiples = network.reach, network.multiples
-    least = smallest_tile(overlap, multiples)
-    if unfinished is not None:
-        before = json.loads((unfinished / _JOB).read_text(encoding="utf-8"))
-        other = [name for name, value in job.items() if before.get(name) != value]
-        if other:
-            raise InputError(
-                "resume-other-run",
-                f"The unfinished run has another {' and '.join(other)} than this one",
-                "give the same",
-                Remedy("begin-anew"),
-            )
-        return tuple(before["tile"])
-    size = spelled_tile(tile, len(shape) - 1)
-    if size is None:
-        border = network.border or network.reach
-        per_pixel = network.memory_per_pixel(device)
-        size = fitting_tile(device, per_pixel, shape[1:], overlap, multiples, border, most=_MEMORY)
-    return tuple(map(max, size, least))
+    """Choose the window of a tile by the memory of the device."""
+    return fitting_tile(
+        device,
+        network.memory_per_pixel(device),
+        shape[1:],
+        network.reach,
+        network.multiples,
+        network.border or network.reach,
+        most=_MEMORY,
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -11,10 +12,13 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ...utils.devices import resolve_device
 from ...utils.each import Each
 from ...utils.errors import InputError
+from ...utils.phases import doing
 
 if TYPE_CHECKING:
+    import torch
     from distributed import Client
 
 _ANSWERS = 20  # seconds in which a scheduler has to answer
@@ -98,6 +102,9 @@ def _check_versions(client: Client) -> None:
     """Refuse workers that have another version of this package."""
     from ...model.provenance import installed_versions
 
+    doing("waiting for a worker")
+    untyped: Any = client
+    untyped.wait_for_workers(1)  # a queue may give them much later
     mine = installed_versions().get("napari-zsdeconvnet")
     try:
         found = client.run(_own_version)
@@ -138,6 +145,34 @@ def _cores() -> int:
     """Count the cores that a worker may use, which may be fewer than its machine has."""
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
+def device_for(client: Client | None, name: str) -> torch.device:
+    """Return the device of a name where tasks are computed, which need not be this machine.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, or not the same kind on all workers.
+    """
+    if client is None:
+        return resolve_device(name)
+    found: dict[str, torch.device] = client.run(resolve_device, name)
+    kinds = sorted({device.type for device in found.values()})
+    if len(kinds) > 1:
+        raise InputError(
+            "workers-differ",
+            f"Some workers compute on {kinds[0]} and others on {kinds[1]}: start workers of one "
+            "kind, or choose the device cpu.",
+        )
+    return next(iter(found.values()))
+
+
+def where_computed(client: Client | None, do: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Call a function where tasks are computed: on a worker, or here without a cluster."""
+    if client is None:
+        return do(*given, **named)
+    return client.submit(functools.partial(do, *given, **named), pure=False).result()
 
 
 def each_by(client: Client | None) -> Each:
