@@ -379,6 +379,7 @@ def _of_sizes(rows: list[dict[str, Any]]) -> str:
                 f"{peak:.2f} GiB",
             ]
         )
+    *_, before, last = (row["seconds"] / row["voxels"] for row in [rows[0], *rows])
     head = (
         *("recording", "PSF, noise, training begun", "search", "tiles", "pyramid", "record"),
         *("all", "peak of a worker"),
@@ -386,7 +387,8 @@ def _of_sizes(rows: list[dict[str, Any]]) -> str:
     return (
         "**Size.** Light-sheet volumes of float32 with two workers, and a network that does next "
         "to nothing, so that what is measured is reading, searching, writing and scheduling; "
-        f"seconds per 10^9 voxels from *search* on.\n\n{table(head, lines)}"
+        "seconds per 10^9 voxels from *search* on. From the size before the last to the last the "
+        f"cost of a voxel changes by {100 * abs(last / before - 1):.0f} %.\n\n{table(head, lines)}"
     )
 
 
@@ -415,7 +417,9 @@ def _of_workers(rows: list[dict[str, Any]]) -> str:
     frames = rows[0]["voxels"] // WIDTH**2
     return (
         f"**Workers.** {frames} frames of {WIDTH} x {WIDTH} pixels through the default network, "
-        f"each worker with a core of its own: two are {one / two:.2f} times as fast as one.\n\n"
+        f"each worker with a core of its own: two are {one / two:.2f} times as fast as one. "
+        "What is neither network nor search is reading, writing, giving light back and waiting at "
+        "the end.\n\n"
         f"{table(head, lines)}"
     )
 
@@ -460,8 +464,8 @@ def _of_opening(rows: list[dict[str, Any]]) -> str:
     ]
     head = ("100 GB", "opened, a plane shown", "PSF", "noise measured", "first preview")
     return (
-        "**Opening** 100 GB of uint16, seconds since the beginning; nothing was given but the "
-        f"optics.\n\n{table(head, lines)}"
+        "**Opening** 100 GB of uint16 with one thread, seconds since the beginning; nothing was "
+        f"given but the optics.\n\n{table(head, lines)}"
     )
 
 
