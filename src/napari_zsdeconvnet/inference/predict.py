@@ -190,8 +190,9 @@ def check_memory(
         check_room(
             needed + held,
             "This image with its results",
-            "train on a part of it and apply the model with an OME-Zarr as the output, which is "
-            "written tile by tile, or cut the image into smaller ones.",
+            "train on a part of it and apply the model in the command line (predict) with an "
+            "OME-Zarr as the output, which is written tile by tile, or cut the image into smaller "
+            "ones.",
         )
     elif needed:
         check_room(
