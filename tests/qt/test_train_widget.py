@@ -96,7 +96,7 @@ def test_previews_lie_exactly_on_the_source_and_can_be_seen(qtbot, viewer, train
         low, high = layer.contrast_limits
         visible = np.clip((layer.data - low) / (high - low), 0, 1)
         assert visible.std() > 0.05
-        assert visible.max() == 1
+        assert visible.max() > 0.5  # white is that of the noisier source, or the layer's own
 
 
 def test_layers_of_a_run_that_fails_at_once_are_hidden_and_serve_the_next(

@@ -152,9 +152,9 @@ class TestHotPixels:
         model = exhausted(begun(hot, psf)).model
         searched = []
 
-        def counted(self: Model, frames: Any, *rest: Any) -> Any:
+        def counted(self: Model, frames: Any, *rest: Any, **more: Any) -> Any:
             searched.append(frames)
-            return found(self, frames, *rest)
+            return found(self, frames, *rest, **more)
 
         found = Model.pixel_mask
         monkeypatch.setattr(Model, "pixel_mask", counted)
