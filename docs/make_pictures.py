@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -159,7 +160,10 @@ def run(job: Job, data: Path, cases: Path) -> None:
     with tempfile.TemporaryDirectory() as made:
         for command in job.commands:
             words = command.format(shell=shell, data=data, cases=cases, made=made).split()
-            subprocess.run([sys.executable, *words], cwd=DOCS.parent, check=True)
+            # What a user has set or left unfinished is on no picture.
+            with tempfile.TemporaryDirectory() as settings:
+                own = {**os.environ, "NAPARI_CONFIG": str(Path(settings) / "napari.yaml")}
+                subprocess.run([sys.executable, *words], cwd=DOCS.parent, env=own, check=True)
     known, wanted = stamps(), shown()
     for pattern in job.pictures:
         for path in IMAGES.glob(f"{pattern}.png"):

@@ -296,6 +296,8 @@ class TestSwipeInTheWidget:
         other = viewer.add_image(raw.data, name="other")
         widget.left_box.value, widget.right_box.value = raw, other
         widget.swipe_button.click()
+        assert widget.slider.value() == widget.slider.maximum() // 2
+        assert widget.swipe.place == 0.5
         assert widget.swipe.running
         assert widget.swipe_button.text() == "End swipe"
         assert not widget.sides.isEnabled()

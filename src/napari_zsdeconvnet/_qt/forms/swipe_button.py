@@ -73,11 +73,15 @@ class SwipeButton(QPushButton):
             self.setChecked(False)
             return
         self.swipe = Swipe(self._viewer, *pair, self._place())
-        self.swipe.moved.connect(self.moved.emit)
+        self.swipe.moved.connect(self._on_moved)
         self.swipe.ended.connect(self._on_ended)
         self.destroyed.connect(partial(_end, ref(self.swipe)))
         self.refresh()
         self.changed.emit()
+
+    def _on_moved(self, place: float) -> None:
+        # psygnal calls what is connected with a 1 where that is `emit` of another signal.
+        self.moved.emit(place)
 
     def _on_ended(self) -> None:
         self.swipe = None
