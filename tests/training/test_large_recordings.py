@@ -9,6 +9,7 @@ import pytest
 
 import napari_zsdeconvnet as zs
 from napari_zsdeconvnet.io import excerpts
+from napari_zsdeconvnet.io.image import PixelRule
 from napari_zsdeconvnet.model.provenance import Source, weights_fingerprint
 from napari_zsdeconvnet.training import data
 from napari_zsdeconvnet.workflow.record import RunRecord
@@ -88,3 +89,35 @@ def test_noise_is_measured_on_parts_as_on_the_whole(monkeypatch: pytest.MonkeyPa
         assert other.offset == pytest.approx(one.offset, abs=1)
         assert any("is large" in warning for warning in other.warnings)
         assert Source.of(image).parts == ()
+
+
+def test_with_maps_of_the_camera_the_preview_shows_the_recording_too(sample: Any):
+    one, image = sample
+    shape = image.data.shape[-2:]
+    maps = zs.CameraMaps(
+        np.full(shape, one.noise.offset, np.float32),
+        np.full(shape, one.noise.gain, np.float32),
+        np.full(shape, one.noise.read_variance, np.float32),
+    )
+    run = zs.train(image, one.psf, maps, steps=1, device="cpu", seed=1, preview_every=1)
+    (source,) = run.model.sources
+    assert source.parts
+    preview = next(run).preview
+    assert preview is not None
+    cut = tuple(
+        slice(start, start + length)
+        for start, length in zip(preview.origin, preview.raw.shape, strict=True)
+    )
+    shown = image.data[(preview.frame, *cut)] - one.noise.offset
+    np.testing.assert_allclose(preview.raw, shown, atol=0.1)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_map_of_bad_pixels_goes_with_the_parts(sample: Any, axes: int):
+    one, image = sample
+    bad = np.zeros(image.data.shape[-axes:], bool)
+    bad[..., 20, 30] = True
+    ruled = replace(image, pixel_rule=PixelRule(bad_pixels=bad))
+    run = zs.train(ruled, one.psf, one.noise, steps=0, device="cpu", seed=1)
+    assert any("bad by the map given" in said for said in run.warnings)
+    assert zs.NoiseModel.from_image(ruled, one.noise.offset, cutoff=0.3).gain is not None

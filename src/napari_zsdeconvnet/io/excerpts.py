@@ -104,7 +104,8 @@ def excerpt(
     Parameters
     ----------
     image
-        Axes (T, [Z,] Y, X).
+        Axes (T, [Z,] Y, X). Where it has a map of bad pixels, (Y, X), parts are whole planes; with
+        one of every plane no parts are taken.
     box
         Size of a part along ([Z,] Y, X); no longer than the recording.
     most
@@ -119,10 +120,9 @@ def excerpt(
     said
         What was taken, in a sentence; empty where all is.
     """
-    data = image.data
-    if not is_large(data):
+    data, size = image.data, _fitting(image, box)
+    if size is None:
         return image, ""
-    size = tuple(min(length, n) for length, n in zip(box, data.shape[1:], strict=True))
     count = max(most // math.prod(size), 1)
     starts = _spread(data.shape, size, count * (_CANDIDATES if brightest else 1))
     seen = len(starts)
@@ -148,9 +148,8 @@ def window_of_all_frames(image: Image, box: Sequence[int]) -> tuple[Image, str]:
 
     Parameters and what is returned are those of `excerpt`.
     """
-    data = image.data
-    size = tuple(min(length, n) for length, n in zip(box, data.shape[1:], strict=True))
-    if not is_large(data) or size == tuple(data.shape[1:]):
+    data, size = image.data, _fitting(image, box)
+    if size is None or size == tuple(data.shape[1:]):
         return image, ""
     place = max(
         _spread((len(data), *data.shape[1:]), size, _PLACES),
@@ -161,6 +160,16 @@ def window_of_all_frames(image: Image, box: Sequence[int]) -> tuple[Image, str]:
         f"{image.name or 'The recording'} is large: {' x '.join(map(str, size))} of its pixels "
         f"stand for each frame, from {place} on."
     )
+
+
+def _fitting(image: Image, box: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the size of a part; None where none is taken."""
+    data, bad = image.data, image.pixel_rule.bad_pixels
+    if not is_large(data) or (bad is not None and np.ndim(bad) > 2):
+        return None
+    if bad is not None:
+        box = (*box[:-2], *data.shape[-2:])
+    return tuple(min(length, n) for length, n in zip(box, data.shape[1:], strict=True))
 
 
 def _spread(shape: Sequence[int], size: Sequence[int], count: int) -> list[tuple[int, ...]]:

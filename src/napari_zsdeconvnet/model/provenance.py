@@ -99,8 +99,7 @@ class Source:
             spatial = spatial_axes(image)
             whole = as_frames(image, spatial=spatial)
             size = (1, *self.shape[1:])
-            ends = np.max(self.parts, axis=0) + size if len(size) == whole.ndim else whole.shape
-            if (np.asarray(ends) > whole.shape).any() or len(size) != whole.ndim:
+            if len(size) != whole.ndim or (np.add(self.parts, size) > whole.shape).any():
                 return False
             part: Any = Excerpt(whole, self.parts, self.shape[1:])
             image = replace(image, data=part, axes=f"T{spatial}")

@@ -125,12 +125,10 @@ def sampled(
     Of a series that is one part, in all frames.
     """
     frames = laid_out(image, axes, name=name)
-    rule = rule_of(image)
+    rule = rule_of(image) or PixelRule()
     spatial = "YX" if frames.ndim == 3 else "ZYX"
     box = (SAMPLED_PLANES, SAMPLED_WIDTH, SAMPLED_WIDTH)[-len(spatial) :]
-    if rule is not None and rule.bad_pixels is not None:  # a map is of the whole camera
-        box = (*box[:-2], *frames.shape[-2:])
-    named = Image(frames, f"T{spatial}", name=name_of(image, name))
+    named = Image(frames, f"T{spatial}", name=name_of(image, name), pixel_rule=rule)
     if series:
         taken, said = window_of_all_frames(named, box)
     else:

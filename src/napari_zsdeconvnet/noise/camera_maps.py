@@ -335,14 +335,14 @@ class Evened(Sliced):
     def __init__(
         self, source: Any, maps: CameraMaps, saturated: tuple[float, np.float32] | None = None
     ) -> None:
-        self._source, self._maps, self._saturated = source, maps, saturated
+        self.source, self._maps, self._saturated = source, maps, saturated
         self.shape = tuple(source.shape)
         self.dtype = np.dtype(np.float32)
 
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
         *outer, row, column = whole_index(index, self.shape)
         place = (_kept(row), _kept(column))
-        counts = np.asarray(self._source[(*outer, *place)])
+        counts = np.asarray(self.source[(*outer, *place)])
         evened = self._maps.cut(place)._even(counts)
         if self._saturated is not None:
             top, highest = self._saturated

@@ -137,7 +137,7 @@ def representative(
     taken, said = [], list[str]()
     for one in recordings:
         box = PART_OF_VOLUME if "Z" in one.axes else PART_OF_IMAGE
-        if whole_planes or one.pixel_rule.bad_pixels is not None:
+        if whole_planes:
             box = (*box[:-2], *one.data.shape[-2:])
         part, sentence = excerpt(one, box, PARTS_PIXELS, brightest=True)
         taken.append(part)

@@ -16,6 +16,7 @@ from ..io.excerpts import Excerpt
 from ..io.image import Image
 from ..model.model import Model
 from ..networks.base import TwoStageNetwork
+from ..noise.camera_maps import Evened
 from ..noise.pixel_mask import as_recorded
 from .data import planes_around, preview_region
 from .objectives import Setting
@@ -72,11 +73,15 @@ class Previews:
         image, frame, region = preview_region(recordings, model.noise.offset)
         self._shown: list[Any] = []
         for number, one in enumerate(recordings):
-            part = as_recorded(one.data)
+            part, maps = as_recorded(one.data), model.maps
+            evened = isinstance(part, Evened)
+            part = part.source if evened else part
             if not isinstance(part, Excerpt):
                 self._shown.append(one.data)
                 continue
-            self._shown.append(part.source)  # wherever the preview is moved to
+            # All of the recording, wherever the preview is moved to.
+            whole = part.source
+            self._shown.append(maps.evened(whole) if evened and maps is not None else whole)
             if number == image:
                 frame, region = part.place(frame, region)
         self._region = image, frame, region
