@@ -67,23 +67,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         If `path` is no ordinary file, if the folder is missing or cannot be written, or if the
         disk is full.
     """
-    target = Path(path).resolve()
-    part = together = None
-    try:
-        _check_kind(target)
-        part = _Part(target)
-        yield part.path
-        part.finish()
-        together = _set.get()
-        if together is None:
-            part.replace()
-        else:
-            together.append(part)
-    except OSError as error:
-        raise refusal(error, target) from error
-    finally:
-        if part is not None and (together is None or part not in together):
-            part.discard()
+    with _replacing(Path(path).resolve(), _Part) as part:
+        yield part
 
 
 @contextmanager
@@ -97,11 +82,18 @@ def folder_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     InputError
         If the folder above is missing or cannot be written, or if the disk is full.
     """
-    target = Path(path).resolve()
+    with _replacing(Path(path).resolve(), _FolderPart) as part:
+        yield part
+
+
+@contextmanager
+def _replacing(target: Path, make: type[_Part | _FolderPart]) -> Iterator[Path]:
+    """Give a part that takes the place of a target, at once or at the end of a set."""
     part = together = None
     try:
-        part = _FolderPart(target)
+        part = make(target)
         yield part.path
+        part.finish()
         together = _set.get()
         if together is None:
             part.replace()
@@ -171,6 +163,7 @@ class _Part:
     """
 
     def __init__(self, target: Path) -> None:
+        _check_kind(target)
         self.target = target
         _remove_stale(target.parent)
         suffix = target.suffix if len(target.suffix) < _LONGEST_SUFFIX else ""
@@ -222,6 +215,9 @@ class _FolderPart:
         self._held = None if fcntl is None else os.open(self.path, os.O_RDONLY)
         if self._held is not None:
             _locked(self._held)
+
+    def finish(self) -> None:
+        """Leave the files in it to whoever wrote them."""
 
     def replace(self) -> None:
         """Take the place of the target."""
