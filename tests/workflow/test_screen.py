@@ -12,12 +12,14 @@ from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 import numpy as np
 import pytest
 
 from napari_zsdeconvnet.noise.noise_model import NoiseModel
 from napari_zsdeconvnet.workflow import screen
+from napari_zsdeconvnet.workflow.distributed.running import cluster
 from napari_zsdeconvnet.workflow.grouping import Traits
 from napari_zsdeconvnet.workflow.likeness import Likeness
 from napari_zsdeconvnet.workflow.screen import DONE, Ended, Row, Screen
@@ -153,16 +155,8 @@ def test_a_worker_that_joins_later_with_another_version_is_named(
 @pytest.mark.slow
 def test_the_recording_of_a_worker_that_dies_is_done_by_another(tmp_path: Path):
     work = Faked(deadly=frozenset({1, 101}), folder=str(tmp_path))
-    root = str(Path(__file__).parents[2])
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            dashboard_address=None,
-            preload=[f"import sys; sys.path.insert(0, {root!r})"],
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
+    at_once = {"distributed.deploy.lost-worker-timeout": "0.1 s"}  # what dask would do later
+    with dask.config.set(at_once), cluster(2) as client:
         rows = done([1, 2, 101, 102], work, client)
     assert models(rows) == {"r1": "m1", "r101": "", "r102": "m102", "r2": "m1"}
     assert rows["r101"].error.startswith("The process that worked on it ended")

@@ -25,8 +25,12 @@ _ANSWERS = 20  # seconds in which a scheduler has to answer
 _RETRIES = 2
 _WAITING = 3  # tasks for each worker that are with the scheduler at a time
 _COUNTED = 5.0  # seconds after which workers are counted again: a queue may give more of them
+_ASKED = 0.1  # seconds after which it is asked again what has ended
 _TOGETHER = 16  # planes in a task at most
 _BATCH = 4  # tiles in a task at most; within one the next is read while one is computed
+_LOST = {"distributed.deploy.lost-worker-timeout": "1 day"}
+"""A process that ended is begun again; dask gives up one that is absent 15 s after it ended, also
+when it ended once more and is about to begin, until there is no worker left."""
 _UNINTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """For a worker: a terminal sends Ctrl-C to it as well, which its parent ends anyway."""
 
@@ -62,6 +66,7 @@ def cluster(
         yield None
         return
     try:
+        import dask
         import distributed
     except ImportError as error:
         raise InputError(
@@ -84,6 +89,7 @@ def cluster(
             yield there
         return
     with (
+        dask.config.set(_LOST),
         untyped.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -233,17 +239,23 @@ def run_tasks(
     futures = untyped.as_completed(loop=client.loop)
     room, counted = _WAITING, -math.inf
 
+    def count() -> None:
+        nonlocal room, counted
+        if time.monotonic() - counted > _COUNTED:
+            counted = time.monotonic()
+            with suppress(OSError):  # of a scheduler that is lost, which the tasks tell
+                workers = len(client.scheduler_info(n_workers=-1)["workers"])
+                room = _WAITING * max(workers, 1)
+                if not workers:
+                    doing("waiting for a worker")
+
     def submit(item: Any) -> None:
         future = client.submit(do, there, item, retries=_RETRIES, pure=False)
         item_of[future.key] = item
         futures.add(future)
 
     def fill() -> None:
-        nonlocal room, counted
-        if time.monotonic() - counted > _COUNTED:
-            counted = time.monotonic()
-            with suppress(OSError):  # of a scheduler that is lost, which the tasks tell
-                room = _WAITING * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        count()
         while len(item_of) < room:
             for item in coming:
                 submit(item)
@@ -255,7 +267,12 @@ def run_tasks(
     alone = False
     fill()
     while item_of:
-        for ended in futures.batches():
+        while not futures.is_empty():
+            ended = futures.next_batch(block=False)
+            if not ended:
+                count()
+                with futures.thread_condition:
+                    futures.thread_condition.wait(_ASKED)
             for future, result in zip(ended, _results(client, ended), strict=True):
                 item = item_of.pop(future.key)
                 future.release()
