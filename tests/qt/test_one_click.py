@@ -384,7 +384,9 @@ def test_the_result_is_saved_with_its_pixel_size_from_its_own_line(
     path = tmp_path / "sharp.ome.tif"
     qtbot.waitUntil(path.exists, timeout=LONG)
     qtbot.waitUntil(lambda: bool(notifications), timeout=LONG)
-    assert asked == [("cell deconvolved.ome.tif", "OME-TIFF (*.ome.tif *.ome.tiff)")]
+    name, files = asked[0]
+    assert name == "cell deconvolved.ome.tif"
+    assert files == "OME-TIFF (*.ome.tif *.ome.tiff);;OME-Zarr (*.ome.zarr)"
     assert read_image(path).voxel_size == pytest.approx((PIXEL / 2, PIXEL / 2))
     one_click.steps.clicked.emit("save")
     assert "there already" in notifications[-1][1]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..io.image import Image
+from ..io.lazy import is_lazy
+from ..io.pyramids import in_pyramid
 from ..networks.base import TwoStageNetwork
 from ..noise.noise_model import NoiseModel
 from ..physics.stripe_filter import Damping
@@ -20,7 +23,7 @@ from ..utils.devices import is_out_of_memory, move_network
 from ..utils.errors import InputError
 from ..utils.files import disk_is_free, in_file
 from ..utils.memory import available_memory, check_room
-from ..utils.phases import go_on
+from ..utils.phases import doing, go_on
 from ..utils.prefetch import WriteBehind
 from ..utils.tiling import fitting_tile, largest_window, smaller_tile, smallest_tile, tiles
 from .frame_result import FrameResult
@@ -225,6 +228,33 @@ def empty_result(
     return Result(
         make(shape), make(output_shape(network, shape)), make(shape) if background else None
     )
+
+
+def in_pyramids(result: Result, placed: Callable[[Any], Image]) -> Result:
+    """Give what lies in files of a result as OME-Zarr in several resolutions, to be shown.
+
+    Parameters
+    ----------
+    result
+        As from `infer`.
+    placed
+        Gives pixels their axes and voxel size, as `Mode.placed`.
+
+    Returns
+    -------
+    Result
+        With a `Pyramid` for all that lies in files, unless `placed` gives it another shape.
+    """
+    levels: dict[str, Any] = {}
+    for name in ("denoised", "deconvolved", "background"):
+        pixels = getattr(result, name)
+        if pixels is None or not is_lazy(pixels):
+            continue
+        image = placed(pixels)
+        if image.data.shape == pixels.shape:
+            doing(f"writing the {name} image in several resolutions")
+            levels[name] = in_pyramid(image)
+    return replace(result, **levels)
 
 
 def _in_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -210,6 +210,14 @@ def finer(image: Image, upsampling: float) -> Image:
     )
 
 
+def made_of(image: Image, pixels: Any) -> Image:
+    """Give what was made of an image, on its grid or a finer one, its axes and voxel size."""
+    upsampling = pixels.shape[-1] / image.data.shape[-1]
+    return replace(
+        finer(image, upsampling), data=pixels, axes=image.axes[-pixels.ndim :], origin=None
+    )
+
+
 def spatial_axes(data: ArrayLike | Image, axes: str | None = None) -> Literal["YX", "ZYX"]:
     """Tell images from volumes: "ZYX" where Z is among the axes and longer than one plane.
 

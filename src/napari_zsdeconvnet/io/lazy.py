@@ -107,6 +107,21 @@ class LazyArray(Sliced):
         ]
 
 
+class FirstColumns(Sliced):
+    """So many columns of an array that is read where it is cut, from its left edge on."""
+
+    def __init__(self, pixels: Any, columns: int) -> None:
+        self._pixels = pixels
+        self.shape = (*pixels.shape[:-1], columns)
+        self.dtype = np.dtype(pixels.dtype)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        *outer, along = whole_index(index, self.shape)
+        if isinstance(along, slice):
+            along = slice(*along.indices(self.shape[-1]))
+        return np.asarray(self._pixels[(*outer, along)])
+
+
 class PlaneInTime(Sliced):
     """One plane of volumes (T, Z, Y, X) as frames (T, Y, X), read frame by frame."""
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..utils.errors import InputError, Remedy
 from ..utils.files import folder_written_whole
+from ..utils.phases import go_on
 from .axes import ORDER
 from .image import Display, Image
 from .lazy import LazyArray, Sliced, whole_index
@@ -126,10 +127,12 @@ def write_ome_zarr(
         for place in outer:
             begin = place[-first:]
             for box in _boxes(array.shape[first:], array.shards[first:]):
+                go_on()
                 array[(*begin, *box)] = pixels[(*begin, *box)]
         factors = new.begin_levels(image.voxel_size)
         for level, (frame, channel) in product(range(1, len(factors)), outer):
             for part in new.parts_of_level(level):
+                go_on()
                 new.fill_part(level, frame, part, channel)
         new.describe(replace(image, name=Path(path).name), factors)
 

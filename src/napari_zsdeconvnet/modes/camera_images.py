@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..io.grid import same_pixel_size
-from ..io.image import Image, as_frames, finer, spatial_axes
+from ..io.image import Image, as_frames, made_of, spatial_axes
 from ..noise.camera_maps import Camera, typical_of
 from ..noise.noise_model import NoiseModel
 from ..psf.microscope import Microscope
@@ -158,13 +158,7 @@ class CameraImages(Mode):
 
     def placed(self, pixels: Any) -> Image:
         """Give a result, on whichever grid, its axes and voxel size."""
-        upsampling = pixels.shape[-1] / self.image.data.shape[-1]
-        return replace(
-            finer(self.image, upsampling),
-            data=pixels,
-            axes=self.image.axes[-pixels.ndim :],
-            origin=None,
-        )
+        return made_of(self.image, pixels)
 
 
 def is_volume(recording: Image) -> bool:

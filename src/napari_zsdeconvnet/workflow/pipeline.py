@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..inference.predict import Result, TileProgress, check_memory
+from ..inference.predict import Result, TileProgress, check_memory, in_pyramids
 from ..io.grid import nanometres
 from ..io.image import Image
 from ..model.facts import ModelFacts
@@ -154,6 +154,8 @@ class Pipeline(Iterator[Step]):
     checkpoint : callable, optional
         Names the file in which a training is saved while it goes on; it goes when the result is
         there.
+    pyramids : bool
+        Whether results that lie in files, as memory is short, are given in several resolutions.
     broken_off : sequence of Path
         Checkpoints of trainings that broke off; one that began just as this does is gone on with.
     preset : str or Preset
@@ -178,12 +180,14 @@ class Pipeline(Iterator[Step]):
         device: str = "auto",
         names: Mapping[str, str] | None = None,
         checkpoint: Callable[[], Path | None] | None = None,
+        pyramids: bool = False,
         broken_off: Sequence[Path] = (),
         preset: str | Preset = "fast",
         **settings: Any,
     ) -> None:
         self._checkpoint = checkpoint
         self._broken_off = broken_off
+        self._pyramids = pyramids
         self._saving: Autosave | None = None
         self._names = names or {what: what for what in RESULTS}
         self.mode = mode
@@ -320,7 +324,8 @@ class Pipeline(Iterator[Step]):
         result, prediction = made
         prediction = replace(prediction, outputs=self._outputs(result))
         record = RunRecord.of(model, prediction=prediction)
-        self._predicted = Predicted(model, result, record)
+        shown = in_pyramids(result, self.mode.placed) if self._pyramids else result
+        self._predicted = Predicted(model, shown, record)
         yield self._predicted
         self._forget()
         if self._judged and not (self._cut_short or self._stopped):

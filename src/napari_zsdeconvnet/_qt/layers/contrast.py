@@ -22,7 +22,7 @@ BRIGHTER = 3.0
 
 def fit_contrast(layer: ImageLayer, like: Limits | None = None) -> None:
     """Set the contrast limits to those of `limits_for` the data."""
-    limits, span = contrast_of(layer.data, like)
+    limits, span = contrast_of(layer.data[-1] if layer.multiscale else layer.data, like)
     layer.contrast_limits_range = span
     layer.contrast_limits = limits
 

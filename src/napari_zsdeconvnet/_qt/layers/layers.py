@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from ...io.image import Image, Origin, PixelRule
 from ...io.lazy import is_lazy
+from ...io.pyramids import Pyramid
 from ...simulation.sample_data import (
     METADATA_KEY as METADATA_KEY,  # the widgets know layers from here
 )
@@ -87,7 +88,7 @@ def shown_place(layer: layers.Image, viewer: Viewer, reading: Reading) -> tuple[
 def add_or_update(
     viewer: Viewer,
     name: str,
-    data: ArrayLike,
+    data: ArrayLike | Pyramid,
     *,
     like: layers.Image,
     metadata: dict[str, Any] | None = None,
@@ -103,7 +104,7 @@ def add_or_update(
     name : str
         Name of the result; a layer of this name made from `like` before is updated in place,
         also when the user has renamed it since.
-    data : array
+    data : array or Pyramid
         The axes of `like`, or its last ones, without its channel axis.
     like : napari.layers.Image
         The source: its place, units, axis labels, colormap, gamma and blending are taken.
@@ -116,12 +117,18 @@ def add_or_update(
     place : Any
         Upsampling, origin, every and axes, as for `placement`.
     """
-    viewer, data = unwrapped(viewer), np.asarray(data)
-    where = placement(like, data.ndim, **place)
+    viewer = unwrapped(viewer)
+    levels: list[Any] = data.levels if isinstance(data, Pyramid) else [np.asarray(data)]
+    several, coarsest = len(levels) > 1, levels[-1]
+    pixels: Any = levels if several else coarsest
+    where = placement(like, coarsest.ndim, **place)
     metadata = {**(metadata or {}), METADATA_KEY: _key(like, name)}
     layer = made_before(viewer, name, like)
-    if layer is not None and layer.ndim == data.ndim:
-        layer.data = data
+    if layer is not None and layer.multiscale != several:
+        viewer.layers.remove(layer)  # napari does not change one into the other
+        layer = None
+    if layer is not None and layer.ndim == coarsest.ndim:
+        layer.data = pixels
         for attribute, value in where.items():
             # Each makes napari lay out the whole scene anew: none is set in vain.
             if not _same(getattr(layer, attribute), value):
@@ -130,10 +137,11 @@ def add_or_update(
         if reset_contrast:
             fit_contrast(layer, contrast)
         return layer
-    limits, span = contrast_of(data, contrast)
+    limits, span = contrast_of(coarsest, contrast)
     layer = layers.Image(
-        data,
+        pixels,
         name=name,
+        multiscale=several,
         colormap=like.colormap,
         gamma=like.gamma,
         blending=like.blending,  # channels that are added up stay so

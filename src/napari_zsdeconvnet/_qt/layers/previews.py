@@ -13,6 +13,7 @@ from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from ...io.pyramids import Pyramid
 from ..workers.workers import Turns
 from . import results
 from .contrast import Limits, fit_contrast, limits_for
@@ -112,6 +113,8 @@ class PreviewLayers:
             (DENOISED, results.DENOISED, made.denoised),
             (DECONVOLVED, results.DECONVOLVED, made.deconvolved),
         ):
+            if isinstance(pixels, Pyramid):
+                continue  # a layer of several resolutions, which a preview is not
             becomes = result_name(source, what)
             make_into(self._viewer, name, becomes, like=source, ndim=pixels.ndim)
             result = made_before(self._viewer, becomes, source)

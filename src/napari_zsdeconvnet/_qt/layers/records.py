@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from ...io.image import Image, made_of
 from ...utils.errors import InputError
 from ..workers.notifications import show_info
 from ..workers.workers import in_background
@@ -29,15 +31,20 @@ def recorded(
     tiles: Generator[TileProgress, None, tuple[Result, Prediction]],
     model: Model,
     names: dict[str, str],
+    image: Image | None = None,
 ) -> Generator[TileProgress, None, tuple[Result, dict[str, Any]]]:
     """Predict, and make the record of it, all in the worker.
 
     The tiles are those of `iter_recorded`, the names those of the layers that will show the result.
+    With the image, what is too large for memory is given in several resolutions.
     """
+    from ...inference.predict import in_pyramids
     from ...workflow.record import RunRecord
 
     result, prediction = yield from tiles
     prediction = prediction.with_outputs(result, names)
+    if image is not None:
+        result = in_pyramids(result, partial(made_of, image))
     return result, RunRecord.of(model, prediction=prediction).to_dict()
 
 

@@ -17,8 +17,10 @@ from napari.layers import Layer
 from napari.viewer import Viewer
 from psygnal import Signal
 
+from ...io.lazy import FirstColumns, Sliced
 from .layer_axes import pixels_of
 from .layers import METADATA_KEY
+from .shown_pixels import ShownPixels
 from .state import unwrapped
 
 LINKED = ("contrast_limits", "gamma", "colormap")
@@ -87,7 +89,7 @@ class Swipe:
             return
         self._place = place
         if self._columns != self.cut.data.shape[-1]:
-            self.cut.data = self._pixels[..., : self._columns]
+            self.cut.data = self._left_side()
         self.moved.emit(place)
 
     def end(self) -> None:
@@ -114,6 +116,12 @@ class Swipe:
     def _columns(self) -> int:
         # One at least: napari shows no layer without pixels.
         return max(1, round(self._place * int(self._pixels.shape[-1])))
+
+    def _left_side(self) -> Any:
+        """Give the columns before the divider, unread where they lie in a file."""
+        if isinstance(self._pixels, Sliced):
+            return ShownPixels(FirstColumns(self._pixels, self._columns))
+        return self._pixels[..., : self._columns]
 
     def _middle_of_right(self) -> float:
         """Give where a layer lies that may cover a part of the other."""
@@ -143,7 +151,7 @@ class Swipe:
             blending="opaque",
             opacity=1.0,
         )
-        cut: ImageLayer = Layer.create(self._pixels[..., : self._columns], settings, "image")
+        cut: ImageLayer = Layer.create(self._left_side(), settings, "image")
         outline = cut.bounding_box
         outline.points = False
         outline.line_color = "#e8871e"

@@ -10,7 +10,7 @@ from ...io.image_writing import write_image
 from .layer_axes import layer_axes, layer_voxel_size, pixels_of
 from .layers import CHANNEL_KEY
 
-OME_FILES = "OME-TIFF (*.ome.tif *.ome.tiff)"
+OME_FILES = ("OME-TIFF (*.ome.tif *.ome.tiff)", "OME-Zarr (*.ome.zarr)")
 """What a dialog offers that asks where to save a layer."""
 
 

@@ -170,7 +170,7 @@ class DeconvolveWidget(WorkPanel):
             if maps is not None:
                 settings["camera"] = maps.camera(model.noise, image.data.shape, image.name)
             tiles = iter_recorded(model, image, **settings)
-            return (yield from recorded(tiles, model, names))
+            return (yield from recorded(tiles, model, names, image))
 
         return work()
 

@@ -304,6 +304,7 @@ class OneClickWidget(OneClickSteps):
             "names": result_names(layer),
             "finished": not self._as_it_is,
             "checkpoint": new_checkpoint,
+            "pyramids": True,
             "broken_off": [] if self._anew else all_broken_off(),
         }
         model = None if self._anew else self._state.model

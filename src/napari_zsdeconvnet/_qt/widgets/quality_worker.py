@@ -127,7 +127,7 @@ class _Judging:
             like = read_as(asked.second, reading.kind) if not self._raw else None
             second = layer_image(asked.second, like or _frames_of(asked.second, model))
         shown = self._shown or ()
-        pixels = [reading.in_a_row(one.data) for one in shown]
+        pixels = [reading.in_a_row(pixels_of(one)) for one in shown]
         record = shown[-1].metadata.get(RECORD_KEY) if shown else None
         settings: dict[str, Any] = {
             "frame": self._frame.index or 0,

@@ -276,6 +276,7 @@ class QueueWidget(ActionPanel):
             return
         settings = {
             "device": preferences.device(),
+            "pyramids": True,
             "judged": bool(self.judge_box.value),
             "preview_every": 0,
             "finished": True,

@@ -19,17 +19,20 @@ def ask_where_to_save(owner: QWidget, result: ImageLayer | None) -> None:
     if result is None:
         show_error("The deconvolved layer is not there any more; deconvolve again.")
         return
-    name = f"{result.name}.ome.tif"
-    save_file(owner, "Save the result", name, OME_FILES, partial(save_result, owner, result))
+    # What memory does not hold lies in a temporary OME-Zarr, and stays one.
+    files = OME_FILES[::-1] if result.multiscale else OME_FILES
+    name = f"{result.name}{_ending(result)}"
+    save_file(owner, "Save the result", name, ";;".join(files), partial(save_result, owner, result))
 
 
 def save_result(owner: QWidget, result: ImageLayer, path: str) -> None:
-    """Write a layer as OME-TIFF, with its axes and pixel size.
+    """Write a layer as OME-TIFF or OME-Zarr, with its axes and pixel size.
 
-    A name without an ending gets it, unless there is such a file.
+    A name without an ending gets one, unless there is such a file. No folder is replaced.
     """
-    whole = path if path.lower().endswith((".tif", ".tiff")) else f"{path}.ome.tif"
-    if whole != path and Path(whole).exists():
+    known = path.lower().endswith((".tif", ".tiff", ".zarr"))
+    whole = path if known else f"{path}{_ending(result)}"
+    if Path(whole).is_dir() or (whole != path and Path(whole).exists()):
         show_error(f"{whole} is there already; type another name.")
         return
     in_background(
@@ -38,3 +41,8 @@ def save_result(owner: QWidget, result: ImageLayer, path: str) -> None:
         partial(save_layer, result, whole),
         lambda _: show_info(f"Result saved to {whole}."),
     )
+
+
+def _ending(result: ImageLayer) -> str:
+    """Return what the name of a result ends in, unless another one is chosen."""
+    return ".ome.zarr" if result.multiscale else ".ome.tif"
