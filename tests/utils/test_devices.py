@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_zsdeconvnet.utils import devices
+from napari_zsdeconvnet.utils.cores import THREADS_VARIABLE
 from napari_zsdeconvnet.utils.errors import InputError
 
 
@@ -133,7 +134,7 @@ class TestThreads:
 
     @pytest.fixture(autouse=True)
     def four_threads(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.delenv(devices.THREADS_VARIABLE, raising=False)
+        monkeypatch.delenv(THREADS_VARIABLE, raising=False)
         monkeypatch.setattr(devices, "_measured", {})
         usual = torch.get_num_threads()
         torch.set_num_threads(4)
@@ -195,7 +196,7 @@ class TestThreads:
     def test_the_environment_decides_instead_of_a_measurement(
         self, measured, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setenv(devices.THREADS_VARIABLE, " 3 ")
+        monkeypatch.setenv(THREADS_VARIABLE, " 3 ")
         assert self.used() == 3
         with devices.fixed_threads(1):
             assert self.used() == 1
@@ -203,7 +204,7 @@ class TestThreads:
 
     @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
     def test_a_number_that_is_none_is_refused(self, wanted: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv(devices.THREADS_VARIABLE, wanted)
+        monkeypatch.setenv(THREADS_VARIABLE, wanted)
         with pytest.raises(InputError, match=r"ZSDECONVNET_THREADS is .*whole number"):
             self.used()
 

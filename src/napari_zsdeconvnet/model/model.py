@@ -335,7 +335,7 @@ class Model:
         frames: Any,
         rule: PixelRule,
         name: str = "image",
-        each: Each = map,
+        each: Each | None = None,
         among: Sequence[int] | None = None,
     ) -> PixelMask | None:
         """Find the pixels of a recording that must not be used.

@@ -128,12 +128,12 @@ def prepared(
     voxel_size: tuple[float, ...] | None = None,
     camera: CameraMaps | None = None,
     mask: PixelMask | None = None,
-    each: Each = map,
+    each: Each | None = None,
 ) -> Prepared:
     """Check that a recording suits a model, and find what of it must not be used.
 
-    All of it is read, plane by plane; ``each`` does that, as `map` would. The other parameters are
-    those of `iter_predict`.
+    All of it is read, plane by plane; ``each`` does that, as for `usable_pixels`. The other
+    parameters are those of `iter_predict`.
     """
     frames = as_frames(image, axes, spatial=model.axes)
     name = (image.name if isinstance(image, Image) else "") or "image"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from .saturation import FEWEST
 
 MOST_MISSING = 0.01
 """Part of a plane that may be NaN in the midst of it."""
+
+_reading = threading.RLock()
+"""Readers of files are used by one thread at a time."""
 
 _AROUND = np.ones((3, 3), dtype=np.uint8)
 
@@ -92,7 +96,8 @@ class PlaneSearch:
 
     def plane(self, place: Place) -> NDArray[Any]:
         """Read a plane as filters take it."""
-        plane: NDArray[Any] = np.asarray(self.recording[place])
+        with _reading:
+            plane: NDArray[Any] = np.asarray(self.recording[place])
         # Filters know neither half nor extended precision.
         odd = plane.dtype.kind == "f" and plane.dtype.itemsize not in (4, 8)
         return plane.astype(np.float32) if odd else plane

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..io.excerpts import Excerpt, is_large
 from ..io.image import PixelRule, check_pixels
-from ..utils.each import Each
+from ..utils.each import Each, in_threads
 from ..utils.errors import InputError, Remedy, UnreadableError
 from ..utils.memory import check_room
 from ..utils.phases import go_on, rounds
@@ -47,7 +47,7 @@ def usable_pixels(
     width: float | None = None,
     name: str = "image",
     among: Sequence[int] | None = None,
-    each: Each = map,
+    each: Each | None = None,
 ) -> PixelMask | None:
     """Find the pixels of a recording that must not be used.
 
@@ -65,7 +65,7 @@ def usable_pixels(
     among
         Indices along T of the frames that are looked at; None takes all.
     each
-        Looks at the planes, as `map` does; a cluster may do it.
+        Looks at the planes, as `map` does, such as a cluster; by default threads of this process.
 
     Returns
     -------
@@ -205,11 +205,12 @@ class _Search:
         self.tops: dict[Place, tuple[float, int]] = {}
         self.dark = 0.0
 
-    def mask(self, each: Each) -> PixelMask | None:
+    def mask(self, each: Each | None) -> PixelMask | None:
         """Look at everything, and say what was found."""
+        needed = memory_to_search(self.shape, self.width)
         if self.rule.outliers:
             check_room(
-                memory_to_search(self.shape, self.width),
+                needed,
                 f"Looking for bad pixels in {self.name}",
                 "cut it into smaller files, or use a machine with more memory.",
             )
@@ -217,7 +218,7 @@ class _Search:
         self.look = replace(self.look, fixed=fixed)
         planes = "1 plane" if len(self.looked_at) == 1 else f"{len(self.looked_at)} planes"
         seen = rounds(
-            each(self.look, self.looked_at),
+            (each or in_threads(needed))(self.look, self.looked_at),
             f"looking for hot and dead pixels in {planes}",
             total=len(self.looked_at),
         )

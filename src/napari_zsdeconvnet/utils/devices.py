@@ -9,18 +9,15 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
 from torch.nn import functional as F
 
+from .cores import fixed, wanted_threads
 from .errors import InputError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
-
-THREADS_VARIABLE = "ZSDECONVNET_THREADS"
-"""Environment variable with the number of threads to compute with, instead of a measured one."""
 
 REMEMBERED = 120.0
 """Seconds for which a measured number of threads serves."""
@@ -88,7 +85,7 @@ def thread_count(device: torch.device) -> int:
     """
     if device.type != "cpu":
         return torch.get_num_threads()
-    return _fixed.get() or wanted_threads() or _measured_threads()
+    return fixed.get() or wanted_threads() or _measured_threads()
 
 
 @contextmanager
@@ -114,12 +111,12 @@ def fixed_threads(number: int) -> Iterator[None]:
 
     The order of sums, and so the last bits of a result, depend on the number of threads.
     """
-    fixed = _fixed.set(number)
+    before = fixed.set(number)
     try:
         with threads(number):
             yield
     finally:
-        _fixed.reset(fixed)
+        fixed.reset(before)
 
 
 @contextmanager
@@ -159,29 +156,6 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
-
-
-_fixed: ContextVar[int | None] = ContextVar("fixed threads", default=None)
-
-
-def wanted_threads() -> int | None:
-    """Return the number that ``ZSDECONVNET_THREADS`` says, None where it says none.
-
-    Raises
-    ------
-    InputError
-        If it is not a whole number of at least 1.
-    """
-    wanted = os.environ.get(THREADS_VARIABLE, "").strip()
-    if not wanted:
-        return None
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise InputError(
-            "threads-wrong",
-            f"{THREADS_VARIABLE} is {wanted!r}: set it to a whole number of at least 1, or not "
-            "at all.",
-        )
-    return int(wanted)
 
 
 _measured: dict[int, tuple[float, int]] = {}

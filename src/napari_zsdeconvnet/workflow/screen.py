@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
-from ..utils.devices import fixed_threads, wanted_threads
+from ..utils.cores import wanted_threads
+from ..utils.devices import fixed_threads
 from ..utils.errors import InputError
 from .distributed.running import run_tasks
 from .grouping import Groups, Traits

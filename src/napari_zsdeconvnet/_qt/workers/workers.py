@@ -7,7 +7,6 @@ keeps the window for long, such as adding layers, is done in turns, between whic
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +21,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
+from ...utils.cores import cores, most
 from ...utils.errors import InputError
 from ...utils.phases import Cancelled, doing, heard_by, loaded
 from .notifications import show_error
@@ -122,9 +122,10 @@ class Job(Generic[Value, Result]):
         self._next_turn.setSingleShot(True)
         self._next_turn.timeout.connect(self._go_on)
 
-        computing = threads() or spare_cores() if uses_torch else None
+        computing = threads() or spare_cores()
         relay = _Titled(
-            *(_relay, source, self._told_to_stop, self._telling.told.emit), self._shown, computing
+            *(_relay, source, self._told_to_stop, self._telling.told.emit),
+            *(self._shown, computing, uses_torch),
         )
         relay.title = title
         # Connected before it starts: a quick worker ends before a late listener comes.
@@ -283,11 +284,7 @@ def in_background(
 
 def spare_cores() -> int:
     """Return how many threads may compute while the window keeps one core for itself."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, cores - 1)
+    return max(1, cores() - 1)
 
 
 class _Telling(QObject):
@@ -310,7 +307,8 @@ def _relay(
     told_to_stop: Callable[[], bool],
     tell: Callable[[str], None],
     shown: threading.Event,
-    computing: int | None,
+    computing: int,
+    uses_torch: bool,
 ) -> Generator[list[Value], None, Result | Failure | Stopped]:
     """Run the source in this thread and hand its values on in batches.
 
@@ -320,8 +318,9 @@ def _relay(
     waiting: list[Value] = []
     outcome: Result | Failure | Stopped = Stopped()
     sent = 0.0
+    most.set(computing)  # in this thread
     try:
-        if computing is not None:
+        if uses_torch:
             with heard_by(told_to_stop, tell):
                 doing("loading the library that computes")
                 _compute_on(computing)

@@ -159,7 +159,8 @@ def iter_predict_to_zarr(
     with cluster(workers, scheduler, client) as computing:
         chosen = device_for(computing, device)
         each = each_by(computing)
-        seen = prepared(model, image, camera=camera, each=each)
+        search = None if computing is None else each
+        seen = prepared(model, image, camera=camera, each=search)
         for sentence in seen.warnings:
             yield TileProgress(0, 1, sentence)
         source = TileSource(seen.frames, damping, seen.read_variance, seen.background)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ...utils.cores import cores
 from ...utils.devices import resolve_device
 from ...utils.each import Each
 from ...utils.errors import InputError
@@ -142,15 +142,11 @@ def threads_for(client: Client | None) -> int | None:
     tasks: dict[str, int] = {}
     for worker in listed.values():
         tasks[worker["host"]] = tasks.get(worker["host"], 0) + max(worker["nthreads"], 1)
-    cores: dict[str, int] = client.run(_cores)
-    shares = [have // tasks[listed[name]["host"]] for name, have in cores.items() if name in listed]
+    counted: dict[str, int] = client.run(cores)
+    shares = [
+        have // tasks[listed[name]["host"]] for name, have in counted.items() if name in listed
+    ]
     return max(min(shares, default=1), 1)
-
-
-def _cores() -> int:
-    """Count the cores that a worker may use, which may be fewer than its machine has."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def device_for(client: Client | None, name: str) -> torch.device:
