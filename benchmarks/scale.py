@@ -164,14 +164,37 @@ def _cluster(count: int, *, pinned: bool = False) -> Iterator[Any]:
 
 
 def _watch() -> None:
-    """Count in a worker what computing takes: the network, and the search for bad pixels."""
+    """Count in a worker what the network, the search for bad pixels and files take.
+
+    Tiles are read while others are computed, and that is counted whole: files take no longer.
+    """
     from napari_zsdeconvnet.inference import tile_computer
+    from napari_zsdeconvnet.io import ome_zarr_writing, zarr_stores
     from napari_zsdeconvnet.noise import plane_search
+    from napari_zsdeconvnet.workflow.distributed import tasks
 
     spent: dict[str, float] = {}
     vars(tile_computer)["seconds_spent"] = spent
-    for module, name in ((tile_computer, "_run"), (plane_search, "isolated_outliers")):
-        setattr(module, name, _timed(getattr(module, name), name, spent))
+    places: list[tuple[Any, str, str]] = [
+        (tile_computer, "_run", "_run"),
+        (plane_search, "isolated_outliers", "isolated_outliers"),
+        (zarr_stores.ZarrPixels, "__getitem__", "files"),
+        (ome_zarr_writing.ZarrRoom, "__getitem__", "files"),
+        (ome_zarr_writing.ZarrRoom, "__setitem__", "files"),
+        (ome_zarr_writing.NewOmeZarr, "fill_part", "files"),
+        (tasks.Work, "_mark", "files"),
+    ]
+    for owner, name, kept in places:
+        setattr(owner, name, _timed(getattr(owner, name), kept, spent))
+
+
+def _begin() -> None:
+    """Count anew in a worker."""
+    from napari_zsdeconvnet.inference import tile_computer
+
+    spent = vars(tile_computer)["seconds_spent"]
+    spent.clear()
+    spent["begun"] = time.process_time()
 
 
 def _timed(do: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
@@ -191,7 +214,7 @@ def _told() -> dict[str, float]:
     from napari_zsdeconvnet.inference import tile_computer
 
     spent = vars(tile_computer)["seconds_spent"]
-    return {**spent, "peak": _peak(), "cpu": time.process_time()}
+    return {**spent, "peak": _peak(), "cpu": time.process_time() - spent["begun"]}
 
 
 def _peak() -> int:
@@ -231,6 +254,7 @@ def _phases() -> Iterator[dict[str, float]]:
 
 def _predicted(model: Model, image: zs.Image, out: Path, client: Any) -> dict[str, Any]:
     """Predict, and tell what it took."""
+    client.run(_begin)
     begun = time.perf_counter()
     with _phases() as phases:
         outputs = {"deconvolved": out}
@@ -397,7 +421,9 @@ def _of_workers(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         spent = sum(worker["_run"] for worker in row["workers"])
         search = sum(worker["isolated_outliers"] for worker in row["workers"])
+        files = sum(worker["files"] for worker in row["workers"])
         whole = row["seconds"] * row["count"]
+        idle = whole - sum(worker["cpu"] for worker in row["workers"])
         cells = (row["phases"][name] for name in ("search", "tiles", "pyramid", "record"))
         lines.append(
             [
@@ -406,20 +432,22 @@ def _of_workers(rows: list[dict[str, Any]]) -> str:
                 *(f"{cell:.1f} s" for cell in cells),
                 f"{100 * spent / whole:.0f} %",
                 f"{100 * search / whole:.0f} %",
-                f"{100 * (whole - spent - search) / spent:.0f} %",
+                f"{100 * files / whole:.0f} %",
+                f"{100 * idle / whole:.0f} %",
+                f"{100 * (files + idle) / (whole - files - idle):.0f} %",
             ]
         )
     one, two = (np.mean([row["seconds"] for row in rows if row["count"] == n]) for n in (1, 2))
     head = (
         *("workers", "all", "search", "tiles", "pyramid", "record"),
-        *("of it the network", "of it the search", "all else over the network"),
+        *("of it the network", "the search", "files", "waiting", "files and waiting over the rest"),
     )
     frames = rows[0]["voxels"] // WIDTH**2
     return (
         f"**Workers.** {frames} frames of {WIDTH} x {WIDTH} pixels through the default network, "
         f"each worker with a core of its own: two are {one / two:.2f} times as fast as one. "
-        "What is neither network nor search is reading, writing, giving light back and waiting at "
-        "the end.\n\n"
+        "*Files* are read, written and averaged to coarser levels, in part while the network "
+        "computes; who waits for tasks uses no core. The rest gives light back.\n\n"
         f"{table(head, lines)}"
     )
 

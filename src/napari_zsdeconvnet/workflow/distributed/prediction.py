@@ -330,7 +330,7 @@ def _make_arrays(
         room = work.result(name)
         keys = [FINAL, UNCORRECTED] if work.corrected and name != "background" else [FINAL]
         for key in keys:
-            room.create(key, full, Layout.of(full, parts), passing=key == UNCORRECTED)
+            room.create(key, full, Layout.of(full, parts))
         factors[name] = room.begin_levels(finer(image, upsampling).voxel_size)
     return factors
 
