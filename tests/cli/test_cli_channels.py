@@ -16,6 +16,7 @@ from napari_zsdeconvnet.workflow.record import RunRecord
 
 PIXEL = 0.0626
 QUICK = ("--steps", "0", "--no-verdict", "--device", "cpu", "--na", "1.3", "--seed", "1")
+CAMERA = ("--offset", "100", "--gain", "1", "--read-variance", "4")
 
 
 @pytest.fixture
@@ -94,3 +95,14 @@ def test_options_that_do_not_suit_channels_are_refused(cell, tmp_path, capsys, o
 def test_one_of_them_may_still_be_chosen(cell, tmp_path):
     assert run(cell, tmp_path, "--channel", "1", "--wavelength", "0.605") == 0
     assert read_image(tmp_path / "cell_deconvolved.ome.tif").axes == "YX"
+
+
+def test_a_channel_that_cannot_be_done_is_named(cell, tmp_path, capsys):
+    pixels = np.asarray(read_image(cell).data).copy()
+    pixels[1] = 100
+    write_image(cell, pixels, axes="CYX", voxel_size=(PIXEL, PIXEL), channel_names=("a", "b"))
+    assert run(cell, tmp_path / "out", "--wavelengths", "0.461,0.605", *CAMERA) == 2
+    said = capsys.readouterr().err
+    assert "channel 1 (b): cell.ome.tif is constant, every pixel being 100" in said
+    assert "To leave this channel as it is, add --channels 0." in said
+    assert not list((tmp_path / "out").iterdir())

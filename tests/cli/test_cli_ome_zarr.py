@@ -10,6 +10,7 @@ import zarr
 
 from napari_zsdeconvnet.cli.main import main
 from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.image_writing import write_image
 from napari_zsdeconvnet.simulation.sample import simulate
 
 PIXEL = 0.0626
@@ -153,3 +154,27 @@ def test_outputs_that_cannot_be_written(folder: Path, capsys: pytest.CaptureFixt
         assert main(command) == 2
         assert problem in capsys.readouterr().err
         assert set(folder.iterdir()) == before
+
+
+def test_fields_that_were_not_acquired_leave_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model, plate = str(folder / "model.safetensors"), tmp_path / "plate.ome.zarr"
+    group = zarr.open_group(plate, mode="w", zarr_format=3)
+    group.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/1"}, {"path": "B/1"}]}}
+    fields = {"version": "0.5", "well": {"images": [{"path": str(n)} for n in range(2)]}}
+    group.create_group("B/1").attrs["ome"] = fields
+    write_image(plate / "B/1/1.zarr", np.asarray(read_image(folder / "cells.ome.zarr").data[0]),
+                axes="YX", voxel_size=(0.0626, 0.0626))  # fmt: skip
+    (plate / "B/1/1.zarr").rename(plate / "B/1/1")
+    on = ["predict", model, str(plate), "--channel", "0", "-o"]
+    assert main([*on, str(plate / "results")]) == 2
+    assert "lies in the input" in capsys.readouterr().err
+    assert not (plate / "results").exists()
+    assert main([*on, str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "plate.ome.zarr/A/1/0 does not exist" in said
+    assert "2 of 3 images could not be read" in said
+    assert [path.name for path in (tmp_path / "out").glob("*.tif")] == [
+        "plate_B_1_1_deconvolved.ome.tif"
+    ]

@@ -13,6 +13,7 @@ import zarr
 
 from napari_zsdeconvnet.io.image import Display
 from napari_zsdeconvnet.io.image_files import read_image
+from napari_zsdeconvnet.io.ome_zarr import images_in
 from napari_zsdeconvnet.io.zarr_stores import ZarrPixels, name_of
 from napari_zsdeconvnet.utils.errors import InputError
 
@@ -264,3 +265,43 @@ class TestZarrPixels:
         image = read_image(written(tmp_path / "a.zarr"))
         again = pickle.loads(pickle.dumps(image.data))
         np.testing.assert_array_equal(again, PIXELS)
+
+
+def test_each_image_of_bioformats2raw_has_its_own_optics(tmp_path: Path):
+    path = tmp_path / "two.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
+    written(path / "first", pixels=PIXELS[:1])
+    written(path / "second", pixels=PIXELS[1:])
+    series = {"version": "0.5", "series": ["second", "first"]}
+    group.create_group("OME").attrs["ome"] = series
+    images = "".join(
+        f'<Image ID="Image:{number}"><Pixels ID="Pixels:{number}" SizeC="1"><Channel '
+        f'ID="Channel:{number}" Name="{name}" EmissionWavelength="{wavelength}"/></Pixels></Image>'
+        for number, (name, wavelength) in enumerate([("DAPI", 461), ("GFP", 525)])
+    )
+    (path / "OME/METADATA.ome.xml").write_text(f"<OME>{images}</OME>", encoding="utf-8")
+    for scene, name, wavelength, pixels in ((0, "DAPI", 0.461, 1), (1, "GFP", 0.525, 0)):
+        image = read_image(path, scene=scene)
+        assert image.channel_names == (name,)
+        assert [one.wavelength for one in image.optics] == [wavelength]
+        np.testing.assert_array_equal(image.data, PIXELS[pixels : pixels + 1])
+
+
+def test_levels_and_fields_outside_of_the_file_are_refused(tmp_path: Path):
+    path = written(tmp_path / "cells.ome.zarr")
+    group = zarr.open_group(path, mode="a")
+    ome: Any = dict(group.attrs["ome"])
+    ome["multiscales"][0]["datasets"][0]["path"] = "../other/0"
+    group.attrs["ome"] = ome
+    with pytest.raises(InputError, match=r"names level 0 as \.\./other/0"):
+        read_image(path)
+    plate = zarr.open_group(tmp_path / "plate.ome.zarr", mode="w")
+    for version, wells, problem in (
+        ("0.5", [{"path": "../A/1"}], "plate.ome.zarr has damaged OME metadata of its wells"),
+        ("0.5", [], "plate.ome.zarr names no wells"),
+        ("0.10", [{"path": "A/1"}], "is OME-Zarr 0.10, .*; update napari-zsdeconvnet"),
+    ):
+        plate.attrs["ome"] = {"version": version, "plate": {"wells": wells}}
+        with pytest.raises(InputError, match=problem):
+            images_in(tmp_path / "plate.ome.zarr")

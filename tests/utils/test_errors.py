@@ -43,7 +43,6 @@ SHARED = {
     "no-number",
     "no-whole-number",
     "output-exists",
-    "output-is-input",
     "patterns-other-frames",
     "pixel-size-unknown",
     "pixel-sizes-differ",

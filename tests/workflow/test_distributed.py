@@ -10,12 +10,13 @@ import pytest
 import torch
 import yaozarrs
 
-from napari_zsdeconvnet.io.image import Display, PixelRule
+from napari_zsdeconvnet.io.image import Display, Origin, PixelRule
 from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.io.ome_zarr_writing import Layout
 from napari_zsdeconvnet.model import provenance
 from napari_zsdeconvnet.model.provenance import Source
 from napari_zsdeconvnet.noise import usable_pixels
+from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.distributed import (
     RECORD,
@@ -207,6 +208,26 @@ class TestARunThatEndedEarly:
         np.testing.assert_array_equal(written(out), expected.deconvolved)
         assert not unfinished(out).exists()
 
+    def test_is_not_gone_on_with_by_one_whose_pixels_differ(self, tmp_path: Path):
+        steps = self.begin(tmp_path)
+        next(steps)
+        steps.close()
+        out, image, model = tmp_path / "out.ome.zarr", recording(tmp_path, "TYX"), self.model
+        assert image.origin is not None
+        maps = CameraMaps.of(np.full((70, 90), 101.0), 2.0, 4.0)
+        ruled = replace(image, pixel_rule=PixelRule(outliers=False))
+        plane = replace(image, origin=replace(image.origin, plane=1))
+        darker = replace(model, noise=replace(model.noise, offset=90.0))
+        for what, (other, given, camera) in {
+            "bad pixels": (model, ruled, None),
+            "image": (model, plane, None),
+            "noise": (darker, image, None),
+            "camera": (model, image, maps),
+        }.items():
+            with pytest.raises(InputError, match=f"unfinished run has another {what} than"):
+                predict_to_zarr(other, given, out, device="cpu", resume=True, camera=camera)
+        predict_to_zarr(model, image, out, device="cpu", resume=True)
+
     def test_begins_anew_where_that_is_asked_for(self, tmp_path: Path):
         steps = self.begin(tmp_path)
         next(steps)
@@ -247,8 +268,12 @@ class TestARunThatEndedEarly:
 def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):
     model, image = model_of(Losing()), recording(tmp_path, "YX")
     for name in ("in.ome.zarr", "in.ome.zarr/out.ome.zarr"):
-        with pytest.raises(InputError, match="is the input or lies in it"):
-            predict_to_zarr(model, image, tmp_path / name, device="cpu", force=True)
+        for origin in (image.origin, Origin((tmp_path / "in.ome.zarr").as_uri())):
+            given = replace(image, origin=origin)
+            with pytest.raises(InputError, match="is the input or lies in it"):
+                predict_to_zarr(model, given, tmp_path / name, device="cpu", force=True)
+    with pytest.raises(InputError, match=r"memory://out\.ome\.zarr is an address"):
+        predict_to_zarr(model, image, "memory://out.ome.zarr", device="cpu")
     out = tmp_path / "out.ome.zarr"
     predict_to_zarr(model, image, out, device="cpu")
     with pytest.raises(InputError, match="exists: replace it with force=True"):

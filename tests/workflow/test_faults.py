@@ -71,10 +71,9 @@ WORKER = ("--nthreads", "1", "--no-dashboard", "--no-nanny")
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(running, "_ANSWERS", 1)
     image = recording(tmp_path, "YX")
-    with pytest.raises(InputError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
-        predict_to_zarr(
-            model_of(Losing()), image, tmp_path / "out.ome.zarr", scheduler="tcp://127.0.0.1:9"
-        )
+    for address in ("tcp://127.0.0.1:9", "node1"):
+        with pytest.raises(InputError, match=f"No scheduler answers at {address}"):
+            predict_to_zarr(model_of(Losing()), image, tmp_path / "out.ome.zarr", scheduler=address)
     assert not unfinished(tmp_path / "out.ome.zarr").exists()
 
 

@@ -96,3 +96,8 @@ def test_a_plate_is_its_fields(fields: Path):
     rows = zs.run_many("plate.ome.zarr", "out", **SETTINGS)
     assert [(row.recording, row.failed) for row in rows] == [("plate.ome.zarr/A/1/0", True)]
     assert "does not exist" in rows[0].error
+    with refused("output-is-input"):
+        zs.run_many("plate.ome.zarr", "plate.ome.zarr/results", **SETTINGS)
+    with refused("output-address"):
+        zs.run_many("plate.ome.zarr", "s3://bucket/results", **SETTINGS)
+    assert not {Path("plate.ome.zarr/results"), Path("s3:")} & {*Path().rglob("*")}

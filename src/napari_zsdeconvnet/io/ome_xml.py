@@ -1,4 +1,4 @@
-"""What OME-XML says of its first image, and of the files that belong to a set."""
+"""What OME-XML says of an image, and of the files that belong to a set."""
 
 from __future__ import annotations
 
@@ -42,6 +42,18 @@ def first_pixels(xml: str | None) -> OMEPixels:
             [attributes for name, attributes in inside if name == "Plane"],
         )
     return OMEPixels({})
+
+
+def of_image(xml: str, number: int) -> str:
+    """Return the XML with one image alone, counted from 0, and all that images share."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return xml
+    for place, image in enumerate([child for child in root if _name(child) == "Image"]):
+        if place != number:
+            root.remove(image)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def interval_of_planes(pixels: OMEPixels) -> tuple[float | None, str]:

@@ -15,6 +15,7 @@ from .acquisition import recorded
 from .axes import ORDER, Note, about, check_axes, check_kind
 from .image import Display, Image, Origin
 from .lazy import LazyArray
+from .ome_xml import of_image
 from .scenes import scene_number
 from .tiff_tags import possible_steps, voxel_size_of
 from .units import micrometres_in, number_in, seconds_in
@@ -63,16 +64,16 @@ def read_ome_zarr(
     if scene is not None and _holds_fields(ome):
         field = scene
         if not _is_there(group, scene):
-            fields = _fields(group, ome)
+            fields = _fields(group, ome, name)
             field = fields[scene_number(scene, fields, path)]
         return read_ome_zarr(f"{str(path).rstrip('/')}/{field}", level)
     if "bioformats2raw.layout" in ome and "multiscales" not in ome:
-        text = text_beside(path, "OME/METADATA.ome.xml")
-        found = recorded(text) if text else found
         series = _series(group)
         if not series:
             raise _no_image(ome, name, path)
         number = scene_number(scene, series, path)
+        text = text_beside(path, "OME/METADATA.ome.xml")
+        found = recorded(of_image(text, number)) if text else found
         if len(series) > 1 and scene is None:
             notes.append(f"{name} holds {len(series)} images; the first is read.")
         chosen = number if len(series) > 1 else None
@@ -92,7 +93,7 @@ def read_ome_zarr(
     try:
         array: Any = group[place.key]
         pixels: Any = ZarrPixels(path, prefix + place.key, array)
-    except (KeyError, AttributeError) as error:
+    except (KeyError, AttributeError, ValueError) as error:
         raise InputError(
             "zarr-level-missing",
             f"{name} names level {level} as {place.key}, and there is none; choose another level, "
@@ -161,7 +162,7 @@ def images_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
     group = open_group(path)
     ome = _ome(group)
     if _holds_fields(ome):
-        return _fields(group, ome)
+        return _fields(group, ome, name_of(path))
     several = "bioformats2raw.layout" in ome and "multiscales" not in ome
     return tuple(_series(group)) if several else (name_of(path),)
 
@@ -182,27 +183,41 @@ def _holds_fields(ome: Mapping[str, Any]) -> bool:
     return "multiscales" not in ome and ("plate" in ome or "well" in ome)
 
 
-def _fields(group: zarr.Group, ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """List the fields of a plate or a well by their paths in it."""
+def _fields(group: zarr.Group, ome: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """List the fields of a plate or a well by their paths in it, of which there is one at least."""
     try:
+        _check_version(ome, ome["well" if "well" in ome else "plate"], name)
+        found: list[str] = []
         if "well" in ome:
-            return tuple(str(one["path"]) for one in ome["well"]["images"])
-        found = []
+            found = [str(one["path"]) for one in ome["well"]["images"]]
+            return _some(found, name, "fields")
         for well in (str(one["path"]) for one in ome["plate"]["wells"]):
             there = _ome(cast("zarr.Group", group[well])) if well in group else {}
             # A well that is named and not there is one of which there should be a field.
             images = there["well"]["images"] if "well" in there else [{"path": "0"}]
             found += [f"{well}/{one['path']}" for one in images]
-        return tuple(found)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        return _some(found, name, "wells")
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             "zarr-metadata",
-            f"{group.name or 'The plate'} has damaged OME metadata of its wells "
+            f"{name} has damaged OME metadata of its wells "
             f"({type(error).__name__} {error}); export it again.",
         ) from error
 
 
+def _some(fields: Sequence[str], name: str, what: str) -> tuple[str, ...]:
+    if not fields:
+        raise InputError("zarr-plate-empty", f"{name} names no {what}; choose another one.")
+    return tuple(fields)
+
+
 def _series(group: zarr.Group) -> list[str]:
+    """List the images of what bioformats2raw wrote, in the order of its OME-XML."""
+    stated = _ome(cast("zarr.Group", group["OME"])).get("series") if "OME" in group else None
+    if isinstance(stated, list) and stated and all(str(key) in group for key in stated):
+        return [str(key) for key in stated]
     return sorted((key for key in group.group_keys() if key.isdecimal()), key=int)
 
 
@@ -219,20 +234,7 @@ def _multiscales(ome: Mapping[str, Any], name: str, path: str | os.PathLike[str]
         raise _no_image(ome, name, path)
     try:
         described = dict(ome["multiscales"][0])
-        version = str(ome.get("version", described.get("version", "0.4")))
-        if version not in _VERSIONS:
-            known = " and ".join(_VERSIONS)
-            newer = version > _VERSIONS[-1]
-            raise InputError(
-                "zarr-version",
-                f"{name} is OME-Zarr {version}, and {known} can be read here; "
-                + (
-                    "update napari-zsdeconvnet, or export it as 0.5."
-                    if newer
-                    else "export it as 0.5."
-                ),
-                version=version,
-            )
+        _check_version(ome, described, name)
         axes, datasets = described["axes"], described["datasets"]
         described["axes"] = [
             dict(axis) if isinstance(axis, Mapping) else {"name": str(axis)} for axis in axes
@@ -251,9 +253,29 @@ def _multiscales(ome: Mapping[str, Any], name: str, path: str | os.PathLike[str]
     return described
 
 
+def _check_version(ome: Mapping[str, Any], described: Mapping[str, Any], name: str) -> None:
+    """Refuse a version that is not known, as the group or a description in it states it."""
+    version = str(ome.get("version", described.get("version", "0.4")))
+    if version in _VERSIONS:
+        return
+    known = " and ".join(_VERSIONS)
+    update = "update napari-zsdeconvnet, or " if _numbers(version) > _numbers(_VERSIONS[-1]) else ""
+    raise InputError(
+        "zarr-version",
+        f"{name} is OME-Zarr {version}, and {known} can be read here; {update}export it as 0.5.",
+        version=version,
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    """Return the numbers of a version, as 0.10 is newer than 0.5."""
+    parts = version.split("-")[0].split(".")
+    return [int(part) if part.isdecimal() else 0 for part in parts]
+
+
 def _no_image(ome: Mapping[str, Any], name: str, path: str | os.PathLike[str]) -> InputError:
     try:
-        if "plate" in ome:
+        if "plate" in ome and ome["plate"]["wells"]:
             wells = [str(one["path"]) for one in ome["plate"]["wells"]]
             return InputError(
                 "zarr-plate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..utils.errors import InputError, Remedy
-from ..utils.files import folder_written_whole
+from ..utils.files import folder_written_whole, refuse_address
 from ..utils.phases import go_on
 from .axes import ORDER
 from .image import Display, Image
 from .lazy import LazyArray, Sliced, whole_index
-from .zarr_stores import ZarrPixels, holds_zarr, is_address, require_zarr
+from .zarr_stores import ZarrPixels, holds_zarr, local_path, outermost_zarr, require_zarr
 
 if TYPE_CHECKING:
     import zarr
@@ -54,6 +54,7 @@ def check_zarr_output(
     InputError
         With what to do.
     """
+    refuse_address(output)
     target = Path(output).resolve()
     if not target.name.lower().endswith(".zarr"):
         raise InputError(
@@ -61,8 +62,8 @@ def check_zarr_output(
             f"{output} would be a zip file, and OME-Zarr is written as a folder; end its name in "
             ".ome.zarr.",
         )
-    origin = None if source is None or is_address(source) else Path(source).resolve()
-    if origin is not None and (target in (origin, *origin.parents) or origin in target.parents):
+    origin = None if source is None else local_path(source)
+    if origin is not None and (target in (origin, *origin.parents) or _lies_in(target, origin)):
         raise InputError(
             "output-is-input",
             f"{output} is the input or lies in it, or the other way round; write to another name.",
@@ -75,6 +76,33 @@ def check_zarr_output(
             Remedy("replace"),
             "write to another name",
         )
+
+
+def check_apart(output: str | os.PathLike[str], sources: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse a file or folder to write that is an input, or lies in one or in its plate.
+
+    Raises
+    ------
+    InputError
+        With what to do.
+    """
+    refuse_address(output)
+    target = Path(output).resolve()
+    for source in sources:
+        origin = local_path(source)
+        if origin is None:
+            continue
+        if target == origin:
+            raise InputError("output-is-input", f"{output} is an input too; write to another name.")
+        if _lies_in(target, origin):
+            raise InputError(
+                "output-is-input", f"{output} lies in the input {source}; write to another folder."
+            )
+
+
+def _lies_in(target: Path, origin: Path) -> bool:
+    """Tell whether an output lies in a folder that is read, or in the plate of a field."""
+    return origin in target.parents or outermost_zarr(origin) in target.parents
 
 
 def _check_replaced(target: Path) -> None:

@@ -34,6 +34,19 @@ def is_address(path: str | os.PathLike[str]) -> bool:
     return "://" in str(path)
 
 
+def local_path(path: str | os.PathLike[str]) -> Path | None:
+    """Return where a name lies on this machine, ``file://`` included; None for other addresses."""
+    kind, mark, place = str(path).partition("://")
+    if mark and kind not in ("file", "local"):
+        return None
+    return Path(place if mark else path).resolve()
+
+
+def outermost_zarr(path: Path) -> Path:
+    """Return the outermost Zarr that a place lies in, such as a plate, or the place itself."""
+    return next((one for one in reversed(path.parents) if holds_zarr(one)), path)
+
+
 def is_zarr(path: str | os.PathLike[str]) -> bool:
     """Tell by its name, or by what a folder holds, whether Zarr is meant."""
     return is_address(path) or names_zarr(path) or holds_zarr(path)
@@ -119,10 +132,15 @@ def _no_group(path: str | os.PathLike[str], error: Exception) -> InputError:
             f"{path} is no OME-Zarr image that can be read ({_line(error)}); name the folder of "
             "the whole image, and a level of it with its number.",
         )
+    zipped = is_address(path) and str(path).split("?")[0].lower().endswith((".ozx", ".zip"))
     return InputError(
         "zarr-no-group",
-        f"{path} holds no Zarr that can be read ({_line(error)}); check the name, or export it "
-        "again.",
+        f"{path} holds no Zarr that can be read ({_line(error)}); "
+        + (
+            "a zip file has to lie on this machine: copy it here."
+            if zipped
+            else "check the name, or export it again."
+        ),
     )
 
 

@@ -40,8 +40,29 @@ _NOT_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP}  # to the file system
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Refuse an address, such as ``s3://bucket/out.ome.zarr``, where a file is to be written.
+
+    A `Path` of one has lost a slash, and would be a folder with the name ``s3:``.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    first, *others = str(path).split("/")
+    if others and first.endswith(":") and len(first) > len("C:"):
+        address = f"{first}//{'/'.join(others).lstrip('/')}"
+        raise InputError(
+            "output-address",
+            f"{address} is an address, and results are written to this machine; name a folder or a "
+            "file here.",
+        )
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder unless it exists; InputError if it cannot be made."""
+    refuse_address(path)
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +88,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         If `path` is no ordinary file, if the folder is missing or cannot be written, or if the
         disk is full.
     """
+    refuse_address(path)
     with _replacing(Path(path).resolve(), _Part) as part:
         yield part
 
@@ -82,6 +104,7 @@ def folder_written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     InputError
         If the folder above is missing or cannot be written, or if the disk is full.
     """
+    refuse_address(path)
     with _replacing(Path(path).resolve(), _FolderPart) as part:
         yield part
 
@@ -426,6 +449,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         If `path` is a folder, a device or a pipe, its name is too long, or its folder is missing
         or cannot be written.
     """
+    refuse_address(path)
     target = Path(path).resolve()
     try:
         if target.is_dir():

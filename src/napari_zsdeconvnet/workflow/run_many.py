@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..io.ome_zarr import images_in, is_plate
+from ..io.ome_zarr_writing import check_apart
 from ..io.zarr_stores import is_zarr
 from ..model.model import Model
 from ..utils.errors import InputError, Remedy
@@ -108,8 +109,10 @@ def run_many(
     >>> [(row.recording, row.state, row.trained_on) for row in rows]
     [('field_0.tif', 'done', 'field_0.tif'), ('field_1.tif', 'done', 'field_0.tif')]
     """
+    given = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
+    check_apart(output, given)
     folder = make_folder(output)
-    listed = _listed([recordings] if isinstance(recordings, str | os.PathLike) else recordings)
+    listed = _listed(given)
     paths = outputs_in(folder, listed, DECONVOLVED)
     todo = [(name, path) for (name, _, _), path in zip(listed, paths, strict=True)]
     names = [name for name, _ in todo]

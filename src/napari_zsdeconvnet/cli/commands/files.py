@@ -15,7 +15,7 @@ from ...io.axes import about
 from ...io.image import Image, PixelRule, as_frames, planes_by_step, spatial_axes
 from ...io.image_files import read_image
 from ...io.lazy import LazyArray
-from ...io.ome_zarr_writing import check_zarr_output
+from ...io.ome_zarr_writing import check_apart, check_zarr_output
 from ...io.selection import one_of
 from ...io.zarr_stores import names_zarr
 from ...utils.errors import InputError
@@ -241,11 +241,7 @@ def check_output(
         for path in inputs:
             check_zarr_output(output, path, force=getattr(arguments, "force", True))
         return
-    for path in inputs:
-        if _same(output, path):
-            raise InputError(
-                "output-is-input", f"{output} is an input too; write to another name with -o."
-            )
+    check_apart(output, inputs)
     again = [getattr(arguments, name, None) for name in ("resume", "model")]
     if (
         not getattr(arguments, "force", True)
@@ -310,6 +306,7 @@ def output_names(
                 f"{output} is one file and there are {len(paths)} images; name a folder instead.",
             )
         return [target]
+    check_apart(output, paths)
     make_folder(output)
     listed = []
     for path in paths:

@@ -17,7 +17,7 @@ from ...utils.errors import InputError
 from ...utils.files import replaced_together
 from ...workflow.record import Prediction, iter_recorded
 from ...workflow.result_files import BACKGROUND, DECONVOLVED, DENOISED, beside
-from ..console import Console, Interrupted
+from ..console import Console, Interrupted, worded
 from .camera import maps_for
 from .files import check_output, given, load
 from .outputs import result_files
@@ -69,9 +69,17 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
             names[BACKGROUND] = beside(names[DECONVOLVED], DECONVOLVED, BACKGROUND)
             check_output(names[BACKGROUND], [*paths, arguments.model], arguments)
     done: list[dict[str, Any]] = []
+    failed: list[str] = []
     try:
         for path, names in zip(paths, files, strict=True):
-            image = load(path, arguments, console)
+            try:
+                image = load(path, arguments, console)
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                failed.append(title_of(path))
+                console.warn(f"{title_of(path)}: {worded(error)}")
+                continue
             if damping is not None and arguments.damp_mask and not done:
                 grey_picture(damping.mask(image.data.shape[-2:]), arguments.damp_mask)
                 console.say(f"What is kept (white) and damped (black): {arguments.damp_mask}")
@@ -85,7 +93,13 @@ def predict(arguments: argparse.Namespace, console: Console) -> None:
             console.say(f"{title_of(path)} -> {names[DECONVOLVED]}")
     except KeyboardInterrupt:
         raise Interrupted(f"{len(done)} of {len(paths)} images were written.") from None
-    console.result({"model": arguments.model, "images": done})
+    console.result({"model": arguments.model, "images": done, "failed": failed})
+    if failed:
+        raise InputError(
+            "images-failed",
+            f"{len(failed)} of {len(paths)} images could not be read, for the reasons above: "
+            f"{', '.join(failed)}; the others are written.",
+        )
 
 
 def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console: Console) -> None:

@@ -89,8 +89,15 @@ def run_channels(
     for number, run in runs.runs.items():
         channel = channels[number]
         console.say(f"{channel.title}:")
-        with console.bar(0, f"{Path(path).name}, {channel.title}") as bar:
-            made = followed(run, channel.model, bar, console)
+        try:
+            with console.bar(0, f"{Path(path).name}, {channel.title}") as bar:
+                made = followed(run, channel.model, bar, console)
+        except InputError as error:
+            named = error.within(channel.title)
+            others = ",".join(str(other) for other in runs.runs if other != number)
+            if others:
+                named.add_note(f"To leave this channel as it is, add --channels {others}.")
+            raise named from error
         if made is None or came:
             raise Interrupted(
                 f"{channel.title} was stopped, so no results were written; the same command goes "

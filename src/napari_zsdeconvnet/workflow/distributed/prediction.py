@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ...model.model import Model
 from ...model.predicting import prepared
 from ...model.provenance import installed_versions, now, weights_fingerprint
 from ...networks.base import TwoStageNetwork
-from ...noise.camera_maps import CameraMaps
+from ...noise.camera_maps import NAMES, CameraMaps
 from ...physics.stripe_filter import Damping
 from ...utils.devices import describe_device, fixed_threads, thread_count
 from ...utils.each import Each
@@ -154,7 +154,7 @@ def iter_predict_to_zarr(
         check_zarr_output(output, image.origin.path if image.origin else None, force=force)
     folder = unfinished(main)
     _check_unfinished(folder, resume, force)
-    job = _job(model, image, outputs, damping)
+    job = _job(model, image, outputs, damping, camera)
     before = _size_before(folder, job) if resume else None
     with cluster(workers, scheduler, client) as computing:
         chosen = device_for(computing, device)
@@ -237,16 +237,27 @@ def _check_unfinished(folder: Path, resume: bool, force: bool) -> None:
 
 
 def _job(
-    model: Model, image: Image, outputs: Mapping[str, Path], damping: Damping | None
+    model: Model,
+    image: Image,
+    outputs: Mapping[str, Path],
+    damping: Damping | None,
+    camera: CameraMaps | None,
 ) -> dict[str, Any]:
-    """Describe a run, so that another one can tell whether it may go on with it."""
-    origin = image.origin
+    """Describe a run, so that another one can tell whether it may go on with it.
+
+    All that the pixels depend on, as tiles of two runs that differ would lie in one result.
+    """
+    maps = None
+    if camera is not None:
+        maps = weights_fingerprint({name: torch.tensor(getattr(camera, name)) for name in NAMES})
     return {
         "model": weights_fingerprint(model.network.state_dict()),
-        "image": None
-        if origin is None
-        else [origin.path, origin.channel, origin.level, origin.scene],
+        "noise": model.noise.to_dict(),
+        "scale": model.scale,
+        "image": None if image.origin is None else asdict(image.origin),
         "shape": [int(length) for length in image.data.shape],
+        "bad pixels": image.pixel_rule.to_dict(),
+        "camera": maps,
         "outputs": sorted(outputs),
         "damping": None if damping is None else repr(damping),
         "versions": installed_versions(),

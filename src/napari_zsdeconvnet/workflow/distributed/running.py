@@ -77,6 +77,9 @@ def cluster(
     untyped: Any = distributed
     if scheduler is not None:
         try:
+            if not scheduler.startswith("inproc"):
+                # A client that refuses an address itself hangs for 40 s where it is given up.
+                untyped.comm.get_address_host_port(scheduler)
             there = untyped.Client(scheduler, timeout=_ANSWERS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InputError(
