@@ -171,10 +171,13 @@ def test_fields_that_were_not_acquired_leave_the_others(
     assert main([*on, str(plate / "results")]) == 2
     assert "lies in the input" in capsys.readouterr().err
     assert not (plate / "results").exists()
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr/.zgroup").write_text("{")
+    on.insert(2, str(tmp_path / "broken.zarr"))
     assert main([*on, str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "plate.ome.zarr/A/1/0 does not exist" in said
-    assert "2 of 3 images could not be read" in said
+    assert "3 of 4 images could not be read" in said
     assert [path.name for path in (tmp_path / "out").glob("*.tif")] == [
         "plate_B_1_1_deconvolved.ome.tif"
     ]

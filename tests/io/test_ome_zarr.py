@@ -305,3 +305,6 @@ def test_levels_and_fields_outside_of_the_file_are_refused(tmp_path: Path):
         plate.attrs["ome"] = {"version": version, "plate": {"wells": wells}}
         with pytest.raises(InputError, match=problem):
             images_in(tmp_path / "plate.ome.zarr")
+        if wells != [{"path": "../A/1"}]:
+            with pytest.raises(InputError, match=problem):
+                read_image(tmp_path / "plate.ome.zarr")

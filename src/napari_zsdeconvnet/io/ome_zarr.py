@@ -275,20 +275,22 @@ def _numbers(version: str) -> list[int]:
 
 def _no_image(ome: Mapping[str, Any], name: str, path: str | os.PathLike[str]) -> InputError:
     try:
-        if "plate" in ome and ome["plate"]["wells"]:
-            wells = [str(one["path"]) for one in ome["plate"]["wells"]]
+        if "plate" in ome:
+            _check_version(ome, ome["plate"], name)
+            wells = _some([str(one["path"]) for one in ome["plate"]["wells"]], name, "wells")
             return InputError(
                 "zarr-plate",
                 f"{name} is a plate of {len(wells)} wells; name one field of it, as in "
                 f"{path}/{wells[0]}/0.",
             )
         if "well" in ome:
-            fields = [str(one["path"]) for one in ome["well"]["images"]]
+            _check_version(ome, ome["well"], name)
+            fields = _some([str(one["path"]) for one in ome["well"]["images"]], name, "fields")
             return InputError(
                 "zarr-plate",
                 f"{name} is a well of {len(fields)} fields; name one, as in {path}/{fields[0]}.",
             )
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         pass
     return InputError(
         "zarr-metadata",

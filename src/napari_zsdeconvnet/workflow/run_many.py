@@ -94,7 +94,7 @@ def run_many(
     Raises
     ------
     InputError
-        If results exist, a plate or the table cannot be read, or there is no such cluster.
+        If results exist, the table cannot be read, or there is no such cluster.
 
     Examples
     --------
@@ -192,10 +192,13 @@ def _listed(paths: Sequence[str | os.PathLike[str]]) -> list[tuple[str, str, str
     for given in paths:
         path = os.fspath(given)
         stem, suffix = stem_and_suffix(Path(path))
-        if not (is_zarr(path) and is_plate(path)):
+        try:
+            fields = images_in(path) if is_zarr(path) and is_plate(path) else ()
+        except InputError:  # it fails alone where it is read
+            fields = ()
+        if not fields:
             listed.append((path, stem, suffix))
             continue
-        fields = images_in(path)
         endings = endings_of(fields, "scene")
         listed += [
             (f"{path.rstrip('/')}/{field}", f"{stem}_{ending}", suffix)

@@ -86,20 +86,26 @@ def inputs(arguments: argparse.Namespace) -> list[str]:
     Raises
     ------
     InputError
-        If a file cannot be read or has no such scene.
+        If a file has no such scene, or the only one cannot be read; of several it is taken as it
+        is, and fails where it is read.
     """
     files = expand(arguments.images)
     wanted = getattr(arguments, "scene", None)
-    return [one for path in files for one in _scenes(path, wanted)]
+    return [one for path in files for one in _scenes(path, wanted, alone=len(files) == 1)]
 
 
-def _scenes(path: str, wanted: str | None) -> Sequence[str]:
-    plate = is_zarr(path) and is_plate(path)
-    if wanted is None:
-        if not plate:
-            return [path]
-        wanted = ALL  # a plate is no image, so all of its fields are meant
-    names = scenes_of(path)
+def _scenes(path: str, wanted: str | None, *, alone: bool) -> Sequence[str]:
+    try:
+        plate = is_zarr(path) and is_plate(path)
+        if wanted is None:
+            if not plate:
+                return [path]
+            wanted = ALL  # a plate is no image, so all of its fields are meant
+        names = scenes_of(path)
+    except InputError:
+        if alone:
+            raise
+        return [path]
     if len(names) == 1:
         if wanted != ALL:
             scene_number(wanted, names, path)
