@@ -237,6 +237,8 @@ def _valid_results(benchmark: Benchmark, options: argparse.Namespace) -> list[di
     results = []
     for path in options.results.glob("*.json"):
         result = json.loads(path.read_text())
+        if "case" not in result:
+            continue  # of another script
         case = _case(result)
         outdated = case.method in TRAINED and case.preset != _settings(case.method, case.axes)
         extent = {"size": case.size, "planes": case.planes}
