@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ...model.store import Kept
 
 COLUMNS = ("Name", "Date", "Trained on", "Pixel", "PSF")
+_WIDE = (0, 2, 4)
+"""Columns that take the room that there is."""
 _KEPT = Qt.ItemDataRole.UserRole
 
 
@@ -65,6 +67,10 @@ class ModelsWidget(Panel):
         header = self.list.header()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            for column in _WIDE:  # what does not fit is in the tooltip
+                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+            header.setStretchLastSection(False)  # which would keep its usual width
+            header.setMinimumSectionSize(40)
         self.list.itemSelectionChanged.connect(self._on_selection)
         self.list.itemDoubleClicked.connect(lambda *_: self.load())
         self.details = note()
@@ -233,10 +239,12 @@ class ModelsWidget(Panel):
             )
             item.setData(0, _KEPT, kept)
             item.setToolTip(0, tip(str(kept.path)))
+            item.setToolTip(2, tip(kept.trained_on))
+            item.setToolTip(4, tip(kept.psf))
             self.list.addTopLevelItem(item)
         self.list.setSortingEnabled(True)
         count = f"{len(found)} model{'' if len(found) == 1 else 's'} in"
-        self.folder_label.setText(f"{count if found else 'No models yet in'} {self.folder}")
+        self.folder_label.setText(f"{count if found else 'No models yet in'} {_shown(self.folder)}")
         if self._wanted is not None:
             self.select(self._wanted)
             self._wanted = None
@@ -261,6 +269,12 @@ class ModelsWidget(Panel):
             "" if self._state.model is not None else "There is no model yet; train one first.",
             "Save the model that was trained or loaded last in this folder.",
         )
+
+
+def _shown(folder: Path) -> str:
+    """Write a folder as briefly as it can be told."""
+    home = Path.home()
+    return str(Path("~", folder.relative_to(home)) if folder.is_relative_to(home) else folder)
 
 
 def _described(kept: Kept) -> str:
