@@ -13,6 +13,7 @@ import yaozarrs
 from napari_zsdeconvnet.io.image import Display, Origin, PixelRule
 from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.io.ome_zarr_writing import Layout
+from napari_zsdeconvnet.io.zarr_stores import ZarrPixels
 from napari_zsdeconvnet.model import provenance
 from napari_zsdeconvnet.model.provenance import Source
 from napari_zsdeconvnet.noise import usable_pixels
@@ -263,6 +264,25 @@ class TestARunThatEndedEarly:
         before = self.model.network.computed
         list(again)
         assert self.model.network.computed - before == failed > 0
+
+
+def _refuse() -> None:
+    raise InputError("zarr-no-group", "memory://cells.ome.zarr holds no Zarr.")
+
+
+def test_what_workers_cannot_open_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ZarrPixels, "__reduce__", lambda _: (_refuse, ()))
+    image, out = recording(tmp_path, "YX"), tmp_path / "out.ome.zarr"
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None,
+            protocol="tcp://",
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+        pytest.raises(InputError, match=r"A worker cannot open .*memory://cells"),
+    ):  # fmt: skip
+        predict_to_zarr(model_of(Losing()), image, out, device="cpu", client=client)
+    assert not unfinished(out).exists()
 
 
 def test_outputs_are_not_overwritten_and_not_put_into_the_input(tmp_path: Path):

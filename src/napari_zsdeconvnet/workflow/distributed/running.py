@@ -87,7 +87,7 @@ def cluster(
                 f"No scheduler answers at {scheduler} ({error}); check the address, or start one "
                 "with: dask scheduler.",
             ) from error
-        with there:
+        with _unlogged(), there:
             _check_versions(there)
             yield there
         return
@@ -99,12 +99,24 @@ def cluster(
             dashboard_address="127.0.0.1:0",  # a usual port would be warned of where it is taken
             scheduler_kwargs={"dashboard": False},
             memory_limit=0,
-            silence_logs=logging.CRITICAL,  # a lost worker is said by its tiles
+            silence_logs=logging.CRITICAL + 1,  # what is lost or fails is said by its tiles
             preload=[_UNINTERRUPTED],
         ) as local,
         untyped.Client(local, set_as_default=False) as here,
     ):
         yield here
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep tracebacks of a client away whose scheduler is lost, as one sentence says it."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _check_versions(client: Client) -> None:
@@ -220,7 +232,7 @@ def run_tasks(
     Raises
     ------
     InputError
-        If the scheduler is lost.
+        If the scheduler is lost, or the workers cannot open what they are to work on.
     """
     coming = iter(items)
     if client is None:
@@ -233,7 +245,7 @@ def run_tasks(
     # What was sent to a worker alone would be lost with it, so nothing is sent for nothing.
     there = None
     if work is not None:
-        there = untyped.Client.scatter(client, work, broadcast=True, hash=False)
+        there = _sent(client, work)
     item_of: dict[Any, Any] = {}
     futures = untyped.as_completed(loop=client.loop)
     room, counted = _WAITING, -math.inf
@@ -289,6 +301,28 @@ def run_tasks(
             submit(suspects.pop(0))
 
 
+def _sent(client: Client, work: Any) -> Any:
+    """Send to all workers what all tasks need; each of them opens its files."""
+    untyped: Any = client
+    try:
+        return untyped.scatter(work, broadcast=True, hash=False)
+    except (OSError, CancelledError) as error:
+        raise _lost() from error
+    except Exception as error:  # the words of whatever failed on a worker
+        raise InputError(
+            "worker-cannot-open",
+            f"A worker cannot open what it is to work on ({error}); the recording has to lie where "
+            "all workers can read it, in files that they share.",
+        ) from error
+
+
+def _lost() -> InputError:
+    return InputError(
+        "scheduler-lost",
+        "The connection to the scheduler was lost; start it and its workers again.",
+    )
+
+
 def _results(client: Client, ended: Sequence[Any]) -> list[Any]:
     """Fetch the results of tasks that have ended, at once where none of them failed."""
     untyped: Any = client
@@ -303,10 +337,7 @@ def _result(future: Any) -> Any:
         error = future.exception()
         return future.result() if error is None else error
     except CancelledError as error:
-        raise InputError(
-            "scheduler-lost",
-            "The connection to the scheduler was lost; start it and its workers again.",
-        ) from error
+        raise _lost() from error
 
 
 def batches(numbers: Sequence[int], client: Client | None) -> list[list[int]]:
