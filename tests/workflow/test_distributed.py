@@ -20,7 +20,6 @@ from napari_zsdeconvnet.noise import usable_pixels
 from napari_zsdeconvnet.noise.camera_maps import CameraMaps
 from napari_zsdeconvnet.utils.errors import InputError
 from napari_zsdeconvnet.workflow.distributed import (
-    RECORD,
     iter_predict_to_zarr,
     predict_to_zarr,
 )
@@ -124,7 +123,7 @@ def test_metadata_are_kept_and_others_can_read_it(tmp_path: Path):
     assert result.position == pytest.approx((3, 1 - PIXEL / 4, 2 - PIXEL / 4))
     low, high = result.display[0].window or (0, 0)
     assert result.data[:].min() <= low < high <= result.data[:].max()
-    record = RunRecord.read(out / RECORD)
+    record = RunRecord.read(out)
     assert record.prediction is not None
     assert record.prediction.outputs == prediction.outputs
     assert prediction.outputs["deconvolved"] == Output.of(out.name, written(out), "TZYX")

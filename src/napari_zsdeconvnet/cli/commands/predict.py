@@ -15,7 +15,7 @@ from ...physics.stripe_filter import Damping
 from ...quality.pictures import grey_picture
 from ...utils.errors import InputError
 from ...utils.files import replaced_together
-from ...workflow.record import Prediction, iter_recorded
+from ...workflow.record import IN_ZARR, Prediction, iter_recorded
 from ...workflow.result_files import BACKGROUND, DECONVOLVED, DENOISED, beside
 from ..console import Console, Interrupted, worded
 from .camera import maps_for
@@ -118,7 +118,7 @@ def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console
                 "or write a .tif.",
             )
     from ...model.model import Model
-    from ...workflow.distributed import RECORD, iter_predict_to_zarr
+    from ...workflow.distributed import iter_predict_to_zarr
 
     model = Model.load(arguments.model)
     if holds_raw_frames(paths[0], model, arguments):
@@ -146,7 +146,7 @@ def predict_to_zarr(arguments: argparse.Namespace, paths: Sequence[str], console
             raise Interrupted(f"--resume goes on with {output}.") from None
     console.say(f"{paths[0]} -> {output}")
     written = {what: str(name) for what, name in outputs.items()}
-    record = str(output / RECORD)
+    record = str(output / IN_ZARR)
     done = {**written, "record": record, "input": paths[0], "seconds": prediction.seconds}
     console.result({"model": arguments.model, "images": [done]})
 

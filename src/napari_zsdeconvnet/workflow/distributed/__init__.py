@@ -1,5 +1,5 @@
 """Prediction of recordings beyond memory: tasks that any process can do, and do again."""
 
-from .prediction import RECORD, iter_predict_to_zarr, predict_to_zarr
+from .prediction import iter_predict_to_zarr, predict_to_zarr
 
-__all__ = ["RECORD", "iter_predict_to_zarr", "predict_to_zarr"]
+__all__ = ["iter_predict_to_zarr", "predict_to_zarr"]

@@ -31,7 +31,7 @@ from ...utils.errors import InputError, Remedy
 from ...utils.files import locked_folder, make_folder, refusal, replace_folder, written_whole
 from ...utils.phases import go_on
 from ...utils.tiling import fitting_tile, smallest_tile, tiles
-from ..record import Output, Prediction, RunRecord
+from ..record import IN_ZARR, Output, Prediction, RunRecord
 from .running import (
     batches,
     cluster,
@@ -45,9 +45,6 @@ from .tasks import FINAL, UNCORRECTED, Work
 
 if TYPE_CHECKING:
     from distributed import Client
-
-RECORD = "zsdeconvnet.json"
-"""Name of the run record in a result."""
 
 _JOB = "job.json"
 _MEMORY = 3 * 2**29  # bytes for the window of a tile; a worker takes as much again at most
@@ -451,5 +448,5 @@ def _described(
         found[name] = Output.of(output.name, room.pixels(FINAL, axes), axes, each)
     prediction = replace(prediction, outputs=found)
     for name in outputs:
-        RunRecord.of(model, prediction=prediction).write(work.folder / name / RECORD)
+        RunRecord.of(model, prediction=prediction).write(work.folder / name / IN_ZARR)
     return prediction

@@ -14,10 +14,11 @@ from .repeat import (
     settings_of,
     threads,
 )
-from .run_record import KIND, RunRecord
+from .run_record import IN_ZARR, KIND, RunRecord
 from .serialization import packed_verdict
 
 __all__ = [
+    "IN_ZARR",
     "KIND",
     "Output",
     "Prediction",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ...io.zarr_stores import names_zarr
 from ...model.best_weights import Choice
 from ...model.presets import MOST_STEPS, read_settings
 from ...model.provenance import Beginning, Source, Stretch, weights_fingerprint
@@ -19,6 +20,7 @@ from ...sim.patterns import check_reconstruction
 from ...utils.errors import InputError
 from ...utils.files import written_whole
 from ...utils.json_values import built, entries, known_of, read_from
+from ..result_files import record_beside
 from .prediction import Prediction
 from .serialization import packed, packed_camera, packed_verdict, unpacked, unpacked_camera
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from ...model.model import Model
     from ...networks.base import TwoStageNetwork
     from ...quality.verdict import Verdict
+
+IN_ZARR = "zsdeconvnet.json"
+"""Name of the record within a result that is OME-Zarr."""
 
 KIND = "napari-zsdeconvnet run record"
 FORMAT = 1
@@ -323,6 +328,8 @@ class RunRecord:
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read a record, or make that of a model out of the model's file.
 
+        Of an OME-Zarr it is the record within, or the one beside it.
+
         Raises
         ------
         InputError
@@ -333,6 +340,9 @@ class RunRecord:
             from ...model.model import Model
 
             return cls.of(Model.load(path))
+        if names_zarr(path) and path.is_dir():
+            within = path / IN_ZARR
+            path = within if within.is_file() else record_beside(path)
         return read_from(path, cls.from_dict, "a run record")
 
 
