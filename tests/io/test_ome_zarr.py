@@ -14,6 +14,8 @@ import zarr
 from napari_zsdeconvnet.io.image import Display
 from napari_zsdeconvnet.io.image_files import read_image
 from napari_zsdeconvnet.io.ome_zarr import images_in
+from napari_zsdeconvnet.io.ome_zarr_writing import write_ome_zarr
+from napari_zsdeconvnet.io.selection import one_of
 from napari_zsdeconvnet.io.zarr_stores import ZarrPixels, name_of
 from napari_zsdeconvnet.utils.errors import InputError
 
@@ -308,3 +310,13 @@ def test_levels_and_fields_outside_of_the_file_are_refused(tmp_path: Path):
         if wells != [{"path": "../A/1"}]:
             with pytest.raises(InputError, match=problem):
                 read_image(tmp_path / "plate.ome.zarr")
+
+
+def test_a_channel_without_a_label_is_named_by_its_number(tmp_path: Path):
+    ome = {"omero": {"channels": [{"label": "DAPI"}, {}]}}
+    image = read_image(written(tmp_path / "a.ome.zarr", ome=ome))
+    assert image.channel_names == ("DAPI", "Channel 1")
+    # So is what was made of one of several that have no names at all.
+    second = one_of(read_image(written(tmp_path / "b.ome.zarr")), "C", 1)
+    write_ome_zarr(tmp_path / "c.ome.zarr", second)
+    assert read_image(tmp_path / "c.ome.zarr").channel_names == ("Channel 1",)

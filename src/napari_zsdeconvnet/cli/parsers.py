@@ -41,7 +41,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with code 2 and one sentence."""
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+        end = "" if message.endswith((".", "?")) else "."
+        self.exit(2, f"{self.prog}: {message}{end} See {self.prog} --help.\n")
 
     def _nearest_option(self, word: str) -> str:
         known = [name for name in self._option_string_actions if name.startswith("--")]

@@ -492,8 +492,9 @@ def _channels(omero: Any, count: int) -> tuple[tuple[str, ...], tuple[Display, .
     if len(listed) != count:
         words = f"its metadata describe {len(listed)} channels and it has {count}; "
         return (), (), [f"{words}their names and colours are not used."]
-    names = tuple(str(one.get("label") or "") for one in listed)
-    return names if all(names) else (), tuple(_display(one) for one in listed), []
+    labels = [str(one.get("label") or "") for one in listed]
+    names = tuple(label or f"Channel {number}" for number, label in enumerate(labels))
+    return names if any(labels) else (), tuple(_display(one) for one in listed), []
 
 
 def _display(channel: Mapping[str, Any]) -> Display:

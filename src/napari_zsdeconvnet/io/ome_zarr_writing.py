@@ -383,12 +383,13 @@ def _channel(image: Image, number: int, pixels: NDArray[Any], count: int) -> dic
     display = image.display[number] if number < len(image.display) else Display()
     name = image.channel_names[number] if number < len(image.channel_names) else ""
     colours = _COLOURS.get(count, _MORE_COLOURS)
+    chosen = image.origin.channel if count == 1 and image.origin is not None else None
     low, high = (float(value) for value in np.percentile(pixels, _SHOWN))
     least, most = float(pixels.min()), float(pixels.max())
     if high <= low:
         low, high = least, max(most, least + 1)
     return {
-        "label": name or f"Channel {number}",
+        "label": name or f"Channel {number if chosen is None else chosen}",
         "color": display.colour or colours[number % len(colours)],
         "active": True,
         "window": {"min": least, "max": max(most, high), "start": low, "end": high},
