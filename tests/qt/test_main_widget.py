@@ -85,6 +85,17 @@ def test_every_page_offers_layers_that_come_later(viewer, opened):
     assert [page.image.layer for page in pages] == [layer] * 3
 
 
+def test_a_page_fills_the_dock_however_many_were_opened_before(qtbot, viewer, opened):
+    """napari puts a stretch below what does not ask for height, a larger one with every dock."""
+    for _ in range(3):
+        dock, widget = opened()
+        qtbot.waitUntil(lambda widget=widget: widget.height() > 0)
+        settle()
+        below = widget.height() - widget._stack.geometry().bottom()
+        assert below <= 2
+        viewer.window.remove_dock_widget(dock)
+
+
 def test_links_between_pages_stay_in_the_dock(viewer, raw, opened):
     _, widget = opened()
     widget.show_page("Train").known.noise_button.click()

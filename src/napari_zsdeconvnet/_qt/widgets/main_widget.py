@@ -151,6 +151,8 @@ class MainWidget(QWidget):
         self._made: dict[str, Panel] = {}
         self._buttons = QButtonGroup(self)
         self._stack = _Stack()
+        # Otherwise napari puts a stretch below it, a larger one with every dock that is opened.
+        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
