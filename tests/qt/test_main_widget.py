@@ -10,7 +10,7 @@ from cut_off import cut_off
 from leaks import settle, widgets
 from menu import PLUGIN, WIDGETS
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton
 from real_events import AVAILABLE, MISSING, User, menu_item
 
 from napari_zsdeconvnet._qt.forms.navigation import ALL_PAGES, TITLE, open_widget
@@ -179,3 +179,13 @@ def test_a_hidden_dock_shows_the_work_of_its_page_in_the_activity_dock(
     qtbot.waitUntil(lambda: not activity.words, timeout=LONG)
     page.stop()
     qtbot.waitUntil(lambda: not page.running, timeout=LONG)
+
+
+def test_without_an_image_each_page_says_what_to_do(viewer, opened):
+    _, widget = opened()
+    for name in set(PAGES) - {"Models"}:
+        page = widget.show_page(name)
+        words = [label.text() for label in page.findChildren(QLabel) if label.isVisible()]
+        assert any("File > Open Sample" in text for text in words), name
+        cancel = [one for one in page.findChildren(QPushButton) if one.text() == "Cancel"]
+        assert not any(one.isEnabled() for one in cancel), name

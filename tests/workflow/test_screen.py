@@ -182,6 +182,17 @@ class TestTable:
         (tmp_path / "a.tif").unlink()
         assert again.earlier(["a"]) == {}
 
+    def test_what_was_recorded_again_is_not_done(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("a").touch()
+        ScreenTable(tmp_path, {}).add(self.row(tmp_path, "a"))
+        assert set(ScreenTable(tmp_path, {}).earlier(["a"])) == {"a"}
+        later = Path("a.tif").stat().st_mtime + 10
+        os.utime("a", (later, later))
+        assert ScreenTable(tmp_path, {}).earlier(["a"]) == {}
+
     def test_a_line_that_was_broken_off_costs_itself_alone(self, tmp_path: Path):
         ScreenTable(tmp_path, {}).add(self.row(tmp_path, "a"))
         journal = tmp_path / JOURNAL

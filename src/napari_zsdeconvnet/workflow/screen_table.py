@@ -139,8 +139,16 @@ def _row(values: dict[str, Any]) -> Row:
 
 
 def _complete(row: Row) -> bool:
-    """Tell whether all files of a recording that is done are there."""
-    return row.state == DONE and all(Path(file).exists() for file in row.files.values())
+    """Tell whether all files of a recording that is done are there, and it is no newer than they.
+
+    Of one in a folder, or a scene of a file, it is not known when it was recorded.
+    """
+    files, recording = [Path(file) for file in row.files.values()], Path(row.recording)
+    if row.state != DONE or not all(file.exists() for file in files):
+        return False
+    if not recording.is_file() or not files:
+        return True
+    return recording.stat().st_mtime <= min(file.stat().st_mtime for file in files)
 
 
 def _cells(row: Row) -> dict[str, Any]:

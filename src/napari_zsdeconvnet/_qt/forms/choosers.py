@@ -40,6 +40,8 @@ from .forms import note, number, say
 
 MODEL_FILES = "Models (*.safetensors);;All files (*)"
 
+NO_IMAGE = "No image is open: open one (File > Open…) or a sample (File > Open Sample)."
+
 
 def image_layers(viewer: Viewer) -> list[ImageLayer]:
     """Return the image layers of the viewer that are not results of this plugin."""
@@ -338,7 +340,9 @@ class ImageChooser(LayerChooser):
     def _say(self) -> None:
         layer, reading = self.layer, self._reading
         lines = [self.problem or self.missing]
-        if layer is not None and reading is not None:
+        if layer is None:
+            lines = [NO_IMAGE]
+        elif reading is not None:
             lines.insert(0, what_is_there(layer, reading))
             lines.append(self.doubt)
         say(self.note, "\n⚠ ".join(line[:1].upper() + line[1:] for line in lines if line))

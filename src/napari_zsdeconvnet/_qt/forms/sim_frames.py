@@ -128,7 +128,9 @@ class SIMChooser(LayerChooser):
                 with self.pixel_box.changed.blocked():
                     self.pixel_box.value = NANOMETRES * size[-1] if size else 0
         text = self.problem and f"⚠ {self.problem}"
-        if layer is not None and self.frames is not None:
+        if layer is None:
+            text = self.missing[:1].upper() + self.missing[1:]
+        elif self.frames is not None:
             text = self.frames.words(layer)
         say(self.note, text)
         self.changed.emit()

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QWidget
 
 from ...utils.errors import InputError
 from ..forms.action_panel import ActionPanel
-from ..forms.choosers import image_layers
-from ..forms.forms import button, fill, heading, in_row, offer
+from ..forms.choosers import NO_IMAGE, image_layers
+from ..forms.forms import button, fill, heading, in_row, note, offer
 from ..forms.kept_models import keep_by_itself
 from ..forms.layer_ticks import LayerTicks
 from ..forms.one_click_form import AskForm
@@ -62,11 +62,14 @@ class QueueWidget(ActionPanel):
         self._training = False  # whether the last event is a step of a training
         self._build()
         self.reset_choices()
+        self._update_buttons()
 
     def _build(self) -> None:
         self.layer_list = LayerTicks(
             "The layers to deconvolve, in this order; tick those you want."
         )
+        self.empty_note = note()
+        self.empty_note.setText(NO_IMAGE)
         self.layer_list.itemChanged.connect(self._update_buttons)
         self.all_button = button(
             "All", lambda: self.choose(self.layers), "Tick every layer of the list."
@@ -94,8 +97,8 @@ class QueueWidget(ActionPanel):
         self.choices = (self.all_button, self.none_button, self.selected_button)
         fill(
             self.body,
-            *(heading("Layers"), self.layer_list, in_row(*self.choices), self.judge_box.native),
-            *(self.form, self.action_rows),
+            *(heading("Layers"), self.empty_note, self.layer_list, in_row(*self.choices)),
+            *(self.judge_box.native, self.form, self.action_rows),
         )
         self.body.setStretchFactor(self.layer_list, 1)
 
@@ -412,6 +415,7 @@ class QueueWidget(ActionPanel):
         running = self.running
         free = not running and not self.asking
         self.layer_list.locked = not free
+        self.empty_note.setVisible(not self.layers)
         for widget in (*self.choices, self.judge_box.native):
             widget.setEnabled(free)
         missing = self.form.missing if self.asking else "" if self.chosen else "tick a layer first."
