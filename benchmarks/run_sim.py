@@ -79,7 +79,7 @@ IMAGES = """\
 {size}x{size} raw pixels of 62.6 nm, NA 1.41, emission 525 nm, period 200 nm, offset 100 counts,
 gain 1, read variance 4. PSNR / SSIM are against the truth at 60 nm. *Widefield* is the mean of
 the frames. *Wiener + RL best* is Richardson-Lucy on the reconstruction, with the best iteration
-and Wiener constant. All but *fast* were computed on patterns of an earlier estimator.
+and Wiener constant.
 """
 
 VOLUMES = """\
@@ -87,8 +87,8 @@ VOLUMES = """\
 
 {planes}x{size}x{size} voxels of 125 x 40 x 40 nm, simulated: the truth blurred by a widefield PSF
 (NA 1.4) of half the width, with the correlated noise of a Wiener reconstruction. PSNR / SSIM are
-against the truth at 60 nm laterally and 150 nm along z. *sim* is trained on the stack itself, by
-an earlier version. No real stack is among them.
+against the truth at 60 nm laterally and 150 nm along z. *sim* is trained on the stack itself.
+No real stack is among them.
 """
 
 
