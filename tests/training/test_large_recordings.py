@@ -30,17 +30,22 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> Any:
     return one, image
 
 
+def recorded_at(image: zs.Image, preview: Any) -> Any:
+    """Cut out of a recording what a preview shows."""
+    cut = tuple(
+        slice(start, start + length)
+        for start, length in zip(preview.origin, preview.raw.shape, strict=True)
+    )
+    return image.data[(preview.frame, *cut)]
+
+
 def test_parts_are_trained_on_and_the_preview_shows_the_recording(sample: Any, tmp_path: Path):
     one, image = sample
     run = zs.train(image, one.psf, one.noise, steps=2, device="cpu", seed=1, preview_every=1)
     assert any("series is large: 3 parts of 96 x 96 pixels" in said for said in run.warnings)
     preview = next(run).preview
     assert preview is not None
-    cut = tuple(
-        slice(start, start + length)
-        for start, length in zip(preview.origin, preview.raw.shape, strict=True)
-    )
-    shown = image.data[(preview.frame, *cut)] - one.noise.offset
+    shown = recorded_at(image, preview) - one.noise.offset
     np.testing.assert_allclose(preview.raw, shown, atol=1e-3)
     run.centre_on(2 * SIZE, 0)
     moved = next(run).preview
@@ -104,11 +109,7 @@ def test_with_maps_of_the_camera_the_preview_shows_the_recording_too(sample: Any
     assert source.parts
     preview = next(run).preview
     assert preview is not None
-    cut = tuple(
-        slice(start, start + length)
-        for start, length in zip(preview.origin, preview.raw.shape, strict=True)
-    )
-    shown = image.data[(preview.frame, *cut)] - one.noise.offset
+    shown = recorded_at(image, preview) - one.noise.offset
     np.testing.assert_allclose(preview.raw, shown, atol=0.1)
 
 
